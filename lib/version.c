@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <tapio/version.h>
+
+const char *tapio_version(void)
+{
+	return TAPIO_VERSION;
+}
