@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Consuming events, in place, from memory that the consumer cannot write.
+ *
+ *	struct tapio_view views[64];
+ *	int n = tapio_poll(c, views, 64, TAPIO_FOREVER);
+ *	for (int i = 0; i < n; i++)
+ *		use(views[i].data, views[i].length);
+ *	tapio_release(c);
+ *
+ * Every group sees every event; inside a group each event goes to one member.
+ * An event counts as consumed when it is released: what a member had not
+ * released when it died is delivered again to the next one.
+ */
+#ifndef TAPIO_CONSUMER_H
+#define TAPIO_CONSUMER_H
+
+#include <tapio/common.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct tapio_consumer;
+
+#define TAPIO_START_NEWEST 0 /* from the moment of joining */
+#define TAPIO_START_OLDEST 1 /* and before that, what the lanes still hold */
+
+/* What a group does to producers that find no room. As TAPIO_POLICY_* (abi.h). */
+#define TAPIO_GROUP_DEFAULT  0 /* as configured; else until half a lane */
+#define TAPIO_GROUP_LOSSY    1 /* holds nobody; may be overrun, gets gaps */
+#define TAPIO_GROUP_UNTIL    2 /* holds producers up to `lag` positions */
+#define TAPIO_GROUP_LOSSLESS 3 /* holds producers; needs the right to */
+
+struct tapio_consumer_options {
+	size_t size; /* sizeof(struct tapio_consumer_options) */
+	struct tapio_options broker;
+	/* Name of the group; NULL: one of its own, gone with it. */
+	const char *group;
+	uint32_t policy; /* TAPIO_GROUP_* */
+	uint32_t lag;    /* TAPIO_GROUP_UNTIL: positions; 0: half a lane */
+	uint32_t start;  /* TAPIO_START_*; for the group's first member */
+	/* Filter: events that do not pass are released unseen and counted as
+	 * skipped. Zero: everything passes. */
+	uint8_t severity_min;
+	uint8_t reserved[3];
+	uint32_t class_mask; /* bit per class index */
+	uint32_t type_count;
+	const uint16_t *types; /* copied */
+	uint32_t durable;      /* 1: the group stays when nobody is attached */
+	/* How long tapio_poll looks before it sleeps, in nanoseconds; 0: 20,000. */
+	uint32_t spin_ns;
+};
+
+/*
+ * Joins a group of a channel. Errors as tapio_producer_open, and -EPERM for a
+ * policy that the configuration does not grant, -EUSERS when all group slots are
+ * in use, -EBUSY when the group exists with other options.
+ */
+TAPIO_API int tapio_consumer_open(struct tapio_consumer **out,
+				  const char *channel,
+				  const struct tapio_consumer_options *options);
+
+/* Leaves; what was polled and not released goes to other members. */
+TAPIO_API void tapio_consumer_close(struct tapio_consumer *consumer);
+
+/*
+ * Fills up to `max` views with the next events and returns how many: 0 when the
+ * time-out (nanoseconds; 0 just looks, TAPIO_FOREVER waits) passed first. Within
+ * a lane events come in order. Views and what they point to are valid until the
+ * next tapio_release or close; polling again without a release hands out more.
+ * With a lossy policy, or `lag`, data may be overwritten under the reader:
+ * tapio_release tells.
+ *
+ * -EINTR a signal handler ran while it slept; -ENOTCONN the group was ended by
+ * the broker (views already handed out stay valid until release); -ECHILD.
+ */
+TAPIO_API int tapio_poll(struct tapio_consumer *consumer,
+			 struct tapio_view *views, unsigned int max,
+			 int64_t timeout_ns);
+
+/*
+ * Releases everything polled so far. Returns 0, or how many of the events handed
+ * out since the last release may have been overwritten while they were read:
+ * they are counted as lost, and the reader must throw away what it made of them.
+ */
+TAPIO_API int64_t tapio_release(struct tapio_consumer *consumer);
+
+/*
+ * A descriptor that polls readable when there may be something to consume, for
+ * epoll, poll and io_uring; it is the consumer's, do not close it. Starts a
+ * helper thread on its first call. tapio_poll with time-out 0 clears it once it
+ * finds nothing. -EMFILE, -EAGAIN (no thread).
+ */
+TAPIO_API int tapio_fd(struct tapio_consumer *consumer);
+
+/* Counts of the group on all lanes, in positions. */
+struct tapio_consumer_stats {
+	size_t size;        /* set by the caller */
+	uint64_t delivered; /* released by any member */
+	uint64_t skipped;   /* discards and filtered */
+	uint64_t lost;      /* overrun */
+	uint64_t in_flight; /* published and not released */
+	uint64_t sleeps;    /* of this consumer */
+	uint64_t wakeups;
+	uint32_t lanes; /* leased by this consumer */
+	uint32_t lane_count;
+};
+TAPIO_API int tapio_consumer_stats(const struct tapio_consumer *consumer,
+				   struct tapio_consumer_stats *stats);
+
+/* A view's time as CLOCK_REALTIME nanoseconds; 0 when it has none. */
+TAPIO_API uint64_t tapio_consumer_time_ns(const struct tapio_consumer *c,
+					  uint64_t time);
+
+TAPIO_API const char *tapio_consumer_error(const struct tapio_consumer *c);
+
+/* 1 while the broker that we attached to is there, 0 when it has gone. */
+TAPIO_API int tapio_consumer_connected(const struct tapio_consumer *consumer);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

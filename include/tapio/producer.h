@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Emitting events.
+ *
+ *	struct tapio_producer *p;
+ *	int err = tapio_producer_open(&p, "events", NULL);
+ *	...
+ *	err = tapio_output(p, TAPIO_TAG(MY_TYPE, 6), &event, sizeof(event));
+ *
+ * An event is accepted when the call that publishes it returns success; from
+ * then on it outlives the process. No call that emits takes a lock (the few
+ * threads that use a side lane take a mutex of their own process), allocates,
+ * or enters the kernel, unless it must wake a sleeping consumer or the channel's
+ * policy is to wait for room.
+ */
+#ifndef TAPIO_PRODUCER_H
+#define TAPIO_PRODUCER_H
+
+#include <tapio/common.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct tapio_producer;
+
+/*
+ * Attaches to a channel as a producer; *out is NULL on error. Blocks for at most
+ * options->connect_ns while no broker answers.
+ *
+ * -ENOENT no such channel; -EACCES no right to produce there; -ECONNREFUSED or
+ * -ENOENT with options->error no broker; -EPROTO, -EPROTONOSUPPORT the broker
+ * speaks another version; -ETIMEDOUT it did not answer; -EMFILE, -ENOMEM;
+ * -EBADMSG a segment is not what its header says; -EINVAL options.
+ */
+TAPIO_API int tapio_producer_open(struct tapio_producer **out,
+				  const char *channel,
+				  const struct tapio_options *options);
+
+/*
+ * Leaves the channel and frees the handle (NULL is allowed). No other thread may
+ * be inside a call. Reservations that are still open are taken back by the
+ * broker; their memory must not be touched any more.
+ */
+TAPIO_API void tapio_producer_close(struct tapio_producer *producer);
+
+/*
+ * Emits one event: copies `length` bytes and publishes them. Any thread, any
+ * signal handler.
+ *
+ * 0 accepted. -EAGAIN no room (policy drop: counted as such). -ETIMEDOUT no room
+ * within the channel's wait. -EMSGSIZE longer than tapio_producer_max_bytes.
+ * -ENOBUFS every side lane is taken (threads without rseq only). -EINVAL type 0
+ * or an unknown class. -ECHILD after fork.
+ */
+TAPIO_API int tapio_output(struct tapio_producer *producer, uint32_t tag,
+			   const void *data, uint32_t length);
+
+struct tapio_item {
+	const void *data;
+	uint32_t length;
+	uint32_t tag;
+};
+
+/*
+ * Emits up to `count` events in order; returns how many were accepted, which is
+ * less than `count` only when there is no room or an item is refused, and -errno
+ * when none was. All that one call accepts on one lane becomes visible at once.
+ */
+TAPIO_API int tapio_output_batch(struct tapio_producer *producer,
+				 const struct tapio_item *items,
+				 unsigned int count);
+
+/*
+ * Memory for one event, in the caller's hands until it is submitted or
+ * discarded, by any thread of the process. `tag` and `length` may be changed
+ * before tapio_submit, `length` up to `capacity`.
+ */
+struct tapio_reservation {
+	void *data;
+	uint32_t length;
+	uint32_t tag;
+	uint32_t capacity;
+	uint32_t lane; /* private to the library, as is the rest */
+	uint32_t block;
+	uint32_t moves;
+};
+
+/*
+ * Reserves room for an event of up to `length` bytes, to be filled in place.
+ * Errors as tapio_output, and -EAGAIN also when more than half of a lane's
+ * blocks are reserved.
+ */
+TAPIO_API int tapio_reserve(struct tapio_producer *producer, uint32_t tag,
+			    uint32_t length, struct tapio_reservation *out);
+
+/*
+ * Publishes it. On -EAGAIN or -ETIMEDOUT (the thread moved to a CPU whose lane
+ * has no room) the reservation stays valid: try again or discard it. -EINVAL: it
+ * is not an open reservation (a double submit), or its length or tag is wrong.
+ */
+TAPIO_API int tapio_submit(struct tapio_producer *producer,
+			   struct tapio_reservation *reservation);
+
+/* Gives it back unpublished. Never fails for an open reservation. */
+TAPIO_API int tapio_discard(struct tapio_producer *producer,
+			    struct tapio_reservation *reservation);
+
+/*
+ * The same for `count` (at most 64 at a time) blocks of one lane.
+ * tapio_reserve_batch returns how many it got, which may be fewer; the other two
+ * how many, from the first, they dealt with.
+ */
+TAPIO_API int tapio_reserve_batch(struct tapio_producer *producer, uint32_t tag,
+				  uint32_t length,
+				  struct tapio_reservation *out,
+				  unsigned int count);
+TAPIO_API int tapio_submit_batch(struct tapio_producer *producer,
+				 struct tapio_reservation *reservations,
+				 unsigned int count);
+TAPIO_API int tapio_discard_batch(struct tapio_producer *producer,
+				  struct tapio_reservation *reservations,
+				  unsigned int count);
+
+/* The largest event that the channel takes, in bytes. */
+TAPIO_API uint32_t tapio_producer_max_bytes(const struct tapio_producer *p);
+
+/* The index of the class of that name, for TAPIO_TAG_CLASS; -ENOENT. */
+TAPIO_API int tapio_producer_class(const struct tapio_producer *producer,
+				   const char *name);
+
+/* Counts of the whole channel, in events. */
+struct tapio_producer_stats {
+	size_t size;        /* set by the caller */
+	uint64_t published; /* positions published since the channel began */
+	uint64_t dropped;   /* refused, all causes */
+	uint64_t held;      /* reserved now */
+	uint32_t side_lane; /* 1: this process has used a side lane */
+	uint32_t rseq;      /* TAPIO_RSEQ_* verdict of this process */
+};
+TAPIO_API int tapio_producer_stats(const struct tapio_producer *producer,
+				   struct tapio_producer_stats *stats);
+
+/* What failed last in an open or close, with numbers; valid until the next. */
+TAPIO_API const char *tapio_producer_error(const struct tapio_producer *p);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
