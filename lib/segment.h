@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Segments as memory: making sealed memfds on the best rung of the ladder that
+ * can be had, and mapping them. What lies inside is layout.h's.
+ */
+#ifndef TPI_SEGMENT_H
+#define TPI_SEGMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tapio/abi.h>
+
+/* A mapping; base is NULL when there is none. */
+struct tpi_map {
+	unsigned char *base;
+	uint64_t bytes;
+	bool writable;
+};
+
+struct tpi_segment_request {
+	const char *name; /* of the memfd, for /proc/PID/maps */
+	uint64_t bytes;   /* wanted; the segment is rounded up to its page */
+	int node;         /* bind to this NUMA node; -1: anywhere */
+	/* First rung to try (TAPIO_RUNG_*); cursors start at TAPIO_RUNG_PAGES:
+	 * a hole punched in hugetlb is a SIGBUS, in shmem a zero. */
+	unsigned int first_rung;
+	bool no_fallback; /* the first rung or nothing */
+};
+
+/* A segment as its maker holds it. */
+struct tpi_segment {
+	int fd;    /* read-write; mode 0600 */
+	int fd_ro; /* the same file opened O_RDONLY, to be handed out */
+	struct tpi_map map;
+	struct tapio_shm_segment report; /* rungs, seals, placement; no ids */
+};
+
+/*
+ * Makes a segment: memfd, fchmod 0600, ftruncate, map, mbind, fault in every page
+ * (MADV_POPULATE_WRITE, never fallocate), verify placement with move_pages, seal
+ * SHRINK, GROW and SEAL, reopen read-only. A rung that fails leaves its errno in
+ * the report and the next is tried. On error nothing is left open, and `error`
+ * says which step failed for how many bytes (for hugetlb: and how many pages the
+ * pool has free).
+ */
+int tpi_segment_create(struct tpi_segment *segment,
+		       const struct tpi_segment_request *request, char *error,
+		       size_t error_bytes);
+void tpi_segment_destroy(struct tpi_segment *segment);
+
+/*
+ * Maps a received fd whole, MADV_DONTFORK and MADV_DONTDUMP. Checks that it is a
+ * sealed memfd (SHRINK, GROW, SEAL) and not larger than limit_bytes.
+ * -EPERM it is not sealed; -EFBIG; -EACCES the fd does not allow `writable`.
+ */
+int tpi_map_fd(struct tpi_map *map, int fd, bool writable, uint64_t limit_bytes,
+	       char *error, size_t error_bytes);
+void tpi_map_close(struct tpi_map *map);
+
+#endif
