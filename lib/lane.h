@@ -38,6 +38,7 @@ struct tpi_lane {
  */
 struct tpi_gating {
 	const uint64_t *generation;
+	const uint64_t *active;               /* NULL: look at every slot */
 	const struct tapio_shm_group *groups; /* [TAPIO_GROUP_SLOTS] */
 	const struct tapio_shm_cursor *cursors[TAPIO_GROUP_SLOTS];
 };
@@ -47,9 +48,8 @@ struct tpi_gating {
 #define TPI_FULL  2 /* no block: a gating group has not read it */
 #define TPI_HELD  3 /* no block: too many are reserved */
 
-/* How an event gets its time stamp. */
-#define TPI_STAMP_VALUE UINT64_C(0) /* .. as given */
-#define TPI_STAMP_TSC   UINT64_MAX  /* read inside the section */
+/* How an event gets its time stamp: TPI_STAMP_TSC, or the value itself. */
+#define TPI_STAMP_TSC UINT64_MAX /* read inside the section */
 
 static inline unsigned char *tpi_lane_block(const struct tpi_lane *lane,
 					    uint32_t block)

@@ -304,7 +304,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_lane, reserved3, 248);
 /* a - b of two positions, in (-2^47, 2^47]: sign-extended from bit 47. */
 static inline int64_t tapio_position_diff(uint64_t a, uint64_t b)
 {
-	return (int64_t)((a - b) << 16) / 65536;
+	return (int64_t)((a - b) << 16) >> 16;
 }
 
 /*
