@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * --socket, --wait, and finding the broker; used by every tool that attaches.
+ *
+ * The library can wait by itself, but not hear a signal meanwhile, so the wait
+ * is cut in slices here: each lets the library wait a little, and between two we
+ * look whether somebody wants us to stop.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tools/common/tool.h"
+
+#define SLICE_NS INT64_C(100000000)
+
+static const struct argp_option options[] = {
+	{"socket", 's', "PATH", 0,
+	 "Broker's socket, a path or @NAME (default: $TAPIO_SOCKET, else " TAPIO_SOCKET_DEFAULT
+	 ")",
+	 0},
+	{"wait", 'w', "TIME", OPTION_ARG_OPTIONAL,
+	 "Wait for a broker that is not there yet, this long or for ever", 0},
+	{0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct tpi_connect *connect = state->input;
+
+	switch (key) {
+	case 's':
+		connect->socket = arg;
+		return 0;
+	case 'w':
+		connect->wait_ns = arg ? tpi_arg_duration(state, "--wait", arg)
+				       : TAPIO_FOREVER;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+const struct argp tpi_connect_argp = {.options = options, .parser = parse};
+
+const char *tpi_connect_socket(const struct tpi_connect *connect)
+{
+	const char *socket = connect->socket;
+
+	if (!socket)
+		socket = getenv("TAPIO_SOCKET");
+	return socket && *socket ? socket : TAPIO_SOCKET_DEFAULT;
+}
+
+/*
+ * Whether `err` of an open means that no broker is there. -ENOENT may also be an
+ * answer ("no such channel"), so it counts only while the socket is missing;
+ * abstract sockets are never missing, they refuse.
+ */
+static bool no_broker(const struct tpi_connect *connect, int err)
+{
+	const char *path = tpi_connect_socket(connect);
+	struct stat st;
+
+	if (err == -ECONNREFUSED)
+		return true;
+	return err == -ENOENT && path[0] != '@' && stat(path, &st) &&
+	       errno == ENOENT;
+}
+
+int tpi_connect(struct tpi_connect *connect, tpi_open_fn *open, void *arg)
+{
+	struct tapio_options broker = {
+		.size = sizeof(broker),
+		.socket = connect->socket,
+		.error = connect->error,
+		.error_bytes = sizeof(connect->error),
+	};
+	int64_t deadline_ns = tpi_now_ns();
+	bool forever = connect->wait_ns == TAPIO_FOREVER;
+
+	if (!forever &&
+	    __builtin_add_overflow(deadline_ns, connect->wait_ns, &deadline_ns))
+		forever = true;
+	for (;;) {
+		int64_t left_ns =
+			forever ? SLICE_NS : deadline_ns - tpi_now_ns();
+
+		if (left_ns < 0)
+			left_ns = 0;
+		broker.connect_ns = left_ns < SLICE_NS ? left_ns : SLICE_NS;
+		connect->error[0] = '\0';
+		int err = open(arg, &broker);
+		if (!err)
+			return 0;
+		if (tpi_stop_signal())
+			return -EINTR;
+		if (!left_ns || !no_broker(connect, err))
+			return err;
+		/* The library may have given up at once: do not spin on it. */
+		if (!tpi_sleep_until(tpi_now_ns() + SLICE_NS / 10))
+			return -EINTR;
+	}
+}
+
+enum tpi_exit tpi_connect_failed(const struct tpi_connect *connect,
+				 const char *channel, int err)
+{
+	const char *path = tpi_connect_socket(connect);
+	const char *why = connect->error[0] ? connect->error : strerror(-err);
+
+	if (err == -EINTR) {
+		tpi_say("stopped while waiting for a broker at %s", path);
+		return TPI_EXIT_NO_BROKER;
+	}
+	if (no_broker(connect, err)) {
+		tpi_say("no broker at %s: %s", path, why);
+		return TPI_EXIT_NO_BROKER;
+	}
+	tpi_say("cannot attach to channel '%s' of %s: %s", channel, path, why);
+	if (err == -ENOENT || err == -EACCES || err == -EPERM)
+		return TPI_EXIT_REFUSED;
+	return TPI_EXIT_FAILURE;
+}

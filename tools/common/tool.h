@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What every command-line tool of Tapio does the same way: exit statuses,
+ * messages, the options --socket and --wait, waiting for a broker, signals.
+ *
+ *	static const struct argp_child children[] = {
+ *		{&tpi_connect_argp, 0, "Broker", 0}, {0}};
+ *	static struct argp argp = {options, parse, "CHANNEL", doc, children};
+ *	...
+ *	tpi_tool_init("tapio-x");
+ *	argp_parse(&argp, argc, argv, 0, NULL, &args);
+ *	tpi_signals_init();
+ *	err = tpi_connect(&args.connect, open_it, &args);
+ *	if (err)
+ *		return tpi_connect_failed(&args.connect, "channel", err);
+ *
+ * The parser of the tool hands the connection options to the child parser:
+ * state->child_inputs[0] = &args->connect at ARGP_KEY_INIT.
+ */
+#ifndef TPI_TOOLS_TOOL_H
+#define TPI_TOOLS_TOOL_H
+
+#include <argp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <tapio/common.h>
+
+/* Exit statuses; the man pages promise them. */
+enum tpi_exit {
+	TPI_EXIT_OK = 0,
+	TPI_EXIT_FAILURE = 1,
+	TPI_EXIT_USAGE = 2,
+	TPI_EXIT_NO_BROKER = 3, /* none answers at the socket */
+	TPI_EXIT_REFUSED = 4,   /* no such channel, or no right to it */
+	TPI_EXIT_BROKER_GONE = 5,
+};
+
+/* The tool's name in messages, argp's usage status, and --version. First. */
+void tpi_tool_init(const char *name);
+
+/* "name: message\n" on stderr, in one write. */
+void tpi_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+int64_t tpi_now_ns(void);
+
+/* ---- arguments ---------------------------------------------------------- */
+
+/*
+ * Option values for argp parsers: what does not parse ends the program with a
+ * message that names option, value and what is allowed, status TPI_EXIT_USAGE.
+ */
+int64_t tpi_arg_duration(struct argp_state *state, const char *option,
+			 const char *text);
+uint64_t tpi_arg_size(struct argp_state *state, const char *option,
+		      const char *text, uint64_t min, uint64_t max);
+uint64_t tpi_arg_rate(struct argp_state *state, const char *option,
+		      const char *text);
+uint64_t tpi_arg_count(struct argp_state *state, const char *option,
+		       const char *text, uint64_t min, uint64_t max);
+
+/* ---- the broker --------------------------------------------------------- */
+
+struct tpi_connect {
+	const char *socket; /* --socket; NULL: TAPIO_SOCKET or the default */
+	int64_t wait_ns;    /* --wait; 0: not at all */
+	char error[256];    /* why the last attempt failed */
+};
+
+/* The options --socket and --wait; input: struct tpi_connect. */
+extern const struct argp tpi_connect_argp;
+
+/* Where the broker is looked for, with the environment and the default. */
+const char *tpi_connect_socket(const struct tpi_connect *connect);
+
+/*
+ * Calls `open` until it does anything but find no broker, for at most wait_ns,
+ * or until a signal asks to stop. 0, or the last error of `open`; -EINTR when
+ * stopped. `open` opens its handle with the options it is given.
+ */
+typedef int tpi_open_fn(void *arg, const struct tapio_options *options);
+int tpi_connect(struct tpi_connect *connect, tpi_open_fn *open, void *arg);
+
+/* Says why tpi_connect failed and returns the exit status for it. */
+enum tpi_exit tpi_connect_failed(const struct tpi_connect *connect,
+				 const char *channel, int err);
+
+/* ---- signals ------------------------------------------------------------ */
+
+/*
+ * From here on SIGINT, SIGTERM and SIGHUP ask to stop (a second one kills), and
+ * SIGPIPE is ignored: a reader that left shows as EPIPE.
+ */
+void tpi_signals_init(void);
+
+/* The signal that asked to stop, or 0. */
+int tpi_stop_signal(void);
+
+/*
+ * Sleeps until tpi_now_ns() reaches deadline_ns. True: it did; false: it was
+ * asked to stop, at once even if the signal came just before the call.
+ */
+bool tpi_sleep_until(int64_t deadline_ns);
+
+#endif
