@@ -13,6 +13,8 @@
 
 #include <tapio/abi.h>
 
+#include "lib/atomic.h"
+
 /*
  * A checked copy of a lane's geometry (layout.c makes it); exactly one line, so
  * that a producer's fast path has it with one miss. The arrays are in the
@@ -71,6 +73,38 @@ static inline bool tpi_lane_state_sane(const struct tpi_lane *lane,
 				       uint64_t state)
 {
 	return TAPIO_STATE_HELD(state) <= lane->mask + 1;
+}
+
+/* The lane's state, to be followed to descriptors and blocks. */
+static inline uint64_t tpi_lane_peek(const struct tpi_lane *lane)
+{
+	/*
+	 * ORDER lane.state (acquire): what the state says is published can be
+	 * read. Pairs with the commit of every operation: side_commit(), and the
+	 * last store of the sections (section_*.h).
+	 */
+	return tpi_load_acquire(&lane->shm->state);
+}
+
+/*
+ * Whether a copy that was made of the event at `position` is whole: to be asked
+ * after the copy. Strictly greater: the block at reap itself may be under the
+ * pen of a section that has not committed.
+ */
+static inline bool tpi_lane_intact(const struct tpi_lane *lane,
+				   uint64_t position)
+{
+	uint64_t state;
+
+	/*
+	 * ORDER lane.reuse (load-load): the copy before the state. If the copy
+	 * has a byte of a later event, then the commit that freed its block is
+	 * visible here. Pairs with side_output(), side_reserve(), and the
+	 * sections' order of stores.
+	 */
+	tpi_fence_load_load();
+	state = tpi_load_relaxed(&lane->shm->state);
+	return tapio_position_diff(position, tpi_lane_reap(lane, state)) > 0;
 }
 
 /*

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The restartable sections of the lane for aarch64; section_x86_64.h tells how a
+ * section is built and what happens at each point of it. Included by lane.c
+ * alone.
+ *
+ * What ARM's weaker order adds:
+ *
+ *   commit	stlr: block, descriptor, owner and stamp before the state.
+ *   reuse	dmb ishst after the checks and before the first store, in every
+ *		section: the previous commit on this CPU before stores into what
+ *		that commit freed; after reserve's commit again, before the
+ *		caller writes into the blocks.
+ *
+ * ORDER lane.state (release): the stlr of each commit. Pairs with the acquire in
+ * tpi_lane_peek(). ORDER lane.reuse (store-store): the dmb ishst of each section.
+ * Pairs with tpi_lane_intact().
+ *
+ * x9 to x15 are scratch; x10 holds the shared lane throughout.
+ */
+#ifndef TPI_SECTION_AARCH64_H
+#define TPI_SECTION_AARCH64_H
+
+#define TPI_LANE_SHM  "0"
+#define TPI_LANE_DESC "8"
+#define TPI_LANE_OWN  "16"
+#define TPI_LANE_TIME "24"
+#define TPI_LANE_CPU  "40"
+#define TPI_LANE_MASK "44"
+#define TPI_SHM_GATE  "8"
+#define TPI_RSEQ_CPU  "4"
+#define TPI_RSEQ_CS   "8"
+
+#define SECTION_ENTER                               \
+	".pushsection __rseq_cs, \"aw\"\n\t"        \
+	".balign 32\n"                              \
+	"3:\n\t"                                    \
+	".long 0, 0\n\t"                            \
+	".quad 1f, 2f - 1f, 4f\n\t"                 \
+	".popsection\n\t"                           \
+	"adrp x9, 3b\n\t"                           \
+	"add x9, x9, :lo12:3b\n\t"                  \
+	"str x9, [%[rs], #" TPI_RSEQ_CS "]\n"       \
+	"1:\n\t"                                    \
+	"ldr w9, [%[rs], #" TPI_RSEQ_CPU "]\n\t"    \
+	"ldr w10, [%[lane], #" TPI_LANE_CPU "]\n\t" \
+	"cmp w9, w10\n\t"                           \
+	"b.ne 5f\n\t"                               \
+	"ldr x10, [%[lane], #" TPI_LANE_SHM "]\n\t"
+
+#define SECTION_CHECK_STATE  \
+	"ldr x9, [x10]\n\t"  \
+	"cmp x9, %[old]\n\t" \
+	"b.ne 5f\n\t"        \
+	"dmb ishst\n\t"
+
+#define SECTION_LEAVE                            \
+	"2:\n\t"                                 \
+	"str xzr, [%[rs], #" TPI_RSEQ_CS "]\n\t" \
+	"b 8f\n\t"                               \
+	".inst 0xd428bc00\n"                     \
+	"4:\n\t"                                 \
+	"b %l[moved]\n"                          \
+	"5:\n\t"                                 \
+	"str xzr, [%[rs], #" TPI_RSEQ_CS "]\n\t" \
+	"b %l[moved]\n"                          \
+	"8:\n\t"
+
+#define COPY_32                    \
+	"str %q[x0], [%[dst]]\n\t" \
+	"stur %q[x1], [%[end], #-16]\n\t"
+#define COPY_64                           \
+	"str %q[x0], [%[dst]]\n\t"        \
+	"str %q[x1], [%[dst], #16]\n\t"   \
+	"stur %q[x2], [%[end], #-32]\n\t" \
+	"stur %q[x3], [%[end], #-16]\n\t"
+
+/* 64 bytes at a time from x11 to x12, the last 64 again up to the end. */
+#define COPY_STEP                    \
+	"ldp q0, q1, [x11]\n\t"      \
+	"ldp q2, q3, [x11, #32]\n\t" \
+	"stp q0, q1, [x12]\n\t"      \
+	"stp q2, q3, [x12, #32]\n\t"
+#define COPY_LONG                                  \
+	"mov x11, %[src]\n\t"                      \
+	"mov x12, %[dst]\n\t"                      \
+	"sub x13, %[length], #64\n\t"              \
+	"mov x14, x13\n"                           \
+	"6:\n\t" COPY_STEP "add x11, x11, #64\n\t" \
+	"add x12, x12, #64\n\t"                    \
+	"subs x14, x14, #64\n\t"                   \
+	"b.gt 6b\n\t"                              \
+	"add x11, %[src], x13\n\t"                 \
+	"add x12, %[dst], x13\n\t" COPY_STEP
+
+/* x11 = index of the slot at the tail. */
+#define TAIL_INDEX                                   \
+	"ldr w12, [%[lane], #" TPI_LANE_MASK "]\n\t" \
+	"lsr x11, %[old], #16\n\t"                   \
+	"and x11, x11, x12\n\t"
+
+#define STAMP_NONE
+#define STAMP_STORE                                  \
+	"ldr x12, [%[lane], #" TPI_LANE_TIME "]\n\t" \
+	"str x13, [x12, x11, lsl #3]\n\t"
+#define STAMP_VALUE TAIL_INDEX "mov x13, %[time]\n\t" STAMP_STORE
+#define STAMP_TSC   TAIL_INDEX "mrs x13, cntvct_el0\n\t" STAMP_STORE
+
+#define OUTPUT_COMMIT                                \
+	"str wzr, [%[owner]]\n\t" TAIL_INDEX         \
+	"ldr x12, [%[lane], #" TPI_LANE_DESC "]\n\t" \
+	"str %[desc], [x12, x11, lsl #3]\n\t"        \
+	"add x9, %[old], #16, lsl #12\n\t"           \
+	"stlr x9, [x10]\n"
+
+#define OUTPUT_IN(l, o, own, d, t)                              \
+	[rs] "r"(tpi_rseq_area()), [lane] "r"(l), [old] "r"(o), \
+		[owner] "r"(own), [desc] "r"(d), [time] "r"(t)
+#define SCRATCH "memory", "cc", "x9", "x10", "x11", "x12", "x13", "x14", "x15"
+
+#define DEFINE_OUTPUT_SHORT(name, COPY, STAMP)                                \
+	static inline int name(const struct tpi_lane *lane, uint64_t old,     \
+			       uint32_t *owner, uint64_t desc, uint64_t time, \
+			       unsigned char *dst, unsigned char *end,        \
+			       const struct payload *in)                      \
+	{                                                                     \
+		__asm__ __volatile__ goto(                                    \
+			SECTION_ENTER SECTION_CHECK_STATE COPY STAMP          \
+				OUTPUT_COMMIT SECTION_LEAVE                   \
+			: /* none */                                          \
+			: OUTPUT_IN(lane, old, owner, desc, time),            \
+			  [dst] "r"(dst), [end] "r"(end), [x0] "w"(in->x[0]), \
+			  [x1] "w"(in->x[1]), [x2] "w"(in->x[2]),             \
+			  [x3] "w"(in->x[3])                                  \
+			: SCRATCH                                             \
+			: moved);                                             \
+		return 0;                                                     \
+moved:                                                                        \
+		return TPI_MOVED;                                             \
+	}
+
+#define DEFINE_OUTPUT_LONG(name, STAMP)                                        \
+	static inline int name(const struct tpi_lane *lane, uint64_t old,      \
+			       uint32_t *owner, uint64_t desc, uint64_t time,  \
+			       unsigned char *dst, const void *src,            \
+			       uint64_t length)                                \
+	{                                                                      \
+		__asm__ __volatile__ goto(                                     \
+			SECTION_ENTER SECTION_CHECK_STATE COPY_LONG STAMP      \
+				OUTPUT_COMMIT SECTION_LEAVE                    \
+			: /* none */                                           \
+			: OUTPUT_IN(lane, old, owner, desc, time),             \
+			  [dst] "r"(dst), [src] "r"(src), [length] "r"(length) \
+			: SCRATCH, "v0", "v1", "v2", "v3"                      \
+			: moved);                                              \
+		return 0;                                                      \
+moved:                                                                         \
+		return TPI_MOVED;                                              \
+	}
+
+DEFINE_OUTPUT_SHORT(section_output_32, COPY_32, STAMP_NONE)
+DEFINE_OUTPUT_SHORT(section_output_32_value, COPY_32, STAMP_VALUE)
+DEFINE_OUTPUT_SHORT(section_output_32_tsc, COPY_32, STAMP_TSC)
+DEFINE_OUTPUT_SHORT(section_output_64, COPY_64, STAMP_NONE)
+DEFINE_OUTPUT_SHORT(section_output_64_value, COPY_64, STAMP_VALUE)
+DEFINE_OUTPUT_SHORT(section_output_64_tsc, COPY_64, STAMP_TSC)
+DEFINE_OUTPUT_LONG(section_output_long, STAMP_NONE)
+DEFINE_OUTPUT_LONG(section_output_long_value, STAMP_VALUE)
+DEFINE_OUTPUT_LONG(section_output_long_tsc, STAMP_TSC)
+
+/* owner[blocks[i]] = me for i < count; commit held + count. */
+static inline int section_reserve(const struct tpi_lane *lane, uint64_t old,
+				  const uint32_t *blocks, uint64_t count,
+				  uint32_t me)
+{
+	__asm__ __volatile__ goto(
+		SECTION_ENTER SECTION_CHECK_STATE
+		"ldr x11, [%[lane], #" TPI_LANE_OWN "]\n\t"
+		"mov x12, #0\n"
+		"6:\n\t"
+		"ldr w13, [%[blocks], x12, lsl #2]\n\t"
+		"str %w[me], [x11, x13, lsl #2]\n\t"
+		"add x12, x12, #1\n\t"
+		"cmp x12, %[count]\n\t"
+		"b.lo 6b\n\t"
+		"add x9, %[old], %[count]\n\t"
+		"stlr x9, [x10]\n" SECTION_LEAVE "dmb ishst\n\t"
+		: /* none */
+		: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane), [old] "r"(old),
+		  [blocks] "r"(blocks), [count] "r"(count), [me] "r"(me)
+		: SCRATCH
+		: moved);
+	return 0;
+moved:
+	return TPI_MOVED;
+}
+
+/* desc[tail + i] = descs[i] for i < count; commit tail + count, held - count. */
+#define PUBLISH_LOOP                                 \
+	"lsr x11, %[old], #16\n\t"                   \
+	"mov x12, #0\n"                              \
+	"6:\n\t"                                     \
+	"ldr w14, [%[lane], #" TPI_LANE_MASK "]\n\t" \
+	"and x11, x11, x14\n\t"                      \
+	"ldr x14, [%[descs], x12, lsl #3]\n\t"       \
+	"ldr x15, [%[lane], #" TPI_LANE_DESC "]\n\t" \
+	"str x14, [x15, x11, lsl #3]\n\t"
+#define PUBLISH_STAMP                                \
+	"ldr x15, [%[lane], #" TPI_LANE_TIME "]\n\t" \
+	"str x13, [x15, x11, lsl #3]\n\t"
+#define PUBLISH_COMMIT          \
+	"add x11, x11, #1\n\t"  \
+	"add x12, x12, #1\n\t"  \
+	"cmp x12, %[count]\n\t" \
+	"b.lo 6b\n\t"           \
+	"stlr %[new], [x10]\n"
+
+#define DEFINE_PUBLISH(name, READ, STAMP)                                     \
+	static inline int name(const struct tpi_lane *lane, uint64_t old,     \
+			       uint64_t new, const uint64_t *descs,           \
+			       uint64_t count, uint64_t time)                 \
+	{                                                                     \
+		__asm__ __volatile__ goto(                                    \
+			SECTION_ENTER SECTION_CHECK_STATE READ PUBLISH_LOOP   \
+				STAMP PUBLISH_COMMIT SECTION_LEAVE            \
+			: /* none */                                          \
+			: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane),        \
+			  [old] "r"(old), [new] "r"(new), [descs] "r"(descs), \
+			  [count] "r"(count), [time] "r"(time)                \
+			: SCRATCH                                             \
+			: moved);                                             \
+		return 0;                                                     \
+moved:                                                                        \
+		return TPI_MOVED;                                             \
+	}
+DEFINE_PUBLISH(section_publish, , )
+DEFINE_PUBLISH(section_publish_value, "mov x13, %[time]\n\t", PUBLISH_STAMP)
+DEFINE_PUBLISH(section_publish_tsc, "mrs x13, cntvct_el0\n\t", PUBLISH_STAMP)
+
+/* gate = new, if *generation and the gate are still what they were. */
+static inline int section_gate(const struct tpi_lane *lane,
+			       const uint64_t *generation, uint64_t seen,
+			       uint64_t old, uint64_t new)
+{
+	__asm__ __volatile__ goto(
+		SECTION_ENTER "ldr x9, [%[generation]]\n\t"
+			      "cmp x9, %[seen]\n\t"
+			      "b.ne 5f\n\t"
+			      "ldr x9, [x10, #" TPI_SHM_GATE "]\n\t"
+			      "cmp x9, %[old]\n\t"
+			      "b.ne 5f\n\t"
+			      "str %[new], [x10, #" TPI_SHM_GATE
+			      "]\n" SECTION_LEAVE
+		: /* none */
+		: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane),
+		  [generation] "r"(generation), [seen] "r"(seen),
+		  [old] "r"(old), [new] "r"(new)
+		: SCRATCH
+		: moved);
+	return 0;
+moved:
+	return TPI_MOVED;
+}
+
+#endif

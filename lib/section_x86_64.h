@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The restartable sections of the lane for x86-64. Included by lane.c alone: a
+ * section in a function that the linker may merge or drop would leave its
+ * descriptor in __rseq_cs behind, pointing at nothing.
+ *
+ * How a section is built (linux/rseq.h has the kernel's side):
+ *
+ *	store &descriptor to rseq_cs	immediately before 1:
+ *   1:	cpu_id == lane->cpu ?		else out, nothing changed
+ *	shm->state == old ?		else out, nothing changed
+ *	stores that nobody reads before the commit
+ *	commit: one plain store of the state
+ *   2:	rseq_cs = 0
+ *
+ * Between 1: and 2: the kernel sends a thread that is preempted, migrated or
+ * signalled to 4:, which is preceded by the signature that libc registered. What
+ * happens to the stores then, at each point:
+ *
+ *   SIGKILL    before the commit nothing was published; after it, all was
+ *   SIGSTOP    as preemption: the section starts again after SIGCONT
+ *   migration  4:, and the caller looks its new CPU's lane up
+ *   signal     4: first, then the handler, which may run a section of its own on
+ *              this lane; the state has moved then, and the retry sees it
+ *
+ * Operands are few (at -O0 and under ASan registers run out) and what a section
+ * needs beyond them it loads from the private struct tpi_lane: its offsets are
+ * asserted in lane.c. rcx holds the shared lane throughout.
+ */
+#ifndef TPI_SECTION_X86_64_H
+#define TPI_SECTION_X86_64_H
+
+#define TPI_LANE_SHM  "0"
+#define TPI_LANE_DESC "8"
+#define TPI_LANE_TIME "24"
+#define TPI_LANE_CPU  "40"
+#define TPI_LANE_MASK "44"
+#define TPI_SHM_GATE  "8"
+#define TPI_RSEQ_CPU  "4"
+#define TPI_RSEQ_CS   "8"
+
+#define SECTION_ENTER                               \
+	".pushsection __rseq_cs, \"aw\"\n\t"        \
+	".balign 32\n"                              \
+	"3:\n\t"                                    \
+	".long 0, 0\n\t"                            \
+	".quad 1f, 2f - 1f, 4f\n\t"                 \
+	".popsection\n\t"                           \
+	"leaq 3b(%%rip), %%rax\n\t"                 \
+	"movq %%rax, " TPI_RSEQ_CS "(%[rs])\n"      \
+	"1:\n\t"                                    \
+	"movl " TPI_LANE_CPU "(%[lane]), %%eax\n\t" \
+	"cmpl %%eax, " TPI_RSEQ_CPU "(%[rs])\n\t"   \
+	"jne 5f\n\t"                                \
+	"movq " TPI_LANE_SHM "(%[lane]), %%rcx\n\t"
+
+#define SECTION_CHECK_STATE        \
+	"cmpq %[old], (%%rcx)\n\t" \
+	"jne 5f\n\t"
+
+/* After the commit; 5: is the way out with nothing changed. */
+#define SECTION_LEAVE                                     \
+	"2:\n\t"                                          \
+	"movq $0, " TPI_RSEQ_CS "(%[rs])\n\t"             \
+	".pushsection .text.tapio_rseq_abort, \"ax\"\n\t" \
+	".byte 0x0f, 0xb9, 0x3d\n\t"                      \
+	".long 0x53053053\n"                              \
+	"4:\n\t"                                          \
+	"jmp %l[moved]\n"                                 \
+	"5:\n\t"                                          \
+	"movq $0, " TPI_RSEQ_CS "(%[rs])\n\t"             \
+	"jmp %l[moved]\n\t"                               \
+	".popsection\n\t"
+
+/* Copies of up to 32 and up to 64 bytes, preloaded: x0..x3 to both ends. */
+#define COPY_32                      \
+	"movups %[x0], (%[dst])\n\t" \
+	"movups %[x1], -16(%[end])\n\t"
+#define COPY_64                         \
+	"movups %[x0], (%[dst])\n\t"    \
+	"movups %[x1], 16(%[dst])\n\t"  \
+	"movups %[x2], -32(%[end])\n\t" \
+	"movups %[x3], -16(%[end])\n\t"
+
+/* 64 bytes at a time, the last 64 again up to the end; length >= 64. */
+#define COPY_STEP(at)                           \
+	"movups (%[src], " at "), %%xmm0\n\t"   \
+	"movups 16(%[src], " at "), %%xmm1\n\t" \
+	"movups 32(%[src], " at "), %%xmm2\n\t" \
+	"movups 48(%[src], " at "), %%xmm3\n\t" \
+	"movups %%xmm0, (%[dst], " at ")\n\t"   \
+	"movups %%xmm1, 16(%[dst], " at ")\n\t" \
+	"movups %%xmm2, 32(%[dst], " at ")\n\t" \
+	"movups %%xmm3, 48(%[dst], " at ")\n\t"
+#define COPY_LONG                                           \
+	"leaq -64(%[length]), %%rax\n\t"                    \
+	"xorl %%edx, %%edx\n"                               \
+	"6:\n\t" COPY_STEP("%%rdx") "addq $64, %%rdx\n\t"   \
+				    "cmpq %%rax, %%rdx\n\t" \
+				    "jb 6b\n\t" COPY_STEP("%%rax")
+
+/* rdx = index of the slot at the tail. */
+#define TAIL_INDEX               \
+	"movq %[old], %%rdx\n\t" \
+	"shrq $16, %%rdx\n\t"    \
+	"andl " TPI_LANE_MASK "(%[lane]), %%edx\n\t"
+
+#define STAMP_NONE
+#define STAMP_VALUE                                  \
+	TAIL_INDEX                                   \
+	"movq " TPI_LANE_TIME "(%[lane]), %%rax\n\t" \
+	"movq %[time], (%%rax, %%rdx, 8)\n\t"
+/* The time lies in xmm0 while the index takes rdx. */
+#define STAMP_TSC                                                 \
+	"rdtsc\n\t"                                               \
+	"shlq $32, %%rdx\n\t"                                     \
+	"orq %%rdx, %%rax\n\t"                                    \
+	"movq %%rax, %%xmm0\n\t" TAIL_INDEX "movq " TPI_LANE_TIME \
+	"(%[lane]), %%rax\n\t"                                    \
+	"movq %%xmm0, (%%rax, %%rdx, 8)\n\t"
+
+/* Owner first: a block that output took bears nobody's name (see sweep). */
+#define OUTPUT_COMMIT                                              \
+	"movl $0, (%[owner])\n\t" TAIL_INDEX "movq " TPI_LANE_DESC \
+	"(%[lane]), %%rax\n\t"                                     \
+	"movq %[desc], (%%rax, %%rdx, 8)\n\t"                      \
+	"leaq 0x10000(%[old]), %%rax\n\t"                          \
+	"movq %%rax, (%%rcx)\n"
+
+#define OUTPUT_IN(l, o, own, d, t)                              \
+	[rs] "r"(tpi_rseq_area()), [lane] "r"(l), [old] "r"(o), \
+		[owner] "r"(own), [desc] "x"(d), [time] "x"(t)
+
+/* Each instantiation is one section: output by payload size and stamp. */
+#define DEFINE_OUTPUT_32(name, STAMP)                                         \
+	static inline int name(const struct tpi_lane *lane, uint64_t old,     \
+			       uint32_t *owner, uint64_t desc, uint64_t time, \
+			       unsigned char *dst, unsigned char *end,        \
+			       const struct payload *in)                      \
+	{                                                                     \
+		__asm__ __volatile__ goto(                                    \
+			SECTION_ENTER SECTION_CHECK_STATE COPY_32 STAMP       \
+				OUTPUT_COMMIT SECTION_LEAVE                   \
+			: /* none */                                          \
+			: OUTPUT_IN(lane, old, owner, desc, time),            \
+			  [dst] "r"(dst), [end] "r"(end), [x0] "x"(in->x[0]), \
+			  [x1] "x"(in->x[1])                                  \
+			: "memory", "cc", "rax", "rcx", "rdx", "xmm0"         \
+			: moved);                                             \
+		return 0;                                                     \
+moved:                                                                        \
+		return TPI_MOVED;                                             \
+	}
+
+#define DEFINE_OUTPUT_64(name, STAMP)                                         \
+	static inline int name(const struct tpi_lane *lane, uint64_t old,     \
+			       uint32_t *owner, uint64_t desc, uint64_t time, \
+			       unsigned char *dst, unsigned char *end,        \
+			       const struct payload *in)                      \
+	{                                                                     \
+		__asm__ __volatile__ goto(                                    \
+			SECTION_ENTER SECTION_CHECK_STATE COPY_64 STAMP       \
+				OUTPUT_COMMIT SECTION_LEAVE                   \
+			: /* none */                                          \
+			: OUTPUT_IN(lane, old, owner, desc, time),            \
+			  [dst] "r"(dst), [end] "r"(end), [x0] "x"(in->x[0]), \
+			  [x1] "x"(in->x[1]), [x2] "x"(in->x[2]),             \
+			  [x3] "x"(in->x[3])                                  \
+			: "memory", "cc", "rax", "rcx", "rdx", "xmm0"         \
+			: moved);                                             \
+		return 0;                                                     \
+moved:                                                                        \
+		return TPI_MOVED;                                             \
+	}
+
+#define DEFINE_OUTPUT_LONG(name, STAMP)                                        \
+	static inline int name(const struct tpi_lane *lane, uint64_t old,      \
+			       uint32_t *owner, uint64_t desc, uint64_t time,  \
+			       unsigned char *dst, const void *src,            \
+			       uint64_t length)                                \
+	{                                                                      \
+		__asm__ __volatile__ goto(                                     \
+			SECTION_ENTER SECTION_CHECK_STATE COPY_LONG STAMP      \
+				OUTPUT_COMMIT SECTION_LEAVE                    \
+			: /* none */                                           \
+			: OUTPUT_IN(lane, old, owner, desc, time),             \
+			  [dst] "r"(dst), [src] "r"(src), [length] "r"(length) \
+			: "memory", "cc", "rax", "rcx", "rdx", "xmm0", "xmm1", \
+			  "xmm2", "xmm3"                                       \
+			: moved);                                              \
+		return 0;                                                      \
+moved:                                                                         \
+		return TPI_MOVED;                                              \
+	}
+
+DEFINE_OUTPUT_32(section_output_32, STAMP_NONE)
+DEFINE_OUTPUT_32(section_output_32_value, STAMP_VALUE)
+DEFINE_OUTPUT_32(section_output_32_tsc, STAMP_TSC)
+DEFINE_OUTPUT_64(section_output_64, STAMP_NONE)
+DEFINE_OUTPUT_64(section_output_64_value, STAMP_VALUE)
+DEFINE_OUTPUT_64(section_output_64_tsc, STAMP_TSC)
+DEFINE_OUTPUT_LONG(section_output_long, STAMP_NONE)
+DEFINE_OUTPUT_LONG(section_output_long_value, STAMP_VALUE)
+DEFINE_OUTPUT_LONG(section_output_long_tsc, STAMP_TSC)
+
+/* owner[blocks[i]] = me for i < count; commit held + count. */
+static inline int section_reserve(const struct tpi_lane *lane, uint64_t old,
+				  const uint32_t *blocks, uint64_t count,
+				  uint32_t me)
+{
+	__asm__ __volatile__ goto(
+		SECTION_ENTER SECTION_CHECK_STATE
+		"movq 16(%[lane]), %%rdx\n\t"
+		"xorl %%esi, %%esi\n"
+		"6:\n\t"
+		"movl (%[blocks], %%rsi, 4), %%eax\n\t"
+		"movl %[me], (%%rdx, %%rax, 4)\n\t"
+		"incq %%rsi\n\t"
+		"cmpq %[count], %%rsi\n\t"
+		"jb 6b\n\t"
+		"leaq (%[old], %[count]), %%rax\n\t"
+		"movq %%rax, (%%rcx)\n" SECTION_LEAVE
+		: /* none */
+		: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane), [old] "r"(old),
+		  [blocks] "r"(blocks), [count] "r"(count), [me] "r"(me)
+		: "memory", "cc", "rax", "rcx", "rdx", "rsi"
+		: moved);
+	return 0;
+moved:
+	return TPI_MOVED;
+}
+
+/* desc[tail + i] = descs[i] for i < count; commit tail + count, held - count. */
+#define PUBLISH_LOOP                                 \
+	"movq %[old], %%rdx\n\t"                     \
+	"shrq $16, %%rdx\n\t"                        \
+	"xorl %%esi, %%esi\n"                        \
+	"6:\n\t"                                     \
+	"andl " TPI_LANE_MASK "(%[lane]), %%edx\n\t" \
+	"movq (%[descs], %%rsi, 8), %%xmm1\n\t"      \
+	"movq " TPI_LANE_DESC "(%[lane]), %%rax\n\t" \
+	"movq %%xmm1, (%%rax, %%rdx, 8)\n\t"
+#define PUBLISH_STAMP                                \
+	"movq " TPI_LANE_TIME "(%[lane]), %%rax\n\t" \
+	"movq %[time], (%%rax, %%rdx, 8)\n\t"
+#define PUBLISH_STAMP_TSC                            \
+	"movq " TPI_LANE_TIME "(%[lane]), %%rax\n\t" \
+	"movq %%xmm0, (%%rax, %%rdx, 8)\n\t"
+#define PUBLISH_READ_TSC       \
+	"rdtsc\n\t"            \
+	"shlq $32, %%rdx\n\t"  \
+	"orq %%rdx, %%rax\n\t" \
+	"movq %%rax, %%xmm0\n\t"
+#define PUBLISH_COMMIT             \
+	"incl %%edx\n\t"           \
+	"incq %%rsi\n\t"           \
+	"cmpq %[count], %%rsi\n\t" \
+	"jb 6b\n\t"                \
+	"movq %[new], (%%rcx)\n"
+
+#define DEFINE_PUBLISH(name, READ, STAMP)                                     \
+	static inline int name(const struct tpi_lane *lane, uint64_t old,     \
+			       uint64_t new, const uint64_t *descs,           \
+			       uint64_t count, uint64_t time)                 \
+	{                                                                     \
+		__asm__ __volatile__ goto(                                    \
+			SECTION_ENTER SECTION_CHECK_STATE READ PUBLISH_LOOP   \
+				STAMP PUBLISH_COMMIT SECTION_LEAVE            \
+			: /* none */                                          \
+			: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane),        \
+			  [old] "r"(old), [new] "r"(new), [descs] "r"(descs), \
+			  [count] "r"(count), [time] "x"(time)                \
+			: "memory", "cc", "rax", "rcx", "rdx", "rsi", "xmm0", \
+			  "xmm1"                                              \
+			: moved);                                             \
+		return 0;                                                     \
+moved:                                                                        \
+		return TPI_MOVED;                                             \
+	}
+DEFINE_PUBLISH(section_publish, , )
+DEFINE_PUBLISH(section_publish_value, , PUBLISH_STAMP)
+DEFINE_PUBLISH(section_publish_tsc, PUBLISH_READ_TSC, PUBLISH_STAMP_TSC)
+
+/* gate = new, if *generation and the gate are still what they were. */
+static inline int section_gate(const struct tpi_lane *lane,
+			       const uint64_t *generation, uint64_t seen,
+			       uint64_t old, uint64_t new)
+{
+	__asm__ __volatile__ goto(
+		SECTION_ENTER "cmpq %[seen], (%[generation])\n\t"
+			      "jne 5f\n\t"
+			      "cmpq %[old], " TPI_SHM_GATE "(%%rcx)\n\t"
+			      "jne 5f\n\t"
+			      "movq %[new], " TPI_SHM_GATE
+			      "(%%rcx)\n" SECTION_LEAVE
+		: /* none */
+		: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane),
+		  [generation] "r"(generation), [seen] "r"(seen),
+		  [old] "r"(old), [new] "r"(new)
+		: "memory", "cc", "rax", "rcx"
+		: moved);
+	return 0;
+moved:
+	return TPI_MOVED;
+}
+
+#endif
