@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The lane's operations, one thread, both flavours (lane_fixture.h). */
+#include <errno.h>
+#include <stdio.h>
+
+#include "tests/unit/lane_fixture.h"
+
+#define ME   TAPIO_ATTACHMENT_NAME(1, 1)
+#define YOU  TAPIO_ATTACHMENT_NAME(2, 1)
+#define HERE TAPIO_ATTACHMENT_NAME(3, 1)
+
+static struct lane_fixture f;
+
+static void fill(unsigned char *data, uint32_t length, unsigned int seed)
+{
+	uint32_t i;
+
+	for (i = 0; i < length; i++)
+		data[i] = (unsigned char)(seed * 31 + i * 7 + i / 64);
+}
+
+static const unsigned char *data_at(uint64_t position)
+{
+	return tpi_lane_block(
+		&f.lane, TAPIO_DESC_BLOCK(f.lane.desc[position & f.lane.mask]));
+}
+
+START_TEST(a_fresh_lane_has_n_discards_and_all_its_blocks)
+{
+	lane_fixture_init(&f, 8, 64, 8);
+	ck_assert_uint_eq(lane_tail(&f), 8);
+	ck_assert_uint_eq(lane_held(&f), 0);
+	lane_check_blocks(&f);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(output_delivers_every_length_whole_and_writes_no_neighbour)
+{
+	unsigned char data[1024], *next;
+	uint64_t position, desc;
+	uint32_t length;
+
+	lane_fixture_init(&f, 8, 1024, 8);
+	for (length = 0; length <= 1024; length++) {
+		memset(f.lane.blocks, 0xee, 8 * 1024);
+		fill(data, length, length);
+		position = lane_tail(&f);
+		ck_assert_int_eq(lane_output(&f, 7, data, length), 0);
+		desc = f.lane.desc[position & f.lane.mask];
+		ck_assert_uint_eq(TAPIO_DESC_LENGTH(desc), length);
+		ck_assert_uint_eq(TAPIO_DESC_TYPE(desc), 7);
+		ck_assert_uint_eq(TAPIO_DESC_SEVERITY(desc), 3);
+		ck_assert_mem_eq(data_at(position), data, length);
+		next = tpi_lane_block(&f.lane,
+				      (TAPIO_DESC_BLOCK(desc) + 1) % 8);
+		ck_assert_uint_eq(next[0], 0xee);
+		ck_assert_uint_ne(f.lane.time[position & f.lane.mask], 0);
+		ck_assert_uint_eq(lane_tail(&f), position + 1);
+	}
+	lane_check_blocks(&f);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(output_never_touches_what_a_lossless_group_has_not_released)
+{
+	uint64_t start, i;
+	uint32_t value;
+
+	lane_fixture_init(&f, 16, 64, 16);
+	lane_fixture_join(&f, 5, TAPIO_POLICY_LOSSLESS, 0);
+	start = lane_tail(&f);
+	for (i = 0; i < 16; i++) {
+		value = (uint32_t)i;
+		ck_assert_int_eq(lane_output(&f, 1, &value, 4), 0);
+	}
+	ck_assert_int_eq(lane_output(&f, 1, &value, 4), TPI_FULL);
+	for (i = 0; i < 16; i++) {
+		memcpy(&value, data_at(start + i), 4);
+		ck_assert_uint_eq(value, i);
+	}
+	lane_fixture_release(&f, 5, start + 3);
+	for (i = 0; i < 3; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &value, 4), 0);
+	ck_assert_int_eq(lane_output(&f, 1, &value, 4), TPI_FULL);
+	ck_assert_uint_eq(f.lane.shm->gate, start + 3);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(the_slowest_gating_group_holds_and_a_lossy_one_does_not)
+{
+	uint64_t start;
+	uint32_t v = 0;
+	int i, slot;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	lane_fixture_join(&f, 0, TAPIO_POLICY_LOSSY, 0);
+	start = lane_tail(&f);
+	for (i = 0; i < 100; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	lane_fixture_join(&f, 1, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, 63, TAPIO_POLICY_LOSSLESS, 0);
+	start = lane_tail(&f);
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	lane_fixture_release(&f, 1, start + 8);
+	lane_fixture_release(&f, 63, start + 2);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), TPI_FULL);
+	ck_assert(tpi_gate_compute(&f.lane, &f.gating, &(uint64_t){0},
+				   &(uint64_t){0}, &slot));
+	ck_assert_int_eq(slot, 63);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(a_group_until_a_lag_holds_no_longer_than_the_lag)
+{
+	uint32_t v = 0;
+	int i;
+
+	lane_fixture_init(&f, 16, 64, 16);
+	lane_fixture_join(&f, 0, TAPIO_POLICY_UNTIL, 0);
+	for (i = 0; i < 100; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	/* Half the ring is what it may hold: the gate never lags more. */
+	ck_assert_int_ge(tapio_position_diff(f.lane.shm->gate, lane_tail(&f)),
+			 -16);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(a_head_of_another_incarnation_is_no_news)
+{
+	uint64_t start;
+	uint32_t v = 0;
+	int i;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	lane_fixture_join(&f, 2, TAPIO_POLICY_LOSSLESS, 0);
+	start = lane_tail(&f);
+	/* A former member that wakes up late stores its old head far ahead. */
+	f.cursors[2].head = TAPIO_HEAD(start + 1000, 7, 0);
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), TPI_FULL);
+	ck_assert_uint_eq(f.lane.shm->gate, start);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(a_head_beyond_the_tail_frees_nothing_that_was_not_published)
+{
+	uint32_t v = 0;
+	uint64_t start;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	lane_fixture_join(&f, 2, TAPIO_POLICY_LOSSLESS, 0);
+	start = lane_tail(&f);
+	lane_fixture_release(&f, 2, start + 1000000);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ck_assert_int_le(tapio_position_diff(f.lane.shm->gate, lane_tail(&f)),
+			 0);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(a_group_that_joins_while_the_gate_is_computed_is_noticed)
+{
+	uint64_t gate, generation;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	ck_assert(
+		tpi_gate_compute(&f.lane, &f.gating, &gate, &generation, NULL));
+	ck_assert_uint_eq(generation, f.generation);
+	lane_fixture_join(&f, 0, TAPIO_POLICY_LOSSLESS, 0);
+	ck_assert(
+		tpi_gate_compute(&f.lane, &f.gating, &gate, &generation, NULL));
+	ck_assert_uint_eq(generation, f.generation);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(reserved_blocks_cannot_close_a_lane_nor_be_put_back_twice)
+{
+	uint32_t blocks[8], more[8], v = 0, i;
+
+	lane_fixture_init(&f, 16, 64, 16);
+	ck_assert_int_eq(lane_reserve(&f, ME, blocks, 8), 0);
+	ck_assert_uint_eq(lane_held(&f), 8);
+	ck_assert_int_eq(lane_reserve(&f, ME, more, 1), TPI_HELD);
+	for (i = 0; i < 100; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	lane_check_blocks(&f);
+	ck_assert_int_eq(lane_publish(&f, 9, 4, blocks, 8), 0);
+	ck_assert_uint_eq(lane_held(&f), 0);
+	lane_check_blocks(&f);
+	ck_assert_int_eq(lane_publish(&f, 9, 4, blocks, 1), -EINVAL);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(sweep_takes_back_what_the_dead_hold_and_nothing_else)
+{
+	uint32_t dead[3], mine[2];
+	uint64_t scratch[1], tail, desc;
+	uint32_t v = 0, i;
+	sigset_t before;
+	int n;
+
+	lane_fixture_init(&f, 16, 64, 16);
+	ck_assert_int_eq(lane_reserve(&f, YOU, dead, 3), 0);
+	ck_assert_int_eq(lane_reserve(&f, ME, mine, 2), 0);
+	/* One that the dead one published still bears its name. */
+	ck_assert_int_eq(lane_publish(&f, 9, 4, dead, 1), 0);
+	for (i = 0; i < 5; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	tail = lane_tail(&f);
+	lane_enter(&f, &before);
+	n = tpi_lane_sweep(&f.lane, YOU, HERE, true, scratch);
+	lane_leave(&f, &before);
+	ck_assert_int_eq(n, 2);
+	ck_assert_uint_eq(lane_held(&f), 2);
+	ck_assert_uint_eq(lane_tail(&f), tail + 2);
+	desc = f.lane.desc[tail & f.lane.mask];
+	ck_assert_uint_eq(TAPIO_DESC_TYPE(desc), TAPIO_TYPE_DISCARD);
+	lane_check_blocks(&f);
+	ck_assert_int_eq(tpi_lane_sweep(&f.lane, YOU, HERE, true, scratch), 0);
+	ck_assert_int_eq(lane_publish(&f, 9, 4, mine, 2), 0);
+	lane_check_blocks(&f);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(a_sweeper_that_may_not_run_there_leaves_the_blocks_to_claim)
+{
+	uint32_t dead[2], at = 0, block;
+	uint64_t scratch[1];
+	int n;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	ck_assert_int_eq(tpi_lane_claim(&f.lane, ME, &at, 8), -ENOENT);
+	ck_assert_int_eq(lane_reserve(&f, YOU, dead, 2), 0);
+	ck_assert_int_eq(tpi_lane_sweep(&f.lane, YOU, HERE, false, scratch), 2);
+	ck_assert_uint_eq(f.lane.owner[dead[0]], TAPIO_ABANDONED);
+	n = tpi_lane_claim(&f.lane, ME, &at, 8);
+	ck_assert_int_ge(n, 0);
+	block = (uint32_t)n;
+	ck_assert_uint_eq(f.lane.owner[block], ME);
+	ck_assert_int_eq(lane_publish(&f, 2, 0, &block, 1), 0);
+	ck_assert_int_eq(
+		tpi_lane_sweep(&f.lane, TAPIO_ABANDONED, HERE, true, scratch),
+		1);
+	ck_assert_uint_eq(lane_held(&f), 0);
+	lane_check_blocks(&f);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(claim_looks_at_a_bounded_number_and_keeps_the_hint)
+{
+	uint32_t blocks[32], at = 0;
+
+	lane_fixture_init(&f, 64, 64, 64);
+	ck_assert_int_eq(lane_reserve(&f, ME, blocks, 32), 0);
+	tpi_lane_abandon(&f.lane, blocks[31]);
+	ck_assert_int_eq(tpi_lane_claim(&f.lane, ME, &at, 8), -ENOENT);
+	ck_assert_uint_eq(at, 8);
+	ck_assert_uint_eq(f.lane.shm->hint, 1);
+	at = blocks[31];
+	ck_assert_int_eq(tpi_lane_claim(&f.lane, ME, &at, 8), (int)blocks[31]);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(positions_go_on_across_the_wrap_at_2_to_the_48)
+{
+	uint64_t start = (UINT64_C(1) << 48) - 20;
+	uint32_t i, v = 0, blocks[4];
+
+	lane_fixture_init(&f, 16, 64, start);
+	lane_fixture_join(&f, 0, TAPIO_POLICY_LOSSLESS, 0);
+	for (i = 0; i < 100; i++) {
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+		ck_assert_int_eq(lane_reserve(&f, ME, blocks, 4), 0);
+		ck_assert_int_eq(lane_publish(&f, 1, 4, blocks, 4), 0);
+		lane_fixture_release(&f, 0, lane_tail(&f));
+	}
+	ck_assert_uint_eq(lane_tail(&f), (start + 500) & TAPIO_POSITION_MASK);
+	lane_check_blocks(&f);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+/* A model of the lane beside the lane, driven by the same random choices. */
+START_TEST(random_operations_lose_no_block_and_no_event)
+{
+	enum {
+		N = 16,
+		ROUNDS = 200000
+	};
+	uint32_t held[N], held_count = 0, n, value, i;
+	uint64_t head, tail, next_value = 0, expect[N * 2] = {0};
+	unsigned int seed = 12345 + (unsigned int)_i;
+	int err, round;
+
+	lane_fixture_init(&f, N, 64, N);
+	lane_fixture_join(&f, 0, TAPIO_POLICY_LOSSLESS, 0);
+	head = lane_tail(&f);
+	for (round = 0; round < ROUNDS; round++) {
+		tail = lane_tail(&f);
+		switch (rand_r(&seed) % 4) {
+		case 0:
+			value = (uint32_t)++next_value;
+			err = lane_output(&f, 1, &value, 4);
+			ck_assert_int_eq(err != 0,
+					 tail - head + held_count >= N);
+			if (!err)
+				expect[tail % (N * 2)] = value;
+			break;
+		case 1:
+			n = 1 + (uint32_t)rand_r(&seed) % 4;
+			err = lane_reserve(&f, ME, held + held_count, n);
+			ck_assert_int_eq(err != 0,
+					 held_count + n > N / 2 ||
+						 tail - head + held_count + n >
+							 N);
+			if (!err)
+				held_count += n;
+			break;
+		case 2:
+			if (!held_count)
+				break;
+			n = 1 + (uint32_t)rand_r(&seed) % held_count;
+			for (i = 0; i < n; i++) {
+				value = (uint32_t)++next_value;
+				memcpy(tpi_lane_block(&f.lane,
+						      held[held_count - n + i]),
+				       &value, 4);
+				expect[(tail + i) % (N * 2)] = value;
+			}
+			held_count -= n;
+			ck_assert_int_eq(
+				lane_publish(&f, 1, 4, held + held_count, n),
+				0);
+			break;
+		default:
+			if (head == tail)
+				break;
+			memcpy(&value, data_at(head), 4);
+			ck_assert_uint_eq(value, expect[head % (N * 2)]);
+			lane_fixture_release(&f, 0, ++head);
+		}
+	}
+	lane_check_blocks(&f);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+int main(void)
+{
+	const char *reason;
+	uint32_t verdict = tpi_rseq_selftest(&reason);
+	Suite *suite = suite_create("lane");
+	TCase *tcase = tcase_create("operations");
+	SRunner *runner;
+	int failed;
+
+	printf("rseq verdict %u (%s): %s\n", verdict, reason,
+	       verdict == TAPIO_RSEQ_PROVEN ? "a CPU's lane" : "a side lane");
+	tcase_add_test(tcase, a_fresh_lane_has_n_discards_and_all_its_blocks);
+	tcase_add_test(
+		tcase,
+		output_delivers_every_length_whole_and_writes_no_neighbour);
+	tcase_add_test(
+		tcase,
+		output_never_touches_what_a_lossless_group_has_not_released);
+	tcase_add_test(tcase,
+		       the_slowest_gating_group_holds_and_a_lossy_one_does_not);
+	tcase_add_test(tcase, a_group_until_a_lag_holds_no_longer_than_the_lag);
+	tcase_add_test(tcase, a_head_of_another_incarnation_is_no_news);
+	tcase_add_test(
+		tcase,
+		a_head_beyond_the_tail_frees_nothing_that_was_not_published);
+	tcase_add_test(
+		tcase,
+		a_group_that_joins_while_the_gate_is_computed_is_noticed);
+	tcase_add_test(
+		tcase,
+		reserved_blocks_cannot_close_a_lane_nor_be_put_back_twice);
+	tcase_add_test(tcase,
+		       sweep_takes_back_what_the_dead_hold_and_nothing_else);
+	tcase_add_test(
+		tcase,
+		a_sweeper_that_may_not_run_there_leaves_the_blocks_to_claim);
+	tcase_add_test(tcase,
+		       claim_looks_at_a_bounded_number_and_keeps_the_hint);
+	tcase_add_test(tcase, positions_go_on_across_the_wrap_at_2_to_the_48);
+	tcase_add_loop_test(tcase, random_operations_lose_no_block_and_no_event,
+			    0, 5);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
