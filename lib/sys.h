@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * System calls that may be missing or refused, each in one place.
+ *
+ * Thin wrappers that return a value or -errno. Who calls: segment.c, and whoever
+ * needs membarrier, futexes or pidfds. They are functions of our own for two
+ * reasons: glibc has no names for several of them, and a test must be able to
+ * see what a kernel or a seccomp profile without them does to us. In builds with
+ * TAPIO_TESTPOINTS each of them first asks whether it is to fail.
+ */
+#ifndef TPI_SYS_H
+#define TPI_SYS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+/* An fd, or -errno. */
+int tpi_sys_memfd_create(const char *name, unsigned int flags);
+int tpi_sys_ftruncate(int fd, uint64_t bytes);
+int tpi_sys_fchmod(int fd, unsigned int mode);
+int tpi_sys_add_seals(int fd, int seals);
+/* The seals, or -errno (-EINVAL: not a file that can be sealed). */
+int tpi_sys_get_seals(int fd);
+/* A new fd on the same file, CLOEXEC, by way of /proc; `flags` as of open. */
+int tpi_sys_reopen(int fd, int flags);
+
+/* MAP_SHARED at offset 0; *base is NULL on error. */
+int tpi_sys_mmap(void **base, uint64_t bytes, int prot, int fd);
+int tpi_sys_madvise(void *base, uint64_t bytes, int advice);
+/* Binds a range to one node (MPOL_BIND); node < 1024. */
+int tpi_sys_mbind(void *base, uint64_t bytes, unsigned int node);
+/* Asks where pages are: status[i] is a node or -errno. Moves nothing. */
+int tpi_sys_page_nodes(void **pages, int *status, size_t count);
+
+/* The result of the command, or -errno. */
+int tpi_sys_membarrier(int command);
+/* An fd, or -errno. */
+int tpi_sys_pidfd_open(pid_t pid, unsigned int flags);
+/*
+ * Futexes that work between processes. wait: 0 woken, -EAGAIN the word was not
+ * `expected`, -ETIMEDOUT, -EINTR; a read-only mapping is enough. `timeout` is
+ * relative, NULL for ever. wake: how many were woken.
+ */
+int tpi_sys_futex_wait(const uint32_t *word, uint32_t expected,
+		       const struct timespec *timeout);
+int tpi_sys_futex_wake(const uint32_t *word, int count);
+
+/*
+ * For tests: the next `count` calls of `number` (SYS_...) fail with `error`;
+ * count < 0: all. A second rule for the same call and argument replaces the
+ * first. `argument` narrows it: the advice of madvise, the command of fcntl, of
+ * memfd_create MFD_HUGETLB or 0.
+ *
+ * The same from outside: TAPIO_SYS_FAIL="mbind=EPERM,membarrier=ENOSYS" in the
+ * environment, read when the program starts. memfd_hugetlb, populate and
+ * hugepage name those uses of memfd_create and madvise.
+ */
+#define TPI_SYS_ANY (-1L)
+#ifdef TAPIO_TESTPOINTS
+void tpi_sys_fail(long number, int error, int count);
+void tpi_sys_fail_argument(long number, long argument, int error, int count);
+void tpi_sys_fail_none(void);
+/* 0, or the errno with which this call has to fail (it is counted). */
+int tpi_sys_injected(long number, long argument);
+#else
+static inline int tpi_sys_injected(long number, long argument)
+{
+	(void)number;
+	(void)argument;
+	return 0;
+}
+#endif
+
+#endif
