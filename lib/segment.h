@@ -6,6 +6,7 @@
 #ifndef TPI_SEGMENT_H
 #define TPI_SEGMENT_H
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +18,7 @@ struct tpi_map {
 	unsigned char *base;
 	uint64_t bytes;
 	bool writable;
+	uint32_t page_bytes; /* of the file; 0: not a segment's mapping */
 };
 
 struct tpi_segment_request {
@@ -43,17 +45,34 @@ struct tpi_segment {
  * SHRINK, GROW and SEAL, reopen read-only. A rung that fails leaves its errno in
  * the report and the next is tried. On error nothing is left open, and `error`
  * says which step failed for how many bytes (for hugetlb: and how many pages the
- * pool has free).
+ * pool has free). On success it is empty, or says the same about the rungs that
+ * were not reached. A node that cannot be bound is not an error: see `placement`
+ * (TAPIO_PLACED_UNCHECKED with errno 0: node is -1, nothing was asked for).
+ *
+ * -ENOMEM no rung has the memory; -EINVAL the request; -EPERM, -EACCES, -ENOSYS
+ * the kernel refuses memfds, seals or the read-only reopening; -EMFILE.
  */
 int tpi_segment_create(struct tpi_segment *segment,
 		       const struct tpi_segment_request *request, char *error,
 		       size_t error_bytes);
+/* Also of one that was destroyed, not obtained, or is all zero. */
 void tpi_segment_destroy(struct tpi_segment *segment);
+
+/*
+ * 0 when what an fd allows is reading and its file's mode is 0600, so that it
+ * may be handed out: checked by trying. -EACCES otherwise, with the reason.
+ */
+int tpi_fd_check_readonly(int fd, uint64_t bytes, char *error,
+			  size_t error_bytes);
+
+/* The seals that every segment has. */
+#define TPI_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 /*
  * Maps a received fd whole, MADV_DONTFORK and MADV_DONTDUMP. Checks that it is a
  * sealed memfd (SHRINK, GROW, SEAL) and not larger than limit_bytes.
- * -EPERM it is not sealed; -EFBIG; -EACCES the fd does not allow `writable`.
+ * -EPERM it is not sealed; -EFBIG; -EACCES the fd does not allow `writable`;
+ * -EBADMSG too short for a header; else what mmap or madvise said.
  */
 int tpi_map_fd(struct tpi_map *map, int fd, bool writable, uint64_t limit_bytes,
 	       char *error, size_t error_bytes);
