@@ -35,7 +35,9 @@ struct tpi_channel_spec {
 
 /*
  * Checks a spec against the layout's limits (N a power of two in 4..65536, block
- * a multiple of 64 up to TAPIO_BLOCK_BYTES_MAX, names, counts).
+ * a multiple of 64 up to TAPIO_BLOCK_BYTES_MAX, names, counts, classes sorted by
+ * priority falling, then by block size rising). -EINVAL with the reason. What
+ * follows takes checked specs only.
  */
 int tpi_channel_spec_check(const struct tpi_channel_spec *spec, char *error,
 			   size_t error_bytes);
@@ -44,7 +46,10 @@ int tpi_channel_spec_check(const struct tpi_channel_spec *spec, char *error,
 uint32_t tpi_channel_lane_count(const struct tpi_channel_spec *spec,
 				const struct tpi_topology *topology);
 
-/* Bytes of each kind of segment. Side lanes are in node index 0's. */
+/*
+ * Bytes of each kind of segment. Side lanes are in node index 0's. Of clients_max
+ * there are one more records: attachments are indexed by slot, from 1 on.
+ */
 uint64_t tpi_channel_bytes(const struct tpi_channel_spec *spec,
 			   const struct tpi_topology *topology,
 			   uint32_t node_index);
@@ -56,7 +61,8 @@ uint64_t tpi_catalog_bytes(uint32_t clients_max, uint32_t segments,
  * Fill a fresh, zeroed, writable mapping and store READY. Lane ids are dense:
  * node by node, in a node class by class, in a class CPU by CPU; then the side
  * lanes class by class. Lanes are born with N DISCARD descriptors (tail = N,
- * gate = N).
+ * gate = N). -EINVAL numbers; -EACCES the mapping is not writable; -ENOSPC it is
+ * too small.
  */
 int tpi_channel_build(const struct tpi_map *map,
 		      const struct tpi_channel_spec *spec,
@@ -69,13 +75,19 @@ int tpi_catalog_build(const struct tpi_map *map, uint32_t clients_max,
 		      uint32_t segments, uint32_t channels,
 		      const uint8_t instance[16]);
 
+/*
+ * Attaching: -EBADMSG the segment is not what it should be; -EPROTONOSUPPORT it
+ * is of another major version or has features that are not known; -ENOMEM. The
+ * reason names the value and the limit. Nothing is left allocated on error.
+ */
+
 /* The catalog, attached. Counts are checked copies. */
 struct tpi_catalog {
 	struct tpi_map map;
 	uint8_t instance[16];
 	struct tapio_shm_broker *broker;
 	struct tapio_shm_attachment *attachments; /* by slot */
-	uint32_t attachment_count;
+	uint32_t attachment_count; /* slots, 0 included, which is nobody's */
 	struct tapio_shm_segment *segments;
 	uint32_t segment_count;
 	struct tapio_shm_channel *channels;
@@ -89,6 +101,14 @@ int tpi_catalog_attach(struct tpi_catalog *catalog, const struct tpi_map *map,
 int tpi_channel_describe(const struct tpi_catalog *catalog, uint32_t channel,
 			 struct tapio_shm_channel *copy, char *error,
 			 size_t error_bytes);
+
+/*
+ * Broker: writes a channel's record, then its READY. One segment per node. The
+ * spec must have passed its check. -EINVAL no such record.
+ */
+int tpi_channel_publish(const struct tpi_catalog *catalog, uint32_t channel,
+			const struct tpi_channel_spec *spec,
+			const struct tpi_topology *topology);
 
 /* A channel's segments, attached: all its lanes, indexed by id. */
 struct tpi_channel {
