@@ -5,6 +5,7 @@
 
 #include <tapio/common.h>
 #include <tapio/consumer.h>
+#include <tapio/event.h>
 #include <tapio/observer.h>
 #include <tapio/producer.h>
 #include <tapio/version.h>
