@@ -53,20 +53,32 @@ const char *tpi_connect_socket(const struct tpi_connect *connect)
 	return socket && *socket ? socket : TAPIO_SOCKET_DEFAULT;
 }
 
-/*
- * Whether `err` of an open means that no broker is there. -ENOENT may also be an
- * answer ("no such channel"), so it counts only while the socket is missing;
- * abstract sockets are never missing, they refuse.
- */
-static bool no_broker(const struct tpi_connect *connect, int err)
+static bool is_missing(const struct tpi_connect *connect)
 {
 	const char *path = tpi_connect_socket(connect);
 	struct stat st;
 
-	if (err == -ECONNREFUSED)
+	return path[0] != '@' && stat(path, &st) && errno == ENOENT;
+}
+
+/*
+ * Whether `err` of an open means that no broker is there. -ENOENT may also be an
+ * answer ("no such channel"), so it counts only where the socket was missing;
+ * abstract sockets are never missing, they refuse.
+ */
+static bool no_broker(const struct tpi_connect *connect, int err)
+{
+	switch (err) {
+	case -ECONNREFUSED:
+	case -ECONNRESET:
+	case -EPIPE:
+	case -ETIMEDOUT:
 		return true;
-	return err == -ENOENT && path[0] != '@' && stat(path, &st) &&
-	       errno == ENOENT;
+	case -ENOENT:
+		return connect->missing || is_missing(connect);
+	default:
+		return false;
+	}
 }
 
 int tpi_connect(struct tpi_connect *connect, tpi_open_fn *open, void *arg)
@@ -77,7 +89,7 @@ int tpi_connect(struct tpi_connect *connect, tpi_open_fn *open, void *arg)
 		.error = connect->error,
 		.error_bytes = sizeof(connect->error),
 	};
-	int64_t deadline_ns = tpi_now_ns();
+	int64_t deadline_ns = tpi_monotonic_ns();
 	bool forever = connect->wait_ns == TAPIO_FOREVER;
 
 	if (!forever &&
@@ -85,12 +97,14 @@ int tpi_connect(struct tpi_connect *connect, tpi_open_fn *open, void *arg)
 		forever = true;
 	for (;;) {
 		int64_t left_ns =
-			forever ? SLICE_NS : deadline_ns - tpi_now_ns();
+			forever ? SLICE_NS : deadline_ns - tpi_monotonic_ns();
 
 		if (left_ns < 0)
 			left_ns = 0;
 		broker.connect_ns = left_ns < SLICE_NS ? left_ns : SLICE_NS;
 		connect->error[0] = '\0';
+		/* Looked at before, lest it come between the two. */
+		connect->missing = is_missing(connect);
 		int err = open(arg, &broker);
 		if (!err)
 			return 0;
@@ -99,7 +113,7 @@ int tpi_connect(struct tpi_connect *connect, tpi_open_fn *open, void *arg)
 		if (!left_ns || !no_broker(connect, err))
 			return err;
 		/* The library may have given up at once: do not spin on it. */
-		if (!tpi_sleep_until(tpi_now_ns() + SLICE_NS / 10))
+		if (!tpi_sleep_until(tpi_monotonic_ns() + SLICE_NS / 10))
 			return -EINTR;
 	}
 }

@@ -47,23 +47,34 @@ int tpi_stop_signal(void)
 	return stop_signal;
 }
 
-bool tpi_sleep_until(int64_t deadline_ns)
+int tpi_wait_until(int fd, int64_t deadline_ns)
 {
+	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
 	sigset_t block, before;
+	int ready = 0;
 
 	sigemptyset(&block);
 	for (size_t i = 0; i < STOPPERS; i++)
 		sigaddset(&block, stoppers[i]);
 	sigprocmask(SIG_BLOCK, &block, &before);
 	while (!stop_signal) {
-		int64_t left_ns = deadline_ns - tpi_now_ns();
+		int64_t left_ns = deadline_ns - tpi_monotonic_ns();
 
-		if (left_ns <= 0)
-			break;
+		if (left_ns < 0)
+			left_ns = 0;
 		struct timespec left = {.tv_sec = left_ns / 1000000000,
 					.tv_nsec = left_ns % 1000000000};
-		ppoll(NULL, 0, &left, &before);
+		ready = ppoll(&poll_fd, 1, &left, &before);
+		if (ready > 0 || !left_ns)
+			break;
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	return !stop_signal;
+	if (stop_signal)
+		return -EINTR;
+	return ready > 0;
+}
+
+bool tpi_sleep_until(int64_t deadline_ns)
+{
+	return tpi_wait_until(-1, deadline_ns) == 0;
 }

@@ -51,7 +51,7 @@ void tpi_say(const char *format, ...)
 		return;
 }
 
-int64_t tpi_now_ns(void)
+int64_t tpi_monotonic_ns(void)
 {
 	struct timespec now;
 

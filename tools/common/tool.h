@@ -43,7 +43,7 @@ void tpi_tool_init(const char *name);
 void tpi_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* CLOCK_MONOTONIC in nanoseconds. */
-int64_t tpi_now_ns(void);
+int64_t tpi_monotonic_ns(void);
 
 /* ---- arguments ---------------------------------------------------------- */
 
@@ -65,7 +65,8 @@ uint64_t tpi_arg_count(struct argp_state *state, const char *option,
 struct tpi_connect {
 	const char *socket; /* --socket; NULL: TAPIO_SOCKET or the default */
 	int64_t wait_ns;    /* --wait; 0: not at all */
-	char error[256];    /* why the last attempt failed */
+	char error[320];    /* why the last attempt failed */
+	bool missing;       /* the socket was, before the last attempt */
 };
 
 /* The options --socket and --wait; input: struct tpi_connect. */
@@ -98,9 +99,13 @@ void tpi_signals_init(void);
 int tpi_stop_signal(void);
 
 /*
- * Sleeps until tpi_now_ns() reaches deadline_ns. True: it did; false: it was
+ * Sleeps until tpi_monotonic_ns() reaches deadline_ns. True: it did; false: it was
  * asked to stop, at once even if the signal came just before the call.
  */
 bool tpi_sleep_until(int64_t deadline_ns);
+
+/* The same, and ends early when `fd` polls readable: 1 it does, 0 the deadline
+ * has come, -EINTR asked to stop. */
+int tpi_wait_until(int fd, int64_t deadline_ns);
 
 #endif
