@@ -76,16 +76,10 @@ void tpi_out_signed(struct tpi_out *out, int64_t number)
 		   1);
 }
 
-void tpi_out_double(struct tpi_out *out, double number)
+void tpi_out_decimal(struct tpi_out *out, const char *text)
 {
 	bool point = false;
-	char text[64];
 
-	for (int precision = 15; precision <= 17; precision++) {
-		snprintf(text, sizeof(text), "%.*g", precision, number);
-		if (strtod(text, NULL) == number)
-			break;
-	}
 	for (const char *p = text; *p; p++) {
 		if (strchr("0123456789+-e", *p)) {
 			tpi_out_char(out, *p);
@@ -96,6 +90,18 @@ void tpi_out_double(struct tpi_out *out, double number)
 			tpi_out_char(out, '.');
 		point = true;
 	}
+}
+
+void tpi_out_double(struct tpi_out *out, double number)
+{
+	char text[64];
+
+	for (int precision = 15; precision <= 17; precision++) {
+		snprintf(text, sizeof(text), "%.*g", precision, number);
+		if (strtod(text, NULL) == number)
+			break;
+	}
+	tpi_out_decimal(out, text);
 }
 
 void tpi_out_hex(struct tpi_out *out, const void *bytes, size_t length)

@@ -29,6 +29,8 @@ void tpi_out_unsigned(struct tpi_out *out, uint64_t number);
 void tpi_out_signed(struct tpi_out *out, int64_t number);
 /* The shortest decimal that reads back as the same double; must be finite. */
 void tpi_out_double(struct tpi_out *out, double number);
+/* What printf made of a finite number, with the decimal point of no locale. */
+void tpi_out_decimal(struct tpi_out *out, const char *text);
 void tpi_out_hex(struct tpi_out *out, const void *bytes, size_t length);
 /* Nanoseconds since 1970 as 2001-02-03T04:05:06.000000007Z. */
 void tpi_out_time(struct tpi_out *out, uint64_t ns);

@@ -50,7 +50,7 @@ static const struct tapio_event_field file_access[] = {
 		  "tapio.file.device.minor", NULL, "device that it is on"),
 	TPI_FIELD(mode, U32, ONES, "",
 		  "file.mode", NULL, "type and permissions"),
-	TPI_FIELD(flags, U32, ONES, "",
+	TPI_FIELD(open_flags, U32, ONES, "",
 		  "tapio.file.open_flags", NULL, "O_* of this architecture"),
 	TPI_FIELD(owner_uid, U32, ONES, "",
 		  "file.owner.id", NULL, "owner of the file"),

@@ -408,9 +408,9 @@ struct tapio_event_file_access {
 	uint64_t latency_ns;
 	uint32_t device_major;
 	uint32_t device_minor;
-	uint32_t mode;  /* type and permissions */
-	uint32_t flags; /* O_* of this architecture */
-	int32_t error;  /* errno; 0: none */
+	uint32_t mode;       /* type and permissions */
+	uint32_t open_flags; /* O_* of this architecture */
+	int32_t error;       /* errno; 0: none */
 	uint32_t owner_uid;
 	uint32_t owner_gid;
 	struct tapio_event_string path;
@@ -428,7 +428,7 @@ TAPIO_ASSERT_OFFSET(tapio_event_file_access, latency_ns, 24);
 TAPIO_ASSERT_OFFSET(tapio_event_file_access, device_major, 32);
 TAPIO_ASSERT_OFFSET(tapio_event_file_access, device_minor, 36);
 TAPIO_ASSERT_OFFSET(tapio_event_file_access, mode, 40);
-TAPIO_ASSERT_OFFSET(tapio_event_file_access, flags, 44);
+TAPIO_ASSERT_OFFSET(tapio_event_file_access, open_flags, 44);
 TAPIO_ASSERT_OFFSET(tapio_event_file_access, error, 48);
 TAPIO_ASSERT_OFFSET(tapio_event_file_access, owner_uid, 52);
 TAPIO_ASSERT_OFFSET(tapio_event_file_access, owner_gid, 56);

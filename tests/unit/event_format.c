@@ -182,6 +182,20 @@ START_TEST(doubles_read_back_the_same)
 }
 END_TEST
 
+START_TEST(a_locale_does_not_change_the_decimal_point)
+{
+	static const char *const printed[] = {"1.5e-10", "1,5e-10",
+					      "1\xd9\xab"
+					      "5e-10"};
+	struct tpi_out out;
+
+	tpi_out_init(&out, text, sizeof(text));
+	tpi_out_decimal(&out, printed[_i]);
+	tpi_out_finish(&out);
+	ck_assert_str_eq(text, "1.5e-10");
+}
+END_TEST
+
 static const struct {
 	uint64_t ns;
 	const char *text;
@@ -422,6 +436,8 @@ int main(void)
 	tcase_add_test(t, what_does_not_fit_is_counted_and_the_rest_is_kept);
 	tcase_add_test(t, numbers_are_exact);
 	tcase_add_loop_test(t, doubles_read_back_the_same, 0, COUNT(doubles));
+	tcase_add_loop_test(t, a_locale_does_not_change_the_decimal_point, 0,
+			    3);
 	tcase_add_loop_test(t, times_are_dates_of_the_calendar, 0,
 			    COUNT(times));
 	tcase_add_loop_test(t, strings_become_valid_utf8_without_controls, 0,
