@@ -8,7 +8,7 @@
 # What a build of everything needs.
 tapio_build_packages=(
 	cmake ninja-build gcc g++ pkg-config
-	liburing-dev libconfuse-dev check
+	liburing-dev libconfuse-dev libjansson-dev check
 )
 
 # What the tests want on top.

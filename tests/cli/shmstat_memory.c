@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tapio-shmstat on memory that this test made, without any broker: it must find
+ * it in /proc, show it as it is, and not be fooled by what is impossible in it.
+ */
+#include <check.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "lib/atomic.h"
+#include "lib/layout.h"
+
+#define BLOCKS 16u
+#define LANES  4u /* two CPUs, two side lanes */
+
+static struct tpi_topology topology;
+static struct tpi_channel_spec spec = {
+	.name = "events",
+	.class_count = 1,
+	.classes = {{.name = "main",
+		     .block_bytes = 128,
+		     .block_count = BLOCKS,
+		     .side_count = BLOCKS,
+		     .side_lanes = 2}},
+};
+static const uint8_t instance[16] = "test instance";
+static struct tpi_segment catalog_segment, channel_segment;
+static struct tpi_segment cursors_segment[TAPIO_GROUP_SLOTS];
+static struct tpi_catalog catalog;
+static struct tpi_channel channel;
+static struct tpi_cursors cursors;
+static struct command run;
+
+static void make(struct tpi_segment *segment, const char *name, uint64_t bytes)
+{
+	struct tpi_segment_request request = {
+		.name = name,
+		.bytes = bytes,
+		.node = -1,
+		.first_rung = TAPIO_RUNG_PAGES,
+	};
+	char why[256];
+
+	ck_assert_msg(!tpi_segment_create(segment, &request, why, sizeof(why)),
+		      "%s", why);
+}
+
+static void make_catalog(void)
+{
+	make(&catalog_segment, "tapio-catalog", tpi_catalog_bytes(8, 4, 1));
+	ck_assert_int_eq(
+		tpi_catalog_build(&catalog_segment.map, 8, 4, 1, instance), 0);
+	ck_assert_int_eq(
+		tpi_catalog_attach(&catalog, &catalog_segment.map, NULL, 0), 0);
+	ck_assert_int_eq(tpi_channel_publish(&catalog, 0, &spec, &topology), 0);
+	catalog.broker->pid = 0x7ffffffe; /* nobody's */
+	catalog.broker->state = TAPIO_BROKER_RUNNING;
+	strcpy(catalog.broker->version, "9.8.7");
+	catalog.broker->rseq_verdict = TAPIO_RSEQ_PROVEN;
+	catalog.segments[0] = channel_segment.report;
+	catalog.segments[0].kind = TAPIO_SEGMENT_CHANNEL;
+	catalog.segments[0].rung_errno[TAPIO_RUNG_HUGETLB] = -12;
+	tpi_store_release(&catalog.segments[0].ready, TAPIO_SEGMENT_READY);
+}
+
+/* A lossless group that has read two of five events of lane 0. */
+static void make_group(void)
+{
+	const uint64_t slot =
+		TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_POLICY_LOSSLESS, 3, 0);
+
+	channel.lanes[0].shm->state = TAPIO_STATE(BLOCKS + 5, 1);
+	channel.lanes[0].shm->gate = BLOCKS + 2;
+	channel.lanes[0].shm->dropped[TAPIO_DROP_FULL] = 7;
+	for (uint32_t i = 0; i < LANES; i++) {
+		cursors.cursors[i].start = BLOCKS;
+		cursors.cursors[i].head = TAPIO_HEAD(BLOCKS, 3, 0);
+	}
+	cursors.cursors[0].head = TAPIO_HEAD(BLOCKS + 2, 3, 0);
+	cursors.cursors[0].tally[0].skipped = 1;
+	cursors.cursors[0].peak = 4;
+	strcpy(catalog.groups[0].name, "readers");
+	catalog.groups[0].answered = 3;
+	catalog.groups[0].members = 1;
+	tpi_store_release(&catalog.groups[0].slot, slot);
+}
+
+static void make_attachment(void)
+{
+	struct tapio_shm_attachment *a = &catalog.attachments[1];
+
+	a->name = TAPIO_ATTACHMENT_NAME(1, 5);
+	a->role = TAPIO_ROLE_CONSUME;
+	a->pid = (uint32_t)getpid();
+	memcpy(a->comm, "bad\x01name\xff", 10);
+	tpi_store_release(&a->state, TAPIO_ATTACHMENT_ALIVE);
+}
+
+static void setup(void)
+{
+	ck_assert_int_eq(tpi_topology_simulate(&topology, 2, 1), 0);
+	make(&channel_segment, "tapio-events-0",
+	     tpi_channel_bytes(&spec, &topology, 0));
+	ck_assert_int_eq(tpi_channel_build(&channel_segment.map, &spec,
+					   &topology, 0, 0, instance),
+			 0);
+	make_catalog();
+	for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++) {
+		make(&cursors_segment[i], "tapio-events-cursors",
+		     tpi_cursors_bytes(LANES));
+		ck_assert_int_eq(tpi_cursors_build(&cursors_segment[i].map,
+						   LANES, 0, i, instance),
+				 0);
+	}
+	ck_assert_int_eq(tpi_channel_attach(&channel, &catalog, 0,
+					    &channel_segment.map, 1, NULL, 0),
+			 0);
+	ck_assert_uint_eq(channel.lane_count, LANES);
+	ck_assert_int_eq(tpi_cursors_attach(&cursors, &cursors_segment[0].map,
+					    &catalog, 0, 0, LANES, NULL, 0),
+			 0);
+	make_group();
+	make_attachment();
+}
+
+static void teardown(void)
+{
+	command_free(&run);
+}
+
+/* Shows a part of this process's memory as JSON; a new reference. */
+static json_t *show(const char *part, int status)
+{
+	json_error_t why;
+	char pid[16];
+	json_t *look;
+
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	command_free(&run);
+	command_run(&run, "tapio-shmstat", "--json", "--pid", pid, part, NULL);
+	ck_assert_msg(run.status == status, "status %d: %s", run.status,
+		      run.err);
+	look = json_loads(run.out, JSON_REJECT_DUPLICATES, &why);
+	ck_assert_msg(look != NULL, "%s", why.text);
+	return look;
+}
+
+static json_t *row(json_t *look, const char *part, size_t index)
+{
+	json_t *found = json_array_get(json_object_get(look, part), index);
+
+	ck_assert_ptr_nonnull(found);
+	return found;
+}
+
+static long long number(json_t *object, const char *key)
+{
+	json_t *value = json_object_get(object, key);
+
+	ck_assert_msg(json_is_integer(value), "%s is no number", key);
+	return json_integer_value(value);
+}
+
+static const char *word(json_t *object, const char *key)
+{
+	json_t *value = json_object_get(object, key);
+
+	ck_assert_msg(json_is_string(value), "%s is no string", key);
+	return json_string_value(value);
+}
+
+START_TEST(the_memory_of_a_process_is_found_and_shown)
+{
+	json_t *look = show("broker", 0), *b = json_object_get(look, "broker");
+
+	ck_assert_str_eq(word(json_object_get(look, "source"), "from"), "fd");
+	ck_assert_str_eq(word(b, "version"), "9.8.7");
+	ck_assert_str_eq(word(b, "state"), "running");
+	ck_assert_str_eq(word(b, "process"), "gone");
+	ck_assert_str_eq(word(b, "rseq"), "proven");
+	json_decref(look);
+}
+END_TEST
+
+START_TEST(lanes_show_what_is_in_them)
+{
+	json_t *look = show("lanes", 0), *lane = row(look, "lanes", 0);
+
+	ck_assert_uint_eq(json_array_size(json_object_get(look, "lanes")),
+			  LANES);
+	ck_assert_str_eq(word(lane, "channel"), "events");
+	ck_assert_str_eq(word(lane, "class"), "main");
+	ck_assert_int_eq(number(lane, "cpu"), 0);
+	ck_assert_int_eq(number(lane, "capacity"), BLOCKS);
+	ck_assert_int_eq(number(lane, "published"), 5);
+	ck_assert_int_eq(number(lane, "used"), 3);
+	ck_assert_int_eq(number(lane, "held"), 1);
+	ck_assert_int_eq(number(lane, "high_water"), 4);
+	ck_assert_int_eq(number(json_object_get(lane, "dropped"), "full"), 7);
+	ck_assert(json_is_true(json_object_get(row(look, "lanes", 3), "side")));
+	json_decref(look);
+}
+END_TEST
+
+START_TEST(segments_say_which_rung_failed_and_why)
+{
+	json_t *look = show("segments", 0), *s = row(look, "segments", 0);
+
+	ck_assert_str_eq(word(s, "rung"), "pages");
+	ck_assert_str_eq(word(json_object_get(s, "rungs_failed"), "hugetlb"),
+			 "ENOMEM");
+	ck_assert_str_eq(json_string_value(json_array_get(
+				 json_object_get(s, "seals"), 0)),
+			 "seal");
+	ck_assert_uint_ge(json_array_size(json_object_get(s, "seals")), 3);
+	ck_assert_int_eq(number(s, "page_bytes"), 4096);
+	json_decref(look);
+}
+END_TEST
+
+START_TEST(groups_add_up_their_lanes)
+{
+	json_t *look = show("groups", 0), *g = row(look, "groups", 0);
+
+	ck_assert_str_eq(word(g, "group"), "readers");
+	ck_assert_str_eq(word(g, "policy"), "lossless");
+	ck_assert_int_eq(number(g, "delivered"), 1);
+	ck_assert_int_eq(number(g, "skipped"), 1);
+	ck_assert_int_eq(number(g, "in_flight"), 3);
+	ck_assert_int_eq(number(g, "members"), 1);
+	json_decref(look);
+}
+END_TEST
+
+START_TEST(names_that_are_not_printable_are_made_so)
+{
+	json_t *look = show("clients", 0), *c = row(look, "clients", 0);
+
+	ck_assert_str_eq(word(c, "comm"), "bad?name?");
+	ck_assert_str_eq(word(c, "role"), "consume");
+	/* Our pid, but not our start time: somebody else had the number. */
+	ck_assert_str_eq(word(c, "process"), "gone");
+	ck_assert(json_is_false(json_object_get(c, "alive")));
+	json_decref(look);
+}
+END_TEST
+
+START_TEST(a_ledger_that_balances_is_status_0)
+{
+	json_t *look = show("ledger", 0), *l = row(look, "ledger", 0);
+
+	ck_assert_uint_eq(json_array_size(json_object_get(look, "ledger")),
+			  LANES);
+	ck_assert_int_eq(number(l, "published"), 5);
+	ck_assert_int_eq(number(l, "delivered") + number(l, "skipped") +
+				 number(l, "lost") + number(l, "in_flight"),
+			 5);
+	ck_assert(json_is_true(json_object_get(look, "healthy")));
+	json_decref(look);
+}
+END_TEST
+
+START_TEST(a_ledger_that_does_not_balance_is_status_1)
+{
+	json_t *look, *l;
+
+	cursors.cursors[0].tally[0].lost = 2; /* 1 + 2 of 2 released */
+	look = show("ledger", 1);
+	l = row(look, "ledger", 0);
+	ck_assert(json_is_false(json_object_get(l, "balanced")));
+	ck_assert_str_eq(json_string_value(json_array_get(
+				 json_object_get(l, "faults"), 0)),
+			 "tally");
+	ck_assert(json_is_false(json_object_get(look, "healthy")));
+	json_decref(look);
+}
+END_TEST
+
+START_TEST(an_impossible_lane_is_status_1)
+{
+	json_t *look;
+
+	channel.lanes[1].shm->state = TAPIO_STATE(BLOCKS, BLOCKS + 1);
+	look = show("lanes", 1);
+	ck_assert_uint_eq(json_array_size(json_object_get(row(look, "lanes", 1),
+							  "faults")),
+			  1);
+	json_decref(look);
+}
+END_TEST
+
+START_TEST(a_channel_that_lies_about_itself_is_left_out_and_named)
+{
+	json_t *look;
+
+	channel.lanes[2].shm->block_offset = UINT64_MAX - 63;
+	look = show("all", 1);
+	ck_assert_uint_eq(json_array_size(json_object_get(look, "lanes")), 0);
+	ck_assert_uint_gt(strlen(word(row(look, "channels", 0), "error")), 0);
+	json_decref(look);
+}
+END_TEST
+
+START_TEST(another_version_is_status_4_and_both_are_named)
+{
+	struct tapio_shm_header *header = (void *)catalog_segment.map.base;
+	char pid[16];
+
+	header->abi_major = TAPIO_ABI_MAJOR + 1;
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	command_run(&run, "tapio-shmstat", "--pid", pid, NULL);
+	ck_assert_int_eq(run.status, 4);
+	ck_assert_ptr_nonnull(strstr(run.err, "2.0"));
+	ck_assert_ptr_nonnull(strstr(run.err, "1.0"));
+}
+END_TEST
+
+START_TEST(the_text_form_shows_the_same)
+{
+	char pid[16];
+
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	command_run(&run, "tapio-shmstat", "--pid", pid, NULL);
+	ck_assert_int_eq(run.status, 0);
+	ck_assert_ptr_nonnull(strstr(run.out, "9.8.7"));
+	ck_assert_ptr_nonnull(strstr(run.out, "readers"));
+	ck_assert_ptr_nonnull(strstr(run.out, "full=7"));
+	ck_assert_ptr_nonnull(strstr(run.out, "2 side lanes that nobody used"));
+}
+END_TEST
+
+/* What only maps the segments, and holds none of their descriptors. */
+START_TEST(mappings_alone_are_found_through_map_files)
+{
+	int ready[2];
+	char pid[16];
+	json_t *look;
+	pid_t child;
+
+	ck_assert_int_eq(pipe(ready), 0);
+	child = fork();
+	if (!child) {
+		/* The maker's mappings are inherited. */
+		for (int fd = 3; fd < 1024; fd++)
+			if (fd != ready[1])
+				close(fd);
+		if (write(ready[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	ck_assert_int_eq(read(ready[0], pid, 1), 1);
+	snprintf(pid, sizeof(pid), "%d", child);
+	command_run(&run, "tapio-shmstat", "--json", "--pid", pid, "broker",
+		    NULL);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	if (run.status == 3 && geteuid()) {
+		puts("opening /proc/PID/map_files needs root");
+		exit(77);
+	}
+	ck_assert_int_eq(run.status, 0);
+	look = json_loads(run.out, 0, NULL);
+	ck_assert_str_eq(word(json_object_get(look, "source"), "from"),
+			 "map_files");
+	ck_assert_str_eq(word(json_object_get(look, "broker"), "version"),
+			 "9.8.7");
+	json_decref(look);
+}
+END_TEST
+
+START_TEST(a_process_without_segments_is_status_3)
+{
+	command_run(&run, "tapio-shmstat", "--pid", "1", NULL);
+	ck_assert_int_eq(run.status, 3);
+}
+END_TEST
+
+START_TEST(a_socket_that_is_not_there_is_status_3)
+{
+	command_run(&run, "tapio-shmstat", "--socket", "/nonexistent/tapio",
+		    NULL);
+	ck_assert_int_eq(run.status, 3);
+	ck_assert_ptr_nonnull(strstr(run.err, "/nonexistent/tapio"));
+}
+END_TEST
+
+START_TEST(wrong_usage_is_status_2)
+{
+	static const char *const wrong[][2] = {
+		{"nonsense", NULL}, {"--pid", "x"},     {"--pid", "0"},
+		{"--watch", "0"},   {"--timeout", "y"}, {"lanes", "groups"},
+		{"--nothing", NULL}};
+
+	command_run(&run, "tapio-shmstat", wrong[_i][0], wrong[_i][1], NULL);
+	ck_assert_int_eq(run.status, 2);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("shmstat_memory");
+	TCase *memory = tcase_create("memory");
+	TCase *usage = tcase_create("usage");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(memory, setup, teardown);
+	tcase_add_checked_fixture(usage, NULL, teardown);
+	tcase_add_test(memory, the_memory_of_a_process_is_found_and_shown);
+	tcase_add_test(memory, lanes_show_what_is_in_them);
+	tcase_add_test(memory, segments_say_which_rung_failed_and_why);
+	tcase_add_test(memory, groups_add_up_their_lanes);
+	tcase_add_test(memory, names_that_are_not_printable_are_made_so);
+	tcase_add_test(memory, a_ledger_that_balances_is_status_0);
+	tcase_add_test(memory, a_ledger_that_does_not_balance_is_status_1);
+	tcase_add_test(memory, an_impossible_lane_is_status_1);
+	tcase_add_test(memory,
+		       a_channel_that_lies_about_itself_is_left_out_and_named);
+	tcase_add_test(memory, another_version_is_status_4_and_both_are_named);
+	tcase_add_test(memory, the_text_form_shows_the_same);
+	tcase_add_test(memory, mappings_alone_are_found_through_map_files);
+	tcase_add_test(usage, a_process_without_segments_is_status_3);
+	tcase_add_test(usage, a_socket_that_is_not_there_is_status_3);
+	tcase_add_loop_test(usage, wrong_usage_is_status_2, 0, 7);
+	suite_add_tcase(suite, memory);
+	suite_add_tcase(suite, usage);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finding segments in /proc: for a broker that does not answer because it is
+ * stopped, wedged or dead.
+ *
+ * Whoever holds a segment's descriptor (the broker, its keeper) shows it in
+ * /proc/PID/fd; who only maps it shows it in /proc/PID/map_files, which root may
+ * open. Opening either gives a descriptor of our own, O_RDONLY, and asks nothing
+ * of the process.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/inspect/bag.h"
+
+/* How links to memfds of Tapio begin (the broker names them tapio-...). */
+#define LINK_PREFIX "/memfd:tapio"
+
+/* Adds what one link of a folder in /proc leads to. */
+static int add_link(struct tpi_bag *bag, int dir, const char *name, pid_t pid)
+{
+	char target[sizeof(LINK_PREFIX)];
+	int fd, err;
+
+	if (readlinkat(dir, name, target, sizeof(target)) <
+		    (ssize_t)strlen(LINK_PREFIX) ||
+	    memcmp(target, LINK_PREFIX, strlen(LINK_PREFIX)))
+		return 0;
+	fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		if (errno == EACCES || errno == EPERM)
+			bag->denied = true;
+		return 0;
+	}
+	err = tpi_bag_add(bag, fd, pid);
+	close(fd);
+	return err;
+}
+
+static int add_folder(struct tpi_bag *bag, pid_t pid, const char *folder)
+{
+	struct dirent *entry;
+	char path[64];
+	int err = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, folder);
+	dir = opendir(path);
+	if (!dir) {
+		if (errno == EACCES || errno == EPERM)
+			bag->denied = true;
+		return errno == ENOMEM ? -ENOMEM : 0;
+	}
+	while (!err && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			err = add_link(bag, dirfd(dir), entry->d_name, pid);
+	closedir(dir);
+	return err;
+}
+
+int tpi_bag_from_fds(struct tpi_bag *bag, pid_t pid)
+{
+	return add_folder(bag, pid, "fd");
+}
+
+int tpi_bag_from_map_files(struct tpi_bag *bag, pid_t pid)
+{
+	return add_folder(bag, pid, "map_files");
+}
+
+int tpi_bag_from_all(struct tpi_bag *bag,
+		     int (*from)(struct tpi_bag *bag, pid_t pid))
+{
+	struct dirent *entry;
+	int err = 0;
+	char *end;
+	long pid;
+	DIR *proc = opendir("/proc");
+
+	if (!proc)
+		return -errno;
+	while (!err && (entry = readdir(proc))) {
+		pid = strtol(entry->d_name, &end, 10);
+		if (*end || pid <= 0 || pid > INT_MAX || pid == getpid())
+			continue;
+		err = from(bag, (pid_t)pid);
+	}
+	closedir(proc);
+	return err;
+}

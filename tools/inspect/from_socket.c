@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Asking the broker for its segments, as an inspector: HELLO for the catalog,
+ * then for each channel ATTACH and DETACH. Every answer has a time limit: a
+ * broker that is stopped still has a backlog to connect to. Who listens, the
+ * kernel knows in any case (SO_PEERCRED), and says where else to look.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/atomic.h"
+#include "lib/error.h"
+#include "lib/fdpass.h"
+#include "lib/layout.h"
+#include "lib/wire.h"
+#include "tools/common/tool.h"
+#include "tools/inspect/bag.h"
+
+struct talk {
+	int sock;
+	int64_t timeout_ns;
+	union tpi_wire_message message;
+	int fds[TPI_WIRE_FDS_MAX];
+	unsigned int fd_count;
+	char *error;
+	size_t error_bytes;
+};
+
+static void drop_fds(struct talk *t)
+{
+	while (t->fd_count)
+		close(t->fds[--t->fd_count]);
+}
+
+static int fail(struct talk *t, int err, const char *what)
+{
+	return tpi_fail(err, t->error, t->error_bytes, "%s: %s", what,
+			strerror(-err));
+}
+
+static int dial(struct talk *t, const char *name, pid_t *peer)
+{
+	struct sockaddr_un address;
+	struct ucred who;
+	socklen_t bytes = sizeof(who);
+	int length = tpi_socket_address(&address, name);
+
+	*peer = 0;
+	if (length < 0)
+		return fail(t, length, name);
+	/* Non-blocking: a full backlog must not hold us. */
+	t->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			 0);
+	if (t->sock < 0)
+		return fail(t, -errno, "socket");
+	if (connect(t->sock, (struct sockaddr *)&address, (socklen_t)length))
+		return fail(t, -errno, name);
+	if (!getsockopt(t->sock, SOL_SOCKET, SO_PEERCRED, &who, &bytes))
+		*peer = who.pid;
+	return 0;
+}
+
+/* Sends t->message; then it holds the answer, of type `want`. */
+static int ask(struct talk *t, enum tpi_wire_type want)
+{
+	int64_t until = tpi_monotonic_ns() + t->timeout_ns, left;
+	struct pollfd ready = {.fd = t->sock, .events = POLLIN};
+	ssize_t n = tpi_send_fds(t->sock, &t->message, t->message.header.length,
+				 NULL, 0);
+	int err;
+
+	if (n < 0)
+		return fail(t, (int)n, "sending");
+	do {
+		left = until - tpi_monotonic_ns();
+		if (left <= 0)
+			return fail(t, -ETIMEDOUT, "the broker");
+		n = poll(&ready, 1, (int)(left / 1000000) + 1);
+	} while (n == 0 || (n < 0 && errno == EINTR));
+	if (n < 0)
+		return fail(t, -errno, "poll");
+
+	t->fd_count = TPI_WIRE_FDS_MAX;
+	n = tpi_recv_fds(t->sock, &t->message, sizeof(t->message), t->fds,
+			 &t->fd_count);
+	if (n <= 0) {
+		t->fd_count = 0;
+		return fail(t, n ? (int)n : -ECONNRESET, "the broker left");
+	}
+	err = tpi_wire_check(&t->message, (size_t)n, t->fd_count, t->error,
+			     t->error_bytes);
+	if (!err && t->message.header.type == TPI_WIRE_REFUSED)
+		err = tpi_fail(t->message.refused.error < 0
+				       ? t->message.refused.error
+				       : -EPROTO,
+			       t->error, t->error_bytes, "%s",
+			       t->message.refused.text);
+	else if (!err && t->message.header.type != want)
+		err = fail(t, -EPROTO, "not the answer expected");
+	if (err)
+		drop_fds(t);
+	return err;
+}
+
+static int keep_fds(struct talk *t, struct tpi_bag *bag)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; !err && i < t->fd_count; i++)
+		err = tpi_bag_add(bag, t->fds[i], 0);
+	drop_fds(t);
+	return err;
+}
+
+static int hello(struct talk *t, struct tpi_bag *bag)
+{
+	const void *random = (const void *)getauxval(AT_RANDOM);
+	int err;
+
+	tpi_wire_init(&t->message, TPI_WIRE_HELLO);
+	t->message.hello.abi_major = TAPIO_ABI_MAJOR;
+	t->message.hello.abi_minor = TAPIO_ABI_MINOR;
+	t->message.hello.pid = (uint32_t)getpid();
+	t->message.hello.incompat_known = TAPIO_INCOMPAT_KNOWN;
+	t->message.hello.rseq_verdict = TAPIO_RSEQ_UNKNOWN;
+	if (random)
+		memcpy(t->message.hello.at_random, random,
+		       sizeof(t->message.hello.at_random));
+	prctl(PR_GET_NAME, t->message.hello.comm);
+	err = ask(t, TPI_WIRE_WELCOME);
+	if (err)
+		return err;
+	if (t->message.welcome.abi_major != TAPIO_ABI_MAJOR) {
+		bag->incompatible = true;
+		bag->abi_major = t->message.welcome.abi_major;
+		bag->abi_minor = t->message.welcome.abi_minor;
+	}
+	return keep_fds(t, bag);
+}
+
+/* All segments of one channel. A channel that is denied is no failure. */
+static int fetch_channel(struct talk *t, struct tpi_bag *bag, const char *name)
+{
+	uint32_t attachment;
+	int err;
+
+	tpi_wire_init(&t->message, TPI_WIRE_ATTACH);
+	t->message.attach.role = TAPIO_ROLE_INSPECT;
+	err = tpi_wire_name(t->message.attach.channel, name);
+	if (!err)
+		err = ask(t, TPI_WIRE_ATTACHED);
+	if (err == -EACCES || err == -EPERM) {
+		bag->denied = true;
+		return 0;
+	}
+	if (err)
+		return err;
+	attachment = t->message.attached.attachment;
+	err = keep_fds(t, bag);
+	if (err)
+		return err;
+	tpi_wire_init(&t->message, TPI_WIRE_DETACH);
+	t->message.detach.attachment = attachment;
+	err = ask(t, TPI_WIRE_DETACHED);
+	drop_fds(t);
+	return err;
+}
+
+static int fetch_channels(struct talk *t, struct tpi_bag *bag)
+{
+	struct tapio_shm_channel channel;
+	struct tpi_bag_entry *entry;
+	struct tpi_catalog catalog;
+	int err = tpi_bag_catalog(bag, &entry);
+
+	if (err)
+		return bag->incompatible ? 0 : fail(t, err, "the catalog");
+	err = tpi_catalog_attach(&catalog, &entry->map, t->error,
+				 t->error_bytes);
+	for (uint32_t i = 0; !err && i < catalog.channel_count; i++)
+		if (!tpi_channel_describe(&catalog, i, &channel, NULL, 0))
+			err = fetch_channel(t, bag, channel.name);
+	return err;
+}
+
+int tpi_bag_from_socket(struct tpi_bag *bag, const char *socket,
+			int64_t timeout_ns, pid_t *peer, char *error,
+			size_t error_bytes)
+{
+	struct talk t = {
+		.sock = -1,
+		.timeout_ns = timeout_ns,
+		.error = error,
+		.error_bytes = error_bytes,
+	};
+	int err = dial(&t, socket, peer);
+
+	if (!err)
+		err = hello(&t, bag);
+	if (!err && !bag->incompatible)
+		err = fetch_channels(&t, bag);
+	if (t.sock >= 0)
+		close(t.sock);
+	return err;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Groups: their ledgers added up over the lanes, and who holds what. */
+#include <errno.h>
+#include <string.h>
+
+#include "lib/atomic.h"
+#include "tools/shmstat/stat.h"
+
+struct sums {
+	struct tpi_ledger total; /* counts added up; peak: the largest */
+	uint32_t leased;
+	bool joining;
+};
+
+static void add_up(const struct tpi_inspect *inspect, uint32_t channel,
+		   uint32_t slot, struct sums *sums)
+{
+	uint32_t lanes = inspect->channels[channel].channel.lane_count;
+	struct tpi_ledger l;
+	int err;
+
+	memset(sums, 0, sizeof(*sums));
+	for (uint32_t i = 0; i < lanes; i++) {
+		err = tpi_inspect_ledger(inspect, channel, i, slot, &l);
+		sums->joining |= err == -EAGAIN;
+		if (err)
+			continue;
+		sums->total.delivered += l.delivered;
+		sums->total.skipped += l.skipped;
+		sums->total.lost += l.lost;
+		sums->total.in_flight += l.in_flight;
+		sums->total.overrun += l.overrun;
+		sums->total.faults |= l.faults;
+		if (l.peak > sums->total.peak)
+			sums->total.peak = l.peak;
+		sums->leased += l.lease != TAPIO_NOBODY;
+	}
+}
+
+static void add_slot(json_t *object, uint64_t slot)
+{
+	static const char *const policies[] = {"lossy", "until", "lossless"};
+	static const char *const states[] = {"free", "active", "closed"};
+
+	json_object_set_new(object, "state",
+			    value_word(states, 3, TAPIO_SLOT_STATE(slot)));
+	json_object_set_new(object, "policy",
+			    value_word(policies, 3, TAPIO_SLOT_POLICY(slot)));
+	json_object_set_new(object, "lag_max",
+			    value_count(TAPIO_SLOT_LAG(slot)));
+	json_object_set_new(object, "incarnation",
+			    value_count(TAPIO_SLOT_INCARNATION(slot)));
+}
+
+static json_t *one(const struct tpi_inspect *inspect, uint32_t channel,
+		   uint32_t index, uint64_t slot)
+{
+	const struct tapio_shm_group *group =
+		&tpi_inspect_groups(inspect, channel)[index];
+	json_t *object = json_object();
+	struct sums sums;
+
+	add_up(inspect, channel, index, &sums);
+	json_object_set_new(object, "channel", value_channel(inspect, channel));
+	json_object_set_new(object, "slot", value_count(index));
+	json_object_set_new(object, "group",
+			    value_text(group->name, sizeof(group->name)));
+	add_slot(object, slot);
+	json_object_set_new(object, "joining", json_boolean(sums.joining));
+	/* relaxed: shown, each by itself */
+	json_object_set_new(object, "durable",
+			    json_boolean(tpi_load_relaxed(&group->flags) &
+					 TAPIO_GROUP_DURABLE));
+	json_object_set_new(object, "members",
+			    value_count(tpi_load_relaxed(&group->members)));
+	json_object_set_new(object, "lanes_leased", value_count(sums.leased));
+	json_object_set_new(object, "delivered",
+			    value_count(sums.total.delivered));
+	json_object_set_new(object, "skipped", value_count(sums.total.skipped));
+	json_object_set_new(object, "lost", value_count(sums.total.lost));
+	json_object_set_new(object, "in_flight",
+			    value_count(sums.total.in_flight));
+	json_object_set_new(object, "overrun", value_count(sums.total.overrun));
+	json_object_set_new(object, "high_water", value_count(sums.total.peak));
+	json_object_set_new(object, "faults", value_faults(sums.total.faults));
+	return object;
+}
+
+json_t *stat_groups(const struct tpi_inspect *inspect)
+{
+	json_t *array = json_array();
+
+	for (uint32_t c = 0; c < inspect->catalog.channel_count; c++)
+		for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++) {
+			/* ORDER group.slot (acquire): the name is that of the
+			 * group whose state this is. Pairs with the broker's
+			 * release. */
+			uint64_t slot = tpi_load_acquire(
+				&tpi_inspect_groups(inspect, c)[i].slot);
+
+			if (TAPIO_SLOT_STATE(slot) != TAPIO_SLOT_FREE)
+				json_array_append_new(array,
+						      one(inspect, c, i, slot));
+		}
+	return array;
+}

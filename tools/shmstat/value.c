@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Words of shared memory as JSON values; called by every stat_*(). */
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/shmstat/stat.h"
+
+json_t *value_count(uint64_t n)
+{
+	return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
+}
+
+json_t *value_text(const char *field, size_t bytes)
+{
+	char text[256];
+	size_t n = 0;
+
+	for (; n < bytes && n < sizeof(text) - 1 && field[n]; n++)
+		text[n] = field[n] < ' ' || field[n] > '~' ? '?' : field[n];
+	text[n] = 0;
+	return json_string(text);
+}
+
+json_t *value_word(const char *const *words, size_t count, uint32_t n)
+{
+	char number[16];
+
+	if (n < count && words[n])
+		return json_string(words[n]);
+	snprintf(number, sizeof(number), "%u", n);
+	return json_string(number);
+}
+
+json_t *value_bits(const char *const *words, size_t count, uint32_t bits)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		if (bits & 1u << i && words[i])
+			json_array_append_new(array, json_string(words[i]));
+	return array;
+}
+
+json_t *value_errno(int32_t err)
+{
+	const char *name = err ? strerrorname_np(err < 0 ? -err : err) : NULL;
+
+	if (!err)
+		return json_null();
+	return name ? json_string(name) : json_sprintf("%d", err);
+}
+
+json_t *value_dropped(const uint64_t dropped[TAPIO_DROP_CAUSES])
+{
+	static const char *const causes[] = {"full", "held", "size", "timeout",
+					     "no_lane"};
+	const size_t known = sizeof(causes) / sizeof(causes[0]);
+	json_t *object = json_object();
+	uint64_t other = 0;
+
+	for (size_t i = 0; i < known; i++)
+		json_object_set_new(object, causes[i], value_count(dropped[i]));
+	for (size_t i = known; i < TAPIO_DROP_CAUSES; i++)
+		other += dropped[i];
+	json_object_set_new(object, "other", value_count(other));
+	return object;
+}
+
+json_t *value_faults(uint32_t faults)
+{
+	json_t *array = json_array();
+
+	for (unsigned int i = 0; i < TPI_FAULTS; i++)
+		if (faults & 1u << i)
+			json_array_append_new(array,
+					      json_string(tpi_fault_name(i)));
+	return array;
+}
+
+json_t *value_rseq(uint32_t verdict)
+{
+	static const char *const words[] = {"unknown", "proven", "absent",
+					    "broken", "inconclusive"};
+
+	return value_word(words, sizeof(words) / sizeof(words[0]), verdict);
+}
+
+json_t *value_channel(const struct tpi_inspect *inspect, uint32_t channel)
+{
+	struct tapio_shm_channel info;
+
+	if (channel >= inspect->catalog.channel_count ||
+	    tpi_channel_describe(&inspect->catalog, channel, &info, NULL, 0))
+		return json_string("?");
+	return value_text(info.name, sizeof(info.name));
+}
+
+json_t *value_class(const struct tpi_inspect_channel *channel, uint32_t klass)
+{
+	const struct tapio_shm_channel *info = &channel->channel.info;
+
+	if (klass >= info->class_count || klass >= TAPIO_CLASSES_MAX)
+		return json_string("?");
+	return value_text(info->classes[klass].name,
+			  sizeof(info->classes[klass].name));
+}
