@@ -179,15 +179,14 @@ static int open_segments(struct tpi_view *views,
 			 const struct tpi_map *maps, uint32_t map_count,
 			 const struct tpi_report *report)
 {
-	struct tpi_report one = *report;
+	struct tpi_report one;
 	struct tpi_expected expected = {.kind = TAPIO_SEGMENT_CHANNEL,
 					.channel = channel,
 					.instance = catalog->instance};
 	int err = 0;
 
 	for (uint32_t i = 0; !err && i < map_count; i++) {
-		snprintf(one.subject, sizeof(one.subject),
-			 "%.80s, node %" PRIu32, report->subject, i);
+		one = tpi_report_node(report, i);
 		expected.index = i;
 		err = tpi_view_open(&views[i], &maps[i], &expected, &one);
 	}
@@ -198,11 +197,12 @@ static int attach_segments(struct tpi_channel *channel,
 			   const struct tpi_view *views, uint32_t count,
 			   const struct tpi_report *report)
 {
+	struct tpi_report first = tpi_report_node(report, 0);
 	uint64_t bells;
 	void *doorbell;
 	int err = tpi_view_section(&views[0], TAPIO_SECTION_DOORBELL,
 				   sizeof(*channel->doorbell), 1, &doorbell,
-				   &bells, report);
+				   &bells, &first);
 
 	if (err)
 		return err;

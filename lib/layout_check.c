@@ -31,6 +31,16 @@ int tpi_report(const struct tpi_report *report, int err, const char *format,
 			report->subject, text);
 }
 
+struct tpi_report tpi_report_node(const struct tpi_report *report,
+				  uint32_t node_index)
+{
+	struct tpi_report one = *report;
+
+	snprintf(one.subject, sizeof(one.subject), "%.80s, node %" PRIu32,
+		 report->subject, node_index);
+	return one;
+}
+
 void *tpi_offset(const struct tpi_map *map, uint64_t offset, uint64_t bytes,
 		 uint64_t align)
 {

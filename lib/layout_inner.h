@@ -22,6 +22,9 @@ struct tpi_report {
 /* Writes "subject: ..." and returns `err`. */
 __attribute__((format(printf, 3, 4))) int
 tpi_report(const struct tpi_report *report, int err, const char *format, ...);
+/* The same about one of a channel's segments. */
+struct tpi_report tpi_report_node(const struct tpi_report *report,
+				  uint32_t node_index);
 
 /*
  * Copies shared memory that others may be changing: each 64-bit word is loaded

@@ -230,14 +230,16 @@ static int find_lanes(const struct tpi_channel *channel,
 		      uint64_t counts[TAPIO_NODES_MAX],
 		      const struct tpi_report *report)
 {
+	struct tpi_report one;
 	uint64_t total = 0;
 	void *records;
 	int err;
 
 	for (uint32_t i = 0; i < view_count; i++) {
+		one = tpi_report_node(report, i);
 		err = tpi_view_section(&views[i], TAPIO_SECTION_LANES,
 				       sizeof(struct tapio_shm_lane), 1,
-				       &records, &counts[i], report);
+				       &records, &counts[i], &one);
 		if (err)
 			return err;
 		lanes[i] = records;
@@ -257,6 +259,7 @@ int tpi_lanes_attach(struct tpi_channel *channel, const struct tpi_view *views,
 {
 	struct tapio_shm_lane *lanes[TAPIO_NODES_MAX];
 	uint64_t counts[TAPIO_NODES_MAX];
+	struct tpi_report one;
 	size_t bytes;
 	int err;
 
@@ -269,9 +272,11 @@ int tpi_lanes_attach(struct tpi_channel *channel, const struct tpi_view *views,
 	if (!channel->lanes)
 		return -ENOMEM;
 	memset(channel->lanes, 0, bytes);
-	for (uint32_t i = 0; !err && i < view_count; i++)
+	for (uint32_t i = 0; !err && i < view_count; i++) {
+		one = tpi_report_node(report, i);
 		err = attach_segment(channel, &views[i], lanes[i], counts[i],
-				     report);
+				     &one);
+	}
 	if (!err)
 		err = index_cpus(channel, report);
 	if (!err)
