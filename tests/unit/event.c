@@ -411,6 +411,25 @@ START_TEST(an_event_of_a_newer_writer_is_understood)
 }
 END_TEST
 
+START_TEST(more_fields_than_a_view_holds_do_not_leave_it)
+{
+	struct tapio_event *e = (void *)buffer;
+	struct {
+		struct tapio_event_view view;
+		unsigned char guard[1024];
+	} guarded;
+	size_t length = build_start();
+
+	length = widen(length, 96 + 56, 1024, &e->fields_bytes, true);
+	e->type = (uint16_t)_i;
+	memset(&guarded, 0x77, sizeof(guarded));
+	ck_assert_int_eq(tapio_event_view_init(&guarded.view, buffer, length),
+			 0);
+	for (size_t i = 0; i < sizeof(guarded.guard); i++)
+		ck_assert_uint_eq(guarded.guard[i], 0x77);
+}
+END_TEST
+
 START_TEST(what_an_older_writer_did_not_know_is_unset)
 {
 	struct tapio_event *e = (void *)buffer;
@@ -555,6 +574,11 @@ int main(void)
 			    0, (int)(sizeof(damages) / sizeof(damages[0])));
 	tcase_add_test(t, an_address_of_no_family_is_refused);
 	tcase_add_test(t, an_event_of_a_newer_writer_is_understood);
+	tcase_add_loop_test(t, more_fields_than_a_view_holds_do_not_leave_it,
+			    TAPIO_EVENT_PROCESS_START,
+			    TAPIO_EVENT_PROCESS_EXIT);
+	tcase_add_loop_test(t, more_fields_than_a_view_holds_do_not_leave_it,
+			    2000, 2001);
 	tcase_add_test(t, what_an_older_writer_did_not_know_is_unset);
 	tcase_add_test(t, a_number_that_an_older_writer_did_not_know_is_unset);
 	tcase_add_test(t, an_applications_own_event_keeps_its_fields);

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See event_check.h. Memory is asked for with its exact size, for sanitizers. */
+#include <errno.h>
+#include <string.h>
+
+#include "event_check.h"
+#include "fuzz.h"
+
+/* Longest text of an event as long as a fuzzer makes them. */
+#define TEXT_BYTES (1u << 20)
+
+static char *whole, *part;
+
+static void check_attributes(const struct tapio_event_value *all)
+{
+	struct tapio_event_value key, value;
+	uint32_t at = 0;
+	int more;
+
+	while ((more = tapio_event_attribute_next(all, &at, &key, &value)) >
+	       0) {
+		FUZZ_CHECK(key.data >= all->data);
+		FUZZ_CHECK(key.data + key.length == value.data);
+		FUZZ_CHECK(value.data + value.length == all->data + at);
+		FUZZ_CHECK(at <= all->length);
+	}
+	FUZZ_CHECK(more == 0 || more == -EBADMSG);
+}
+
+static void check_value(const struct tapio_event_view *v,
+			const struct tapio_event_field *field)
+{
+	const char *data = (const char *)v->data;
+	struct tapio_event_value value;
+	const int set = tapio_event_view_value(v, field, &value);
+
+	FUZZ_CHECK(set == 0 || set == 1);
+	FUZZ_CHECK(value.kind == field->kind);
+	if (field->kind == TAPIO_FIELD_IP)
+		FUZZ_CHECK(value.ip.family == (set ? value.ip.family : 0));
+	if (field->kind < TAPIO_FIELD_STRING || !set)
+		return;
+	FUZZ_CHECK(value.data >= data + sizeof(struct tapio_event));
+	FUZZ_CHECK(value.data + value.length <= data + v->length);
+	if (field->kind == TAPIO_FIELD_ATTRIBUTES)
+		check_attributes(&value);
+}
+
+static void check_fields(const struct tapio_event_view *v,
+			 const struct tapio_event_type *type)
+{
+	const struct tapio_event_field *field;
+
+	for (unsigned i = 0; (field = tapio_event_field_at(type, i)); i++)
+		check_value(v, field);
+}
+
+typedef int format(char *buffer, size_t size, const struct tapio_event_view *v);
+
+static void check_format(const struct tapio_event_view *v, format *f, bool json)
+{
+	const int n = f(whole, TEXT_BYTES, v);
+	size_t size;
+
+	FUZZ_CHECK(n > 0 && (size_t)n < TEXT_BYTES);
+	FUZZ_CHECK(strlen(whole) == (size_t)n);
+	FUZZ_CHECK(fuzz_text_valid(whole, (size_t)n));
+	FUZZ_CHECK(!json || fuzz_json_valid(whole, (size_t)n));
+	FUZZ_CHECK(f(NULL, 0, v) == n);
+	/* Some shorter size, which a sanitizer watches the end of. */
+	size = 1 + (size_t)n * 2 / 3;
+	part = malloc(size);
+	FUZZ_CHECK(f(part, size, v) == n);
+	FUZZ_CHECK(!memcmp(part, whole, size - 1) && !part[size - 1]);
+	free(part);
+}
+
+void check_view(const struct tapio_event_view *v)
+{
+	if (!whole)
+		whole = malloc(TEXT_BYTES);
+	check_fields(v, tapio_event_header_type());
+	if (v->type)
+		check_fields(v, v->type);
+	check_format(v, tapio_event_format_text, false);
+	check_format(v, tapio_event_format_json, true);
+}
