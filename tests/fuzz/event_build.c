@@ -153,7 +153,7 @@ static void compare(const void *data, size_t length,
 	FUZZ_CHECK(m->cut == !!(v.header.flags & TAPIO_EVENT_TRUNCATED));
 	for (unsigned i = 0; (field = tapio_event_field_at(type, i)); i++)
 		compare_field(&v, field, m, i);
-	check_view(&v);
+	check_view(&v, true);
 }
 
 static const struct tapio_event_type *choose_type(struct choices *c)

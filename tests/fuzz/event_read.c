@@ -19,14 +19,14 @@ static void read_event(const char *data, size_t size)
 	FUZZ_CHECK(err == 0 || err == -EMSGSIZE || err == -EBADMSG ||
 		   err == -EPROTONOSUPPORT);
 	if (!err) {
-		check_view(&v);
+		check_view(&v, true);
 		bytes.type = v.header.type;
 		FUZZ_CHECK(tapio_event_view_open(&v, &bytes) == 0);
 		bytes.type++;
 	}
 	FUZZ_CHECK(tapio_event_view_open(&v, &bytes) < 0);
 	FUZZ_CHECK(v.flags & TAPIO_EVENT_VIEW_OPAQUE);
-	check_view(&v);
+	check_view(&v, true);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
