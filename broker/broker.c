@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The broker put together: from a configuration to a loop that serves, and back.
+ * Called by tapiod (main.c) and by tapio_broker_start() (embed.c).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/broker.h"
+#include "lib/atomic.h"
+#include "lib/error.h"
+
+static void on_tick(struct tpi_timer *timer)
+{
+	struct tpi_broker *broker =
+		(struct tpi_broker *)((char *)timer -
+				      offsetof(struct tpi_broker, tick));
+
+	tpi_log_refill(&broker->log);
+	tpi_sessions_tick(broker);
+	tpi_reaper_tick(broker);
+	tpi_timer_start(broker->loop, timer, TPI_TICK_NS);
+}
+
+static void set_state(struct tpi_broker *broker, uint32_t state)
+{
+	/* ORDER broker.state (release): everything that was set up, or torn
+	 * down, before it. Pairs with the acquire of clients (client/). */
+	tpi_store_release(&broker->registry.catalog.broker->state, state);
+}
+
+static const char *choose_socket(const struct tpi_broker *broker,
+				 const struct tpi_broker_setup *setup)
+{
+	if (setup->socket)
+		return setup->socket;
+	if (broker->config.socket)
+		return broker->config.socket;
+	return setup->socket_default;
+}
+
+static int set_up(struct tpi_broker *broker,
+		  const struct tpi_broker_setup *setup, enum tpi_stage *stage,
+		  char *error, size_t error_bytes)
+{
+	int err;
+
+	*stage = TPI_STAGE_CONFIG;
+	err = tpi_config_load(&broker->config, setup->config_file,
+			      setup->config_text, error, error_bytes);
+	if (err)
+		return err;
+	*stage = TPI_STAGE_IO_URING;
+	err = tpi_loop_create(&broker->loop, error, error_bytes);
+	if (err)
+		return err;
+	*stage = TPI_STAGE_MEMORY;
+	err = tpi_topology_read(&broker->topology, "/sys/devices/system");
+	if (err)
+		return tpi_fail(err, error, error_bytes,
+				"the list of CPUs in /sys/devices/system: %s",
+				strerror(-err));
+	err = tpi_registry_create(&broker->registry, &broker->config,
+				  &broker->topology, &broker->log, error,
+				  error_bytes);
+	if (err)
+		return err;
+	for (uint32_t i = 0; i < broker->registry.host_count; i++)
+		tpi_groups_configured(broker, &broker->registry.hosts[i]);
+	tpi_clock_start(broker);
+	*stage = TPI_STAGE_SOCKET;
+	return tpi_server_listen(broker, choose_socket(broker, setup), error,
+				 error_bytes);
+}
+
+int tpi_broker_create(struct tpi_broker **out,
+		      const struct tpi_broker_setup *setup,
+		      enum tpi_stage *stage, char *error, size_t error_bytes)
+{
+	struct tpi_broker *broker = calloc(1, sizeof(*broker));
+	int err;
+
+	*out = NULL;
+	*stage = TPI_STAGE_MEMORY;
+	if (!broker)
+		return tpi_fail(-ENOMEM, error, error_bytes, "out of memory");
+	TAILQ_INIT(&broker->processes);
+	TAILQ_INIT(&broker->server.sessions);
+	broker->server.fd = -1;
+	broker->log = setup->log;
+	broker->log.burst = TPI_LOG_BURST;
+	broker->tick.fire = on_tick;
+	err = set_up(broker, setup, stage, error, error_bytes);
+	if (err) {
+		tpi_broker_destroy(broker);
+		return err;
+	}
+	tpi_timer_start(broker->loop, &broker->tick, TPI_TICK_NS);
+	set_state(broker, TAPIO_BROKER_RUNNING);
+	*out = broker;
+	return 0;
+}
+
+/* Clients keep their mappings; they only have to know that we are gone. */
+static void say_goodbye(struct tpi_broker *broker)
+{
+	set_state(broker, TAPIO_BROKER_STOPPED);
+	tpi_server_unlisten(broker);
+	for (uint32_t i = 0; i < broker->registry.host_count; i++)
+		tpi_host_wake(&broker->registry.hosts[i]);
+	tpi_sessions_close_all(broker);
+}
+
+int tpi_broker_run(struct tpi_broker *broker,
+		   void (*idle)(void *arg, bool waits), void *arg)
+{
+	int err = tpi_loop_run(broker->loop, idle, arg);
+
+	if (err)
+		tpi_log(&broker->log, TAPIO_LOG_ERROR, "the loop failed: %s",
+			strerror(-err));
+	say_goodbye(broker);
+	return err;
+}
+
+/* What clients left: freed without a sweep, nobody will look at it again. */
+static void forget_clients(struct tpi_broker *broker)
+{
+	struct tpi_registry *registry = &broker->registry;
+
+	for (uint32_t i = 2;
+	     registry->attachments && i < registry->catalog.attachment_count;
+	     i++)
+		if (registry->attachments[i].name != TAPIO_NOBODY)
+			tpi_attachment_free(registry,
+					    &registry->attachments[i]);
+	for (uint32_t i = 0; i < registry->host_count; i++)
+		tpi_host_forget(&registry->hosts[i]);
+}
+
+void tpi_broker_destroy(struct tpi_broker *broker)
+{
+	if (!broker)
+		return;
+	if (broker->loop) {
+		tpi_sessions_close_all(broker);
+		forget_clients(broker);
+		tpi_server_unlisten(broker);
+		tpi_clock_stop(broker);
+	}
+	tpi_registry_destroy(&broker->registry);
+	tpi_loop_destroy(broker->loop);
+	tpi_topology_free(&broker->topology);
+	tpi_config_free(&broker->config);
+	free(broker);
+}

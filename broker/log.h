@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the broker says: levels of syslog, one line a message, to one sink. */
+#ifndef TPI_BROKER_LOG_H
+#define TPI_BROKER_LOG_H
+
+#include <stdint.h>
+
+#include <tapio/broker.h>
+
+struct tpi_log {
+	int level; /* messages above it (less urgent) are dropped */
+	void (*sink)(void *arg, int level, const char *message);
+	void *arg;
+	/* What clients can cause is limited, so that none can fill a disk. */
+	uint32_t burst;      /* left until the next refill */
+	uint32_t suppressed; /* since the last refill */
+};
+
+#define TPI_LOG_BURST 20 /* messages a second that clients can cause */
+
+__attribute__((format(printf, 3, 4))) void
+tpi_log(struct tpi_log *log, int level, const char *format, ...);
+
+/* The same for what a client can cause as often as it likes. */
+__attribute__((format(printf, 3, 4))) void
+tpi_log_client(struct tpi_log *log, int level, const char *format, ...);
+
+/* Once a second: says how many were suppressed and allows the next burst. */
+void tpi_log_refill(struct tpi_log *log);
+
+/*
+ * A sink that writes to stderr: "tapiod: warning: ..." for people, "<4>..." when
+ * stderr is the journal's.
+ */
+void tpi_log_stderr(void *arg, int level, const char *message);
+
+/* "error", "warning", ... to a level; -1 for any other word. */
+int tpi_log_level(const char *word);
+
+#endif

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See peer.h. */
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/atomic.h"
+#include "lib/fdpass.h"
+#include "lib/sys.h"
+#include "tests/fault/peer.h"
+
+#define PATIENCE_MS 5000
+
+static char log_text[65536];
+static size_t log_used;
+
+static void keep_log(void *arg, int level, const char *message)
+{
+	int n = snprintf(log_text + log_used, sizeof(log_text) - log_used,
+			 "%d %s\n", level, message);
+
+	(void)arg;
+	if (n > 0 && (size_t)n < sizeof(log_text) - log_used)
+		log_used += (size_t)n;
+}
+
+const char *broker_log(void)
+{
+	return log_text;
+}
+
+struct tapio_broker *broker_start(const char *config)
+{
+	char error[512] = "";
+	struct tapio_broker_options options = {
+		.size = sizeof(options),
+		.config_text = config,
+		.log = keep_log,
+		.log_level = TAPIO_LOG_DEBUG,
+		.error = error,
+		.error_bytes = sizeof(error),
+	};
+	struct tapio_broker *broker;
+	int err = tapio_broker_start(&broker, &options);
+
+	ck_assert_msg(!err, "broker: %d: %s", err, error);
+	return broker;
+}
+
+void peer_connect_to(struct peer *peer, const char *socket_name)
+{
+	struct sockaddr_un address;
+	int length = tpi_socket_address(&address, socket_name);
+
+	memset(peer, 0, sizeof(*peer));
+	ck_assert_int_gt(length, 0);
+	peer->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(peer->sock, 0);
+	ck_assert_msg(!connect(peer->sock, (struct sockaddr *)&address,
+			       (socklen_t)length),
+		      "connect %s: %s", socket_name, strerror(errno));
+}
+
+void peer_connect(struct peer *peer, const struct tapio_broker *broker)
+{
+	peer_connect_to(peer, tapio_broker_socket(broker));
+}
+
+int peer_send(struct peer *peer, const void *bytes, size_t length,
+	      const int *fds, unsigned int fd_count)
+{
+	ssize_t sent = tpi_send_fds(peer->sock, bytes, length, fds, fd_count);
+
+	return sent < 0 ? (int)sent : 0;
+}
+
+int peer_receive(struct peer *peer, union tpi_wire_message *message)
+{
+	struct pollfd p = {.fd = peer->sock, .events = POLLIN};
+	char why[256];
+	ssize_t got;
+
+	if (poll(&p, 1, PATIENCE_MS) != 1)
+		return -ETIMEDOUT;
+	peer->fd_count = TPI_WIRE_FDS_MAX;
+	got = tpi_recv_fds(peer->sock, message, sizeof(*message), peer->fds,
+			   &peer->fd_count);
+	if (got == 0 || got == -ECONNRESET)
+		return 0;
+	ck_assert_int_gt(got, 0);
+	ck_assert_msg(!tpi_wire_check(message, (size_t)got, peer->fd_count, why,
+				      sizeof(why)),
+		      "the broker sent: %s", why);
+	if (message->header.type == TPI_WIRE_REFUSED)
+		peer->refused = message->refused;
+	return message->header.type;
+}
+
+/* What came instead of `want`: the error of REFUSED, or that it hung up. */
+static int expect(struct peer *peer, union tpi_wire_message *message, int want)
+{
+	int type = peer_receive(peer, message);
+
+	if (type == want)
+		return 0;
+	if (type == TPI_WIRE_REFUSED)
+		return peer->refused.error;
+	return type < 0 ? type : -ECONNRESET;
+}
+
+static void map_catalog(struct peer *peer)
+{
+	struct tpi_map map;
+	char why[256] = "";
+
+	ck_assert_uint_eq(peer->fd_count, 1);
+	ck_assert_msg(!tpi_map_fd(&map, peer->fds[0], false, UINT64_MAX, why,
+				  sizeof(why)),
+		      "catalog: %s", why);
+	ck_assert_msg(
+		!tpi_catalog_attach(&peer->catalog, &map, why, sizeof(why)),
+		"catalog: %s", why);
+	close(peer->fds[0]);
+}
+
+int peer_hello_with(struct peer *peer, int pidfd, const uint8_t at_random[16])
+{
+	union tpi_wire_message m;
+	int err;
+
+	tpi_wire_init(&m, TPI_WIRE_HELLO);
+	m.hello.abi_major = TAPIO_ABI_MAJOR;
+	m.hello.abi_minor = TAPIO_ABI_MINOR;
+	m.hello.pid = (uint32_t)getpid();
+	m.hello.rseq_verdict = TAPIO_RSEQ_PROVEN;
+	memcpy(m.hello.at_random, at_random, 16);
+	strcpy(m.hello.comm, "peer");
+	m.header.fd_count = pidfd >= 0;
+	err = peer_send(peer, &m, m.header.length, &pidfd, pidfd >= 0);
+	if (!err)
+		err = expect(peer, &m, TPI_WIRE_WELCOME);
+	if (err)
+		return err;
+	peer->welcome = m.welcome;
+	map_catalog(peer);
+	return 0;
+}
+
+int peer_hello(struct peer *peer)
+{
+	int pidfd = tpi_sys_pidfd_open(getpid(), 0), err;
+
+	err = peer_hello_with(peer, pidfd,
+			      (const uint8_t *)getauxval(AT_RANDOM));
+	if (pidfd >= 0)
+		close(pidfd);
+	return err;
+}
+
+static void map_attached(struct peer *peer, bool produces)
+{
+	uint32_t nodes = peer->attached.segment_count;
+	char why[256] = "";
+	int err = 0;
+
+	for (uint32_t i = 0; i < nodes && !err; i++)
+		err = tpi_map_fd(&peer->maps[i], peer->fds[i], produces,
+				 UINT64_MAX, why, sizeof(why));
+	if (!err)
+		err = tpi_channel_attach(&peer->channel, &peer->catalog,
+					 peer->attached.channel, peer->maps,
+					 nodes, why, sizeof(why));
+	if (!err && peer->attached.cursors_count == 1) {
+		err = tpi_map_fd(&peer->cursors_map, peer->fds[nodes], true,
+				 UINT64_MAX, why, sizeof(why));
+		if (!err)
+			err = tpi_cursors_attach(
+				&peer->cursors, &peer->cursors_map,
+				&peer->catalog, peer->attached.channel,
+				peer->attached.group_slot,
+				peer->channel.lane_count, why, sizeof(why));
+	}
+	ck_assert_msg(!err, "mapping: %d: %s", err, why);
+}
+
+int peer_attach(struct peer *peer, uint32_t role, const char *channel,
+		const char *group, uint32_t policy, uint32_t lag,
+		uint32_t flags)
+{
+	union tpi_wire_message m;
+	int err;
+
+	tpi_wire_init(&m, TPI_WIRE_ATTACH);
+	m.attach.role = role;
+	m.attach.policy = policy;
+	m.attach.lag = lag;
+	m.attach.flags = flags;
+	snprintf(m.attach.channel, sizeof(m.attach.channel), "%s", channel);
+	snprintf(m.attach.group, sizeof(m.attach.group), "%s",
+		 group ? group : "");
+	err = peer_send(peer, &m, m.header.length, NULL, 0);
+	if (!err)
+		err = expect(peer, &m, TPI_WIRE_ATTACHED);
+	if (err)
+		return err;
+	peer->attached = m.attached;
+	map_attached(peer, role == TAPIO_ROLE_PRODUCE);
+	return 0;
+}
+
+static void drop_mappings(struct peer *peer)
+{
+	tpi_channel_detach(&peer->channel);
+	for (uint32_t i = 0; i < peer->attached.segment_count; i++)
+		tpi_map_close(&peer->maps[i]);
+	tpi_map_close(&peer->cursors_map);
+	for (unsigned int i = 0; i < peer->fd_count; i++)
+		close(peer->fds[i]);
+	peer->fd_count = 0;
+	memset(&peer->attached, 0, sizeof(peer->attached));
+}
+
+int peer_detach(struct peer *peer)
+{
+	uint32_t name = peer->attached.attachment;
+	union tpi_wire_message m;
+	int err;
+
+	drop_mappings(peer);
+	tpi_wire_init(&m, TPI_WIRE_DETACH);
+	m.detach.attachment = name;
+	err = peer_send(peer, &m, m.header.length, NULL, 0);
+	if (!err)
+		err = expect(peer, &m, TPI_WIRE_DETACHED);
+	return err ? err : (int)m.detached.swept;
+}
+
+void peer_hang_up(struct peer *peer)
+{
+	close(peer->sock);
+	peer->sock = -1;
+}
+
+void peer_close(struct peer *peer)
+{
+	drop_mappings(peer);
+	tpi_map_close(&peer->catalog.map);
+	if (peer->sock >= 0)
+		close(peer->sock);
+	memset(peer, 0, sizeof(*peer));
+	peer->sock = -1;
+}
+
+void peer_open(struct peer *peer, const struct tapio_broker *broker,
+	       uint32_t role, const char *group)
+{
+	int err;
+
+	peer_connect(peer, broker);
+	err = peer_hello(peer);
+	if (!err)
+		err = peer_attach(peer, role, "events", group, 0, 0, 0);
+	ck_assert_msg(!err, "refused: %d: %s", err, peer->refused.text);
+}
+
+const struct tapio_shm_attachment *peer_record(const struct peer *peer,
+					       uint32_t name)
+{
+	ck_assert_uint_lt(TAPIO_ATTACHMENT_SLOT(name),
+			  peer->catalog.attachment_count);
+	return &peer->catalog.attachments[TAPIO_ATTACHMENT_SLOT(name)];
+}
+
+bool wait_state(const struct peer *peer, uint32_t name, uint32_t state)
+{
+	const struct tapio_shm_attachment *record = peer_record(peer, name);
+	const struct timespec ms = {.tv_nsec = 1000000};
+
+	for (int i = 0; i < PATIENCE_MS; i++) {
+		/* ORDER attachment.state (acquire): pairs with the release in
+		 * tpi_attachment_publish(). */
+		if (tpi_load_acquire(&record->state) == state)
+			return true;
+		nanosleep(&ms, NULL);
+	}
+	return false;
+}
+
+void pin_to_first_cpu(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(0, &set);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof(set), &set), 0);
+}
+
+struct tpi_lane *peer_lane(struct peer *peer)
+{
+	return peer->channel.by_cpu[sched_getcpu()];
+}
