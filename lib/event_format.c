@@ -221,38 +221,66 @@ static void put_value(struct writer *w, const struct tapio_event_field *field,
 	}
 }
 
-/* In text, a line begins with columns that need no names. */
-static bool is_column(const struct writer *w,
-		      const struct tapio_event_field *field)
+static void put_member(struct writer *w, const struct tapio_event_view *v,
+		       const struct tapio_event_field *field)
 {
-	return !w->json && (field->kind == TAPIO_FIELD_TYPE ||
-			    !strcmp(field->name, "time") ||
-			    !strcmp(field->name, "severity"));
+	struct tapio_event_value value;
+
+	if (tapio_event_view_value(v, field, &value) <= 0)
+		return;
+	put_name(w, field->name, "");
+	put_value(w, field, &value);
 }
 
 static void put_fields(struct writer *w, const struct tapio_event_view *v,
 		       const struct tapio_event_type *type)
 {
 	const struct tapio_event_field *field;
+
+	for (unsigned i = 0; (field = tapio_event_field_at(type, i)); i++)
+		put_member(w, v, field);
+}
+
+/* A line of text begins with columns, which need no names. */
+static bool is_column(const struct tapio_event_field *field)
+{
+	return field->offset == offsetof(struct tapio_event, time_ns) ||
+	       field->offset == offsetof(struct tapio_event, severity) ||
+	       field->offset == offsetof(struct tapio_event, type);
+}
+
+static void put_column(struct writer *w, const struct tapio_event_view *v,
+		       const struct tapio_event_field *field)
+{
 	struct tapio_event_value value;
-	int set;
 
-	for (unsigned i = 0; (field = tapio_event_field_at(type, i)); i++) {
-		const bool column =
-			type == &tpi_event_header && is_column(w, field);
+	if (!w->first)
+		tpi_out_char(&w->out, ' ');
+	w->first = false;
+	if (tapio_event_view_value(v, field, &value) > 0)
+		put_value(w, field, &value);
+	else
+		tpi_out_char(&w->out, '-');
+}
 
-		set = tapio_event_view_value(v, field, &value);
-		if (column) {
-			if (!w->first)
-				tpi_out_char(&w->out, ' ');
-			w->first = false;
-		} else if (set > 0) {
-			put_name(w, field->name, "");
-		}
-		if (set > 0)
-			put_value(w, field, &value);
-		else if (column)
-			tpi_out_char(&w->out, '-');
+/* What people need not be told: seen by the collector when it happened. */
+static bool is_repeated(const struct tapio_event_view *v,
+			const struct tapio_event_field *field)
+{
+	return field->offset == offsetof(struct tapio_event, observed_ns) &&
+	       v->header.observed_ns == v->header.time_ns;
+}
+
+static void put_text_header(struct writer *w, const struct tapio_event_view *v)
+{
+	const struct tapio_event_field *field;
+
+	for (unsigned i = 0;
+	     (field = tapio_event_field_at(&tpi_event_header, i)); i++) {
+		if (is_column(field))
+			put_column(w, v, field);
+		else if (!is_repeated(v, field))
+			put_member(w, v, field);
 	}
 }
 
@@ -318,7 +346,7 @@ int tapio_event_format_text(char *buffer, size_t size,
 	struct writer w = {.json = false, .first = true};
 
 	tpi_out_init(&w.out, buffer, size);
-	put_fields(&w, v, &tpi_event_header);
+	put_text_header(&w, v);
 	put_payload(&w, v);
 	put_id(&w, v);
 	return tpi_out_finish(&w.out);
