@@ -55,6 +55,8 @@ if(TARGET tapiod)
 	install(TARGETS tapiod RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 	install(FILES ${PROJECT_BINARY_DIR}/tapio-broker.pc
 		DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+	install(FILES broker/tapiod.conf
+		DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/tapio)
 	# systemd looks in PREFIX/lib, whatever the libraries' directory is.
 	configure_file(broker/tapiod.service.in tapiod.service @ONLY)
 	install(FILES ${PROJECT_BINARY_DIR}/tapiod.service
