@@ -138,12 +138,15 @@ double bench_median(const double *values, unsigned int count)
 
 void bench_ready(struct bench_pair *pair)
 {
+	uint32_t calls, wanted;
+
 	/*
-	 * ORDER bench.ready (acq_rel, acquire): what a side set up before it was
-	 * ready. Pairs with itself on the other side.
+	 * ORDER bench.ready (acq_rel, acquire): what a side did before it came
+	 * here. Pairs with itself on the other side.
 	 */
-	tpi_add_acq_rel(&pair->ready, 1);
-	while (tpi_load_acquire(&pair->ready) < 2)
+	calls = tpi_add_acq_rel(&pair->ready, 1);
+	wanted = (calls / pair->sides + 1) * pair->sides;
+	while (tpi_load_acquire(&pair->ready) < wanted)
 		tpi_cpu_relax();
 }
 
@@ -151,6 +154,8 @@ static pid_t start(int cpu, bench_side side, void *arg, struct bench_pair *pair)
 {
 	pid_t pid;
 
+	if (!side)
+		return 0;
 	fflush(NULL);
 	pid = fork();
 	if (pid)
@@ -159,25 +164,31 @@ static pid_t start(int cpu, bench_side side, void *arg, struct bench_pair *pair)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	alarm(SIDE_SECONDS);
 	bench_pin(cpu);
-	exit(side(arg, pair) ? 1 : 0);
+	/* Not exit(): what the parent set up is the parent's to take down. */
+	_exit(side(arg, pair) ? 1 : 0);
 }
 
-/* Waits for both; the first failure ends the other. True if both did well. */
+static void kill_all(const pid_t pids[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (pids[i] > 0)
+			kill(pids[i], SIGKILL);
+}
+
+/* Waits for all; the first failure ends the other. True if all did well. */
 static bool reap(pid_t pids[2])
 {
-	bool good = pids[0] > 0 && pids[1] > 0;
+	bool good = pids[0] >= 0 && pids[1] >= 0;
 
-	for (int i = 0; i < 2; i++) {
+	while (pids[0] > 0 || pids[1] > 0) {
 		int status = 0;
 		pid_t pid;
 
 		if (!good)
-			for (int j = 0; j < 2; j++)
-				if (pids[j] > 0)
-					kill(pids[j], SIGKILL);
+			kill_all(pids);
 		pid = wait(&status);
 		if (pid < 0)
-			break;
+			return false;
 		pids[pid == pids[1]] = 0;
 		if (!WIFEXITED(status) || WEXITSTATUS(status))
 			good = false;
@@ -196,6 +207,7 @@ double bench_pair_run(const struct bench_options *options, bench_side first,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (pair == MAP_FAILED)
 		return -1;
+	pair->sides = second ? 2 : 1;
 	pids[0] = start(options->cpu[0], first, arg, pair);
 	pids[1] = start(options->cpu[1], second, arg, pair);
 	if (reap(pids))

@@ -35,15 +35,15 @@ uint64_t bench_now_ns(void);
 void bench_pin(int cpu);
 double bench_median(const double *values, unsigned int count);
 
-/* What two processes share while they are measured. */
+/* What the processes of one measurement share. */
 struct bench_pair {
-	uint64_t start_ns; /* by the first side, when both were ready */
-	uint64_t end_ns;   /* by the second side, when it was done */
-	uint32_t ready;
-	uint32_t reserved[11];
+	uint64_t start_ns; /* by the first side, when all were ready */
+	uint64_t end_ns;   /* by the last side, when it was done */
+	uint32_t sides;    /* 1 or 2 */
+	uint32_t ready;    /* calls of bench_ready so far */
 };
 
-/* Says that this side is ready and waits for the other. */
+/* Waits until every side has come here (any number of times). */
 void bench_ready(struct bench_pair *pair);
 
 /* One side: 0, or what went wrong was printed. Runs in a process of its own. */
@@ -51,7 +51,8 @@ typedef int (*bench_side)(void *arg, struct bench_pair *pair);
 
 /*
  * Runs both sides, each pinned to its CPU, and returns the nanoseconds from the
- * first one's start to the second one's end; negative when a side failed.
+ * first one's start to the last one's end; negative when a side failed. Without
+ * a second one, the first stamps both.
  */
 double bench_pair_run(const struct bench_options *options, bench_side first,
 		      bench_side second, void *arg);
