@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Filling in place: reserve, submit, discard, singly and in batches.
+ *
+ * A reservation is a block out of its lane's ring under our attachment's name.
+ * What a kill, a stop or a move does to it:
+ *
+ *   reserved, being filled   SIGKILL: the broker's sweep puts it back. SIGSTOP: it
+ *                            is held, the rest of the lane works on. A move to
+ *                            another CPU is noticed by submit.
+ *   submit at home           one section; accepted by its commit
+ *   submit elsewhere         copy into a lane of this CPU (accepted by that
+ *                            commit), then abandon the old block. SIGKILL between
+ *                            the two: the sweep finds the old block; the event
+ *                            exists once.
+ *   discard elsewhere        abandon: whoever needs a block there, or the sweep,
+ *                            takes it
+ *
+ * A signal handler may reserve, submit and emit at any of these points.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "client/producer.h"
+
+static inline void fill(struct tapio_reservation *out,
+			const struct tpi_lane *lane, uint32_t block,
+			uint32_t tag, uint32_t length)
+{
+	out->data = tpi_lane_block(lane, block);
+	out->length = length;
+	out->tag = tag;
+	out->capacity = lane->block_bytes;
+	out->lane = lane->id;
+	out->block = block;
+	out->moves = 0;
+}
+
+/*
+ * The lane of an open reservation, or NULL. A copy of a reservation that was
+ * submitted already is found out when somebody else has taken the block since, or
+ * when nothing is held any more; the owner word of a block in the ring says
+ * nothing, so a quicker double submit of a copy cannot be told.
+ */
+static inline const struct tpi_lane *
+reserved(const struct tpi_producer_hot *hot, const struct tapio_reservation *r)
+{
+	const struct tpi_lane *lane;
+
+	if (tpi_unlikely(!r->data || r->lane >= hot->lane_count))
+		return NULL;
+	lane = &hot->lanes[r->lane];
+	/* Relaxed: if it is our name, this process wrote it. */
+	if (tpi_unlikely(r->block > lane->mask ||
+			 tpi_load_relaxed(&lane->owner[r->block]) != hot->me))
+		return NULL;
+	return lane;
+}
+
+static inline bool fits(const struct tpi_lane *lane,
+			const struct tapio_reservation *r)
+{
+	return r->length <= lane->block_bytes && TAPIO_TAG_TYPE(r->tag);
+}
+
+static int invalid(const struct tapio_producer *p)
+{
+	return tpi_alive(&p->hot.hot) ? -EINVAL : -ECHILD;
+}
+
+/* ---- reserve ----------------------------------------------------------------- */
+
+/* `blocks` on one lane; how many, or -errno after waiting as the policy says. */
+static int take_or_wait(struct tapio_producer *p, const struct tpi_size *size,
+			uint32_t count, uint32_t *blocks,
+			const struct tpi_lane **lane)
+{
+	struct tpi_room room = {0};
+	int n, err, result = 0;
+
+	for (;;) {
+		n = tpi_take(p, size, count, blocks, lane, &result);
+		if (n > 0)
+			return n;
+		if (n < 0)
+			return tpi_no_lane(p, count);
+		err = tpi_room_wait(p, *lane, result, count, &room);
+		if (err)
+			return err;
+	}
+}
+
+__attribute__((noinline, cold)) static int
+reserve_slow(struct tapio_producer *p, uint32_t tag, uint32_t length,
+	     struct tapio_reservation *out, uint32_t count)
+{
+	const struct tpi_lane *lane;
+	const struct tpi_size *size;
+	uint32_t blocks[TPI_BATCH];
+	int i, n;
+
+	if (!tpi_alive(&p->hot.hot))
+		return -ECHILD;
+	if (!TAPIO_TAG_TYPE(tag))
+		return -EINVAL;
+	size = tpi_size_of(&p->hot, tag, length, false);
+	if (!size)
+		return tpi_no_size(p, tag);
+	n = take_or_wait(p, size, count, blocks, &lane);
+	for (i = 0; i < n; i++)
+		fill(&out[i], lane, blocks[i], tag, length);
+	return n;
+}
+
+int tapio_reserve(struct tapio_producer *p, uint32_t tag, uint32_t length,
+		  struct tapio_reservation *out)
+{
+	const struct tpi_producer_hot *hot = &p->hot;
+	const struct tpi_size *size = tpi_size_of(hot, tag, length, false);
+	const struct tpi_lane *lane = NULL;
+	uint32_t block;
+	int n;
+
+	out->data = NULL;
+	if (tpi_likely(size && TAPIO_TAG_TYPE(tag)))
+		lane = tpi_lane_here(hot, size);
+	if (tpi_likely(lane) &&
+	    tpi_likely(!tpi_lane_reserve(lane, &hot->gating, hot->me, &block,
+					 1))) {
+		fill(out, lane, block, tag, length);
+		return 0;
+	}
+	n = reserve_slow(p, tag, length, out, 1);
+	return n < 0 ? n : 0;
+}
+
+int tapio_reserve_batch(struct tapio_producer *p, uint32_t tag, uint32_t length,
+			struct tapio_reservation *out, unsigned int count)
+{
+	if (!count)
+		return tpi_alive(&p->hot.hot) ? 0 : -ECHILD;
+	out->data = NULL;
+	return reserve_slow(p, tag, length, out,
+			    count < TPI_BATCH ? count : TPI_BATCH);
+}
+
+/* ---- submit ------------------------------------------------------------------- */
+
+/*
+ * A large event follows its thread: a block on this CPU's lane is reserved and
+ * filled from the old one, which is abandoned. TPI_MOVED: done, the reservation
+ * names the new block. Else as tpi_take.
+ */
+static int relocate(struct tapio_producer *p, const struct tpi_size *size,
+		    struct tapio_reservation *r, const struct tpi_lane **lane,
+		    const struct tpi_lane **full)
+{
+	const struct tpi_lane *to;
+	uint32_t block;
+	int n, result = 0;
+	void *data;
+
+	n = tpi_take(p, size, 1, &block, &to, &result);
+	if (n <= 0) {
+		*full = to;
+		return n ? n : result;
+	}
+	data = tpi_lane_block(to, block);
+	memcpy(data, r->data, r->length);
+	/* SIGKILL here: two blocks are held, none is published. */
+	tpi_lane_abandon(*lane, r->block);
+	r->data = data;
+	r->lane = to->id;
+	r->block = block;
+	r->moves++;
+	*lane = to;
+	return TPI_MOVED;
+}
+
+/*
+ * One attempt from wherever the thread is. 0 accepted; TPI_MOVED try again (the
+ * reservation may name another block); TPI_FULL, TPI_HELD, -errno: not accepted,
+ * still valid.
+ */
+static int submit_once(struct tapio_producer *p, struct tapio_reservation *r,
+		       const struct tpi_lane **lane,
+		       const struct tpi_lane **full)
+{
+	const struct tpi_size *size = &p->hot.classes[(*lane)->klass];
+	uint64_t desc = tpi_meta(r->tag, r->length) | r->block;
+	int err;
+
+	err = tpi_put(p, *lane, &desc, 1);
+	if (err != TPI_MOVED)
+		return err;
+	if (r->length > size->fast_bytes && r->moves < TPI_MOVES)
+		return relocate(p, size, r, lane, full);
+	err = tpi_copy(p, size, tpi_meta(r->tag, r->length), r->data, r->length,
+		       full);
+	if (err)
+		return err;
+	/* Accepted by the copy's commit; SIGKILL here leaves the old block to
+	 * the sweep. */
+	tpi_lane_abandon(*lane, r->block);
+	return 0;
+}
+
+__attribute__((noinline, cold)) static int
+submit_slow(struct tapio_producer *p, struct tapio_reservation *r,
+	    const struct tpi_lane *lane)
+{
+	const struct tpi_lane *full = NULL;
+	struct tpi_room room = {0};
+	int err;
+
+	for (;;) {
+		err = submit_once(p, r, &lane, &full);
+		if (!err)
+			break;
+		if (err == -ENOBUFS)
+			return tpi_no_lane(p, 1);
+		if (err < 0)
+			return err;
+		if (err == TPI_MOVED)
+			continue;
+		err = tpi_room_wait(p, full, err, 1, &room);
+		if (err)
+			return err;
+	}
+	r->data = NULL;
+	tpi_ring_if_armed(&p->hot);
+	return 0;
+}
+
+int tapio_submit(struct tapio_producer *p, struct tapio_reservation *r)
+{
+	const struct tpi_producer_hot *hot = &p->hot;
+	const struct tpi_lane *lane = reserved(hot, r);
+	uint64_t desc;
+	int err;
+
+	if (tpi_unlikely(!lane || !fits(lane, r)))
+		return invalid(p);
+	desc = tpi_meta(r->tag, r->length) | r->block;
+	/* Relaxed: a guess that the section checks. */
+	if (tpi_likely(tpi_load_relaxed(&tpi_rseq_area()->cpu_id_start) ==
+		       lane->cpu)) {
+		err = tpi_lane_publish(lane, &desc, 1, tpi_stamp(hot));
+		if (tpi_likely(!err)) {
+			r->data = NULL;
+			tpi_ring_if_armed(hot);
+			return 0;
+		}
+		if (err < 0)
+			return err;
+	}
+	return submit_slow(p, r, lane);
+}
+
+/*
+ * Reservations from the first on that lie on one lane and are open, at most
+ * TPI_BATCH; their descriptors. `discard`: as discards.
+ */
+static uint32_t gather(const struct tapio_producer *p,
+		       const struct tapio_reservation *r, uint32_t count,
+		       bool discard, const struct tpi_lane **lane,
+		       uint64_t *descs)
+{
+	const struct tpi_lane *l;
+	uint32_t n;
+
+	for (n = 0; n < count && n < TPI_BATCH; n++) {
+		l = reserved(&p->hot, &r[n]);
+		if (!l || (n && l != *lane) || (!discard && !fits(l, &r[n])))
+			break;
+		*lane = l;
+		descs[n] = r[n].block;
+		if (!discard)
+			descs[n] |= tpi_meta(r[n].tag, r[n].length);
+	}
+	return n;
+}
+
+int tapio_submit_batch(struct tapio_producer *p,
+		       struct tapio_reservation *reservations,
+		       unsigned int count)
+{
+	const struct tpi_lane *lane = NULL;
+	uint64_t descs[TPI_BATCH];
+	uint32_t done = 0, n;
+	int err = 0;
+
+	while (done < count && !err) {
+		struct tapio_reservation *r = reservations + done;
+
+		n = gather(p, r, count - done, false, &lane, descs);
+		if (!n) {
+			err = invalid(p);
+			break;
+		}
+		err = tpi_put(p, lane, descs, n);
+		if (!err) {
+			tpi_ring_if_armed(&p->hot);
+			for (done += n; n; n--)
+				r++->data = NULL;
+		} else if (err == TPI_MOVED) {
+			/* One by one, each as far as there is room. */
+			err = submit_slow(p, r, lane);
+			done += !err;
+		}
+	}
+	return done ? (int)done : err;
+}
+
+/* ---- discard ------------------------------------------------------------------ */
+
+int tapio_discard_batch(struct tapio_producer *p,
+			struct tapio_reservation *reservations,
+			unsigned int count)
+{
+	const struct tpi_lane *lane = NULL;
+	uint64_t descs[TPI_BATCH];
+	uint32_t done = 0, n, i;
+	int err;
+
+	while (done < count) {
+		struct tapio_reservation *r = reservations + done;
+
+		n = gather(p, r, count - done, true, &lane, descs);
+		if (!n)
+			return done ? (int)done : invalid(p);
+		err = tpi_put(p, lane, descs, n);
+		if (err && err != TPI_MOVED)
+			return done ? (int)done : err;
+		for (i = 0; i < n; i++) {
+			if (err)
+				tpi_lane_abandon(lane, r[i].block);
+			r[i].data = NULL;
+		}
+		/* A discard takes a position too: consumers have to pass it
+		 * before its slot is free again. */
+		if (!err)
+			tpi_ring_if_armed(&p->hot);
+		done += n;
+	}
+	return (int)done;
+}
+
+int tapio_discard(struct tapio_producer *p, struct tapio_reservation *r)
+{
+	int n = tapio_discard_batch(p, r, 1);
+
+	return n < 0 ? n : 0;
+}
