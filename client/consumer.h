@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The consumer's handle.
+ *
+ *   consumer.c  opening, closing
+ *   poll.c      tapio_poll: looking at leased lanes, handing out views
+ *   past.c      what a new group gets from before its start
+ *   release.c   tapio_release: heads and tallies, overruns, waking producers
+ *   lease.c     which lanes are ours; sharing them with other members
+ *   sleep.c     waiting for events
+ *   fd.c        the pollable descriptor and its helper thread
+ *
+ * Everything that the consumer writes in shared memory is in the cursors of its
+ * own group. What it reads there, it writes itself as long as it has the lease.
+ */
+#ifndef TPI_CONSUMER_H
+#define TPI_CONSUMER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include <tapio/consumer.h>
+
+#include "client/client.h"
+#include "client/copy.h"
+#include "client/filter.h"
+#include "lib/lane.h"
+#include "lib/wake.h"
+
+/*
+ * One lane as this member sees it:
+ *
+ *	head               next              tail
+ *	 |--- handed out ---|---- unread -----|
+ *
+ * The four counts are of [head, next) and go to the cursor with the next head.
+ */
+struct tpi_track {
+	const struct tpi_lane *lane;
+	struct tapio_shm_cursor *cursor;
+	uint64_t head;
+	uint64_t next;
+	uint64_t handed;  /* events handed out */
+	uint64_t first;   /* position of the first of them */
+	uint64_t skipped; /* discards and filtered */
+	uint64_t lost;    /* in gap records */
+
+	struct tapio_shm_tally tally; /* as of head */
+	uint64_t end;                 /* read no further: the group has ended */
+	uint32_t record;              /* which tally of the cursor counts */
+	uint32_t node;
+	bool leased;  /* the cursor's lease is ours */
+	bool touched; /* in consumer.touched */
+	bool stuck;   /* quarantined: not followed */
+	bool giving;  /* goes back when all is released */
+	bool gapped;  /* `gap` is in the caller's hands */
+	/* lease.c */
+	bool busy;        /* published since the last survey */
+	bool free_before; /* nobody's, at the last survey */
+	uint64_t seen_tail;
+	int64_t rest_until; /* given to somebody: not to be taken back */
+	/* past.c: what is still to be copied from before the group's start */
+	uint64_t past;
+	uint64_t past_end;
+	bool past_seen; /* something of it was handed out */
+
+	struct tapio_gap gap;
+};
+
+/* Leased lanes of one priority. */
+struct tpi_level {
+	struct tpi_track **tracks;
+	uint32_t count;
+	uint32_t turn; /* where the next look begins */
+};
+
+/* fd.c: shared with the helper thread. */
+struct tpi_bellhop {
+	pthread_t thread;
+	bool running;
+	uint32_t armed; /* 1: the consumer waits for the descriptor */
+	uint32_t stop;
+};
+
+struct tapio_consumer {
+	union {
+		struct tpi_hot hot;
+		unsigned char page[TPI_HOT_BYTES];
+	};
+	struct tpi_client client;
+	struct tpi_filter filter;
+
+	const uint64_t *slot;                    /* our group, in the catalog */
+	const struct tapio_shm_doorbell *bell;   /* read-only */
+	struct tapio_shm_group_control *control; /* writable */
+	uint32_t me;
+	uint32_t incarnation;
+	bool lossless; /* producers cannot overrun us */
+	bool ended;    /* the slot is not our group's any more */
+	bool fence;    /* no membarrier reaches us: fence each release */
+	bool deaf;     /* membarrier is not to be had: poll */
+
+	struct tpi_track *tracks; /* by lane id */
+	uint32_t lane_count;
+	struct tpi_track **leased; /* by level */
+	struct tpi_level levels[TAPIO_CLASSES_MAX];
+	uint32_t level_count;
+	bool stale;                 /* the levels do not show what is leased */
+	struct tpi_track **touched; /* with something to release */
+	uint32_t touched_count;
+	uint32_t rounds; /* of looking */
+	uint32_t polls;  /* calls */
+
+	int64_t balanced_ns;
+	uint32_t spin_ns;
+	uint32_t past_lanes; /* whose past is not read yet */
+	struct tpi_copies copies;
+	struct tpi_bellhop bellhop;
+	uint64_t sleeps;
+	uint64_t wakeups;
+};
+
+/* Has something to release. */
+static inline void tpi_touch(struct tapio_consumer *c, struct tpi_track *t)
+{
+	if (t->touched)
+		return;
+	t->touched = true;
+	c->touched[c->touched_count++] = t;
+}
+
+/*
+ * Whether the gate has not passed a position, so that its block cannot have been
+ * reused: to be asked after the block was read. It saves the slowest reader that
+ * producers wait for: when it stands at reap itself, tpi_lane_intact() has to say
+ * no, though nobody may write there.
+ */
+static inline bool tpi_held_for_us(const struct tpi_lane *lane,
+				   uint64_t position)
+{
+	/*
+	 * ORDER lane.gate (load-load): the block before the gate. A producer
+	 * stores a gate above a position before it writes into the block that
+	 * lies there. Pairs with the store of the gate in side_gate() and
+	 * section_gate(), which a later operation's stores follow.
+	 */
+	tpi_fence_load_load();
+	return tapio_position_diff(tpi_load_relaxed(&lane->shm->gate),
+				   position) <= 0;
+}
+
+/* poll.c: one look at everything; how many views. */
+unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
+			unsigned int max);
+/* Looks whether the slot is still our group's, and at its policy. */
+void tpi_check_slot(struct tapio_consumer *c);
+/* All that an ended group had has been handed out. */
+bool tpi_drained(const struct tapio_consumer *c);
+
+/* past.c */
+int tpi_past_init(struct tapio_consumer *c);
+unsigned int tpi_past_read(struct tapio_consumer *c, struct tapio_view *views,
+			   unsigned int max);
+
+/* release.c: stores a lane's progress; false when its lease is not ours. */
+bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t);
+/* Wakes producers that wait for room. */
+void tpi_wake_producers(struct tapio_consumer *c);
+
+/* lease.c */
+/* Takes lanes that are nobody's, own node first. */
+void tpi_lease_free(struct tapio_consumer *c);
+/* At most every 50 ms: gives what others want, takes, asks for what is fair. */
+void tpi_lease_balance(struct tapio_consumer *c);
+/* The second half of giving a lane away, when nothing of it is handed out. */
+void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t);
+/* Puts the leased lanes in order, by priority. */
+void tpi_lease_sort(struct tapio_consumer *c);
+/* A lane turned out not to be ours. */
+void tpi_lease_drop(struct tapio_consumer *c, struct tpi_track *t);
+void tpi_lease_leave(struct tapio_consumer *c);
+
+/* sleep.c: as tapio_poll, once a look has found nothing. */
+int tpi_sleep(struct tapio_consumer *c, struct tapio_view *views,
+	      unsigned int max, int64_t timeout_ns);
+/* S2 and S3 of wake.h, for the group. */
+void tpi_announce(struct tapio_consumer *c);
+
+/* fd.c: a look with time-out 0 has found nothing. */
+int tpi_fd_idle(struct tapio_consumer *c, struct tapio_view *views,
+		unsigned int max);
+void tpi_fd_close(struct tapio_consumer *c);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading without holding anything: copy first, then see whether it was whole.
+ * Used by observers, and by consumers for what lies before their group's start.
+ */
+#ifndef TPI_COPY_H
+#define TPI_COPY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tapio/common.h>
+
+#include "client/filter.h"
+#include "lib/lane.h"
+
+/* Where copies go; emptied by setting `used` to 0. */
+struct tpi_copies {
+	unsigned char *buffer;
+	size_t bytes;
+	size_t used;
+};
+
+/* At least `bytes`, and room for one event of the largest class. */
+int tpi_copies_init(struct tpi_copies *copies, size_t bytes,
+		    const struct tapio_shm_channel *info);
+void tpi_copies_fini(struct tpi_copies *copies);
+
+/*
+ * Copies events of [*next, end) that pass, and moves *next past what was looked
+ * at; *skipped grows by those that do not pass. How many views were filled, with
+ * *next at `end` when all is read: fewer than that and than `max`: the buffer is
+ * full. -EOVERFLOW: the event at *next was overwritten. -EBADMSG: its descriptor
+ * is impossible.
+ */
+int tpi_copy_events(struct tpi_copies *copies, const struct tpi_filter *filter,
+		    const struct tpi_lane *lane, uint64_t *next, uint64_t end,
+		    struct tapio_view *views, unsigned int max,
+		    uint64_t *skipped);
+
+/*
+ * Where a reader that was overrun goes on: a quarter of the ring above reap, so
+ * that it is not overrun again at once, but not beyond the tail.
+ */
+uint64_t tpi_copy_resume(const struct tpi_lane *lane, uint64_t state);
+
+/* Fills a gap record and the view that hands it out. */
+void tpi_gap_view(struct tapio_view *view, struct tapio_gap *gap,
+		  const struct tpi_lane *lane, uint32_t cause, uint64_t first,
+		  uint64_t count);
+
+/* A view of an event, all but its data. */
+static inline void tpi_view_fill(struct tapio_view *view,
+				 const struct tpi_lane *lane, uint64_t position,
+				 uint64_t desc)
+{
+	view->position = position;
+	/* Relaxed: belongs to the event, and is ordered as the event is. */
+	view->time =
+		lane->time
+			? tpi_load_relaxed(&lane->time[position & lane->mask])
+			: 0;
+	view->lane = lane->id;
+	view->length = TAPIO_DESC_LENGTH(desc);
+	view->type = TAPIO_DESC_TYPE(desc);
+	view->severity = TAPIO_DESC_SEVERITY(desc);
+	view->klass = (uint8_t)lane->klass;
+	view->flags = 0;
+}
+
+/* Whether a descriptor names a block of the lane and fits in it. */
+static inline bool tpi_desc_sane(const struct tpi_lane *lane, uint64_t desc)
+{
+	return TAPIO_DESC_BLOCK(desc) <= lane->mask &&
+	       TAPIO_DESC_LENGTH(desc) <= lane->block_bytes;
+}
+
+#endif

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Observers: copies of what passes, at nobody's cost. An observer maps everything
+ * read-only, belongs to no group, and announces itself to nobody, so producers
+ * never ring for it: it polls.
+ *
+ * SIGKILL, SIGSTOP: nobody notices.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <tapio/consumer.h>
+#include <tapio/observer.h>
+
+#include "client/client.h"
+#include "client/copy.h"
+#include "client/filter.h"
+#include "lib/wake.h"
+
+#define BUFFER_BYTES (256 * 1024)
+#define NAP_FIRST_NS INT64_C(1000000)
+#define NAP_LAST_NS  INT64_C(20000000)
+
+/* One lane as the observer sees it. */
+struct watch {
+	const struct tpi_lane *lane;
+	uint64_t next;
+	bool seen;   /* something was read: what is missing now is a gap */
+	bool stuck;  /* its state is impossible: not followed */
+	bool gapped; /* `gap` is in the caller's hands */
+	struct tapio_gap gap;
+};
+
+struct tapio_observer {
+	union {
+		struct tpi_hot hot;
+		unsigned char page[TPI_HOT_BYTES];
+	};
+	struct tpi_client client;
+	struct tpi_filter filter;
+	struct tpi_copies copies;
+	struct watch *watches; /* by lane id */
+	uint32_t lane_count;
+	uint32_t turn;
+	uint64_t seen;
+	uint64_t skipped;
+	uint64_t lost;
+};
+
+static int make_watches(struct tapio_observer *o, uint32_t start)
+{
+	uint32_t i, count = o->client.channel.lane_count;
+
+	o->watches = calloc(count, sizeof(*o->watches));
+	if (!o->watches)
+		return -ENOMEM;
+	o->lane_count = count;
+	for (i = 0; i < count; i++) {
+		const struct tpi_lane *lane = &o->client.channel.lanes[i];
+		struct watch *w = &o->watches[i];
+		uint64_t state = tpi_lane_peek(lane);
+
+		w->lane = lane;
+		w->next = TAPIO_STATE_TAIL(state);
+		w->seen = start == TAPIO_START_NEWEST;
+		if (!w->seen && tpi_lane_state_sane(lane, state) &&
+		    TAPIO_STATE_HELD(state) <= lane->mask)
+			w->next = (tpi_lane_reap(lane, state) + 1) &
+				  TAPIO_POSITION_MASK;
+	}
+	return 0;
+}
+
+static int open_observer(struct tapio_observer *o, const char *channel,
+			 const struct tapio_observer_options *options)
+{
+	struct tpi_request request = {
+		.role = TAPIO_ROLE_INSPECT,
+		.channel = channel,
+	};
+	uint32_t bytes =
+		options->buffer_bytes ? options->buffer_bytes : BUFFER_BYTES;
+	int err;
+
+	err = tpi_filter_init(&o->filter, options->severity_min,
+			      options->class_mask, options->types,
+			      options->type_count);
+	if (!err)
+		err = tpi_client_open(&o->client, &request, &options->broker);
+	if (err)
+		return err;
+	err = tpi_copies_init(&o->copies, bytes, &o->client.channel.info);
+	if (!err)
+		err = make_watches(o, options->start);
+	if (err)
+		tpi_client_close(&o->client);
+	return err;
+}
+
+static void free_observer(struct tapio_observer *o)
+{
+	tpi_copies_fini(&o->copies);
+	tpi_filter_fini(&o->filter);
+	free(o->watches);
+	tpi_handle_free(&o->client.handle);
+}
+
+int tapio_observer_open(struct tapio_observer **out, const char *channel,
+			const struct tapio_observer_options *options)
+{
+	struct tapio_observer_options copy;
+	struct tapio_observer *o;
+	int err;
+
+	*out = NULL;
+	err = tpi_options_copy(&copy, sizeof(copy), options);
+	if (!err)
+		err = tpi_options_nested(&copy.broker);
+	if (err || !channel || copy.start > TAPIO_START_OLDEST)
+		return -EINVAL;
+	o = tpi_handle_new(sizeof(*o),
+			   offsetof(struct tapio_observer, client.handle));
+	if (!o)
+		return -ENOMEM;
+	err = open_observer(o, channel, &copy);
+	if (err) {
+		free_observer(o);
+		return err;
+	}
+	*out = o;
+	return 0;
+}
+
+void tapio_observer_close(struct tapio_observer *o)
+{
+	if (!o)
+		return;
+	tpi_client_close(&o->client);
+	free_observer(o);
+}
+
+/* ---- observing ------------------------------------------------------------------ */
+
+static unsigned int quarantine(struct watch *w, struct tapio_view *view)
+{
+	if (w->gapped)
+		return 0;
+	w->stuck = true;
+	w->gapped = true;
+	tpi_gap_view(view, &w->gap, w->lane, TAPIO_GAP_QUARANTINE, w->next, 0);
+	return 1;
+}
+
+static unsigned int overrun(struct tapio_observer *o, struct watch *w,
+			    struct tapio_view *view)
+{
+	uint64_t resume = tpi_copy_resume(w->lane, tpi_lane_peek(w->lane));
+	uint64_t first = w->next;
+	uint64_t count = (resume - first) & TAPIO_POSITION_MASK;
+
+	if (w->gapped)
+		return 0; /* one per lane and call */
+	w->next = resume;
+	if (!w->seen)
+		return 0; /* nobody knows where the oldest was */
+	w->gapped = true;
+	o->lost += count;
+	tpi_gap_view(view, &w->gap, w->lane, TAPIO_GAP_OVERRUN, first, count);
+	return 1;
+}
+
+static unsigned int observe_lane(struct tapio_observer *o, struct watch *w,
+				 struct tapio_view *views, unsigned int max)
+{
+	uint64_t state = tpi_lane_peek(w->lane);
+	uint64_t tail = TAPIO_STATE_TAIL(state);
+	int n;
+
+	if (tail == w->next || w->stuck)
+		return 0;
+	if (!tpi_lane_state_sane(w->lane, state) ||
+	    tapio_position_diff(tail, w->next) < 0)
+		return quarantine(w, views);
+	n = tpi_copy_events(&o->copies, &o->filter, w->lane, &w->next, tail,
+			    views, max, &o->skipped);
+	if (n == -EOVERFLOW)
+		return overrun(o, w, views);
+	if (n < 0)
+		return quarantine(w, views);
+	if (n)
+		w->seen = true;
+	o->seen += (unsigned int)n;
+	return (unsigned int)n;
+}
+
+static unsigned int observe(struct tapio_observer *o, struct tapio_view *views,
+			    unsigned int max)
+{
+	unsigned int n = 0;
+	uint32_t i;
+
+	for (i = 0; i < o->lane_count && n < max; i++) {
+		if (o->turn >= o->lane_count)
+			o->turn = 0;
+		n += observe_lane(o, &o->watches[o->turn++], views + n,
+				  max - n);
+	}
+	return n;
+}
+
+static void reclaim(struct tapio_observer *o)
+{
+	uint32_t i;
+
+	o->copies.used = 0;
+	for (i = 0; i < o->lane_count; i++)
+		o->watches[i].gapped = false;
+}
+
+int tapio_observe(struct tapio_observer *o, struct tapio_view *views,
+		  unsigned int max, int64_t timeout_ns)
+{
+	int64_t until = 0, left, ns = NAP_FIRST_NS;
+	struct timespec nap = {0};
+	unsigned int n;
+
+	if (!tpi_alive(&o->hot))
+		return -ECHILD;
+	if (max > INT_MAX)
+		max = INT_MAX;
+	reclaim(o);
+	for (;;) {
+		n = observe(o, views, max);
+		if (n || !max || !timeout_ns)
+			return (int)n;
+		if (!until)
+			until = tpi_now_ns() +
+				(timeout_ns > 0 && timeout_ns < TPI_FOREVER_NS
+					 ? timeout_ns
+					 : TPI_FOREVER_NS);
+		left = until - tpi_now_ns();
+		if (left <= 0)
+			return 0;
+		nap.tv_nsec = ns < left ? ns : left;
+		if (nanosleep(&nap, NULL))
+			return -errno;
+		ns = ns * 2 < NAP_LAST_NS ? ns * 2 : NAP_LAST_NS;
+	}
+}
+
+/* ---- what else one may ask -------------------------------------------------------- */
+
+int tapio_observer_stats(const struct tapio_observer *o,
+			 struct tapio_observer_stats *stats)
+{
+	struct tapio_observer_stats sum = {
+		.seen = o->seen,
+		.skipped = o->skipped,
+		.lost = o->lost,
+	};
+	uint32_t i;
+
+	if (!tpi_alive(&o->hot))
+		return -ECHILD;
+	for (i = 0; i < o->lane_count; i++)
+		sum.in_flight +=
+			(TAPIO_STATE_TAIL(tpi_lane_peek(o->watches[i].lane)) -
+			 o->watches[i].next) &
+			TAPIO_POSITION_MASK;
+	return tpi_stats_copy(stats, &sum, sizeof(sum));
+}
+
+uint64_t tapio_observer_time_ns(const struct tapio_observer *o, uint64_t time)
+{
+	return tpi_alive(&o->hot) ? tpi_client_time_ns(&o->client, time) : 0;
+}
+
+int tapio_observer_connected(const struct tapio_observer *o)
+{
+	return tpi_alive(&o->hot) ? tpi_client_connected(&o->client) : 0;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Looking for events and handing them out in place.
+ *
+ * A look goes over the leased lanes, those of higher priority first, and takes
+ * all that is there until the caller's views are full. Every eighth look goes the
+ * other way round, so that a flood of critical events leaves the others an eighth.
+ * Within a priority each look begins after the lane where the last one ended.
+ *
+ * Nothing that producers write is believed: a state is checked before it is
+ * followed, a descriptor before its block's address is computed. What cannot be is
+ * reported once, in a gap record, and the lane is not followed any more. What is
+ * handed out may still be nonsense, if the channel's producers are hostile, but it
+ * lies inside the lane's blocks.
+ *
+ * SIGKILL: heads have not moved, the next member gets the same events. SIGSTOP:
+ * the same, later; meanwhile the group's policy says who waits for us. Migration
+ * and signal handlers mean nothing here: a consumer writes only what is its own.
+ */
+#include <errno.h>
+#include <limits.h>
+
+#include "client/consumer.h"
+
+/* Of so many looks one serves the lowest priority first. */
+#define FAIR_ROUNDS 8
+/* Calls between two glances at the clock for the balance of leases. */
+#define BALANCE_POLLS 64
+
+/* The lane's state is impossible. */
+static unsigned int quarantine(struct tpi_track *t, struct tapio_view *view)
+{
+	if (t->gapped)
+		return 0; /* its record is in use: report at the next look */
+	t->stuck = true;
+	tpi_gap_view(view, &t->gap, t->lane, TAPIO_GAP_QUARANTINE, t->next, 0);
+	return 1;
+}
+
+/* The ring went round before we came: one record for all of it. */
+static unsigned int overrun(struct tapio_consumer *c, struct tpi_track *t,
+			    uint64_t state, struct tapio_view *view)
+{
+	uint64_t resume = tpi_copy_resume(t->lane, state);
+	uint64_t count = (resume - t->next) & TAPIO_POSITION_MASK;
+
+	if (t->gapped)
+		return 0; /* one at a time: after the next release */
+	tpi_gap_view(view, &t->gap, t->lane, TAPIO_GAP_OVERRUN, t->next, count);
+	t->gapped = true;
+	t->lost += count;
+	t->next = resume;
+	tpi_touch(c, t);
+	return 1;
+}
+
+/* Views of [next, tail); how many. */
+static unsigned int hand_out(struct tapio_consumer *c, struct tpi_track *t,
+			     uint64_t tail, struct tapio_view *views,
+			     unsigned int max)
+{
+	const struct tpi_lane *lane = t->lane;
+	uint64_t desc, position = t->next;
+	unsigned int n = 0;
+
+	for (; n < max && position != tail;
+	     position = (position + 1) & TAPIO_POSITION_MASK) {
+		/* Relaxed: the acquire of the state orders it. */
+		desc = tpi_load_relaxed(&lane->desc[position & lane->mask]);
+		if (!tpi_filter_pass(&c->filter, desc)) {
+			t->skipped++;
+			continue;
+		}
+		if (tpi_unlikely(!tpi_desc_sane(lane, desc)))
+			break;
+		views[n].data = tpi_lane_block(lane, TAPIO_DESC_BLOCK(desc));
+		__builtin_prefetch(views[n].data);
+		tpi_view_fill(&views[n], lane, position, desc);
+		if (!t->handed++)
+			t->first = position;
+		n++;
+	}
+	t->next = position;
+	return n;
+}
+
+/* What a filter by class refuses is passed over without a look. */
+static void pass_over(struct tpi_track *t, uint64_t tail)
+{
+	t->skipped += (tail - t->next) & TAPIO_POSITION_MASK;
+	t->next = tail;
+}
+
+static void note_peak(struct tpi_track *t, uint64_t unread)
+{
+	/* Relaxed: a figure for the tools. */
+	if (unread > tpi_load_relaxed(&t->cursor->peak))
+		tpi_store_relaxed(&t->cursor->peak, unread < UINT32_MAX
+							    ? (uint32_t)unread
+							    : UINT32_MAX);
+}
+
+/*
+ * Up to where a lane may be read now, in *tail. 0; -EOVERFLOW it went round;
+ * -EBADMSG its state is impossible.
+ */
+static int readable(const struct tapio_consumer *c, const struct tpi_track *t,
+		    uint64_t state, uint64_t *tail)
+{
+	const struct tpi_lane *lane = t->lane;
+	int64_t count = (int64_t)lane->mask + 1;
+
+	*tail = TAPIO_STATE_TAIL(state);
+	if (!tpi_lane_state_sane(lane, state) ||
+	    tapio_position_diff(*tail, t->next) < 0)
+		return -EBADMSG;
+	if (c->lossless)
+		return tapio_position_diff(*tail, t->head) > count ? -EBADMSG
+								   : 0;
+	if (tapio_position_diff(t->next, tpi_lane_reap(lane, state)) > 0)
+		return 0;
+	return tpi_held_for_us(lane, t->next) ? 0 : -EOVERFLOW;
+}
+
+static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
+			      struct tapio_view *views, unsigned int max)
+{
+	uint64_t state = tpi_lane_peek(t->lane);
+	unsigned int n = 0;
+	uint64_t tail;
+	int err;
+
+	if (tpi_likely(TAPIO_STATE_TAIL(state) == t->next))
+		return 0;
+	if (tpi_unlikely(t->stuck || t->giving || !t->leased ||
+			 t->past != t->past_end))
+		return 0;
+	err = readable(c, t, state, &tail);
+	if (tpi_unlikely(err == -EOVERFLOW)) {
+		n = overrun(c, t, state, views);
+		if (!n)
+			return 0;
+	} else if (tpi_unlikely(err)) {
+		return quarantine(t, views);
+	}
+	if (tpi_unlikely(c->ended) && tapio_position_diff(tail, t->end) > 0)
+		tail = t->end;
+	note_peak(t, (tail - t->head) & TAPIO_POSITION_MASK);
+	if (tpi_filter_class(&c->filter, t->lane->klass))
+		n += hand_out(c, t, tail, views + n, max - n);
+	else
+		pass_over(t, tail);
+	if (n < max && t->next != tail)
+		return n + quarantine(t, views + n); /* a bad descriptor */
+	if (t->handed || t->gapped)
+		tpi_touch(c, t);
+	else if (t->next != t->head && tpi_commit(c, t))
+		/* Only skipped: nobody will release it for us. */
+		tpi_wake_producers(c);
+	return n;
+}
+
+static unsigned int read_level(struct tapio_consumer *c,
+			       struct tpi_level *level,
+			       struct tapio_view *views, unsigned int max)
+{
+	uint32_t i, at = level->turn;
+	unsigned int n = 0;
+
+	for (i = 0; i < level->count && n < max; i++) {
+		if (at >= level->count)
+			at = 0;
+		n += read_lane(c, level->tracks[at++], views + n, max - n);
+	}
+	if (n)
+		level->turn = at;
+	return n;
+}
+
+/* The slot is another group's, or nobody's: what is there now is the last. */
+static void end(struct tapio_consumer *c)
+{
+	uint32_t i;
+
+	c->ended = true;
+	c->lossless = false;
+	for (i = 0; i < c->lane_count; i++)
+		c->tracks[i].end =
+			TAPIO_STATE_TAIL(tpi_lane_peek(c->tracks[i].lane));
+}
+
+void tpi_check_slot(struct tapio_consumer *c)
+{
+	/*
+	 * ORDER group.slot (acquire): a slot that is ours now was so for every
+	 * load before. Pairs with the broker's release when it ends a group.
+	 */
+	uint64_t slot = tpi_load_acquire(c->slot);
+
+	if (tpi_unlikely(c->ended))
+		return;
+	if (tpi_likely(TAPIO_SLOT_STATE(slot) == TAPIO_SLOT_ACTIVE &&
+		       TAPIO_SLOT_INCARNATION(slot) == c->incarnation))
+		c->lossless = TAPIO_SLOT_POLICY(slot) == TAPIO_POLICY_LOSSLESS;
+	else
+		end(c);
+}
+
+bool tpi_drained(const struct tapio_consumer *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->lane_count; i++) {
+		const struct tpi_track *t = &c->tracks[i];
+
+		if (t->leased && !t->stuck && t->next != t->end)
+			return false;
+	}
+	return !c->past_lanes;
+}
+
+unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
+			unsigned int max)
+{
+	bool upside_down = ++c->rounds % FAIR_ROUNDS == 0;
+	unsigned int n = 0;
+	uint32_t i, count;
+
+	tpi_check_slot(c);
+	if (tpi_unlikely(c->stale))
+		tpi_lease_sort(c);
+	if (tpi_unlikely(c->past_lanes))
+		n = tpi_past_read(c, views, max);
+	count = c->level_count;
+	for (i = 0; i < count && n < max; i++)
+		n += read_level(c, &c->levels[upside_down ? count - 1 - i : i],
+				views + n, max - n);
+	return n;
+}
+
+int tapio_poll(struct tapio_consumer *c, struct tapio_view *views,
+	       unsigned int max, int64_t timeout_ns)
+{
+	unsigned int n;
+
+	if (!tpi_alive(&c->hot))
+		return -ECHILD;
+	if (max > INT_MAX)
+		max = INT_MAX;
+	if (tpi_unlikely(c->polls++ % BALANCE_POLLS == 0))
+		tpi_lease_balance(c);
+	n = tpi_gather(c, views, max);
+	if (n || !max)
+		return (int)n;
+	if (c->ended && tpi_drained(c))
+		return -ENOTCONN;
+	if (!timeout_ns)
+		return tpi_fd_idle(c, views, max);
+	return tpi_sleep(c, views, max, timeout_ns);
+}

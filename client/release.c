@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Progress: what was handed out is done with.
+ *
+ *   R1  the idle tally copy         SIGKILL: nobody reads that copy
+ *   R2  head, naming that copy      SIGKILL before it: all of it is delivered
+ *                                   again; after it: released and counted
+ *   R3  room_armed, and a ring      SIGKILL before it: producers that wait look
+ *                                   again within 10 ms
+ *
+ * SIGSTOP between R1 and R2: the lane stands still for this group until the
+ * process goes on; if the group has ended meanwhile, R2 writes a head of another
+ * incarnation, which is no news to anybody. Nothing else writes these words while
+ * the lease is ours.
+ *
+ * A group that may be overrun asks here, once per lane and batch, whether what it
+ * handed out was still there: good if the first position is above reap now, since
+ * reap only grows; or if the gate has not passed it, since no block is reused
+ * before that; or if producers wait for us, which they did all the time if they
+ * still do (the slot is ACTIVE and lossless now).
+ */
+#include <errno.h>
+
+#include "client/consumer.h"
+
+static void move_on(struct tpi_track *t)
+{
+	t->head = t->next;
+	t->handed = 0;
+	t->skipped = 0;
+	t->lost = 0;
+}
+
+bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
+{
+	struct tapio_shm_cursor *cursor = t->cursor;
+	struct tapio_shm_tally *idle;
+
+	if (tpi_unlikely(c->ended)) {
+		move_on(t); /* the slot may be another group's by now */
+		return true;
+	}
+	/* Relaxed: if it is our name, this process wrote it. */
+	if (tpi_unlikely(tpi_load_relaxed(&cursor->lease) != c->me)) {
+		tpi_lease_drop(c, t);
+		return false;
+	}
+	if (t->skipped || t->lost) {
+		t->tally.skipped += t->skipped;
+		t->tally.lost += t->lost;
+		t->record ^= 1;
+		idle = &cursor->tally[t->record];
+		/* Relaxed: the release below orders them. */
+		tpi_store_relaxed(&idle->skipped, t->tally.skipped);
+		tpi_store_relaxed(&idle->lost, t->tally.lost);
+	}
+	/*
+	 * ORDER cursor.head (release): the blocks before it are read, the tally
+	 * that it names is written. Pairs with the acquire in slot_limit()
+	 * (lib/lane.c), in the ledger, and in the next member's begin().
+	 */
+	tpi_store_release(&cursor->head,
+			  TAPIO_HEAD(t->next, c->incarnation, t->record));
+	if (c->fence)
+		/* ORDER wake.barrier (full): the head before the look at
+		 * room_armed. Pairs with tpi_barrier(), whose interrupt does
+		 * not reach this process. */
+		tpi_fence_full();
+	move_on(t);
+	return true;
+}
+
+void tpi_wake_producers(struct tapio_consumer *c)
+{
+	/* No fence: a producer that announces itself runs a membarrier (ORDER
+	 * wake.barrier, in tpi_barrier()). Relaxed: the protocol of wake.h. */
+	uint32_t armed = tpi_load_relaxed(&c->bell->room_armed);
+
+	if (tpi_likely(!tpi_wake_wanted(
+		    armed, tpi_load_relaxed(&c->control->room_rung))))
+		return;
+	tpi_wake_all(&c->control->room);
+	tpi_store_relaxed(&c->control->room_rung, armed);
+}
+
+/* How many of a lane's events were handed out in vain; they become lost. */
+static uint64_t count_overrun(struct tpi_track *t)
+{
+	uint64_t handed = t->handed;
+
+	if (!handed || tpi_lane_intact(t->lane, t->first) ||
+	    tpi_held_for_us(t->lane, t->first))
+		return 0;
+	t->lost += handed;
+	t->handed = 0;
+	return handed;
+}
+
+static void settle(struct tapio_consumer *c, struct tpi_track *t)
+{
+	t->touched = false;
+	t->gapped = false;
+	if (t->next != t->head && !tpi_commit(c, t))
+		return;
+	if (t->giving)
+		tpi_lease_give(c, t);
+}
+
+int64_t tapio_release(struct tapio_consumer *c)
+{
+	uint64_t vain = 0;
+	uint32_t i;
+
+	if (!tpi_alive(&c->hot))
+		return -ECHILD;
+	c->copies.used = 0;
+	if (!c->touched_count)
+		return 0;
+	/* ORDER group.slot (load-load): what was read of the events, before the
+	 * look at the slot. Pairs with the broker's release when it ends a
+	 * group: only then do producers overwrite what we hold. */
+	tpi_fence_load_load();
+	tpi_check_slot(c);
+	for (i = 0; i < c->touched_count; i++) {
+		if (!c->lossless)
+			vain += count_overrun(c->touched[i]);
+		settle(c, c->touched[i]);
+	}
+	c->touched_count = 0;
+	tpi_wake_producers(c);
+	return (int64_t)vain;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Waiting for events: a short spin, then the sleeper's side of wake.h, S1 to S5,
+ * on the channel's doorbell. The last look is tpi_gather().
+ *
+ * An announcement that nobody has answered is good for the next sleep too: the
+ * doorbell has not moved, so no producer has loaded it. So an idle consumer makes
+ * one system call per 100 ms.
+ *
+ * SIGKILL anywhere: an announcement too many, which costs somebody one ring.
+ * SIGSTOP: the same. A signal handler that runs during the sleep ends it, -EINTR,
+ * unless there is something to hand out.
+ */
+#include <errno.h>
+
+#include "client/consumer.h"
+
+/* Between two glances at the clock while spinning. */
+#define SPIN_LOOKS 8
+/* How long a consumer sleeps that no producer can know of. */
+#define DEAF_FIRST_NS INT64_C(1000000)
+#define DEAF_LAST_NS  INT64_C(10000000)
+
+void tpi_announce(struct tapio_consumer *c)
+{
+	/* Relaxed: the barrier orders it. */
+	tpi_add_relaxed(&c->control->armed, 1);
+	c->deaf = tpi_barrier() != 0;
+}
+
+static unsigned int spin(struct tapio_consumer *c, struct tapio_view *views,
+			 unsigned int max, int64_t until)
+{
+	unsigned int i, n;
+
+	do {
+		for (i = 0; i < SPIN_LOOKS; i++) {
+			tpi_cpu_relax();
+			n = tpi_gather(c, views, max);
+			if (n)
+				return n;
+		}
+	} while (tpi_now_ns() < until);
+	return 0;
+}
+
+static int64_t sleep_ns(const struct tapio_consumer *c, int64_t left,
+			int64_t *deaf_ns)
+{
+	int64_t ns = TPI_SLEEP_CONSUMER_NS;
+
+	if (c->deaf) {
+		ns = *deaf_ns;
+		*deaf_ns = ns * 2 < DEAF_LAST_NS ? ns * 2 : DEAF_LAST_NS;
+	}
+	return ns < left ? ns : left;
+}
+
+/* Sleeps, announced, until something comes or the time is over. */
+static int doze(struct tapio_consumer *c, struct tapio_view *views,
+		unsigned int max, int64_t until)
+{
+	int64_t left, deaf_ns = DEAF_FIRST_NS;
+	uint32_t heard = 0;
+	bool announced = false;
+	unsigned int n;
+	int err = 0;
+
+	for (;;) {
+		/* Lanes of members that died or left. */
+		tpi_lease_free(c);
+		tpi_lease_balance(c);
+		if (!announced) {
+			heard = tpi_wake_listen(&c->bell->doorbell);
+			tpi_announce(c);
+		}
+		n = tpi_gather(c, views, max);
+		if (n)
+			return (int)n;
+		if (c->ended && tpi_drained(c))
+			return -ENOTCONN;
+		if (err == -EINTR)
+			return err;
+		left = until - tpi_now_ns();
+		if (left <= 0)
+			return 0;
+		c->sleeps++;
+		err = tpi_wake_wait(&c->bell->doorbell, heard,
+				    sleep_ns(c, left, &deaf_ns));
+		c->wakeups += !err;
+		/* Unanswered, if nobody has rung meanwhile. */
+		announced = err == -ETIMEDOUT &&
+			    tpi_wake_listen(&c->bell->doorbell) == heard;
+	}
+}
+
+int tpi_sleep(struct tapio_consumer *c, struct tapio_view *views,
+	      unsigned int max, int64_t timeout_ns)
+{
+	int64_t now = tpi_now_ns();
+	int64_t until = now + (timeout_ns >= 0 && timeout_ns < TPI_FOREVER_NS
+				       ? timeout_ns
+				       : TPI_FOREVER_NS);
+	int64_t spin_until = now + c->spin_ns;
+	unsigned int n;
+
+	n = spin(c, views, max, spin_until < until ? spin_until : until);
+	if (n)
+		return (int)n;
+	return doze(c, views, max, until);
+}
