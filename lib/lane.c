@@ -210,15 +210,17 @@ static uint64_t slot_limit(const struct tpi_lane *lane,
 	 * its head. Pairs with the release in the consumer's release.
 	 */
 	head = tpi_load_acquire(&cursors[lane->id].head);
-	if (TAPIO_HEAD_INCARNATION(head) != TAPIO_SLOT_INCARNATION(slot))
-		return tpi_load_relaxed(&lane->shm->gate); /* no news */
 	position = TAPIO_HEAD_POSITION(head);
+	if (TAPIO_HEAD_INCARNATION(head) != TAPIO_SLOT_INCARNATION(slot))
+		position = tpi_load_relaxed(&lane->shm->gate); /* no news */
 	if (TAPIO_SLOT_POLICY(slot) != TAPIO_POLICY_UNTIL)
 		return position;
+	/* Below N on every lane, or `until` would be as good as lossless; and
+	 * also for a head that is no news, or its writer could have that, too. */
 	if (!lag)
 		lag = (lane->mask + 1) / 2;
-	else if (lag > lane->mask + 1)
-		lag = lane->mask + 1;
+	else if (lag > lane->mask)
+		lag = lane->mask;
 	floor = (tail - lag) & TAPIO_POSITION_MASK;
 	return tapio_position_diff(position, floor) < 0 ? floor : position;
 }

@@ -130,6 +130,8 @@ static bool gate_allowed(const struct tpi_lane *lane, uint64_t slot,
 		return false;
 	if (!lag)
 		lag = ((uint64_t)lane->mask + 1) / 2;
+	else if (lag > lane->mask)
+		lag = lane->mask; /* as in slot_limit() of lane.c */
 	return tapio_position_diff(ledger->gate, ledger->tail - lag) <= 0;
 }
 
