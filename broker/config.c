@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "broker/config.h"
+#include "broker/config_text.h"
 #include "lib/error.h"
 #include "lib/wire.h"
 
@@ -36,17 +37,21 @@ static struct {
 __attribute__((format(printf, 2, 0))) static void
 report_error(cfg_t *cfg, const char *format, va_list args)
 {
+	char text[400];
 	int n = 0;
 
 	if (report.failed || !report.text || !report.bytes)
 		return;
 	report.failed = true;
+	vsnprintf(text, sizeof(text), format, args);
+	if (strstr(text, TPI_CONFIG_END))
+		snprintf(text, sizeof(text),
+			 "a section is not closed: a } is missing");
 	if (cfg && cfg->filename)
 		n = snprintf(report.text, report.bytes,
 			     "%s:%d: ", cfg->filename, cfg->line);
 	if (n >= 0 && (size_t)n < report.bytes)
-		vsnprintf(report.text + n, report.bytes - (size_t)n, format,
-			  args);
+		snprintf(report.text + n, report.bytes - (size_t)n, "%s", text);
 }
 
 /* ---- values that stand alone ------------------------------------------------ */
@@ -267,8 +272,10 @@ static int check_title(cfg_t *cfg, cfg_opt_t *opt)
 
 	if (!tpi_wire_name(name, cfg_title(section)) && strlen(name) < limit)
 		return 0;
-	cfg_error(cfg, "%s \"%s\": a name has 1 to %zu printable characters",
-		  opt->name, cfg_title(section), limit - 1);
+	cfg_error(
+		cfg,
+		"%s \"%s\": a name has 1 to %zu characters, none of them a space",
+		opt->name, cfg_title(section), limit - 1);
 	return -1;
 }
 
@@ -318,6 +325,7 @@ static cfg_opt_t options[] = {
 	CFG_STR("hugepages", "auto", CFGF_NONE),
 	CFG_INT("clients_max", TPI_CLIENTS_DEFAULT, CFGF_NONE),
 	CFG_BOOL("trust_owner", cfg_true, CFGF_NONE),
+	CFG_BOOL(TPI_CONFIG_END, cfg_false, CFGF_NONE),
 	CFG_SEC("channel", channel_options,
 		CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 	CFG_SEC("allow", allow_options,
@@ -637,20 +645,20 @@ static int take_all(struct tpi_config *config, cfg_t *cfg)
 
 static int parse(cfg_t *cfg, const char *file, const char *text)
 {
-	int rc;
+	size_t length;
+	char *copy;
+	FILE *in;
+	int rc, err = tpi_config_text(&copy, &length, file, text);
 
-	if (file) {
-		FILE *in = fopen(file, "re");
-
-		if (!in)
-			return -errno;
-		free(cfg->filename);
-		cfg->filename = strdup(file);
-		rc = cfg->filename ? cfg_parse_fp(cfg, in) : CFG_PARSE_ERROR;
+	if (err)
+		return err;
+	free(cfg->filename);
+	cfg->filename = strdup(file ? file : "configuration");
+	in = fmemopen(copy, length, "r");
+	rc = cfg->filename && in ? cfg_parse_fp(cfg, in) : CFG_PARSE_ERROR;
+	if (in)
 		fclose(in);
-	} else {
-		rc = cfg_parse_buf(cfg, text);
-	}
+	free(copy);
 	return rc == CFG_SUCCESS ? 0 : -EINVAL;
 }
 

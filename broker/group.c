@@ -432,7 +432,8 @@ int tpi_group_join(struct tpi_broker *broker, struct tpi_attachment *attachment,
 	struct tpi_process *process = attachment->process;
 	struct tpi_host *host = attachment->host;
 	struct tpi_group *group = NULL;
-	bool owner = broker->config.trust_owner && process->uid == 0;
+	bool owner = broker->config.trust_owner &&
+		     (process->uid == 0 || process->uid == geteuid());
 	int err = check_request(host, request, error, error_bytes);
 
 	if (err)

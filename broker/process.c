@@ -134,6 +134,7 @@ static int check_own(int own, int peer, const struct tpi_cred *cred,
 		     char *error, size_t error_bytes)
 {
 	uint64_t own_inode, peer_inode;
+	bool same;
 	pid_t pid;
 	int err = pidfd_pid(own, &pid);
 
@@ -143,17 +144,19 @@ static int check_own(int own, int peer, const struct tpi_cred *cred,
 	if (pid == -1)
 		return tpi_fail(-ESRCH, error, error_bytes,
 				"the process of the pidfd in HELLO is dead");
-	if (pid != cred->pid)
-		return tpi_fail(-EPERM, error, error_bytes,
-				"the pidfd in HELLO is of process %d, but "
-				"process %d made this connection",
-				pid, cred->pid);
+	/* Inodes where there are such: /proc may be of another namespace than
+	 * ours, and then numbers differ that mean the same. */
 	if (peer >= 0 && pidfd_inode(own, &own_inode) &&
-	    pidfd_inode(peer, &peer_inode) && own_inode != peer_inode)
-		return tpi_fail(-EPERM, error, error_bytes,
-				"the pidfd in HELLO is not of the process that "
-				"made this connection");
-	return 0;
+	    pidfd_inode(peer, &peer_inode))
+		same = own_inode == peer_inode;
+	else
+		same = pid == cred->pid;
+	if (same)
+		return 0;
+	return tpi_fail(-EPERM, error, error_bytes,
+			"the pidfd in HELLO is of process %d, but process %d "
+			"made this connection",
+			pid, cred->pid);
 }
 
 /* By number alone: the start time tells a process from its successor. */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -105,6 +106,9 @@ static int make_segment(struct maker *m, struct tpi_segment *segment,
 			request->name, segment->map.bytes,
 			segment->map.page_bytes, used, m->config->budget_bytes);
 	m->registry->used_bytes += segment->map.bytes;
+	/* A forked child of an embedding process is no second broker. */
+	(void)tpi_sys_madvise(segment->map.base, segment->map.bytes,
+			      MADV_DONTFORK);
 	if (why[0])
 		tpi_log(m->log, TAPIO_LOG_INFO, "segment %s: %s", request->name,
 			why);
@@ -495,6 +499,25 @@ void tpi_registry_destroy(struct tpi_registry *registry)
 	free(registry->attachments);
 	tpi_segment_destroy(&registry->catalog_segment);
 	memset(registry, 0, sizeof(*registry));
+}
+
+static void close_segment(const struct tpi_segment *segment)
+{
+	close(segment->fd);
+	close(segment->fd_ro);
+}
+
+void tpi_registry_forget(struct tpi_registry *registry)
+{
+	for (uint32_t i = 0; i < registry->host_count; i++) {
+		struct tpi_host *host = &registry->hosts[i];
+
+		for (uint32_t k = 0; k < host->node_count; k++)
+			close_segment(&host->nodes[k]);
+		for (uint32_t k = 0; k < TAPIO_GROUP_SLOTS; k++)
+			close_segment(&host->cursor_segments[k]);
+	}
+	close_segment(&registry->catalog_segment);
 }
 
 struct tpi_host *tpi_registry_find(struct tpi_registry *registry,

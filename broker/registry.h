@@ -96,6 +96,8 @@ int tpi_registry_create(struct tpi_registry *registry,
 			const struct tpi_topology *topology,
 			struct tpi_log *log, char *error, size_t error_bytes);
 void tpi_registry_destroy(struct tpi_registry *registry);
+/* In a forked child: closes the descriptors of all segments, no more. */
+void tpi_registry_forget(struct tpi_registry *registry);
 
 struct tpi_host *tpi_registry_find(struct tpi_registry *registry,
 				   const char *channel);

@@ -196,7 +196,7 @@ int tpi_wire_name(char field[TAPIO_NAME_BYTES], const char *name)
 		return -EINVAL;
 	/* ASCII, whatever the locale: a name ends up in logs and catalogs. */
 	for (size_t i = 0; i < length; i++)
-		if (name[i] < 0x20 || name[i] > 0x7e)
+		if (name[i] <= ' ' || name[i] > '~')
 			return -EINVAL;
 	memcpy(field, name, length);
 	return 0;

@@ -139,7 +139,8 @@ void tpi_wire_init(union tpi_wire_message *message, enum tpi_wire_type type);
 int tpi_wire_check(const union tpi_wire_message *message, size_t bytes,
 		   unsigned int fds, char *error, size_t error_bytes);
 
-/* Copies a name into a field; -ENAMETOOLONG, -EINVAL (empty or not printable). */
+/* Copies a name into a field; -ENAMETOOLONG, -EINVAL (empty, or not
+ * printable ASCII, or with a space). */
 int tpi_wire_name(char field[TAPIO_NAME_BYTES], const char *name);
 
 #endif

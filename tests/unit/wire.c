@@ -215,6 +215,7 @@ START_TEST(names_are_bounded_and_printable)
 	ck_assert_str_eq(field, longest);
 	ck_assert_int_eq(tpi_wire_name(field, ""), -EINVAL);
 	ck_assert_int_eq(tpi_wire_name(field, "a\nb"), -EINVAL);
+	ck_assert_int_eq(tpi_wire_name(field, "a b"), -EINVAL);
 	ck_assert_int_eq(tpi_wire_name(field, "a\x80"), -EINVAL);
 	ck_assert_int_eq(tpi_wire_name(field, "events"), 0);
 	ck_assert_str_eq(field, "events");

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A configuration's text, prepared for libconfuse. */
+#ifndef TPI_BROKER_CONFIG_TEXT_H
+#define TPI_BROKER_CONFIG_TEXT_H
+
+#include <stddef.h>
+
+/* An option at the very end: whoever finds it inside a section knows that the
+ * section was not closed, which libconfuse does not mind. */
+#define TPI_CONFIG_END "end_of_configuration"
+
+#define TPI_CONFIG_BYTES_MAX (4u << 20)
+
+/*
+ * Reads a file, or takes a text, and returns it prepared, to be freed: comments
+ * blanked, which libconfuse counts as two lines each, and TPI_CONFIG_END set at
+ * the end. -errno, -EFBIG. *length without the final NUL.
+ */
+int tpi_config_text(char **out, size_t *length, const char *file,
+		    const char *text);
+
+#endif

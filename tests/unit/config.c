@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration: what is written is what holds, what is not written has its
+ * default, and what cannot be is refused with file, line, value and limit.
+ */
+#include <check.h>
+#include <errno.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker/config.h"
+#include "broker/plan.h"
+#include "broker/rights.h"
+
+static struct tpi_config config;
+static char why[512];
+
+static int load(const char *text)
+{
+	why[0] = 0;
+	return tpi_config_load(&config, NULL, text, why, sizeof(why));
+}
+
+static void must_load(const char *text)
+{
+	int err = load(text);
+
+	ck_assert_msg(!err, "%d: %s", err, why);
+}
+
+START_TEST(nothing_written_means_every_default)
+{
+	must_load("");
+	ck_assert_ptr_null(config.socket);
+	ck_assert_uint_eq(config.socket_mode, 0666);
+	ck_assert_uint_eq(config.budget_bytes, 512u << 20);
+	ck_assert_int_eq(config.hugepages, TPI_HUGE_AUTO);
+	ck_assert_uint_eq(config.clients_max, 1024);
+	ck_assert(config.trust_owner);
+	ck_assert_uint_eq(config.rule_count, 0);
+	ck_assert_uint_eq(config.channel_count, 1);
+	ck_assert_str_eq(config.channels[0].spec.name, "events");
+	ck_assert_uint_eq(config.channels[0].spec.class_count, 2);
+	ck_assert_uint_eq(config.channels[0].spec.classes[0].block_bytes, 256);
+	ck_assert_uint_eq(config.channels[0].spec.classes[0].block_count, 4096);
+	ck_assert_uint_eq(config.channels[0].spec.classes[1].block_bytes, 4096);
+	ck_assert_uint_eq(config.channels[0].spec.classes[1].block_count, 512);
+	ck_assert_int_eq(config.channels[0].spec.stamp, TAPIO_STAMP_TSC);
+	ck_assert_int_eq(config.channels[0].spec.full_policy, TAPIO_FULL_DROP);
+	tpi_config_free(&config);
+}
+END_TEST
+
+static const char everything[] =
+	"socket = \"@x\" socket_mode = \"0600\" socket_group = \"7\"\n"
+	"budget = \"64M\" hugepages = never clients_max = 9\n"
+	"trust_owner = false\n"
+	"channel a {\n"
+	"  full = wait wait = \"250us\" stamp = clock groups_max = 3\n"
+	"  class bulk { block = 128 blocks = 64 side_lanes = 2\n"
+	"               side_blocks = 8 }\n"
+	"  class big { block = 4096 blocks = 32 }\n"
+	"  class urgent { block = 64 blocks = 16 priority = 2 }\n"
+	"  group audit { policy = lossless lag = 5 }\n"
+	"  group tail { policy = lossy }\n"
+	"}\n"
+	"channel b {}\n"
+	"allow writers { channel = \"a*\" uid = {\"0\", \"17\"}\n"
+	"                role = {produce} }\n"
+	"allow readers { any = true role = {consume, inspect} }\n";
+
+START_TEST(everything_that_can_be_written_is_read)
+{
+	const struct tpi_config_channel *a;
+
+	must_load(everything);
+	a = &config.channels[0];
+	ck_assert_str_eq(config.socket, "@x");
+	ck_assert_uint_eq(config.socket_mode, 0600);
+	ck_assert_uint_eq(config.socket_group, 7);
+	ck_assert_uint_eq(config.budget_bytes, 64u << 20);
+	ck_assert_int_eq(config.hugepages, TPI_HUGE_NEVER);
+	ck_assert_uint_eq(config.clients_max, 9);
+	ck_assert(!config.trust_owner);
+	ck_assert_uint_eq(config.channel_count, 2);
+	ck_assert_int_eq(a->spec.full_policy, TAPIO_FULL_WAIT);
+	ck_assert_uint_eq(a->spec.wait_ns, 250000);
+	ck_assert_int_eq(a->spec.stamp, TAPIO_STAMP_CLOCK);
+	ck_assert_uint_eq(a->groups_max, 3);
+	ck_assert_uint_eq(a->spec.classes[1].side_count, 8);
+	ck_assert_uint_eq(a->spec.classes[1].side_lanes, 2);
+	ck_assert_uint_eq(a->group_count, 2);
+	ck_assert_str_eq(a->groups[0].name, "audit");
+	ck_assert_uint_eq(a->groups[0].policy, TAPIO_POLICY_LOSSLESS);
+	ck_assert_uint_eq(a->groups[0].lag, 5);
+	ck_assert_uint_eq(a->groups[1].policy, TAPIO_POLICY_LOSSY);
+	ck_assert_uint_eq(config.rule_count, 2);
+	ck_assert_uint_eq(config.rules[0].uid_count, 2);
+	ck_assert_uint_eq(config.rules[0].uids[1], 17);
+	ck_assert_uint_eq(config.rules[0].rights, TPI_RIGHT_PRODUCE);
+	ck_assert(config.rules[1].any);
+	ck_assert_uint_eq(config.rules[1].rights,
+			  TPI_RIGHT_CONSUME | TPI_RIGHT_INSPECT);
+	tpi_config_free(&config);
+}
+END_TEST
+
+START_TEST(critical_classes_come_first_and_then_the_small)
+{
+	must_load(everything);
+	ck_assert_str_eq(config.channels[0].spec.classes[0].name, "urgent");
+	ck_assert_str_eq(config.channels[0].spec.classes[1].name, "bulk");
+	ck_assert_str_eq(config.channels[0].spec.classes[2].name, "big");
+	tpi_config_free(&config);
+}
+END_TEST
+
+static char *printed(void)
+{
+	char *text = NULL;
+	size_t length;
+	FILE *out = open_memstream(&text, &length);
+
+	ck_assert_ptr_nonnull(out);
+	tpi_config_print(&config, out);
+	fclose(out);
+	return text;
+}
+
+START_TEST(what_is_printed_reads_back_the_same)
+{
+	static const char *const texts[] = {
+		"", everything,
+		"socket = \"/run/a \\\"b\\\" \\\\ c \\$ # \"\nchannel \"x-y\" { class "
+		"\"k\" {} }"};
+	char *first, *second;
+
+	must_load(texts[_i]);
+	first = printed();
+	tpi_config_free(&config);
+	must_load(first);
+	second = printed();
+	tpi_config_free(&config);
+	ck_assert_str_eq(first, second);
+	free(first);
+	free(second);
+}
+END_TEST
+
+/* Each is refused, and the message has every one of these. */
+static const struct bad {
+	const char *text;
+	const char *says[3];
+} bad[] = {
+	{"nonsense = 1", {"nonsense"}},
+	{"budget = \"12T\"", {"budget", "12T"}},
+	{"budget = \"0\"", {"budget"}},
+	{"budget = \"-1\"", {"budget", "-1"}},
+	{"budget = \"99999999999G\"", {"99999999999G"}},
+	{"hugepages = maybe", {"maybe", "require"}},
+	{"socket_mode = \"999\"", {"999"}},
+	{"clients_max = 0", {"clients_max = 0", "1 to 16382"}},
+	{"clients_max = 99999", {"99999", "16382"}},
+	{"channel e { class c { blocks = 100 } }", {"100", "power of two"}},
+	{"channel e { class c { blocks = 131072 } }", {"131072", "65536"}},
+	{"channel e { class c { block = 100 } }", {"100", "multiple of 64"}},
+	{"channel e { class c { block = 2097152 } }", {"2097152", "1048512"}},
+	{"channel e { full = stop }", {"stop", "drop"}},
+	{"channel e { wait = \"5\" full = wait }", {"\"5\"", "500us"}},
+	{"channel e { stamp = sundial }", {"sundial", "clock"}},
+	{"channel e { class c {} class c {} }", {"c"}},
+	{"channel e {} channel e {}", {"e"}},
+	{"channel e { class aaaaaaaaaaaaaaaaaaaaaaaa {} }", {"15"}},
+	{"channel e { groups_max = 65 }", {"65", "64"}},
+	{"channel e { groups_max = 1 group a {} group b {} }",
+	 {"2 groups", "groups_max = 1"}},
+	{"channel e { group a { policy = strict } }", {"strict", "lossless"}},
+	{"allow a { role = {produce} }", {"\"a\"", "nobody"}},
+	{"allow a { any = true }", {"\"a\"", "no role"}},
+	{"allow a { any = true role = {fly} }", {"fly", "produce"}},
+	{"allow a { uid = {\"nosuchuser_x\"} role = {consume} }",
+	 {"nosuchuser_x", "user"}},
+	{"allow a { gid = {\"nosuchgroup_x\"} role = {consume} }",
+	 {"nosuchgroup_x", "group"}},
+	{"channel e { class c { block = 64 }", {"not closed"}},
+	{"channel e { class c { block = 64 ", {"not closed"}},
+	{"socket = \"/run/x", {""}},
+};
+
+START_TEST(what_cannot_be_is_refused_with_value_and_limit)
+{
+	ck_assert_int_eq(load(bad[_i].text), -EINVAL);
+	for (int i = 0; i < 3 && bad[_i].says[i]; i++)
+		ck_assert_msg(strstr(why, bad[_i].says[i]),
+			      "\"%s\" does not say \"%s\"", why,
+			      bad[_i].says[i]);
+	ck_assert(why[0]);
+	tpi_config_free(&config);
+}
+END_TEST
+
+START_TEST(an_error_names_file_and_line)
+{
+	char path[] = "/tmp/tapio-config-XXXXXX", expected[64];
+	int fd = mkstemp(path);
+	FILE *out = fdopen(fd, "w");
+
+	fprintf(out, "# one\n/* two\n three */ clients_max = 5 // this\n"
+		     "channel e {\n\tstamp = x\n}\n");
+	fclose(out);
+	ck_assert_int_eq(tpi_config_load(&config, path, NULL, why, sizeof(why)),
+			 -EINVAL);
+	snprintf(expected, sizeof(expected), "%s:5: ", path);
+	ck_assert_msg(!strncmp(why, expected, strlen(expected)), "%s", why);
+	tpi_config_free(&config);
+	unlink(path);
+	ck_assert_int_eq(tpi_config_load(&config, path, NULL, why, sizeof(why)),
+			 -ENOENT);
+	ck_assert_ptr_nonnull(strstr(why, path));
+	tpi_config_free(&config);
+}
+END_TEST
+
+START_TEST(random_damage_is_refused_and_never_crashes)
+{
+	unsigned int seed = 7, refused = 0;
+	char text[sizeof(everything)];
+
+	for (int round = 0; round < 3000; round++) {
+		memcpy(text, everything, sizeof(text));
+		for (int n = 1 + rand_r(&seed) % 3; n > 0; n--)
+			text[rand_r(&seed) % (sizeof(text) - 1)] =
+				(char)(1 + rand_r(&seed) % 126);
+		refused += load(text) != 0;
+		tpi_config_free(&config);
+	}
+	ck_assert_uint_gt(refused, 100);
+}
+END_TEST
+
+/* ---- the budget ---------------------------------------------------------------- */
+
+static int plan(const char *text, uint32_t cpus, struct tpi_plan *out)
+{
+	struct tpi_topology topology;
+	int err;
+
+	must_load(text);
+	ck_assert_int_eq(tpi_topology_simulate(&topology, cpus, 1), 0);
+	err = tpi_plan(out, &config, &topology, why, sizeof(why));
+	tpi_topology_free(&topology);
+	return err;
+}
+
+START_TEST(default_classes_follow_the_budget)
+{
+	struct tpi_plan p;
+
+	for (uint32_t cpus = 1; cpus <= 512; cpus *= 2) {
+		ck_assert_int_eq(plan("", cpus, &p), 0);
+		ck_assert_uint_le(p.total_bytes, config.budget_bytes);
+		ck_assert_uint_ge(
+			config.channels[0].spec.classes[0].block_count,
+			TPI_BLOCKS_LEAST);
+		tpi_config_free(&config);
+	}
+}
+END_TEST
+
+START_TEST(named_blocks_that_do_not_fit_are_refused_with_the_numbers)
+{
+	struct tpi_plan p;
+
+	ck_assert_int_eq(
+		plan("budget = \"8M\" channel one { class c { block = 64 "
+		     "blocks = 64 } } channel two { class c { blocks = 65536 } }",
+		     4, &p),
+		-ENOMEM);
+	ck_assert_uint_eq(config.channels[1].spec.classes[0].block_count,
+			  65536);
+	ck_assert_ptr_nonnull(strstr(why, "\"two\""));
+	ck_assert_ptr_nonnull(strstr(why, "8388608"));
+	ck_assert_ptr_nonnull(strstr(why, "used already"));
+	tpi_config_free(&config);
+}
+END_TEST
+
+START_TEST(a_budget_too_small_for_anything_is_refused)
+{
+	struct tpi_plan p;
+
+	ck_assert_int_eq(plan("budget = \"4K\"", 2, &p), -ENOMEM);
+	ck_assert_ptr_nonnull(strstr(why, "4096"));
+	tpi_config_free(&config);
+}
+END_TEST
+
+/* ---- rights ---------------------------------------------------------------------- */
+
+static uint32_t rights(uid_t uid, gid_t gid, gid_t extra, const char *channel)
+{
+	struct tpi_cred cred = {
+		.uid = uid, .gid = gid, .group_count = 1, .groups = {extra}};
+
+	return tpi_rights(&config, &cred, channel);
+}
+
+START_TEST(rights_are_the_union_of_the_rules_and_nothing_else)
+{
+	struct tpi_cred stranger = {.uid = 99, .gid = 99};
+
+	must_load(
+		"trust_owner = false channel logs {} channel metrics {}\n"
+		"allow w { channel = \"l*\" uid = {\"17\"} role = {produce} }\n"
+		"allow g { gid = {\"40\"} role = {consume} }\n"
+		"allow x { channel = metrics any = true role = {inspect} }\n");
+	ck_assert_uint_eq(rights(17, 1, 1, "logs"), TPI_RIGHT_PRODUCE);
+	ck_assert_uint_eq(rights(17, 1, 1, "metrics"), TPI_RIGHT_INSPECT);
+	ck_assert_uint_eq(rights(17, 40, 1, "logs"),
+			  TPI_RIGHT_PRODUCE | TPI_RIGHT_CONSUME);
+	ck_assert_uint_eq(rights(99, 1, 40, "logs"), TPI_RIGHT_CONSUME);
+	ck_assert_uint_eq(rights(99, 1, 1, "logs"), 0);
+	ck_assert_uint_eq(rights(0, 0, 0, "logs"), 0);
+	ck_assert_uint_eq(rights(99, 1, 1, NULL), TPI_RIGHT_INSPECT);
+	ck_assert_int_eq(tpi_rights_refuse(&config, &stranger, "logs",
+					   TPI_RIGHT_PRODUCE, why, sizeof(why)),
+			 -EACCES);
+	ck_assert_ptr_nonnull(strstr(why, "uid 99"));
+	ck_assert_ptr_nonnull(strstr(why, "produce"));
+	ck_assert_ptr_nonnull(strstr(why, "\"w\""));
+	tpi_config_free(&config);
+}
+END_TEST
+
+START_TEST(without_rules_the_owner_and_root_may_everything_others_nothing)
+{
+	must_load("");
+	ck_assert_uint_eq(rights(0, 5, 5, "events"), TPI_RIGHT_ALL);
+	ck_assert_uint_eq(rights(geteuid(), 5, 5, "events"), TPI_RIGHT_ALL);
+	ck_assert_uint_eq(rights(geteuid() + 1, 0, 0, "events"), 0);
+	tpi_config_free(&config);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("config");
+	TCase *c = tcase_create("config");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(c, nothing_written_means_every_default);
+	tcase_add_test(c, everything_that_can_be_written_is_read);
+	tcase_add_test(c, critical_classes_come_first_and_then_the_small);
+	tcase_add_loop_test(c, what_is_printed_reads_back_the_same, 0, 3);
+	tcase_add_loop_test(c, what_cannot_be_is_refused_with_value_and_limit,
+			    0, (int)(sizeof(bad) / sizeof(bad[0])));
+	tcase_add_test(c, an_error_names_file_and_line);
+	tcase_add_test(c, random_damage_is_refused_and_never_crashes);
+	tcase_add_test(c, default_classes_follow_the_budget);
+	tcase_add_test(
+		c, named_blocks_that_do_not_fit_are_refused_with_the_numbers);
+	tcase_add_test(c, a_budget_too_small_for_anything_is_refused);
+	tcase_add_test(c, rights_are_the_union_of_the_rules_and_nothing_else);
+	tcase_add_test(
+		c,
+		without_rules_the_owner_and_root_may_everything_others_nothing);
+	suite_add_tcase(suite, c);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
