@@ -61,10 +61,11 @@ static void close_copies(struct tpi_broker *broker)
 
 	close(broker->server.fd);
 	tpi_loop_forget(broker->loop);
-	TAILQ_FOREACH(session, &broker->server.sessions, link)
-	close(session->fd);
-	TAILQ_FOREACH(process, &broker->processes, link)
-	close(process->pidfd);
+	TAILQ_FOREACH (session, &broker->server.sessions, link)
+		close(session->fd);
+	TAILQ_FOREACH (process, &broker->processes, link)
+		close(process->pidfd);
+	tpi_registry_forget(&broker->registry);
 }
 
 static void in_child(void)

@@ -205,9 +205,9 @@ static struct tpi_holder *holder_of(struct tpi_group *group,
 {
 	struct tpi_holder *holder;
 
-	LIST_FOREACH(holder, &group->holders, link)
-	if (holder->process == process)
-		return holder;
+	LIST_FOREACH (holder, &group->holders, link)
+		if (holder->process == process)
+			return holder;
 	return NULL;
 }
 
@@ -234,9 +234,9 @@ static bool reusable_by(const struct tpi_group *group, uid_t uid)
 
 	if (group->state != TAPIO_SLOT_CLOSED)
 		return false;
-	LIST_FOREACH(holder, &group->holders, link)
-	if (holder->attached || holder->process->uid != uid)
-		return false;
+	LIST_FOREACH (holder, &group->holders, link)
+		if (holder->attached || holder->process->uid != uid)
+			return false;
 	return true;
 }
 

@@ -491,8 +491,7 @@ static void drop_stranger(struct tpi_broker *broker)
 {
 	struct tpi_session *session;
 
-	TAILQ_FOREACH(session, &broker->server.sessions, link)
-	{
+	TAILQ_FOREACH (session, &broker->server.sessions, link) {
 		if (session->process)
 			continue;
 		refuse_and_close(session, -ETIMEDOUT,
