@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bench-instructions: does one operation a given number of times, for
+ * bench/instructions to run under callgrind twice and subtract.
+ *
+ * valgrind knows no rseq, and without it a process uses side lanes. Counted is
+ * the way that matters, so the calling thread gets an area of its own that says
+ * "registered, on CPU 0": this program has one thread and a channel to itself,
+ * so nobody else is on that lane, which is all that the kernel would see to. The
+ * self-test, which would find out, is replaced at link time (--wrap).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <tapio/abi.h>
+#include <tapio/tapio.h>
+
+#include "lib/rseq.h"
+
+static _Thread_local struct tpi_rseq fake __attribute__((aligned(32)));
+
+uint32_t __wrap_tpi_rseq_selftest(const char **reason);
+uint32_t __wrap_tpi_rseq_selftest(const char **reason)
+{
+	if (reason)
+		*reason = "replaced by bench-instructions";
+	return TAPIO_RSEQ_PROVEN;
+}
+
+static void use_fake_rseq(void)
+{
+	fake.cpu_id_start = fake.cpu_id = 0;
+	tpi_rseq_offset = (char *)&fake - (char *)__builtin_thread_pointer();
+}
+
+static void check(const char *what, long result, long wanted)
+{
+	if (result == wanted)
+		return;
+	fprintf(stderr, "%s: %ld instead of %ld\n", what, result, wanted);
+	exit(1);
+}
+
+static struct tapio_producer *open_producer(const char *channel)
+{
+	struct tapio_producer *p;
+
+	check("tapio_producer_open", tapio_producer_open(&p, channel, NULL), 0);
+	use_fake_rseq();
+	return p;
+}
+
+/* An open producer that went to a side lane would count another way. */
+static void close_producer(struct tapio_producer *p)
+{
+	struct tapio_producer_stats stats = {.size = sizeof(stats)};
+
+	check("tapio_producer_stats", tapio_producer_stats(p, &stats), 0);
+	check("side lanes used", stats.side_lane, 0);
+	check("events dropped", (long)stats.dropped, 0);
+	tapio_producer_close(p);
+}
+
+static void output(const char *channel, unsigned long count)
+{
+	struct tapio_producer *p = open_producer(channel);
+	const unsigned char event[64] = {1};
+	int failed = 0;
+
+	for (unsigned long i = 0; i < count; i++)
+		failed |=
+			tapio_output(p, TAPIO_TAG(1, 6), event, sizeof(event));
+	check("tapio_output", failed, 0);
+	close_producer(p);
+}
+
+static void reserve_submit(const char *channel, unsigned long count)
+{
+	struct tapio_producer *p = open_producer(channel);
+	struct tapio_reservation r;
+	int failed = 0;
+
+	for (unsigned long i = 0; i < count; i++) {
+		failed |= tapio_reserve(p, TAPIO_TAG(1, 6), 64, &r);
+		failed |= tapio_submit(p, &r);
+	}
+	check("tapio_reserve or tapio_submit", failed, 0);
+	close_producer(p);
+}
+
+#define POLL_BATCH 32
+#define POLL_MAX   512 /* batches: they all lie in the lane at once */
+
+static void poll_batch(const char *channel, unsigned long count)
+{
+	struct tapio_producer *p = open_producer(channel);
+	struct tapio_view views[POLL_BATCH];
+	struct tapio_consumer *c;
+	int64_t overrun = 0;
+	long polled = 0;
+
+	check("tapio_consumer_open", tapio_consumer_open(&c, channel, NULL), 0);
+	for (int i = 0; i < POLL_MAX * POLL_BATCH; i++)
+		check("tapio_output",
+		      tapio_output(p, TAPIO_TAG(1, 6), &i, sizeof(i)), 0);
+	for (unsigned long i = 0; i < count; i++) {
+		polled += tapio_poll(c, views, POLL_BATCH, 0);
+		overrun |= tapio_release(c);
+	}
+	check("tapio_poll", polled, (long)count * POLL_BATCH);
+	check("tapio_release", (long)overrun, 0);
+	tapio_consumer_close(c);
+	close_producer(p);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*run)(const char *channel, unsigned long count);
+	} operations[] = {
+		{"output", output},
+		{"reserve_submit", reserve_submit},
+		{"poll", poll_batch},
+	};
+
+	for (unsigned int i = 0; argc == 3 && i < 3; i++) {
+		if (!strcmp(argv[1], operations[i].name)) {
+			operations[i].run(argv[1], strtoul(argv[2], NULL, 10));
+			return 0;
+		}
+	}
+	fprintf(stderr, "usage: %s output|reserve_submit|poll COUNT\n",
+		argv[0]);
+	return 2;
+}
