@@ -240,3 +240,8 @@ const char *tapio_producer_error(const struct tapio_producer *p)
 {
 	return p->client.error;
 }
+
+int tapio_producer_connected(const struct tapio_producer *p)
+{
+	return tpi_alive(&p->hot.hot) ? tpi_client_connected(&p->client) : 0;
+}

@@ -144,6 +144,12 @@ TAPIO_API int tapio_producer_stats(const struct tapio_producer *producer,
 /* What failed last in an open or close, with numbers; valid until the next. */
 TAPIO_API const char *tapio_producer_error(const struct tapio_producer *p);
 
+/*
+ * 1 while the broker that we attached to is there, 0 when it has gone. Emitting
+ * goes on without it; but who attaches to the next broker reads another channel.
+ */
+TAPIO_API int tapio_producer_connected(const struct tapio_producer *producer);
+
 #ifdef __cplusplus
 }
 #endif
