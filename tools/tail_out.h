@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What tapio-tail prints: lines are collected while a batch of events is read,
+ * and written when the batch is known to be good.
+ */
+#ifndef TPI_TAIL_OUT_H
+#define TPI_TAIL_OUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tapio/event.h>
+
+struct tpi_tail_out {
+	int fd;
+	bool json;
+	char *buffer;
+	size_t used;
+	size_t size;
+};
+
+/*
+ * Adds the line of an event, or of a gap. `time_ns` is the channel's stamp, shown
+ * where the event itself has no time; 0: none. -ENOMEM.
+ */
+int tpi_tail_out_view(struct tpi_tail_out *out, const struct tapio_view *view,
+		      uint64_t time_ns);
+
+/* Adds the line of a batch that was overwritten while it was read. */
+int tpi_tail_out_overwritten(struct tpi_tail_out *out, uint64_t count);
+
+/* Throws away what was not written yet. */
+void tpi_tail_out_discard(struct tpi_tail_out *out);
+
+/* Writes it all. -errno; -EPIPE: the reader has left. */
+int tpi_tail_out_flush(struct tpi_tail_out *out);
+
+void tpi_tail_out_free(struct tpi_tail_out *out);
+
+#endif
