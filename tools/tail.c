@@ -379,8 +379,11 @@ static int follow(struct run *run)
 			return TPI_EXIT_OK;
 		if (count == -ENOTCONN || (gone && count == 0)) {
 			int status = broker_gone(run);
+			if (tpi_stop_signal() ||
+			    (run->args.duration_ns && is_over(run, count)))
+				return TPI_EXIT_OK;
 			if (status)
-				return tpi_stop_signal() ? TPI_EXIT_OK : status;
+				return status;
 			gone = false;
 		} else if (count == 0) {
 			/* One more look: for what came just before. */
@@ -406,10 +409,8 @@ static int tail(struct run *run)
 
 	if (status)
 		return status;
-	if (args->duration_ns == TAPIO_FOREVER ||
-	    __builtin_add_overflow(tpi_monotonic_ns(), args->duration_ns,
-				   &run->end_ns))
-		run->end_ns = INT64_MAX;
+	run->end_ns = tpi_deadline_ns(tpi_monotonic_ns(), args->duration_ns);
+	run->args.connect.end_ns = run->end_ns; /* of a later wait */
 	status = follow(run);
 	if (args->stats)
 		say_stats(run);

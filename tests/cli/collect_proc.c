@@ -25,7 +25,9 @@
 
 static const char config[] =
 	"channel events { class main { blocks = 4096 block = 1024 } }\n"
-	"channel small { class main { blocks = 16 block = 512 } }\n";
+	"channel small { class main { blocks = 16 block = 512 } }\n"
+	"channel two { class main { blocks = 16 block = 512 priority = 0 }\n"
+	"class critical { blocks = 64 block = 512 priority = 1 } }\n";
 
 static struct test_broker broker;
 static struct fixture fixture;
@@ -377,6 +379,59 @@ START_TEST(a_full_channel_loses_nothing_in_silence)
 }
 END_TEST
 
+START_TEST(a_class_of_their_own_keeps_starts_when_the_rest_is_dropped)
+{
+	struct tapio_consumer *consumer = hold("two");
+	struct command c;
+	char comm[16];
+
+	for (uint32_t pid = 100; pid < 140; pid++) {
+		snprintf(comm, sizeof(comm), "p%u", pid);
+		fixture_process(&fixture,
+				&(struct fixture_process){.pid = pid,
+							  .comm = comm,
+							  .start_ticks = pid});
+	}
+	command_run(&c, "tapio-collect-proc", proc_option, sys_option, "-n3",
+		    "-i1ms", "--all", "-c", "two", "--class=critical", NULL);
+	ck_assert_int_eq(c.status, 0);
+	ck_assert_ptr_nonnull(strstr(c.err, " (start 41, "));
+	ck_assert_ptr_nonnull(strstr(c.err, "), dropped "));
+	/* What was dropped is listed without starts. */
+	const char *dropped = strstr(c.err, "), dropped ");
+	ck_assert_uint_gt(number_in(dropped, "), dropped "), 0);
+	ck_assert_ptr_null(strstr(dropped, "start "));
+	ck_assert_uint_eq(count_held(consumer), number_in(c.err, "emitted "));
+	command_free(&c);
+	tapio_consumer_close(consumer);
+}
+END_TEST
+
+START_TEST(a_duration_ends_it_though_it_waits_for_a_broker)
+{
+	struct running collector, tail;
+	char text[4096];
+
+	running_start(&collector, "tapio-collect-proc", proc_option, sys_option,
+		      "-i1ms", "--wait", "--duration=500ms", NULL);
+	running_start(&tail, "tapio-tail", "--since=oldest", "-n1", NULL);
+	ck_assert_ptr_nonnull(running_line(&tail)); /* it is attached */
+	ck_assert_int_eq(running_wait(&tail), 0);
+	close(tail.err);
+	running_start(&tail, "tapio-tail", "--since=oldest", "--wait",
+		      "--duration=400ms", NULL);
+	ck_assert_ptr_nonnull(running_line(&tail));
+	test_broker_kill(&broker);
+	running_errors(&collector, text, sizeof(text));
+	ck_assert_int_eq(running_wait(&collector), 0);
+	ck_assert_ptr_nonnull(strstr(text, "emitted "));
+	while (running_line(&tail))
+		;
+	ck_assert_int_eq(running_wait(&tail), 0);
+	close(tail.err);
+}
+END_TEST
+
 START_TEST(a_killed_broker_ends_it_with_5)
 {
 	struct running collector;
@@ -447,6 +502,9 @@ int main(void)
 	tcase_add_test(tc,
 		       an_unknown_channel_or_class_is_named_and_ends_with_4);
 	tcase_add_test(tc, a_full_channel_loses_nothing_in_silence);
+	tcase_add_test(
+		tc, a_class_of_their_own_keeps_starts_when_the_rest_is_dropped);
+	tcase_add_test(tc, a_duration_ends_it_though_it_waits_for_a_broker);
 	tcase_add_test(tc, a_killed_broker_ends_it_with_5);
 	tcase_add_test(tc,
 		       with_wait_it_starts_before_the_broker_and_outlives_it);

@@ -131,7 +131,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'i':
 		args->interval_ns = tpi_arg_duration(state, "--interval", arg);
-		if (args->interval_ns < 1000000)
+		if (args->interval_ns < 1000000 &&
+		    args->interval_ns != TAPIO_FOREVER)
 			argp_error(state, "--interval: %s is less than 1ms",
 				   arg);
 		return 0;
@@ -240,21 +241,13 @@ static bool wait_until(struct run *run, int64_t deadline_ns)
 	}
 }
 
-static int64_t end_of(int64_t begin_ns, int64_t duration_ns)
-{
-	int64_t end_ns;
-
-	if (duration_ns == TAPIO_FOREVER ||
-	    __builtin_add_overflow(begin_ns, duration_ns, &end_ns))
-		return INT64_MAX;
-	return end_ns;
-}
-
 static int loop(struct run *run)
 {
 	const struct arguments *args = &run->args;
 	int64_t next_ns = tpi_monotonic_ns();
-	int64_t end_ns = end_of(next_ns, args->duration_ns);
+	int64_t end_ns = tpi_deadline_ns(next_ns, args->duration_ns);
+
+	run->args.connect.end_ns = end_ns; /* of a later wait */
 
 	for (uint64_t scans = 1;; scans++) {
 		int err = tpi_proc_scan(run->proc);
@@ -270,15 +263,17 @@ static int loop(struct run *run)
 		}
 		if (scans == args->count)
 			return TPI_EXIT_OK;
-		next_ns = end_of(next_ns, args->interval_ns);
+		next_ns = tpi_deadline_ns(next_ns, args->interval_ns);
 		if (next_ns < now_ns)
 			next_ns = now_ns;
 		if (!wait_until(run, next_ns < end_ns ? next_ns : end_ns) ||
 		    end_ns <= next_ns)
 			return TPI_EXIT_OK;
 		int status = stay_attached(run);
+		if (tpi_stop_signal() || tpi_monotonic_ns() >= end_ns)
+			return TPI_EXIT_OK;
 		if (status)
-			return tpi_stop_signal() ? TPI_EXIT_OK : status;
+			return status;
 	}
 }
 

@@ -89,15 +89,13 @@ int tpi_connect(struct tpi_connect *connect, tpi_open_fn *open, void *arg)
 		.error = connect->error,
 		.error_bytes = sizeof(connect->error),
 	};
-	int64_t deadline_ns = tpi_monotonic_ns();
-	bool forever = connect->wait_ns == TAPIO_FOREVER;
+	int64_t deadline_ns =
+		tpi_deadline_ns(tpi_monotonic_ns(), connect->wait_ns);
 
-	if (!forever &&
-	    __builtin_add_overflow(deadline_ns, connect->wait_ns, &deadline_ns))
-		forever = true;
+	if (connect->end_ns && deadline_ns > connect->end_ns)
+		deadline_ns = connect->end_ns;
 	for (;;) {
-		int64_t left_ns =
-			forever ? SLICE_NS : deadline_ns - tpi_monotonic_ns();
+		int64_t left_ns = deadline_ns - tpi_monotonic_ns();
 
 		if (left_ns < 0)
 			left_ns = 0;

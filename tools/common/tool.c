@@ -59,6 +59,16 @@ int64_t tpi_monotonic_ns(void)
 	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
+int64_t tpi_deadline_ns(int64_t begin_ns, int64_t duration_ns)
+{
+	int64_t end_ns;
+
+	if (duration_ns == TAPIO_FOREVER ||
+	    __builtin_add_overflow(begin_ns, duration_ns, &end_ns))
+		return INT64_MAX;
+	return end_ns;
+}
+
 int64_t tpi_arg_duration(struct argp_state *state, const char *option,
 			 const char *text)
 {

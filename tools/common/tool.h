@@ -45,6 +45,9 @@ void tpi_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* CLOCK_MONOTONIC in nanoseconds. */
 int64_t tpi_monotonic_ns(void);
 
+/* begin_ns + duration_ns; INT64_MAX: never (TAPIO_FOREVER, or so far away). */
+int64_t tpi_deadline_ns(int64_t begin_ns, int64_t duration_ns);
+
 /* ---- arguments ---------------------------------------------------------- */
 
 /*
@@ -65,6 +68,7 @@ uint64_t tpi_arg_count(struct argp_state *state, const char *option,
 struct tpi_connect {
 	const char *socket; /* --socket; NULL: TAPIO_SOCKET or the default */
 	int64_t wait_ns;    /* --wait; 0: not at all */
+	int64_t end_ns;     /* but no longer than to here; 0: no limit */
 	char error[320];    /* why the last attempt failed */
 	bool missing;       /* the socket was, before the last attempt */
 };
