@@ -16,7 +16,7 @@
  * somebody knew them. A queue of N values, with no owner, no ticket that must be
  * honoured and no step that must be followed by another.
  *
- * ONE PUT (tpi_ring_put_at)
+ * ONE PUT (tpi_ring_put_at; the names P1.. are those of tests/model/ring.pml)
  *
  *	P1  t = tail.position
  *	P2  look at the turn of slot t; n = turn - 2t
@@ -68,8 +68,8 @@
  *     T - H <= N, T = t and H = t - N. EMPTY is true at G2's: H >= h, and the
  *     turn 2h says that h has not been put, so T <= h <= H. So an old hint never
  *     makes a put fail in a ring with room, nor a get in one with values.
- *  6  Lock-free: P3 fails, or S moves, only because another put took effect
- *     since P2; the same for gets.
+ *  6  Lock-free: P3 fails only because another put took effect since P2; S only
+ *     moves forward, and no further than T; the same for gets.
  *
  * KILLED, STOPPED, MOVED, SIGNALLED at each step:
  *
@@ -93,6 +93,11 @@
  * index is masked, and by 4 a turn other than those above does not occur:
  * -EBADMSG, and nothing is changed. Each loop moves t forward, to a place that a
  * slot names, so memory that stands still is left after one lap at the latest.
+ *
+ * Spin checks P1 to G4 and S with two producers, two consumers and kills at every
+ * step (tests/model/ring.pml), and that each of these rules is needed: a swap
+ * that does not compare the lap, a hint that is stored before the swap, full or
+ * empty told from the hints, or a value outside of the swap breaks it.
  */
 #include <errno.h>
 

@@ -43,7 +43,8 @@
  * the last rule of 3 a whole night of that is settled by one call.
  *
  * Nobody is woken for nothing and all but one sent back to sleep, as waking all
- * would.
+ * would. tests/model/ring_wait.pml checks all of this, and that without the bell,
+ * the look, the barrier, or with another W4, it does not hold.
  */
 #include <errno.h>
 #include <limits.h>

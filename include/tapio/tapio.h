@@ -8,6 +8,7 @@
 #include <tapio/event.h>
 #include <tapio/observer.h>
 #include <tapio/producer.h>
+#include <tapio/ring.h>
 #include <tapio/version.h>
 
 #endif
