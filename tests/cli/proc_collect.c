@@ -278,6 +278,30 @@ START_TEST(a_zombie_has_ended_once_with_its_code_and_its_final_times)
 }
 END_TEST
 
+START_TEST(what_a_process_executed_since_is_what_its_exit_names)
+{
+	process(20, 100, 0);
+	fixture_link(&c->fixture, "proc/20/exe", "/bin/sh");
+	open_for(SOURCE(EXIT));
+	scan();
+	fixture_process(&c->fixture, &(struct fixture_process){
+					     .pid = 20,
+					     .comm = "make",
+					     .start_ticks = 100,
+				     });
+	fixture_remove(&c->fixture, "proc/20/exe");
+	fixture_link(&c->fixture, "proc/20/exe", "/usr/bin/make");
+	scan();
+	remove_process(20);
+	scan();
+	ck_assert_uint_eq(c->count, 1);
+	const struct tapio_event_process_exit *p =
+		fields(0, TAPIO_EVENT_PROCESS_EXIT);
+	check_string(0, &p->comm, "make");
+	check_string(0, &p->executable, "/usr/bin/make");
+}
+END_TEST
+
 START_TEST(a_fatal_signal_is_a_warning_and_a_request_to_end_is_not)
 {
 	process(20, 100, 0);
@@ -886,6 +910,8 @@ static void add_process_tests(TCase *tc)
 	tcase_add_test(tc, a_reused_pid_is_an_exit_and_then_a_start);
 	tcase_add_test(
 		tc, a_zombie_has_ended_once_with_its_code_and_its_final_times);
+	tcase_add_test(tc,
+		       what_a_process_executed_since_is_what_its_exit_names);
 	tcase_add_test(tc,
 		       a_fatal_signal_is_a_warning_and_a_request_to_end_is_not);
 	tcase_add_test(

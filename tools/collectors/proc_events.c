@@ -116,6 +116,16 @@ static void read_open_files(const struct tpi_proc *proc, int dir, uint32_t *out)
 		*out = (uint32_t)st.st_size;
 }
 
+char *tpi_read_executable(const struct tpi_proc *proc, uint32_t pid)
+{
+	char name[32], path[4096];
+
+	snprintf(name, sizeof(name), "%u/exe", pid);
+	if (tpi_proc_link(proc->proc, name, path, sizeof(path)) <= 0)
+		return NULL;
+	return strdup(path);
+}
+
 /* ---- start -------------------------------------------------------------- */
 
 static void put_link(struct tpi_proc *proc, struct tapio_event_string *field,
@@ -166,12 +176,11 @@ void tpi_emit_start(struct tpi_proc *proc, struct tpi_process *process, int dir,
 		    bool existing)
 {
 	struct tpi_pid_status status;
-	char path[4096], cgroup[4096];
+	char cgroup[4096];
 
 	read_status(process, dir, &status);
 	read_cgroup(proc, process, dir, cgroup, sizeof(cgroup));
-	if (tpi_proc_link(dir, "exe", path, sizeof(path)) > 0)
-		process->executable = strdup(path); /* or not known */
+	process->executable = tpi_read_executable(proc, process->pid);
 	if (!tpi_proc_wants(proc, TPI_PROC_START) ||
 	    (existing && proc->options.no_existing))
 		return;
@@ -337,7 +346,7 @@ static int open_process(const struct tpi_proc *proc,
 		close(dir);
 		return -1;
 	}
-	process->stat = stat;
+	tpi_note_stat(proc, process, &stat);
 	return dir;
 }
 

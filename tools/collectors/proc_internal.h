@@ -90,6 +90,10 @@ void tpi_processes_free(struct tpi_proc *proc);
 void tpi_process_ended(struct tpi_proc *proc, struct tpi_process *process,
 		       bool exact);
 
+/* What its stat file says now, of the same process. */
+void tpi_note_stat(const struct tpi_proc *proc, struct tpi_process *process,
+		   const struct tpi_pid_stat *stat);
+
 /* proc_exits.c */
 void tpi_exits_init(struct tpi_proc *proc);
 void tpi_exits_fini(struct tpi_proc *proc);
@@ -101,6 +105,8 @@ void tpi_exits_unwatch(struct tpi_proc *proc, struct tpi_process *process);
 uint64_t tpi_exits_status(const struct tpi_process *process);
 
 /* proc_events.c */
+/* The path of a process's program, to be freed; NULL: not known. */
+char *tpi_read_executable(const struct tpi_proc *proc, uint32_t pid);
 void tpi_emit_start(struct tpi_proc *proc, struct tpi_process *process, int dir,
 		    bool existing);
 void tpi_emit_exit(struct tpi_proc *proc, const struct tpi_process *process,

@@ -119,6 +119,21 @@ static void forget(struct tpi_proc *proc, struct tpi_process *process)
 	process->executable = NULL;
 }
 
+void tpi_note_stat(const struct tpi_proc *proc, struct tpi_process *process,
+		   const struct tpi_pid_stat *stat)
+{
+	/*
+	 * Another name means another program, most often: a child that was
+	 * forked to execute one is seen before and after. A zombie has none.
+	 */
+	if (strcmp(process->stat.comm, stat->comm) != 0) {
+		free(process->executable);
+		process->executable = tpi_read_executable(proc, process->pid);
+	}
+	process->stat = *stat;
+	process->ppid = stat->ppid;
+}
+
 /*
  * How it ended, from its zombie. The kernel shows 0 to those who may not know,
  * so 0 counts only for processes of our own user.
@@ -141,7 +156,7 @@ void tpi_process_ended(struct tpi_proc *proc, struct tpi_process *process,
 	process->ended = true;
 	if (read_stat_of(proc, process->pid, &stat) &&
 	    stat.start_ticks == process->start_ticks && is_dead(&stat)) {
-		process->stat = stat;
+		tpi_note_stat(proc, process, &stat);
 		status = zombie_status(process);
 	}
 	if (status == TPI_UNSET)
@@ -187,10 +202,8 @@ static bool revisit(struct tpi_proc *proc, struct tpi_process *process)
 	bool same = read_stat_of(proc, process->pid, &stat) &&
 		    stat.start_ticks == process->start_ticks;
 
-	if (same) {
-		process->stat = stat;
-		process->ppid = stat.ppid;
-	}
+	if (same)
+		tpi_note_stat(proc, process, &stat);
 	if (!same || is_dead(&stat))
 		tpi_process_ended(proc, process, false);
 	if (!same)
