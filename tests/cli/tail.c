@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <tapio/event.h>
@@ -23,7 +24,10 @@
 
 static const char config[] =
 	"channel events { class main { blocks = 1024 block = 512 } }\n"
-	"channel small { class main { blocks = 64 block = 256 } }\n";
+	"channel small { class main { blocks = 64 block = 256 } }\n"
+	"channel clocked { stamp = clock class main { blocks = 64 } }\n"
+	"channel counted { stamp = tsc class main { blocks = 64 } }\n"
+	"channel timeless { stamp = none class main { blocks = 64 } }\n";
 
 static struct test_broker broker;
 static struct tapio_producer *producer;
@@ -256,6 +260,37 @@ START_TEST(what_is_no_typed_event_is_shown_by_its_bytes)
 	ck_assert_ptr_nonnull(
 		strstr(c.out, " critical 2000 opaque_bytes=3 hex=00ff01 "));
 	ck_assert_ptr_nonnull(strstr(c.out, "opaque_bytes=0 "));
+	command_free(&c);
+}
+END_TEST
+
+static const struct {
+	const char *channel;
+	bool stamped;
+} stamps[] = {{"clocked", true}, {"counted", true}, {"timeless", false}};
+
+START_TEST(an_event_without_a_time_shows_the_channels_stamp)
+{
+	struct timespec before, after;
+	struct command c;
+	struct tm shown = {0};
+
+	open_producer(stamps[_i].channel);
+	clock_gettime(CLOCK_REALTIME, &before);
+	emit_bytes(2000, 0, "x", 1);
+	clock_gettime(CLOCK_REALTIME, &after);
+	command_run(&c, "tapio-tail", stamps[_i].channel, "--since=oldest",
+		    "-d0", NULL);
+	ck_assert_int_eq(c.status, 0);
+	if (stamps[_i].stamped) {
+		ck_assert_ptr_nonnull(
+			strptime(c.out, "%Y-%m-%dT%H:%M:%S.", &shown));
+		/* The calibration of a time stamp counter has an error. */
+		ck_assert_int_ge(timegm(&shown), before.tv_sec - 1);
+		ck_assert_int_le(timegm(&shown), after.tv_sec + 1);
+	} else {
+		ck_assert_int_eq(strncmp(c.out, "- - 2000 ", 9), 0);
+	}
 	command_free(&c);
 }
 END_TEST
@@ -564,6 +599,9 @@ static void add_broker_tests(TCase *tc)
 	tcase_add_test(tc, an_unknown_channel_is_named_and_ends_with_4);
 	tcase_add_test(tc, a_typed_event_is_shown_exactly_as_text_and_as_json);
 	tcase_add_test(tc, what_is_no_typed_event_is_shown_by_its_bytes);
+	tcase_add_loop_test(tc,
+			    an_event_without_a_time_shows_the_channels_stamp, 0,
+			    COUNT(stamps));
 	tcase_add_test(tc, count_shows_exactly_so_many_and_in_order);
 	tcase_add_test(tc, newest_shows_nothing_that_was_there_before);
 	tcase_add_loop_test(
