@@ -17,7 +17,10 @@ if(TAPIO_SANITIZE STREQUAL "address")
 		-fno-sanitize-recover=undefined)
 	target_link_options(tapio_compile INTERFACE -fsanitize=address,undefined)
 elseif(TAPIO_SANITIZE STREQUAL "thread")
-	target_compile_options(tapio_compile INTERFACE -fsanitize=thread)
+	# gcc warns of fences, which this does not model: tests leave what rests
+	# on one, as observers, out of such builds.
+	target_compile_options(tapio_compile INTERFACE -fsanitize=thread
+		-Wno-tsan)
 	target_link_options(tapio_compile INTERFACE -fsanitize=thread)
 elseif(TAPIO_SANITIZE)
 	message(FATAL_ERROR "TAPIO_SANITIZE=${TAPIO_SANITIZE}: address, thread or empty")
