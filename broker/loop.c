@@ -116,6 +116,8 @@ int tpi_loop_create(struct tpi_loop **out, char *error, size_t error_bytes)
 		free(loop);
 		return ring_error(err, error, error_bytes);
 	}
+	/* A child's mapping of the ring would keep all that it polls open. */
+	(void)io_uring_ring_dontfork(&loop->ring);
 	*out = loop;
 	return 0;
 }
@@ -124,6 +126,8 @@ void tpi_loop_destroy(struct tpi_loop *loop)
 {
 	if (!loop)
 		return;
+	/* Polls are cancelled now, not when the kernel gets round to the ring. */
+	io_uring_submit(&loop->ring);
 	io_uring_queue_exit(&loop->ring);
 	free(loop->entries);
 	free(loop);

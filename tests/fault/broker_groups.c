@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Groups: who may join what, what a group is promised from the moment that it is
+ * answered, and who gets a slot after whom.
+ */
+#include <check.h>
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/atomic.h"
+#include "lib/lane.h"
+#include "lib/rseq.h"
+#include "lib/wake.h"
+#include "tests/fault/peer.h"
+
+#define CONFIG                                                     \
+	"channel events {\n"                                       \
+	"  groups_max = 5\n"                                       \
+	"  class main { block = 64 blocks = 64 side_lanes = 2 }\n" \
+	"  group audit { policy = lossless lag = 16 }\n"           \
+	"}\n"                                                      \
+	"channel other {}\n"                                       \
+	"allow anybody { any = true role = {produce, consume} }\n"
+
+static struct tapio_broker *broker;
+static struct peer producer;
+
+static void set_up(void)
+{
+	broker = broker_start(CONFIG);
+	peer_open(&producer, broker, TAPIO_ROLE_PRODUCE, NULL);
+}
+
+static void tear_down(void)
+{
+	peer_close(&producer);
+	tapio_broker_stop(broker);
+}
+
+static int try_join(struct peer *peer, const char *group, uint32_t policy,
+		    uint32_t lag, uint32_t flags)
+{
+	int err;
+
+	peer_connect(peer, broker);
+	err = peer_hello(peer);
+	if (!err)
+		err = peer_attach(peer, TAPIO_ROLE_CONSUME, "events", group,
+				  policy, lag, flags);
+	return err;
+}
+
+static const struct tapio_shm_group *slot(uint32_t index)
+{
+	return &producer.catalog.groups[index];
+}
+
+static uint64_t slot_word(uint32_t index)
+{
+	/* ORDER group.slot (acquire): pairs with show_slot(). */
+	return tpi_load_acquire(&slot(index)->slot);
+}
+
+/* A producer that gates by every slot, as the library's does. */
+static void gating_all(struct tpi_gating *gating)
+{
+	static struct tpi_map maps[TAPIO_GROUP_SLOTS];
+	static struct tpi_cursors cursors[TAPIO_GROUP_SLOTS];
+	char why[256] = "";
+
+	memset(gating, 0, sizeof(*gating));
+	gating->generation = &producer.catalog.channels[0].generation;
+	gating->active = &producer.catalog.channels[0].active;
+	gating->groups = producer.catalog.groups;
+	for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++) {
+		int fd = producer.fds[producer.attached.segment_count + i];
+
+		ck_assert_msg(!tpi_map_fd(&maps[i], fd, false, UINT64_MAX, why,
+					  sizeof(why)),
+			      "%s", why);
+		ck_assert_msg(!tpi_cursors_attach(&cursors[i], &maps[i],
+						  &producer.catalog, 0, i,
+						  producer.channel.lane_count,
+						  why, sizeof(why)),
+			      "%s", why);
+		gating->cursors[i] = cursors[i].cursors;
+	}
+}
+
+static struct tpi_lane *side_lane(void)
+{
+	return &producer.channel.lanes[producer.channel.side_first[0]];
+}
+
+static int emit(struct tpi_lane *lane, const struct tpi_gating *gating)
+{
+	return tpi_lane_output(lane, gating, TAPIO_DESC_META(1, 0, 4), 0,
+			       "abcd", 4);
+}
+
+/* ---- joining -------------------------------------------------------------------- */
+
+START_TEST(a_group_begins_at_the_tails_and_is_answered_when_it_counts)
+{
+	struct tpi_gating gating;
+	uint64_t before;
+	struct peer c;
+	uint32_t s;
+
+	gating_all(&gating);
+	for (int i = 0; i < 10; i++)
+		ck_assert_int_eq(emit(side_lane(), &gating), 0);
+	before = producer.catalog.channels[0].generation;
+	ck_assert_int_eq(try_join(&c, "g", TAPIO_GROUP_LOSSLESS, 0, 0), 0);
+	ck_assert_uint_gt(producer.catalog.channels[0].generation, before);
+	s = c.attached.group_slot;
+	ck_assert_uint_eq(TAPIO_SLOT_STATE(slot_word(s)), TAPIO_SLOT_ACTIVE);
+	ck_assert_uint_eq(TAPIO_SLOT_POLICY(slot_word(s)),
+			  TAPIO_POLICY_LOSSLESS);
+	ck_assert_uint_eq(TAPIO_SLOT_INCARNATION(slot_word(s)),
+			  c.attached.incarnation);
+	ck_assert_uint_eq(slot(s)->answered, c.attached.incarnation);
+	ck_assert(producer.catalog.channels[0].active >> s & 1);
+	for (uint32_t i = 0; i < c.channel.lane_count; i++) {
+		uint64_t head = c.cursors.cursors[i].head;
+		uint64_t tail =
+			TAPIO_STATE_TAIL(tpi_lane_peek(&c.channel.lanes[i]));
+
+		ck_assert_uint_eq(TAPIO_HEAD_POSITION(head), tail);
+		ck_assert_uint_eq(TAPIO_HEAD_INCARNATION(head),
+				  c.attached.incarnation);
+		ck_assert_uint_eq(c.cursors.cursors[i].start, tail);
+	}
+	peer_close(&c);
+}
+END_TEST
+
+START_TEST(a_lossless_group_stops_producers_at_its_head_and_until_does_not)
+{
+	struct tpi_lane *lane = side_lane();
+	struct tpi_gating gating;
+	struct peer c;
+	uint32_t n = lane->mask + 1, accepted = 0;
+
+	gating_all(&gating);
+	ck_assert_int_eq(try_join(&c, "u", TAPIO_GROUP_UNTIL, 8, 0), 0);
+	for (uint32_t i = 0; i < 3 * n; i++)
+		ck_assert_int_eq(emit(lane, &gating), 0);
+	ck_assert_int_eq(peer_detach(&c), 0);
+	peer_close(&c);
+	ck_assert_int_eq(try_join(&c, "l", TAPIO_GROUP_LOSSLESS, 0, 0), 0);
+	while (accepted <= n && emit(lane, &gating) == 0)
+		accepted++;
+	ck_assert_uint_eq(accepted, n);
+	ck_assert_int_eq(emit(lane, &gating), TPI_FULL);
+	ck_assert_int_eq(peer_detach(&c), 0);
+	ck_assert_int_eq(emit(lane, &gating), 0); /* it has left */
+	peer_close(&c);
+}
+END_TEST
+
+static struct {
+	struct tpi_gating gating;
+	uint64_t published;
+	uint32_t stop;
+} storm;
+
+static void *publish(void *arg)
+{
+	struct tpi_lane *lane;
+
+	(void)arg;
+	pin_to_first_cpu();
+	lane = tpi_rseq_selftest(NULL) == TAPIO_RSEQ_PROVEN
+		       ? peer_lane(&producer)
+		       : side_lane();
+	while (!tpi_load_relaxed(&storm.stop))
+		if (!emit(lane, &storm.gating))
+			storm.published++;
+	return NULL;
+}
+
+/*
+ * The race of design section 4: while a producer runs flat out, groups join. The
+ * gate must never be found beyond the head of a group that was answered.
+ */
+START_TEST(joins_while_producers_run_never_lose_what_was_promised)
+{
+	pthread_t thread;
+	uint32_t joins = 0;
+
+	gating_all(&storm.gating);
+	ck_assert_int_eq(tpi_barrier_register(), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, publish, NULL), 0);
+	for (; joins < 300; joins++) {
+		struct peer c;
+
+		ck_assert_int_eq(try_join(&c, "r", TAPIO_GROUP_LOSSLESS, 0, 0),
+				 0);
+		for (int look = 0; look < 3; look++)
+			for (uint32_t i = 0; i < c.channel.lane_count; i++) {
+				const struct tpi_lane *lane =
+					&c.channel.lanes[i];
+				uint64_t gate =
+					tpi_load_relaxed(&lane->shm->gate);
+				uint64_t head = TAPIO_HEAD_POSITION(
+					c.cursors.cursors[i].head);
+
+				ck_assert_int_le(
+					tapio_position_diff(gate, head), 0);
+			}
+		ck_assert_int_eq(peer_detach(&c), 0);
+		peer_close(&c);
+	}
+	tpi_store_relaxed(&storm.stop, 1);
+	pthread_join(thread, NULL);
+	ck_assert_uint_gt(storm.published, 100);
+}
+END_TEST
+
+/* ---- who may join what ------------------------------------------------------------- */
+
+START_TEST(a_second_member_joins_with_the_same_options_or_none)
+{
+	struct peer a, b;
+
+	ck_assert_int_eq(try_join(&a, "g", TAPIO_GROUP_UNTIL, 8, 0), 0);
+	ck_assert_uint_eq(a.attached.first, 1);
+	ck_assert_int_eq(try_join(&b, "g", TAPIO_GROUP_DEFAULT, 0, 0), 0);
+	ck_assert_uint_eq(b.attached.first, 0);
+	ck_assert_uint_eq(b.attached.group_slot, a.attached.group_slot);
+	ck_assert_uint_eq(b.attached.policy, TAPIO_POLICY_UNTIL);
+	ck_assert_uint_eq(slot(a.attached.group_slot)->members, 2);
+	peer_close(&b);
+	ck_assert_int_eq(try_join(&b, "g", TAPIO_GROUP_LOSSY, 0, 0), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(b.refused.text, "until"));
+	peer_close(&b);
+	ck_assert_int_eq(try_join(&b, "g", TAPIO_GROUP_UNTIL, 9, 0), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(b.refused.text, "lag 8"));
+	peer_close(&b);
+	ck_assert_int_eq(try_join(&b, "g", 0, 0, TPI_ATTACH_DURABLE), -EBUSY);
+	peer_close(&b);
+	peer_close(&a);
+}
+END_TEST
+
+START_TEST(groups_without_a_name_are_not_shared)
+{
+	struct peer a, b;
+
+	ck_assert_int_eq(try_join(&a, NULL, 0, 0, 0), 0);
+	ck_assert_int_eq(try_join(&b, NULL, 0, 0, 0), 0);
+	ck_assert_uint_ne(a.attached.group_slot, b.attached.group_slot);
+	peer_close(&a);
+	peer_close(&b);
+}
+END_TEST
+
+START_TEST(impossible_requests_are_refused_with_the_limit)
+{
+	struct peer c[5], more;
+
+	ck_assert_int_eq(try_join(&more, "g", 9, 0, 0), -EINVAL);
+	peer_close(&more);
+	ck_assert_int_eq(try_join(&more, "g", TAPIO_GROUP_UNTIL, 64, 0),
+			 -EINVAL);
+	ck_assert_ptr_nonnull(strstr(more.refused.text, "lag 64"));
+	peer_close(&more);
+	ck_assert_int_eq(try_join(&more, NULL, 0, 0, TPI_ATTACH_DURABLE),
+			 -EINVAL);
+	peer_close(&more);
+	for (int i = 0; i < 4; i++) /* `audit` is the fifth */
+		ck_assert_int_eq(try_join(&c[i], NULL, 0, 0, 0), 0);
+	ck_assert_int_eq(try_join(&more, NULL, 0, 0, 0), -EUSERS);
+	ck_assert_ptr_nonnull(strstr(more.refused.text, "groups_max is 5"));
+	peer_close(&more);
+	for (int i = 0; i < 4; i++)
+		peer_close(&c[i]);
+}
+END_TEST
+
+/* Runs `body` in a child of another uid; its result. */
+static int as_uid(uid_t uid, int (*body)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (setgid(uid) || setuid(uid))
+			_exit(99);
+		_exit(body());
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_ne(WEXITSTATUS(status), 99);
+	return WEXITSTATUS(status);
+}
+
+static int join_g(void)
+{
+	struct peer c;
+
+	return -try_join(&c, "g", 0, 0, 0);
+}
+
+static int join_audit(void)
+{
+	struct peer c;
+
+	return -try_join(&c, "audit", 0, 0, 0);
+}
+
+static int join_lossless(void)
+{
+	struct peer c;
+
+	return -try_join(&c, "mine", TAPIO_GROUP_LOSSLESS, 0, 0);
+}
+
+START_TEST(a_group_is_its_uids_and_a_configured_one_everybodys)
+{
+	struct peer a;
+
+	if (getuid()) {
+		fprintf(stderr, "skipped: becoming another uid needs root\n");
+		return;
+	}
+	ck_assert_int_eq(try_join(&a, "g", 0, 0, 0), 0);
+	ck_assert_int_eq(as_uid(4321, join_g), EACCES);
+	ck_assert_int_eq(as_uid(4321, join_audit), 0);
+	ck_assert_int_eq(as_uid(4321, join_lossless), EPERM);
+	peer_close(&a);
+}
+END_TEST
+
+/* ---- durable groups ---------------------------------------------------------------- */
+
+START_TEST(a_durable_group_stays_and_lossless_begins_with_its_first_member)
+{
+	struct tpi_lane *lane = side_lane();
+	struct tpi_gating gating;
+	struct tapio_shm_cursor *cursor;
+	uint32_t accepted = 0, n = lane->mask + 1;
+	struct peer c;
+
+	gating_all(&gating);
+	/* With nobody there it holds producers up to its lag only. */
+	ck_assert_uint_eq(TAPIO_SLOT_POLICY(slot_word(0)), TAPIO_POLICY_UNTIL);
+	for (uint32_t i = 0; i < 2 * n; i++)
+		ck_assert_int_eq(emit(lane, &gating), 0);
+	ck_assert_int_eq(try_join(&c, "audit", 0, 0, 0), 0);
+	ck_assert_uint_eq(c.attached.group_slot, 0);
+	ck_assert_uint_eq(c.attached.policy, TAPIO_POLICY_LOSSLESS);
+	ck_assert_uint_eq(TAPIO_SLOT_POLICY(slot_word(0)),
+			  TAPIO_POLICY_LOSSLESS);
+	cursor = &c.cursors.cursors[lane->id];
+	/* All but the last 16 are lost, and counted. */
+	ck_assert_uint_eq(cursor->tally[TAPIO_HEAD_RECORD(cursor->head)].lost,
+			  2 * n - 16);
+	ck_assert_uint_eq(TAPIO_HEAD_POSITION(cursor->head),
+			  cursor->start + 2 * n - 16);
+	while (accepted <= n && emit(lane, &gating) == 0)
+		accepted++;
+	ck_assert_uint_eq(accepted, n - 16);
+	ck_assert_int_eq(peer_detach(&c), 0);
+	peer_close(&c);
+	ck_assert_int_eq(emit(lane, &gating), 0);
+	ck_assert_uint_eq(TAPIO_SLOT_STATE(slot_word(0)), TAPIO_SLOT_ACTIVE);
+}
+END_TEST
+
+START_TEST(a_durable_group_that_was_asked_for_stays_too)
+{
+	struct peer c;
+	uint32_t s;
+
+	ck_assert_int_eq(
+		try_join(&c, "d", TAPIO_GROUP_UNTIL, 8, TPI_ATTACH_DURABLE), 0);
+	s = c.attached.group_slot;
+	ck_assert_int_eq(peer_detach(&c), 0);
+	peer_close(&c);
+	ck_assert_uint_eq(TAPIO_SLOT_STATE(slot_word(s)), TAPIO_SLOT_ACTIVE);
+	ck_assert_uint_eq(slot(s)->flags, TAPIO_GROUP_DURABLE);
+	ck_assert_int_eq(try_join(&c, "d", 0, 0, 0), 0);
+	ck_assert_uint_eq(c.attached.group_slot, s);
+	ck_assert_uint_eq(c.attached.first, 0);
+	peer_close(&c);
+}
+END_TEST
+
+/* ---- slots ---------------------------------------------------------------------------- */
+
+START_TEST(a_slot_goes_to_the_same_uid_at_once_with_another_incarnation)
+{
+	struct peer c;
+	uint32_t first_slot = 0, incarnation = 0;
+
+	for (int i = 0; i < 200; i++) {
+		ck_assert_int_eq(try_join(&c, NULL, 0, 0, 0), 0);
+		if (i == 0)
+			first_slot = c.attached.group_slot;
+		ck_assert_uint_eq(c.attached.group_slot, first_slot);
+		ck_assert_uint_ne(c.attached.incarnation, incarnation);
+		incarnation = c.attached.incarnation;
+		/* Nothing of the one before, whatever it left behind. */
+		ck_assert_uint_eq(c.cursors.cursors[0].lease, TAPIO_NOBODY);
+		ck_assert_uint_eq(c.cursors.cursors[0].tally[0].lost, 0);
+		ck_assert_uint_eq(c.cursors.cursors[0].want, 0);
+		c.cursors.cursors[0].lease = 0x12345;
+		c.cursors.cursors[0].tally[0].lost = 7;
+		c.cursors.cursors[0].want = 1;
+		ck_assert_int_eq(peer_detach(&c), 0);
+		ck_assert_uint_eq(TAPIO_SLOT_STATE(slot_word(first_slot)),
+				  TAPIO_SLOT_CLOSED);
+		ck_assert(!(producer.catalog.channels[0].active >> first_slot &
+			    1));
+		peer_close(&c);
+	}
+}
+END_TEST
+
+static int slot_of_join(void)
+{
+	struct peer c;
+
+	if (try_join(&c, NULL, 0, 0, 0))
+		return 100;
+	return (int)c.attached.group_slot;
+}
+
+START_TEST(a_slot_that_a_living_process_may_write_goes_to_no_other_uid)
+{
+	struct peer c;
+	uint32_t ours;
+	int theirs;
+
+	if (getuid()) {
+		fprintf(stderr, "skipped: becoming another uid needs root\n");
+		return;
+	}
+	ck_assert_int_eq(try_join(&c, NULL, 0, 0, 0), 0);
+	ours = c.attached.group_slot;
+	ck_assert_int_eq(peer_detach(&c), 0);
+	theirs = as_uid(4321, slot_of_join);
+	ck_assert_int_lt(theirs, TAPIO_GROUP_SLOTS);
+	ck_assert_int_ne(theirs, (int)ours);
+	/* Dead is dead: what they had is free for anybody. */
+	for (int i = 0;
+	     i < 500 &&
+	     TAPIO_SLOT_STATE(slot_word((uint32_t)theirs)) != TAPIO_SLOT_FREE;
+	     i++)
+		usleep(10000);
+	ck_assert_uint_eq(TAPIO_SLOT_STATE(slot_word((uint32_t)theirs)),
+			  TAPIO_SLOT_FREE);
+	peer_close(&c);
+}
+END_TEST
+
+START_TEST(a_producer_that_saw_the_last_group_ring_rings_for_the_next)
+{
+	struct peer c;
+	uint32_t s;
+
+	ck_assert_int_eq(try_join(&c, NULL, 0, 0, 0), 0);
+	s = c.attached.group_slot;
+	tpi_add_relaxed(&c.cursors.control->armed, 5);
+	tpi_store_relaxed(&producer.channel.doorbell->rung[s], 9);
+	ck_assert_int_eq(peer_detach(&c), 0);
+	peer_close(&c);
+	ck_assert_int_eq(try_join(&c, NULL, 0, 0, 0), 0);
+	ck_assert_uint_eq(c.attached.group_slot, s);
+	ck_assert(!tpi_wake_wanted(c.cursors.control->armed,
+				   producer.channel.doorbell->rung[s]));
+	tpi_add_relaxed(&c.cursors.control->armed, 1);
+	ck_assert(tpi_wake_wanted(c.cursors.control->armed,
+				  producer.channel.doorbell->rung[s]));
+	peer_close(&c);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("broker_groups");
+	TCase *c = tcase_create("groups");
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(c, 30);
+	tcase_add_checked_fixture(c, set_up, tear_down);
+	tcase_add_test(
+		c, a_group_begins_at_the_tails_and_is_answered_when_it_counts);
+	tcase_add_test(
+		c,
+		a_lossless_group_stops_producers_at_its_head_and_until_does_not);
+	tcase_add_test(c,
+		       joins_while_producers_run_never_lose_what_was_promised);
+	tcase_add_test(c, a_second_member_joins_with_the_same_options_or_none);
+	tcase_add_test(c, groups_without_a_name_are_not_shared);
+	tcase_add_test(c, impossible_requests_are_refused_with_the_limit);
+	tcase_add_test(c, a_group_is_its_uids_and_a_configured_one_everybodys);
+	tcase_add_test(
+		c,
+		a_durable_group_stays_and_lossless_begins_with_its_first_member);
+	tcase_add_test(c, a_durable_group_that_was_asked_for_stays_too);
+	tcase_add_test(
+		c,
+		a_slot_goes_to_the_same_uid_at_once_with_another_incarnation);
+	tcase_add_test(
+		c, a_slot_that_a_living_process_may_write_goes_to_no_other_uid);
+	tcase_add_test(
+		c, a_producer_that_saw_the_last_group_ring_rings_for_the_next);
+	suite_add_tcase(suite, c);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
