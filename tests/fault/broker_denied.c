@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kernels and seccomp profiles that refuse what the broker would like: each has a
+ * message that names the switch, or a way without it.
+ */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/atomic.h"
+#include "tests/fault/deny.h"
+#include "tests/fault/peer.h"
+
+#define CONFIG "channel events { class main { block = 64 blocks = 64 } }"
+
+/* Tests run in processes of their own: what is denied stays denied in them. */
+static bool denied(long number, int error)
+{
+	if (deny_syscall(number, error))
+		return true;
+	fprintf(stderr, "skipped: this kernel has no seccomp filters\n");
+	return false;
+}
+
+static int start_with(const char *config, char *error, size_t bytes)
+{
+	struct tapio_broker_options options = {
+		.size = sizeof(options),
+		.config_text = config,
+		.error = error,
+		.error_bytes = bytes,
+	};
+	struct tapio_broker *broker;
+
+	return tapio_broker_start(&broker, &options);
+}
+
+START_TEST(without_io_uring_the_message_names_the_switch)
+{
+	static const int errors[] = {EPERM, ENOSYS};
+	char why[512] = "";
+
+	if (!denied(SYS_io_uring_setup, errors[_i]))
+		return;
+	ck_assert_int_eq(start_with(CONFIG, why, sizeof(why)), -errors[_i]);
+	ck_assert_ptr_nonnull(strstr(why, "io_uring"));
+	ck_assert_ptr_nonnull(strstr(why, "seccomp"));
+	if (errors[_i] == EPERM)
+		ck_assert_ptr_nonnull(strstr(why, "kernel.io_uring_disabled"));
+}
+END_TEST
+
+START_TEST(without_membarrier_it_serves_and_says_so)
+{
+	static const int errors[] = {EPERM, ENOSYS};
+	struct tapio_broker *broker;
+	struct peer p, c;
+
+	if (!denied(SYS_membarrier, errors[_i]))
+		return;
+	broker = broker_start(CONFIG);
+	peer_open(&p, broker, TAPIO_ROLE_PRODUCE, NULL);
+	peer_open(&c, broker, TAPIO_ROLE_CONSUME, "g");
+	ck_assert_uint_eq(p.catalog.broker->features & TAPIO_FEATURE_MEMBARRIER,
+			  0);
+	ck_assert_ptr_nonnull(strstr(broker_log(), "membarrier"));
+	ck_assert_int_eq(peer_detach(&c), 0);
+	ck_assert_int_eq(peer_detach(&p), 0);
+	peer_close(&p);
+	peer_close(&c);
+	tapio_broker_stop(broker);
+}
+END_TEST
+
+START_TEST(with_everything_the_catalog_says_so)
+{
+	struct tapio_broker *broker = broker_start(CONFIG);
+	struct peer p;
+
+	peer_open(&p, broker, TAPIO_ROLE_INSPECT, NULL);
+	ck_assert_uint_ne(p.catalog.broker->features & TAPIO_FEATURE_MEMBARRIER,
+			  0);
+	ck_assert_uint_ne(p.catalog.broker->features & TAPIO_FEATURE_IO_URING,
+			  0);
+	peer_close(&p);
+	tapio_broker_stop(broker);
+}
+END_TEST
+
+/* A sweep that may not move to another CPU leaves blocks to the next producer. */
+START_TEST(without_the_right_to_move_a_death_still_frees_the_name)
+{
+	struct tapio_broker *broker;
+	struct peer watcher, p;
+	uint32_t name;
+
+	if (!denied(SYS_sched_setaffinity, EPERM))
+		return;
+	broker = broker_start(CONFIG);
+	peer_open(&watcher, broker, TAPIO_ROLE_INSPECT, NULL);
+	peer_open(&p, broker, TAPIO_ROLE_PRODUCE, NULL);
+	name = p.attached.attachment;
+	/* As if a reserve had been committed on the lane of CPU 0. */
+	p.channel.lanes[0].owner[p.channel.lanes[0].desc[0] & 63] = name;
+	p.channel.lanes[0].shm->state = TAPIO_STATE(64, 1);
+	ck_assert_int_eq(peer_detach(&p), 1);
+	ck_assert_uint_eq(watcher.channel.lanes[0].owner[0], TAPIO_ABANDONED);
+	ck_assert_uint_ne(watcher.channel.lanes[0].shm->hint, 0);
+	peer_close(&p);
+	peer_close(&watcher);
+	tapio_broker_stop(broker);
+}
+END_TEST
+
+START_TEST(too_few_descriptors_are_refused_with_the_numbers)
+{
+	struct rlimit limit = {.rlim_cur = 100, .rlim_max = 100};
+	char why[512] = "";
+
+	if (setgid(65534) || setuid(65534)) {
+		fprintf(stderr, "skipped: needs root, to be nobody\n");
+		return;
+	}
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_int_eq(start_with(CONFIG, why, sizeof(why)), -EMFILE);
+	ck_assert_ptr_nonnull(strstr(why, "100"));
+	ck_assert_ptr_nonnull(strstr(why, "132"));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("broker_denied");
+	TCase *c = tcase_create("denied");
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(c, 30);
+	tcase_add_loop_test(c, without_io_uring_the_message_names_the_switch, 0,
+			    2);
+	tcase_add_loop_test(c, without_membarrier_it_serves_and_says_so, 0, 2);
+	tcase_add_test(c, with_everything_the_catalog_says_so);
+	tcase_add_test(c,
+		       without_the_right_to_move_a_death_still_frees_the_name);
+	tcase_add_test(c, too_few_descriptors_are_refused_with_the_numbers);
+	suite_add_tcase(suite, c);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Parts of the broker by themselves: the loop, the clock, names, the log. The
+ * broker as a whole is tested in tests/fault.
+ */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "broker/broker.h"
+#include "lib/atomic.h"
+#include "lib/tsc.h"
+
+/* ---- the loop -------------------------------------------------------------------- */
+
+static struct tpi_loop *loop;
+
+static void loop_up(void)
+{
+	char why[256] = "";
+	int err = tpi_loop_create(&loop, why, sizeof(why));
+
+	ck_assert_msg(!err, "%s", why);
+}
+
+static void loop_down(void)
+{
+	tpi_loop_destroy(loop);
+}
+
+struct counted {
+	struct tpi_watch watch;
+	int fd;
+	int calls;
+	int stop_after;
+	struct counted *also; /* stopped by the first call */
+};
+
+static void count(struct tpi_watch *watch, unsigned int events)
+{
+	struct counted *c = (struct counted *)watch;
+
+	(void)events;
+	if (c->also && c->also->watch.ticket)
+		tpi_watch_stop(loop, &c->also->watch);
+	if (++c->calls < c->stop_after)
+		return;
+	tpi_watch_stop(loop, watch);
+	tpi_loop_stop(loop);
+}
+
+static void watch_ready(struct counted *c, int stop_after)
+{
+	memset(c, 0, sizeof(*c));
+	c->fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+	c->watch.ready = count;
+	c->stop_after = stop_after;
+	ck_assert_int_eq(tpi_watch_start(loop, &c->watch, c->fd), 0);
+}
+
+START_TEST(a_descriptor_that_stays_ready_is_called_again_and_again)
+{
+	struct counted c;
+
+	watch_ready(&c, 5);
+	ck_assert_int_eq(tpi_loop_run(loop, NULL, NULL), 0);
+	ck_assert_int_eq(c.calls, 5);
+	close(c.fd);
+}
+END_TEST
+
+START_TEST(a_watch_that_was_stopped_is_not_called_though_it_had_completed)
+{
+	struct counted first, second;
+
+	/* Both complete in one round; each stops the other when it is called. */
+	watch_ready(&first, 3);
+	watch_ready(&second, 3);
+	first.also = &second;
+	second.also = &first;
+	ck_assert_int_eq(tpi_loop_run(loop, NULL, NULL), 0);
+	ck_assert_int_eq(first.calls + second.calls, 3);
+	ck_assert(!first.calls || !second.calls);
+	close(first.fd);
+	close(second.fd);
+}
+END_TEST
+
+START_TEST(a_new_watch_in_an_old_ones_place_gets_only_its_own_events)
+{
+	struct counted old, fresh, last;
+	int quiet = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	watch_ready(&old, 1);
+	tpi_watch_stop(loop, &old.watch);
+	memset(&fresh, 0, sizeof(fresh));
+	fresh.watch.ready = count;
+	fresh.stop_after = 1;
+	ck_assert_int_eq(tpi_watch_start(loop, &fresh.watch, quiet), 0);
+	watch_ready(&last, 20);
+	ck_assert_int_eq(tpi_loop_run(loop, NULL, NULL), 0);
+	ck_assert_int_eq(old.calls, 0);
+	ck_assert_int_eq(fresh.calls, 0);
+	ck_assert_int_eq(last.calls, 20);
+	tpi_watch_stop(loop, &fresh.watch);
+	close(quiet);
+	close(old.fd);
+	close(last.fd);
+}
+END_TEST
+
+START_TEST(more_watches_than_the_ring_has_entries)
+{
+	enum {
+		MANY = 1000
+	};
+	static struct counted c[MANY];
+	int calls = 0;
+
+	for (int i = 0; i < MANY; i++)
+		watch_ready(&c[i], 1 << 20);
+	c[MANY - 1].stop_after = 2;
+	ck_assert_int_eq(tpi_loop_run(loop, NULL, NULL), 0);
+	for (int i = 0; i < MANY; i++) {
+		calls += c[i].calls > 0;
+		tpi_watch_stop(loop, &c[i].watch);
+		close(c[i].fd);
+	}
+	ck_assert_int_eq(calls, MANY);
+}
+END_TEST
+
+static int fired[8], fired_count;
+static struct tpi_timer timers[4];
+
+static void fire(struct tpi_timer *timer)
+{
+	fired[fired_count++] = (int)(timer - timers);
+	if (fired_count == 3)
+		tpi_loop_stop(loop);
+}
+
+START_TEST(timers_fire_once_and_in_order)
+{
+	fired_count = 0;
+	for (int i = 0; i < 4; i++)
+		timers[i] = (struct tpi_timer){.fire = fire};
+	tpi_timer_start(loop, &timers[0], 3000000);
+	tpi_timer_start(loop, &timers[1], 1000000);
+	tpi_timer_start(loop, &timers[2], 2000000);
+	tpi_timer_start(loop, &timers[3], 500000);
+	tpi_timer_stop(loop, &timers[3]);
+	tpi_timer_start(loop, &timers[1], 5000000); /* moved */
+	ck_assert_int_eq(tpi_loop_run(loop, NULL, NULL), 0);
+	ck_assert_int_eq(fired[0], 2);
+	ck_assert_int_eq(fired[1], 0);
+	ck_assert_int_eq(fired[2], 1);
+}
+END_TEST
+
+/* ---- the clock ------------------------------------------------------------------------ */
+
+static uint64_t to_ns(const struct tapio_shm_calibration *c, uint64_t ticks)
+{
+	int64_t distance = (int64_t)(ticks - c->base_tsc);
+
+	return c->base_ns +
+	       (uint64_t)(int64_t)((__int128)distance * c->mult >> c->shift);
+}
+
+static int64_t error_now(const struct tapio_shm_calibration *c)
+{
+	uint64_t before, ticks, after = 0, width = UINT64_MAX;
+	int64_t error = 0;
+
+	/* The narrowest of many looks: what comes between is not the clock's. */
+	for (int i = 0; i < 200; i++) {
+		before = tpi_realtime_ns();
+		ticks = tpi_tsc();
+		after = tpi_realtime_ns();
+		if (after - before >= width)
+			continue;
+		width = after - before;
+		error = (int64_t)(to_ns(c, ticks) - (before + width / 2));
+	}
+	return error < 0 ? -error : error;
+}
+
+START_TEST(converted_ticks_agree_with_the_clock_within_a_microsecond)
+{
+	struct tapio_shm_calibration a, b;
+	struct timespec pause = {.tv_nsec = 10000000};
+
+	if (!tpi_tsc_invariant()) {
+		fprintf(stderr, "skipped: no invariant TSC\n");
+		return;
+	}
+	tpi_calibrate(&a, NULL);
+	ck_assert_uint_ne(a.mult, 0);
+	ck_assert_int_lt(error_now(&a), 1000);
+	/* As the broker's timer does: intervals that double. */
+	for (int i = 0; i < 7; i++) {
+		nanosleep(&pause, NULL);
+		ck_assert_int_lt(error_now(&a), 1000);
+		tpi_calibrate(&b, &a);
+		ck_assert_int_lt(error_now(&b), 1000);
+		a = b;
+		pause.tv_nsec *= 2;
+	}
+}
+END_TEST
+
+START_TEST(a_clock_that_was_set_moves_the_base_and_not_the_rate)
+{
+	struct tapio_shm_calibration a, b, was;
+
+	if (!tpi_tsc_invariant())
+		return;
+	tpi_calibrate(&a, NULL);
+	was = a;
+	was.base_ns -= UINT64_C(3600000000000);
+	tpi_calibrate(&b, &was);
+	ck_assert_uint_eq(b.mult, a.mult);
+	ck_assert_int_lt(error_now(&b), 1000);
+	was.base_ns += UINT64_C(7200000000000);
+	tpi_calibrate(&b, &was);
+	ck_assert_uint_eq(b.mult, a.mult);
+}
+END_TEST
+
+/* ---- names ------------------------------------------------------------------------------ */
+
+START_TEST(a_slot_whose_generations_are_used_up_is_retired)
+{
+	struct tpi_broker_setup setup = {
+		.config_text = "clients_max = 1 channel e { class c { block = "
+			       "64 blocks = 4 } }",
+	};
+	struct tpi_process process = {.pidfd = -1};
+	struct tpi_session session = {.process = &process};
+	struct tpi_attachment *attachment;
+	struct tpi_broker *broker;
+	enum tpi_stage stage;
+	char why[256] = "";
+
+	ck_assert_msg(
+		!tpi_broker_create(&broker, &setup, &stage, why, sizeof(why)),
+		"%s", why);
+	process.refs = 1;
+	TAILQ_INIT(&process.attachments);
+	broker->registry.attachments[2].generation = TAPIO_GENERATION_MAX - 1;
+	attachment =
+		tpi_attachment_new(&broker->registry, broker->registry.hosts,
+				   TAPIO_ROLE_PRODUCE, &session);
+	ck_assert_ptr_nonnull(attachment);
+	ck_assert_uint_ne(attachment->name, TAPIO_ABANDONED);
+	ck_assert_uint_eq(TAPIO_ATTACHMENT_GENERATION(attachment->name),
+			  TAPIO_GENERATION_MAX);
+	tpi_attachment_free(&broker->registry, attachment);
+	ck_assert_ptr_null(tpi_attachment_new(&broker->registry,
+					      broker->registry.hosts,
+					      TAPIO_ROLE_PRODUCE, &session));
+	tpi_broker_destroy(broker);
+}
+END_TEST
+
+/* ---- the log ------------------------------------------------------------------------------ */
+
+static int lines;
+static char last_line[256];
+
+static void keep(void *arg, int level, const char *message)
+{
+	(void)arg;
+	(void)level;
+	lines++;
+	snprintf(last_line, sizeof(last_line), "%s", message);
+}
+
+START_TEST(clients_cannot_flood_the_log)
+{
+	struct tpi_log log = {.level = TAPIO_LOG_NOTICE, .sink = keep};
+
+	lines = 0;
+	tpi_log_refill(&log);
+	for (int i = 0; i < 1000; i++)
+		tpi_log_client(&log, TAPIO_LOG_NOTICE, "refused %d", i);
+	ck_assert_int_eq(lines, TPI_LOG_BURST);
+	tpi_log_refill(&log);
+	ck_assert_ptr_nonnull(strstr(last_line, "980"));
+	tpi_log_client(&log, TAPIO_LOG_DEBUG, "not at this level");
+	tpi_log(&log, TAPIO_LOG_INFO, "nor this");
+	ck_assert_int_eq(lines, TPI_LOG_BURST + 1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("broker_inner");
+	TCase *l = tcase_create("loop"), *c = tcase_create("rest");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(l, loop_up, loop_down);
+	tcase_add_test(l,
+		       a_descriptor_that_stays_ready_is_called_again_and_again);
+	tcase_add_test(
+		l,
+		a_watch_that_was_stopped_is_not_called_though_it_had_completed);
+	tcase_add_test(
+		l, a_new_watch_in_an_old_ones_place_gets_only_its_own_events);
+	tcase_add_test(l, more_watches_than_the_ring_has_entries);
+	tcase_add_test(l, timers_fire_once_and_in_order);
+	tcase_add_test(
+		c, converted_ticks_agree_with_the_clock_within_a_microsecond);
+	tcase_add_test(c, a_clock_that_was_set_moves_the_base_and_not_the_rate);
+	tcase_add_test(c, a_slot_whose_generations_are_used_up_is_retired);
+	tcase_add_test(c, clients_cannot_flood_the_log);
+	suite_add_tcase(suite, l);
+	suite_add_tcase(suite, c);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
