@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tapiod as a program: its options, its exit statuses (tapiod(8)), its signals,
+ * and the socket that it leaves or takes away.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/fdpass.h"
+#include "tests/cli/command.h"
+#include "tests/fault/deny.h"
+
+static char directory[64], sock[80], file[80];
+static struct command command;
+
+static void set_up(void)
+{
+	strcpy(directory, "/tmp/tapio-tapiod-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(sock, sizeof(sock), "%s/sock", directory);
+	snprintf(file, sizeof(file), "%s/conf", directory);
+}
+
+static void tear_down(void)
+{
+	unlink(sock);
+	unlink(file);
+	rmdir(directory);
+}
+
+static const char *config(const char *text)
+{
+	FILE *out = fopen(file, "w");
+
+	fputs(text, out);
+	fclose(out);
+	return file;
+}
+
+/* ---- without serving ------------------------------------------------------------- */
+
+START_TEST(help_and_version_name_the_program)
+{
+	command_run(&command, "tapiod", "--help", NULL);
+	ck_assert_int_eq(command.status, 0);
+	ck_assert_ptr_nonnull(strstr(command.out, "--print-config"));
+	ck_assert_ptr_nonnull(strstr(command.out, "Exit status"));
+	command_free(&command);
+	command_run(&command, "tapiod", "--version", NULL);
+	ck_assert_int_eq(command.status, 0);
+	ck_assert_ptr_nonnull(strstr(command.out, "tapiod "));
+	command_free(&command);
+}
+END_TEST
+
+START_TEST(usage_errors_have_status_2)
+{
+	static const char *const wrong[] = {"--nonsense", "argument",
+					    "--log-level=loud",
+					    "--simulate=many"};
+
+	command_run(&command, "tapiod", wrong[_i], NULL);
+	ck_assert_int_eq(command.status, 2);
+	ck_assert(command.err[0]);
+	command_free(&command);
+}
+END_TEST
+
+START_TEST(check_says_what_a_configuration_costs)
+{
+	command_run(
+		&command, "tapiod", "--check",
+		config("channel a {} channel b { class c { blocks = 64 } }"),
+		NULL);
+	ck_assert_int_eq(command.status, 0);
+	ck_assert_ptr_nonnull(strstr(command.out, "channel \"a\""));
+	ck_assert_ptr_nonnull(strstr(command.out, "ok"));
+	command_free(&command);
+	command_run(&command, "tapiod", "--check", file, "--simulate=512x8",
+		    NULL);
+	ck_assert_int_eq(command.status, 0);
+	ck_assert_ptr_nonnull(strstr(command.out, "512 CPUs and 8 nodes"));
+	command_free(&command);
+}
+END_TEST
+
+START_TEST(check_of_a_bad_configuration_has_status_1_and_names_the_line)
+{
+	char line[100];
+
+	command_run(&command, "tapiod", "--check",
+		    config("\nchannel a {\n class c { blocks = 7 }\n}\n"),
+		    NULL);
+	ck_assert_int_eq(command.status, 1);
+	snprintf(line, sizeof(line), "%s:3: blocks = 7", file);
+	ck_assert_msg(strstr(command.err, line), "%s", command.err);
+	command_free(&command);
+	unlink(file);
+	command_run(&command, "tapiod", "--check", file, NULL);
+	ck_assert_int_eq(command.status, 1);
+	ck_assert_ptr_nonnull(strstr(command.err, file));
+	command_free(&command);
+}
+END_TEST
+
+START_TEST(check_of_what_does_not_fit_has_status_3_and_the_numbers)
+{
+	command_run(
+		&command, "tapiod", "--check",
+		config("budget = \"1M\" channel a { class c { blocks = 65536 "
+		       "} }"),
+		NULL);
+	ck_assert_int_eq(command.status, 3);
+	ck_assert_ptr_nonnull(strstr(command.err, "1048576"));
+	command_free(&command);
+}
+END_TEST
+
+START_TEST(what_print_config_prints_passes_the_check)
+{
+	command_run(&command, "tapiod", "--config",
+		    config("clients_max = 77 channel x { full = wait }"),
+		    "--print-config", NULL);
+	ck_assert_int_eq(command.status, 0);
+	ck_assert_ptr_nonnull(strstr(command.out, "clients_max = 77"));
+	config(command.out);
+	command_free(&command);
+	command_run(&command, "tapiod", "--check", file, NULL);
+	ck_assert_int_eq(command.status, 0);
+	command_free(&command);
+}
+END_TEST
+
+START_TEST(the_example_configuration_is_right)
+{
+	command_run(&command, "tapiod", "--check", EXAMPLE, NULL);
+	ck_assert_msg(command.status == 0, "%s", command.err);
+	command_free(&command);
+}
+END_TEST
+
+/* ---- serving ----------------------------------------------------------------------- */
+
+static bool answers(void)
+{
+	struct sockaddr_un address;
+	int length = tpi_socket_address(&address, sock);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	bool yes = !connect(fd, (void *)&address, (socklen_t)length);
+
+	close(fd);
+	return yes;
+}
+
+static pid_t start(long denied)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (denied && !deny_syscall(denied, EPERM))
+			_exit(77);
+		execl(TAPIO_BIN "/tapiod", "tapiod", "--socket", sock,
+		      "--log-level=error", (char *)NULL);
+		_exit(127);
+	}
+	for (int i = 0; i < 500 && !denied && !answers(); i++)
+		usleep(10000);
+	return pid;
+}
+
+static int stop(pid_t pid, int signal)
+{
+	int status;
+
+	if (signal)
+		kill(pid, signal);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+START_TEST(sigterm_is_a_clean_end_and_sighup_none)
+{
+	pid_t pid = start(0);
+
+	ck_assert(answers());
+	kill(pid, SIGHUP);
+	usleep(50000);
+	ck_assert(answers());
+	ck_assert_int_eq(stop(pid, _i ? SIGTERM : SIGINT), 0);
+	ck_assert_int_eq(access(sock, F_OK), -1);
+}
+END_TEST
+
+START_TEST(a_second_one_has_status_4_and_does_not_harm_the_first)
+{
+	pid_t pid = start(0);
+
+	command_run(&command, "tapiod", "--socket", sock, NULL);
+	ck_assert_int_eq(command.status, 4);
+	ck_assert_ptr_nonnull(strstr(command.err, "another broker answers"));
+	command_free(&command);
+	ck_assert(answers());
+	ck_assert_int_eq(stop(pid, SIGTERM), 0);
+}
+END_TEST
+
+START_TEST(after_sigkill_the_next_one_takes_the_socket)
+{
+	pid_t pid = start(0);
+
+	ck_assert_int_eq(stop(pid, SIGKILL), 128 + SIGKILL);
+	ck_assert_int_eq(access(sock, F_OK), 0);
+	ck_assert(!answers());
+	pid = start(0);
+	ck_assert(answers());
+	ck_assert_int_eq(stop(pid, SIGTERM), 0);
+}
+END_TEST
+
+START_TEST(without_io_uring_the_status_is_5)
+{
+	int status = stop(start(SYS_io_uring_setup), 0);
+
+	if (status == 77)
+		fprintf(stderr, "skipped: no seccomp filters here\n");
+	else
+		ck_assert_int_eq(status, 5);
+}
+END_TEST
+
+START_TEST(a_service_manager_is_told_when_it_serves)
+{
+	struct sockaddr_un address;
+	char name[90], text[32] = "";
+	int length, fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	struct timeval patience = {.tv_sec = 5};
+	pid_t pid;
+
+	snprintf(name, sizeof(name), "@tapio-notify-%d", getpid());
+	length = tpi_socket_address(&address, name);
+	ck_assert_int_eq(bind(fd, (void *)&address, (socklen_t)length), 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setenv("NOTIFY_SOCKET", name, 1);
+	pid = start(0);
+	ck_assert_int_eq(recv(fd, text, sizeof(text) - 1, 0), 7);
+	ck_assert_str_eq(text, "READY=1");
+	ck_assert_int_eq(stop(pid, SIGTERM), 0);
+	close(fd);
+}
+END_TEST
+
+START_TEST(in_the_journal_lines_have_their_level)
+{
+	char stream[64], log[80], line[256] = "";
+	struct stat st;
+	pid_t pid;
+	FILE *in;
+	int fd;
+
+	snprintf(log, sizeof(log), "%s/log", directory);
+	fd = open(log, O_RDWR | O_CREAT, 0600);
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	snprintf(stream, sizeof(stream), "%llu:%llu",
+		 (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	pid = fork();
+	if (!pid) {
+		dup2(fd, 2);
+		setenv("JOURNAL_STREAM", stream, 1);
+		execl(TAPIO_BIN "/tapiod", "tapiod", "--socket", sock,
+		      (char *)NULL);
+		_exit(127);
+	}
+	for (int i = 0; i < 500 && !answers(); i++)
+		usleep(10000);
+	ck_assert_int_eq(stop(pid, SIGTERM), 0);
+	in = fopen(log, "r");
+	ck_assert_ptr_nonnull(fgets(line, sizeof(line), in));
+	ck_assert_msg(!strncmp(line, "<5>tapiod", 9), "%s", line);
+	fclose(in);
+	close(fd);
+	unlink(log);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("tapiod");
+	TCase *c = tcase_create("tapiod");
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(c, 30);
+	tcase_add_checked_fixture(c, set_up, tear_down);
+	tcase_add_test(c, help_and_version_name_the_program);
+	tcase_add_loop_test(c, usage_errors_have_status_2, 0, 4);
+	tcase_add_test(c, check_says_what_a_configuration_costs);
+	tcase_add_test(
+		c,
+		check_of_a_bad_configuration_has_status_1_and_names_the_line);
+	tcase_add_test(c,
+		       check_of_what_does_not_fit_has_status_3_and_the_numbers);
+	tcase_add_test(c, what_print_config_prints_passes_the_check);
+	tcase_add_test(c, the_example_configuration_is_right);
+	tcase_add_loop_test(c, sigterm_is_a_clean_end_and_sighup_none, 0, 2);
+	tcase_add_test(c,
+		       a_second_one_has_status_4_and_does_not_harm_the_first);
+	tcase_add_test(c, after_sigkill_the_next_one_takes_the_socket);
+	tcase_add_test(c, without_io_uring_the_status_is_5);
+	tcase_add_test(c, a_service_manager_is_told_when_it_serves);
+	tcase_add_test(c, in_the_journal_lines_have_their_level);
+	suite_add_tcase(suite, c);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
