@@ -78,8 +78,8 @@ static void note_segment(struct maker *m, const struct tpi_segment *segment,
 	report.ready = 0;
 	record = &m->registry->catalog.segments[m->registry->segments_used++];
 	memcpy(record, &report, sizeof(report));
-	/* ORDER catalog.segment (release): the record before its READY. Pairs
-	 * with the acquire of whoever lists segments (tools/). */
+	/* ORDER segment_record.ready (release): the record before its READY.
+	 * Pairs with the acquire of whoever lists segments (tools/). */
 	tpi_store_release(&record->ready, TAPIO_SEGMENT_READY);
 }
 

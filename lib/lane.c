@@ -191,6 +191,12 @@ static int side_gate(const struct tpi_lane *lane, const uint64_t *generation,
 	if (tpi_load_relaxed(generation) != seen ||
 	    tpi_load_relaxed(&lane->shm->gate) != old)
 		return TPI_MOVED;
+	/*
+	 * ORDER lane.gate (dependency): relaxed, because the value is computed
+	 * from a tail and heads that this CPU has seen, and what one CPU has
+	 * seen all can see: whoever loads it sees them at least as new. What
+	 * it frees is overwritten by a later operation (lane.reuse).
+	 */
 	tpi_store_relaxed(&lane->shm->gate, new);
 	return 0;
 }

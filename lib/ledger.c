@@ -48,10 +48,10 @@ void tpi_lane_account_read(const struct tpi_lane *lane,
 
 	memset(account, 0, sizeof(*account));
 	/*
-	 * ORDER ledger.gate (acquire): this gate is older than the state loaded
-	 * next, so an honest one cannot be beyond its tail. Pairs with lane.state
-	 * (release), which every store of a gate precedes or follows in the same
-	 * section.
+	 * ORDER lane.gate (acquire): this gate is older than the state loaded
+	 * next, so an honest one cannot be beyond its tail. Pairs with the store
+	 * in side_gate() and section_gate() of a value that was computed from a
+	 * tail.
 	 */
 	account->gate = tpi_load_acquire(&shm->gate) & TAPIO_POSITION_MASK;
 	/* ORDER lane.state (acquire): see lane.c; here only counts are taken. */
@@ -84,7 +84,7 @@ static bool read_once(const struct tpi_lane *lane,
 	const struct tapio_shm_tally *tally;
 	uint64_t state;
 
-	/* ORDER ledger.gate (acquire): older than the head loaded next. Pairs as
+	/* ORDER lane.gate (acquire): older than the head loaded next. Pairs as
 	 * above. */
 	ledger->gate = tpi_load_acquire(&lane->shm->gate) & TAPIO_POSITION_MASK;
 	/*
@@ -100,8 +100,8 @@ static bool read_once(const struct tpi_lane *lane,
 	ledger->tail = TAPIO_STATE_TAIL(state);
 	ledger->held = TAPIO_STATE_HELD(state);
 	/*
-	 * ORDER ledger.steady (fence): everything above was loaded before the
-	 * head is looked at again. Pairs with cursor.head (release): a holder
+	 * ORDER cursor.head (load-load): everything above was loaded before the
+	 * head is looked at again. Pairs with the release of a head: a holder
 	 * that rewrites this tally has stored another head before.
 	 */
 	tpi_fence_load_load();

@@ -92,9 +92,10 @@ static uint32_t scan_ring(const struct tpi_lane *lane, uint64_t *bitmap)
 		bitmap[block / 64] |= UINT64_C(1) << block % 64;
 	}
 	/*
-	 * ORDER sweep.scan (load-load): the descriptors before the owners: an
+	 * ORDER lane.reuse (load-load): the descriptors before the owners: an
 	 * owner that is X after the scan was X during it. Pairs with the order
-	 * of stores in the sections (owner, then descriptor, then state).
+	 * of stores in the sections (owner, then state, then, store-store, the
+	 * descriptor that a later one puts into the slot).
 	 */
 	tpi_fence_load_load();
 	return TAPIO_STATE_HELD(state);
