@@ -81,7 +81,9 @@ static int ask(struct talk *t, enum tpi_wire_type want)
 	do {
 		left = until - tpi_monotonic_ns();
 		if (left <= 0)
-			return fail(t, -ETIMEDOUT, "the broker");
+			return tpi_fail(-ETIMEDOUT, t->error, t->error_bytes,
+					"nothing within %lld ms",
+					(long long)(t->timeout_ns / 1000000));
 		n = poll(&ready, 1, (int)(left / 1000000) + 1);
 	} while (n == 0 || (n < 0 && errno == EINTR));
 	if (n < 0)

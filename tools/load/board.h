@@ -77,7 +77,7 @@ struct load_place {
 	uint32_t incarnation;
 	int32_t pid;
 	uint32_t rseq;    /* producers: TAPIO_RSEQ_* */
-	uint64_t refused; /* producers: calls for which there was no room */
+	uint64_t refused; /* producers: events for which there was no room */
 	uint64_t sent;    /* producers without checks: events accepted */
 	uint64_t bytes;   /* producers: of accepted events */
 	uint64_t ended_ns;

@@ -63,10 +63,11 @@ void load_note_released(struct load_checker *checker,
 			const struct load_look *looks, unsigned int count);
 
 struct load_verdicts {
-	uint64_t accepted; /* for sure */
+	uint64_t accepted; /* for sure, the probe's included */
 	uint64_t in_doubt;
 	uint64_t sent;       /* accepted, and of those in doubt what arrived */
 	uint64_t received;   /* different events, summed over groups */
+	uint64_t probed;     /* sent by the probe; in neither of these two */
 	uint64_t missing;    /* sent and not delivered, summed over groups */
 	uint64_t lost;       /* missing, and no gap accounts for it */
 	uint64_t duplicated; /* given twice, though nobody died over it */

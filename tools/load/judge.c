@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "tools/load/check.h"
+#include "tools/load/event.h"
 
 /* The bits [from, to) of a word, both counted from the word's first id. */
 static uint64_t bits_between(uint64_t from, uint64_t to, uint64_t word)
@@ -55,11 +56,17 @@ static void judge_span(const struct load_board *board, uint64_t n,
 {
 	const struct load_span *span = &board->spans[n];
 	uint64_t accepted = span->accepted, intent = span->intent;
+	uint64_t sent = v->sent, received = v->received;
 
 	for (uint64_t w = 0; w < LOAD_SPAN_EVENTS / 64; w++)
 		judge_word(board, n * (LOAD_SPAN_EVENTS / 64) + w,
 			   bits_between(0, accepted, w),
 			   bits_between(accepted, intent, w), v);
+	if (LOAD_PRODUCER_SLOT(span->producer) != board->shape.producers)
+		return;
+	v->probed += v->sent - sent;
+	v->sent = sent;
+	v->received = received;
 }
 
 static void add_counts(const struct load_board *board, struct load_verdicts *v)

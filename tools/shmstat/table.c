@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Printing JSON for people. Numbers are set to the right, words to the left;
- * an object is the list of its entries that are not zero, an array is its words.
+ * an object is the list of its entries that are not zero, an array is its words,
+ * and "-" stands for what is not there.
  */
 #include <stdio.h>
 #include <string.h>
@@ -64,7 +65,7 @@ static void print_object(char *cell, const json_t *object)
 		}
 	}
 	if (!*cell)
-		strcpy(cell, "0");
+		strcpy(cell, json_object_size(object) ? "0" : "-");
 }
 
 static void print_array(char *cell, const json_t *array)

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: what may be said, what goes together, the defaults. */
+#include "tools/load/options.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <tapio/abi.h>
+#include <tapio/consumer.h>
+
+#include "tools/common/parse.h"
+#include "tools/load/board.h"
+#include "tools/load/check.h"
+#include "tools/load/event.h"
+
+enum {
+	KEY_GROUPS = 256,
+	KEY_MEMBERS,
+	KEY_RATE,
+	KEY_SIZE,
+	KEY_POLL,
+	KEY_DISCARD,
+	KEY_DROP,
+	KEY_POLICY,
+	KEY_SEED,
+	KEY_CHANNEL,
+	KEY_BLOCKS,
+	KEY_BLOCK_BYTES,
+	KEY_STAMP,
+	KEY_PIN,
+	KEY_KILL,
+	KEY_KILL_CONSUMERS,
+	KEY_STOP,
+	KEY_NO_CHECK,
+	KEY_BASELINE,
+	KEY_SABOTAGE,
+};
+
+#define TEXT(t) 0, t, 0
+
+static const struct argp_option options[] = {
+	{NULL, 0, NULL, 0, "Load:", 1},
+	{"producers", 'p', "P", TEXT("Producer processes (1)")},
+	{"consumers", 'c', "C", TEXT("Consumer processes, all groups (1)")},
+	{"groups", KEY_GROUPS, "G",
+	 TEXT("Groups that each get all events (1)")},
+	{"members", KEY_MEMBERS, "M", TEXT("Consumer processes per group")},
+	{"events", 'n', "N", TEXT("Stop after N events of each producer")},
+	{"duration", 'd', "TIME", TEXT("Stop after this time (5s)")},
+	{"rate", KEY_RATE, "R", TEXT("Events per second and producer")},
+	{"size", KEY_SIZE, "BYTES",
+	 TEXT("Size of an event, or a range as 64..1K (64)")},
+	{"mode", 'm', "MODE",
+	 TEXT("output (one call each), reserve (filled in place), batch")},
+	{"batch", 'b', "N",
+	 TEXT("Events per call of a producer (1; in mode batch 16)")},
+	{"poll", KEY_POLL, "N", TEXT("Events per call of a consumer (256)")},
+	{"discard", KEY_DISCARD, "N",
+	 TEXT("In mode reserve discard every Nth reservation")},
+	{"drop", KEY_DROP, NULL, TEXT("Do not try again what was refused")},
+	{"policy", KEY_POLICY, "P",
+	 TEXT("Of the groups: lossless (default), until, lossy")},
+	{"pin", KEY_PIN, "CPUS", OPTION_ARG_OPTIONAL,
+	 "Pin producers, then consumers, to CPUs, as 0,2-3; without a list "
+	 "to one CPU each as far as they go",
+	 0},
+	{"seed", KEY_SEED, "N", TEXT("Of all that is random")},
+	{NULL, 0, NULL, 0, "Faults:", 2},
+	{"kill", KEY_KILL, "N",
+	 TEXT("SIGKILL producers at N random instants and replace them")},
+	{"kill-consumers", KEY_KILL_CONSUMERS, "N",
+	 TEXT("The same with consumers (two members per group or more)")},
+	{"stop", KEY_STOP, "N",
+	 TEXT("SIGSTOP processes at N random instants for a while")},
+	{NULL, 0, NULL, 0, "Broker (by default one of its own):", 3},
+	{"channel", KEY_CHANNEL, "NAME", TEXT("Channel to use (load)")},
+	{"blocks", KEY_BLOCKS, "N",
+	 TEXT("Own broker: blocks per lane, a power of two (4096)")},
+	{"block-bytes", KEY_BLOCK_BYTES, "BYTES",
+	 TEXT("Own broker: size of a block (as the largest event)")},
+	{"stamp", KEY_STAMP, "HOW",
+	 TEXT("Own broker: time stamps, none (default), tsc, clock")},
+	{NULL, 0, NULL, 0, "Output and checks:", 4},
+	{"json", 'j', NULL, TEXT("Print the summary line and nothing else")},
+	{"no-check", KEY_NO_CHECK, NULL,
+	 TEXT("Count events only: the speed without the checker")},
+	{"baseline", KEY_BASELINE, NULL,
+	 TEXT("Also measure a plain store-and-publish loop, and compare")},
+	{"sabotage", KEY_SABOTAGE, "KIND",
+	 TEXT("Let a consumer lose, duplicate or tamper with one event: the "
+	      "run must fail")},
+	{0},
+};
+
+static const char doc[] =
+	"Loads a Tapio channel and checks that every event arrives, once, whole "
+	"and in order.\vThe last line on stdout is a summary in JSON. Exit "
+	"status: 0 nothing was lost, duplicated, corrupt or wedged, 1 something "
+	"was, or the run failed, 2 wrong usage, 3 no broker, 4 refused.";
+
+/* The index of a word among `count`, or wrong usage. */
+static int word(struct argp_state *state, const char *option, const char *text,
+		const char *const *words, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (!strcmp(text, words[i]))
+			return i;
+	argp_error(state, "%s: '%s' is not one of %s, %s, %s", option, text,
+		   words[0], words[1], words[2]);
+	return 0;
+}
+
+static uint32_t count(struct argp_state *state, const char *option,
+		      const char *text, uint64_t max)
+{
+	return (uint32_t)tpi_arg_count(state, option, text, 1, max);
+}
+
+static void parse_size(struct load_options *o, struct argp_state *state,
+		       const char *text)
+{
+	const char *dots = strstr(text, "..");
+	char low[32];
+
+	if (!dots) {
+		o->size_min = o->size_max = (uint32_t)tpi_arg_size(
+			state, "--size", text, LOAD_EVENT_MIN,
+			TAPIO_BLOCK_BYTES_MAX);
+		return;
+	}
+	if ((size_t)(dots - text) >= sizeof(low))
+		argp_error(state, "--size: '%s' is not a range", text);
+	memcpy(low, text, (size_t)(dots - text));
+	low[dots - text] = 0;
+	o->size_min = (uint32_t)tpi_arg_size(
+		state, "--size", low, LOAD_EVENT_MIN, TAPIO_BLOCK_BYTES_MAX);
+	o->size_max = (uint32_t)tpi_arg_size(
+		state, "--size", dots + 2, o->size_min, TAPIO_BLOCK_BYTES_MAX);
+}
+
+/* "0,2-3" */
+static void parse_cpus(struct load_options *o, struct argp_state *state,
+		       const char *text)
+{
+	char *end;
+
+	for (const char *at = text; o->cpu_count < LOAD_CPUS_MAX;
+	     at = end + 1) {
+		long first = strtol(at, &end, 10), last = first;
+
+		if (end != at && *end == '-') {
+			at = end + 1;
+			last = strtol(at, &end, 10);
+		}
+		if (end == at || (*end && *end != ',') || first < 0 ||
+		    last < first || last >= CPU_SETSIZE)
+			argp_error(state, "--pin: '%s' is not a list of CPUs",
+				   text);
+		while (first <= last && o->cpu_count < LOAD_CPUS_MAX)
+			o->cpus[o->cpu_count++] = (int)first++;
+		if (!*end)
+			return;
+	}
+}
+
+/* Every CPU that we may run on. */
+static void allowed_cpus(struct load_options *o)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return;
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &set) && o->cpu_count < LOAD_CPUS_MAX)
+			o->cpus[o->cpu_count++] = cpu;
+}
+
+struct parsed {
+	struct load_options *o;
+	uint32_t consumers;
+	bool duration_given;
+};
+
+static error_t parse_load(int key, char *arg, struct argp_state *state)
+{
+	static const char *const modes[] = {"output", "reserve", "batch"};
+	static const char *const policies[] = {"lossy", "until", "lossless"};
+	struct parsed *p = state->input;
+	struct load_options *o = p->o;
+
+	switch (key) {
+	case 'p':
+		o->producers =
+			count(state, "--producers", arg, LOAD_SLOTS_MAX - 1);
+		return 0;
+	case 'c':
+		p->consumers = count(state, "--consumers", arg, 4096);
+		return 0;
+	case KEY_GROUPS:
+		o->groups = count(state, "--groups", arg, TAPIO_GROUP_SLOTS);
+		return 0;
+	case KEY_MEMBERS:
+		o->members = count(state, "--members", arg, 4096);
+		return 0;
+	case 'n':
+		o->events = tpi_arg_count(state, "--events", arg, 1,
+					  UINT64_C(100000000000));
+		return 0;
+	case 'd':
+		o->duration_ns = tpi_arg_duration(state, "--duration", arg);
+		p->duration_given = true;
+		return 0;
+	case KEY_RATE:
+		o->rate = tpi_arg_rate(state, "--rate", arg);
+		return 0;
+	case KEY_SIZE:
+		parse_size(o, state, arg);
+		return 0;
+	case 'm':
+		o->mode = (enum load_mode)word(state, "--mode", arg, modes, 3);
+		return 0;
+	case 'b':
+		o->batch = count(state, "--batch", arg, LOAD_BATCH_MAX);
+		return 0;
+	case KEY_POLL:
+		o->poll = count(state, "--poll", arg, LOAD_POLL_MAX);
+		return 0;
+	case KEY_DISCARD:
+		o->discard_every = (uint32_t)tpi_arg_count(state, "--discard",
+							   arg, 2, UINT32_MAX);
+		return 0;
+	case KEY_DROP:
+		o->drop = true;
+		return 0;
+	case KEY_POLICY:
+		o->policy = TAPIO_GROUP_LOSSY +
+			    (uint32_t)word(state, "--policy", arg, policies, 3);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static error_t parse_rest(int key, char *arg, struct argp_state *state)
+{
+	static const char *const kinds[] = {"lose", "duplicate", "tamper"};
+	static const char *const stamps[] = {"none", "tsc", "clock"};
+	struct load_options *o = ((struct parsed *)state->input)->o;
+
+	switch (key) {
+	case KEY_PIN:
+		o->pin = true;
+		if (arg)
+			parse_cpus(o, state, arg);
+		return 0;
+	case KEY_SEED:
+		o->seed = tpi_arg_count(state, "--seed", arg, 0, UINT64_MAX);
+		return 0;
+	case KEY_KILL:
+		o->kills = count(state, "--kill", arg, 10000000);
+		return 0;
+	case KEY_KILL_CONSUMERS:
+		o->kills_consumers =
+			count(state, "--kill-consumers", arg, 1000000);
+		return 0;
+	case KEY_STOP:
+		o->stops = count(state, "--stop", arg, 10000000);
+		return 0;
+	case KEY_CHANNEL:
+		o->channel = arg;
+		return 0;
+	case KEY_BLOCKS:
+		o->blocks = count(state, "--blocks", arg, TAPIO_BLOCKS_MAX);
+		return 0;
+	case KEY_BLOCK_BYTES:
+		o->block_bytes = (uint32_t)tpi_arg_size(
+			state, "--block-bytes", arg, 64, TAPIO_BLOCK_BYTES_MAX);
+		return 0;
+	case KEY_STAMP:
+		o->stamp = stamps[word(state, "--stamp", arg, stamps, 3)];
+		return 0;
+	case KEY_NO_CHECK:
+		o->check = false;
+		return 0;
+	case KEY_BASELINE:
+		o->baseline = true;
+		return 0;
+	case KEY_SABOTAGE:
+		o->sabotage =
+			LOAD_LOSE +
+			(unsigned int)word(state, "--sabotage", arg, kinds, 3);
+		return 0;
+	case 'j':
+		o->json = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* What goes together, and defaults that follow from others. */
+static void settle(struct parsed *p, struct argp_state *state)
+{
+	struct load_options *o = p->o;
+	uint32_t least = o->kills_consumers ? 2 : 1;
+
+	if (!o->members) {
+		o->members = p->consumers ? p->consumers / o->groups : least;
+		if (p->consumers % o->groups)
+			argp_error(state,
+				   "--consumers: %u do not make %u groups",
+				   p->consumers, o->groups);
+	} else if (p->consumers && p->consumers != o->members * o->groups) {
+		argp_error(state, "--consumers: %u are not %u groups of %u",
+			   p->consumers, o->groups, o->members);
+	}
+	if (o->members < least)
+		argp_error(state, "--kill-consumers: a group needs two members "
+				  "or more, or it ends with its last");
+	if (!o->batch)
+		o->batch = o->mode == LOAD_BATCH ? 16 : 1;
+	if (o->mode == LOAD_OUTPUT && o->batch > 1)
+		argp_error(state, "--batch: only in the modes batch and "
+				  "reserve");
+	if (o->discard_every && o->mode != LOAD_RESERVE)
+		argp_error(state, "--discard: only in the mode reserve");
+	if (!p->duration_given && !o->events && !o->kills &&
+	    !o->kills_consumers && !o->stops)
+		o->duration_ns = INT64_C(5000000000);
+	if (o->duration_ns == TAPIO_FOREVER)
+		argp_error(state, "--duration: a run must end");
+	if (!o->block_bytes)
+		o->block_bytes = (o->size_max + 63) & ~63u;
+	if (o->pin && !o->cpu_count)
+		allowed_cpus(o);
+}
+
+static void refuse_combinations(const struct load_options *o,
+				struct argp_state *state)
+{
+	if (o->blocks & (o->blocks - 1) || o->blocks < 4)
+		argp_error(state, "--blocks: %u is not a power of two from 4",
+			   o->blocks);
+	if (o->block_bytes % 64 || o->block_bytes < o->size_max)
+		argp_error(state,
+			   "--block-bytes: %u is not a multiple of 64, or less "
+			   "than the largest event",
+			   o->block_bytes);
+	if (!o->check && (o->kills || o->kills_consumers || o->sabotage))
+		argp_error(state, "--no-check: kills and sabotage are for the "
+				  "checker to find");
+	if (o->kills_consumers && o->policy != TAPIO_GROUP_LOSSLESS)
+		argp_error(state, "--kill-consumers: only lossless groups are "
+				  "owed what a dead member read");
+	if (o->baseline && (o->producers > 1 || o->members * o->groups > 1))
+		argp_error(state, "--baseline: it is a loop of one producer "
+				  "and one consumer");
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct parsed *p = state->input;
+	error_t err;
+
+	if (key == ARGP_KEY_INIT) {
+		state->child_inputs[0] = &p->o->connect;
+		return 0;
+	}
+	if (key == ARGP_KEY_END) {
+		settle(p, state);
+		refuse_combinations(p->o, state);
+		return 0;
+	}
+	err = parse_load(key, arg, state);
+	return err == ARGP_ERR_UNKNOWN ? parse_rest(key, arg, state) : err;
+}
+
+void load_options_parse(struct load_options *o, int argc, char **argv)
+{
+	const struct argp_child children[] = {{&tpi_connect_argp, 0, NULL, 3},
+					      {0}};
+	const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.doc = doc,
+		.children = children,
+	};
+	struct parsed parsed = {.o = o};
+
+	*o = (struct load_options){
+		.channel = "load",
+		.stamp = "none",
+		.blocks = 4096,
+		.producers = 1,
+		.groups = 1,
+		.policy = TAPIO_GROUP_LOSSLESS,
+		.size_min = 64,
+		.size_max = 64,
+		.poll = 256,
+		.check = true,
+		.seed = (uint64_t)tpi_monotonic_ns(),
+	};
+	argp_parse(&argp, argc, argv, 0, NULL, &parsed);
+	o->own_broker = !o->connect.socket && !getenv("TAPIO_SOCKET");
+}
+
+int load_cpu(const struct load_options *o, uint32_t n)
+{
+	return o->cpu_count ? o->cpus[n % o->cpu_count] : -1;
+}

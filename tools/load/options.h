@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the command line of tapio-load says. */
+#ifndef LOAD_OPTIONS_H
+#define LOAD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tools/common/tool.h"
+
+#define LOAD_BATCH_MAX 64 /* what tapio_reserve_batch takes at a time */
+#define LOAD_CPUS_MAX  1024
+
+enum load_mode {
+	LOAD_OUTPUT,
+	LOAD_RESERVE,
+	LOAD_BATCH
+};
+enum load_sabotage {
+	LOAD_HONEST,
+	LOAD_LOSE,
+	LOAD_DUPLICATE,
+	LOAD_TAMPER,
+};
+
+struct load_options {
+	struct tpi_connect connect;
+	bool own_broker; /* no socket was named */
+	const char *channel;
+	const char *stamp; /* of an own broker's channel */
+	uint32_t blocks;   /* of an own broker's lanes */
+	uint32_t block_bytes;
+
+	uint32_t producers;
+	uint32_t groups;
+	uint32_t members;
+	uint32_t policy; /* TAPIO_GROUP_* */
+	uint64_t events; /* per producer; 0: no limit */
+	int64_t duration_ns;
+	uint64_t rate; /* per producer and second; 0: as fast as it goes */
+	uint32_t size_min;
+	uint32_t size_max;
+	enum load_mode mode;
+	uint32_t batch;         /* events per call of a producer */
+	uint32_t poll;          /* events per call of a consumer */
+	uint32_t discard_every; /* reservations; 0: none */
+	bool drop;              /* do not try again what was refused */
+	bool check;
+	uint64_t seed;
+
+	bool pin;
+	uint32_t cpu_count;
+	int cpus[LOAD_CPUS_MAX]; /* producers first, then consumers, in turn */
+
+	uint64_t kills;
+	uint64_t kills_consumers;
+	uint64_t stops;
+
+	bool baseline;
+	bool json;
+	enum load_sabotage sabotage;
+};
+
+/* Parses; wrong usage ends the program with TPI_EXIT_USAGE. */
+void load_options_parse(struct load_options *options, int argc, char **argv);
+
+/* The CPU for the n-th process, producers first; -1: any. */
+int load_cpu(const struct load_options *options, uint32_t n);
+
+#endif

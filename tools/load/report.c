@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Adding up, judging, and printing. */
+#include "tools/load/report.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void add_places(const struct load_run *run, struct load_result *r,
+		       uint64_t *ended_ns)
+{
+	const struct load_board *board = run->board;
+
+	for (uint32_t i = 0; i < board->shape.producers; i++) {
+		const struct load_place *p = &board->producer[i];
+
+		r->refused += p->refused;
+		if (!run->options.check) {
+			r->verdicts.accepted += p->sent;
+			r->verdicts.sent += p->sent;
+		}
+		if (p->ended_ns > *ended_ns)
+			*ended_ns = p->ended_ns;
+	}
+	for (uint32_t i = 0; i < board->consumers; i++) {
+		histogram_merge(&r->latency, &board->consumer[i].latency);
+		if (!run->options.check)
+			r->verdicts.received += board->counts[i].events;
+	}
+}
+
+uint64_t load_bytes_per_group(const struct load_run *run)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < run->board->consumers; i++)
+		bytes += run->board->counts[i].bytes;
+	return bytes / run->options.groups;
+}
+
+void load_collect(const struct load_run *run, struct load_result *r)
+{
+	struct load_verdicts *v = &r->verdicts;
+	/* Those that were killed had no time to say when they ended. */
+	uint64_t ended_ns = run->kills ? (uint64_t)run->ended_ns : 0, owed;
+
+	if (run->options.check)
+		load_judge(run->board, r->ledger.lost, v);
+	add_places(run, r, &ended_ns);
+	r->took_ns = (int64_t)ended_ns - run->started_ns;
+	if (r->took_ns <= 0)
+		r->took_ns = 1;
+	if (!run->options.check) {
+		/* Only the numbers can be compared. */
+		owed = v->sent * run->options.groups;
+		v->overrun = r->ledger.lost;
+		v->missing = owed > v->received ? owed - v->received : 0;
+		v->lost = v->missing > v->overrun ? v->missing - v->overrun : 0;
+		v->duplicated = v->received > owed ? v->received - owed : 0;
+	}
+}
+
+bool load_passed(const struct load_run *run, const struct load_result *r)
+{
+	const struct load_verdicts *v = &r->verdicts;
+
+	return !run->failed && r->drained && !v->lost && !v->duplicated &&
+	       !v->corrupt && !v->disordered && !r->wedged && !r->ledger.faults;
+}
+
+/* ---- the summary line ---------------------------------------------------------- */
+
+static void set(json_t *object, const char *key, uint64_t value)
+{
+	json_object_set_new(object, key,
+			    json_integer(value > INT64_MAX
+						 ? INT64_MAX
+						 : (json_int_t)value));
+}
+
+static const char *flavour(const struct load_run *run)
+{
+	static const char *const words[] = {"unknown", "proven", "absent",
+					    "broken", "inconclusive"};
+
+	return run->rseq < 5 ? words[run->rseq] : "unknown";
+}
+
+static uint64_t page_bytes(const struct load_run *run)
+{
+	return run->inspect->channels[run->channel].maps[0].page_bytes;
+}
+
+static void add_counts(json_t *o, const struct load_run *run,
+		       const struct load_result *r)
+{
+	const struct load_verdicts *v = &r->verdicts;
+
+	set(o, "sent", v->sent);
+	set(o, "received", v->received);
+	set(o, "lost", v->lost);
+	set(o, "duplicated", v->duplicated);
+	set(o, "corrupt", v->corrupt);
+	set(o, "wedged", r->wedged);
+	set(o, "disordered", v->disordered);
+	set(o, "redelivered", v->redelivered);
+	set(o, "overrun", v->overrun);
+	set(o, "dropped", r->dropped);
+	set(o, "refused", r->refused);
+	set(o, "kills", run->kills);
+	set(o, "kills_consumers", run->kills_consumers);
+	set(o, "stops", run->stops);
+	set(o, "in_doubt", v->in_doubt);
+	set(o, "foreign", v->foreign);
+}
+
+static void add_ledger(json_t *o, const struct load_result *r)
+{
+	json_t *ledger = json_object();
+
+	set(ledger, "published", r->ledger.published);
+	set(ledger, "delivered", r->ledger.delivered);
+	set(ledger, "skipped", r->ledger.skipped);
+	set(ledger, "lost", r->ledger.lost);
+	set(ledger, "in_flight", r->ledger.in_flight);
+	set(ledger, "held", r->ledger.held);
+	json_object_set_new(ledger, "balanced",
+			    json_boolean(!r->ledger.faults && r->drained));
+	json_object_set_new(o, "ledger", ledger);
+}
+
+static void add_speed(json_t *o, const struct load_result *r)
+{
+	double seconds = (double)r->took_ns / 1e9;
+	double rate = (double)r->verdicts.sent / seconds;
+	json_t *latency = json_object();
+
+	json_object_set_new(o, "seconds", json_real(seconds));
+	json_object_set_new(o, "rate_events_per_s", json_real(rate));
+	json_object_set_new(o, "bytes_per_s",
+			    json_real((double)r->bytes / seconds));
+	set(latency, "p50", histogram_quantile(&r->latency, 0.5));
+	set(latency, "p99", histogram_quantile(&r->latency, 0.99));
+	set(latency, "p99.9", histogram_quantile(&r->latency, 0.999));
+	set(latency, "max", r->latency.max);
+	json_object_set_new(o, "latency_ns", latency);
+	if (r->baseline_per_s > 0) {
+		json_object_set_new(o, "baseline_events_per_s",
+				    json_real(r->baseline_per_s));
+		json_object_set_new(o, "baseline_ratio",
+				    json_real(r->baseline_per_s / rate));
+	}
+}
+
+static void add_circumstances(json_t *o, const struct load_run *run)
+{
+	set(o, "producers", run->options.producers);
+	set(o, "groups", run->options.groups);
+	set(o, "members", run->options.members);
+	set(o, "size", run->options.size_max);
+	set(o, "batch", run->options.batch);
+	set(o, "page_bytes", page_bytes(run));
+	json_object_set_new(o, "rseq", json_string(flavour(run)));
+	json_object_set_new(o, "checked", json_boolean(run->options.check));
+	set(o, "seed", run->options.seed);
+}
+
+static int print_summary(const struct load_run *run,
+			 const struct load_result *r)
+{
+	json_t *o = json_object();
+	char *line;
+
+	add_counts(o, run, r);
+	add_ledger(o, r);
+	add_speed(o, r);
+	add_circumstances(o, run);
+	json_object_set_new(o, "passed", json_boolean(load_passed(run, r)));
+	line = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(6));
+	json_decref(o);
+	if (!line)
+		return -1;
+	puts(line);
+	free(line);
+	return fflush(stdout);
+}
+
+/* ---- for people ------------------------------------------------------------------ */
+
+static void print_text(const struct load_run *run, const struct load_result *r)
+{
+	const struct load_verdicts *v = &r->verdicts;
+	double seconds = (double)r->took_ns / 1e9;
+	double rate = (double)v->sent / seconds;
+
+	printf("%u producers, %u groups of %u, %u bytes, rseq %s, pages of "
+	       "%llu\n",
+	       run->options.producers, run->options.groups,
+	       run->options.members, run->options.size_max, flavour(run),
+	       (unsigned long long)page_bytes(run));
+	printf("sent        %llu in %.3f s: %.3f M/s, %.1f MB/s\n",
+	       (unsigned long long)v->sent, seconds, rate / 1e6,
+	       (double)r->bytes / seconds / 1e6);
+	printf("received    %llu by %u groups\n",
+	       (unsigned long long)v->received, run->options.groups);
+	printf("lost        %llu  duplicated %llu  corrupt %llu  disordered "
+	       "%llu  wedged %llu\n",
+	       (unsigned long long)v->lost, (unsigned long long)v->duplicated,
+	       (unsigned long long)v->corrupt,
+	       (unsigned long long)v->disordered,
+	       (unsigned long long)r->wedged);
+	printf("refused     %llu  overrun %llu\n",
+	       (unsigned long long)r->refused, (unsigned long long)v->overrun);
+	if (run->kills || run->kills_consumers || run->stops)
+		printf("kills       %llu producers, %llu consumers; %llu stops; "
+		       "in doubt %llu, redelivered %llu\n",
+		       (unsigned long long)run->kills,
+		       (unsigned long long)run->kills_consumers,
+		       (unsigned long long)run->stops,
+		       (unsigned long long)v->in_doubt,
+		       (unsigned long long)v->redelivered);
+	printf("latency     p50 %.1f us, p99 %.1f us, p99.9 %.1f us, max %.1f "
+	       "us\n",
+	       (double)histogram_quantile(&r->latency, 0.5) / 1e3,
+	       (double)histogram_quantile(&r->latency, 0.99) / 1e3,
+	       (double)histogram_quantile(&r->latency, 0.999) / 1e3,
+	       (double)r->latency.max / 1e3);
+	if (r->baseline_per_s > 0)
+		printf("baseline    %.3f M/s without any safety: %.2f times "
+		       "this\n",
+		       r->baseline_per_s / 1e6, r->baseline_per_s / rate);
+	if (!r->drained)
+		printf("not drained: %llu in flight, %u held\n",
+		       (unsigned long long)r->ledger.in_flight, r->ledger.held);
+}
+
+int load_report(const struct load_run *run, const struct load_result *result)
+{
+	if (!run->options.json)
+		print_text(run, result);
+	return print_summary(run, result);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a run comes to, and how it is said. */
+#ifndef LOAD_REPORT_H
+#define LOAD_REPORT_H
+
+#include "tools/load/check.h"
+#include "tools/load/run.h"
+
+struct load_result {
+	struct load_verdicts verdicts;
+	struct load_ledger_sum ledger; /* at the end, before anybody left */
+	uint64_t dropped; /* events refused, by the lanes' counts */
+	uint64_t refused; /* the same, as producers saw it */
+	uint64_t wedged;
+	bool drained;
+	double baseline_per_s; /* 0: not asked for */
+	int64_t took_ns;       /* from the start to the last accepted event */
+	uint64_t bytes;        /* of events, as a group got them */
+	struct load_histogram latency;
+};
+
+/* Bytes delivered so far, the mean over groups. */
+uint64_t load_bytes_per_group(const struct load_run *run);
+
+/* Adds up what the places on the board know. */
+void load_collect(const struct load_run *run, struct load_result *result);
+
+/* True when nothing was lost, duplicated, corrupted, disordered or wedged. */
+bool load_passed(const struct load_run *run, const struct load_result *result);
+
+/* The report for people (not with --json), then the summary line. */
+int load_report(const struct load_run *run, const struct load_result *result);
+
+#endif

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One run of tapio-load: a leader, which forks everybody else and never touches
+ * an event, the broker's host if it is our own, producers and consumers.
+ *
+ *	leader --+-- host        a broker on a thread, until its pipe closes
+ *	         +-- producer P  } replaced when they are killed
+ *	         +-- consumer C  }
+ *
+ * The leader has no threads and holds no descriptor of the broker's, so that a
+ * child inherits nothing that could keep a dead peer's connection open.
+ */
+#ifndef LOAD_RUN_H
+#define LOAD_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <tapio/abi.h>
+
+#include "tools/inspect/inspect.h"
+#include "tools/load/board.h"
+#include "tools/load/options.h"
+
+struct load_run {
+	struct load_options options;
+	struct load_board *board;
+	const char *socket;
+	struct tpi_inspect *inspect;
+	uint32_t channel; /* index in the catalog */
+	uint32_t lanes;
+	uint32_t rseq; /* verdict of this machine, as a producer has it */
+	pid_t leader;
+
+	/* Filled in as the run goes. */
+	int64_t started_ns;
+	int64_t ended_ns;
+	uint64_t kills;
+	uint64_t kills_consumers;
+	uint64_t stops;
+	uint64_t stuck; /* processes that had to be killed at the end */
+	bool failed;    /* `why`: a process failed; nothing else counts */
+	char why[384];
+};
+
+/* Says why the run failed, unless something failed before. */
+void load_fail(struct load_run *run, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* The name of a group of this run. */
+void load_group_name(const struct load_run *run, uint32_t group,
+		     char name[TAPIO_NAME_BYTES]);
+
+/* ---- children ------------------------------------------------------------- */
+
+/*
+ * Forks one that runs `work` and ends with its result; it dies with the leader,
+ * and leaves signals from a terminal to it. The pid, or -errno.
+ */
+pid_t load_fork(struct load_run *run,
+		int (*work)(struct load_run *run, uint32_t index),
+		uint32_t index);
+
+int load_producer(struct load_run *run, uint32_t slot);
+/* The index is that of the place | life << 12. */
+#define LOAD_CONSUMER(place, life)    ((place) | (life) << 12)
+#define LOAD_CONSUMER_PLACE(consumer) ((consumer)&0xfffu)
+#define LOAD_CONSUMER_LIFE(consumer)  ((consumer) >> 12)
+int load_consumer(struct load_run *run, uint32_t consumer);
+
+/* Emits through every lane that can be reached; its place is the last slot. */
+int load_probe(struct load_run *run, uint32_t slot);
+#define LOAD_PROBE_EVENTS_MAX 10000
+/* How many events the probe sends through a lane of that many blocks. */
+uint32_t load_probe_events(uint32_t blocks);
+
+/* Goes to the CPU of the n-th process, producers first, if it is to be pinned. */
+void load_pin(const struct load_run *run, uint32_t n);
+
+/* Waits until the leader says go, or stop. */
+void load_wait_for_go(const struct load_board *board);
+
+/* Notes why a place failed; returns 1, for a child to end with. */
+int load_place_failed(struct load_place *place, int err, const char *what,
+		      const char *detail);
+
+/* ---- the broker's host (host.c) --------------------------------------------- */
+
+struct load_host {
+	pid_t pid;
+	int leash; /* closing it stops the broker */
+	char socket[128];
+};
+
+/* Starts a broker with a channel as the options say; -errno and why. */
+int load_host_start(struct load_host *host, const struct load_options *options,
+		    char *error, size_t error_bytes);
+void load_host_stop(struct load_host *host);
+
+/* ---- the course of a run (storm.c, settle.c) ---------------------------------- */
+
+/* Starts everybody and runs the load with its faults until it is over. */
+void load_storm(struct load_run *run);
+
+struct load_ledger_sum {
+	uint64_t
+		published; /* since the groups' starts, over groups and lanes */
+	uint64_t delivered;
+	uint64_t skipped;
+	uint64_t lost;
+	uint64_t in_flight;
+	uint64_t dropped; /* by lanes, all causes, since the run began */
+	uint32_t held;
+	uint32_t faults;
+	uint32_t groups; /* of this run that were found */
+};
+
+/* Sums over the channel's lanes and this run's groups. */
+void load_sum_ledgers(const struct load_run *run, struct load_ledger_sum *sum);
+
+/*
+ * Waits until everything is delivered and nothing is held; false when that makes
+ * no progress for `patience_ns`.
+ */
+bool load_drain(const struct load_run *run, int64_t patience_ns);
+
+/* Runs the probe; how many lanes did not let its events pass. */
+uint64_t load_count_wedged(struct load_run *run);
+
+/* Tells the consumers to end and waits for them. */
+void load_finish(struct load_run *run);
+
+/* ---- the baseline (baseline.c) ------------------------------------------------- */
+
+/*
+ * Events per second of a plain loop over memory like a lane's: store the event,
+ * publish it by a release store of the tail; no gate, no crash safety. 0 and
+ * load_fail() when it could not run.
+ */
+double load_baseline(struct load_run *run, int64_t duration_ns);
+
+#endif
