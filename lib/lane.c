@@ -320,7 +320,7 @@ static inline int room(const struct tpi_lane *lane,
 		       const struct tpi_gating *gating, uint64_t state,
 		       uint32_t count)
 {
-	uint64_t reap = tpi_lane_reap(lane, state);
+	uint64_t reap = tpi_lane_reap_unmasked(lane, state);
 	uint64_t gate = tpi_load_relaxed(&lane->shm->gate);
 
 	if (tpi_likely(tapio_position_diff(gate, reap) >= (int64_t)count))
@@ -339,15 +339,16 @@ static inline uint32_t block_at(const struct tpi_lane *lane, uint64_t position)
 
 /*
  * The block that will be taken some events from now: by then its lines are ours
- * again. 12 lines ahead is what the machine needs to hide one transfer.
+ * again, and the stores into it do not wait for a consumer's cache. 12 events
+ * ahead is what hides one transfer (bench/lane.c). A hint needs no proof.
  */
 static inline void prefetch_ahead(const struct tpi_lane *lane, uint64_t reap)
 {
 	unsigned char *block = tpi_lane_block(lane, block_at(lane, reap + 12));
 
-	__builtin_prefetch(block, 1, 3);
+	tpi_prefetch_write(block);
 	if (lane->block_bytes > 64)
-		__builtin_prefetch(block + 64, 1, 3);
+		tpi_prefetch_write(block + 64);
 }
 
 #define OUTPUT_BY_STAMP(name, ...)                         \
@@ -392,7 +393,7 @@ int tpi_lane_output(const struct tpi_lane *lane,
 	/* Relaxed, as are gate and descriptors: only this CPU writes them, and
 	 * if we have moved, the section notices. */
 	uint64_t state = tpi_load_relaxed(&lane->shm->state);
-	uint64_t reap = tpi_lane_reap(lane, state);
+	uint64_t reap = tpi_lane_reap_unmasked(lane, state);
 	uint32_t block;
 	int err;
 
@@ -412,7 +413,7 @@ int tpi_lane_reserve(const struct tpi_lane *lane,
 		     uint32_t *blocks, uint32_t count)
 {
 	uint64_t state = tpi_load_relaxed(&lane->shm->state);
-	uint64_t reap = tpi_lane_reap(lane, state);
+	uint64_t reap = tpi_lane_reap_unmasked(lane, state);
 	uint32_t i;
 	int err;
 

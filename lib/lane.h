@@ -59,13 +59,21 @@ static inline unsigned char *tpi_lane_block(const struct tpi_lane *lane,
 	return lane->blocks + (size_t)block * lane->block_bytes;
 }
 
-/* The oldest position whose block is in the ring. */
+/*
+ * The oldest position whose block is in the ring. Unmasked: with more than 48
+ * bits, which differences and slot indices do not mind.
+ */
+static inline uint64_t tpi_lane_reap_unmasked(const struct tpi_lane *lane,
+					      uint64_t state)
+{
+	return TAPIO_STATE_TAIL(state) - lane->mask - 1 +
+	       TAPIO_STATE_HELD(state);
+}
+
 static inline uint64_t tpi_lane_reap(const struct tpi_lane *lane,
 				     uint64_t state)
 {
-	return (TAPIO_STATE_TAIL(state) - lane->mask - 1 +
-		TAPIO_STATE_HELD(state)) &
-	       TAPIO_POSITION_MASK;
+	return tpi_lane_reap_unmasked(lane, state) & TAPIO_POSITION_MASK;
 }
 
 /* False for a state that no sequence of operations leads to. */

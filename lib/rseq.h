@@ -22,7 +22,7 @@ struct tpi_rseq {
  * constructor to libc's __rseq_offset, or to an area that is never registered
  * when libc has none; the instruction counts under valgrind point it at a fake.
  */
-extern ptrdiff_t tpi_rseq_offset;
+extern ptrdiff_t tpi_rseq_offset __attribute__((visibility("hidden")));
 
 static inline struct tpi_rseq *tpi_rseq_area(void)
 {
