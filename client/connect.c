@@ -356,6 +356,8 @@ int tpi_client_open(struct tpi_client *client,
 		err = dial_and_attach(&d, request);
 	} while (err && may_pass(err) && !d.refused &&
 		 pause_before_retry(&nap, until));
+	if (!err)
+		client->error[0] = '\0'; /* of an attempt before */
 	tpi_fail(err, options->error, options->error_bytes, "%s",
 		 client->error);
 	return err;

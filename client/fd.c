@@ -18,7 +18,7 @@
  * does nothing, and no producer rings.
  *
  * The helper blocks every signal and reads shared memory only; what it touches of
- * the handle are the three words of struct tpi_bellhop and what never changes.
+ * the handle are the words of struct tpi_bellhop, `deaf`, and what never changes.
  * fork does not copy it; SIGKILL and SIGSTOP take it with the process.
  */
 #include <errno.h>
@@ -30,6 +30,8 @@
 
 #define STACK_BYTES   65536
 #define CLOSE_POLL_NS 1000000
+/* How long to sleep where no producer can know of us. */
+#define DEAF_NS INT64_C(10000000)
 
 /* Whether a lane that is ours, or that we could take, has something unread. */
 static bool unread(const struct tapio_consumer *c)
@@ -82,7 +84,6 @@ static void lower_fd(struct tapio_consumer *c)
 static void *bellhop(void *arg)
 {
 	struct tapio_consumer *c = arg;
-	int64_t ns = c->deaf ? TPI_SLEEP_PRODUCER_NS : TPI_SLEEP_CONSUMER_NS;
 	uint32_t heard;
 
 	/* ORDER bellhop.stop (acquire): nothing but the end of the thread comes
@@ -96,7 +97,10 @@ static void *bellhop(void *arg)
 			tpi_store_relaxed(&c->bellhop.armed, 0);
 			raise_fd(c);
 		}
-		tpi_wake_wait(&c->bell->doorbell, heard, ns);
+		tpi_wake_wait(&c->bell->doorbell, heard,
+			      tpi_load_relaxed(&c->deaf)
+				      ? DEAF_NS
+				      : TPI_SLEEP_CONSUMER_NS);
 	}
 	return NULL;
 }

@@ -22,6 +22,8 @@
 #define BUFFER_BYTES (256 * 1024)
 #define NAP_FIRST_NS INT64_C(1000000)
 #define NAP_LAST_NS  INT64_C(20000000)
+/* So often a producer may be faster than the first read. */
+#define TRIES 8
 
 /* One lane as the observer sees it. */
 struct watch {
@@ -163,12 +165,26 @@ static unsigned int overrun(struct tapio_observer *o, struct watch *w,
 	if (w->gapped)
 		return 0; /* one per lane and call */
 	w->next = resume;
-	if (!w->seen)
-		return 0; /* nobody knows where the oldest was */
 	w->gapped = true;
 	o->lost += count;
 	tpi_gap_view(view, &w->gap, w->lane, TAPIO_GAP_OVERRUN, first, count);
 	return 1;
+}
+
+/* As tpi_copy_events; an overrun before anything was read is no event at all. */
+static int copy_from(struct tapio_observer *o, struct watch *w, uint64_t tail,
+		     struct tapio_view *views, unsigned int max)
+{
+	int n, tries = 0;
+
+	do {
+		n = tpi_copy_events(&o->copies, &o->filter, w->lane, &w->next,
+				    tail, views, max, &o->skipped);
+		if (n != -EOVERFLOW || w->seen)
+			return n;
+		w->next = tpi_copy_resume(w->lane, tpi_lane_peek(w->lane));
+	} while (++tries < TRIES && tapio_position_diff(tail, w->next) > 0);
+	return 0;
 }
 
 static unsigned int observe_lane(struct tapio_observer *o, struct watch *w,
@@ -183,8 +199,7 @@ static unsigned int observe_lane(struct tapio_observer *o, struct watch *w,
 	if (!tpi_lane_state_sane(w->lane, state) ||
 	    tapio_position_diff(tail, w->next) < 0)
 		return quarantine(w, views);
-	n = tpi_copy_events(&o->copies, &o->filter, w->lane, &w->next, tail,
-			    views, max, &o->skipped);
+	n = copy_from(o, w, tail, views, max);
 	if (n == -EOVERFLOW)
 		return overrun(o, w, views);
 	if (n < 0)

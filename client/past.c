@@ -12,6 +12,8 @@
 #include "client/consumer.h"
 
 #define BUFFER_BYTES (256 * 1024)
+/* So often a producer may be faster than our first read. */
+#define TRIES 8
 
 static void begin(struct tpi_track *t)
 {
@@ -41,7 +43,10 @@ int tpi_past_init(struct tapio_consumer *c)
 	return 0;
 }
 
-/* Overwritten at `past`: go on above, with a record unless nothing was read. */
+/*
+ * Overwritten at `past`: goes on above. With a record of it, if something was
+ * handed out before; else nobody has missed anything.
+ */
 static unsigned int skip_ahead(struct tapio_consumer *c, struct tpi_track *t,
 			       struct tapio_view *view)
 {
@@ -66,14 +71,17 @@ static unsigned int read_past(struct tapio_consumer *c, struct tpi_track *t,
 			      struct tapio_view *views, unsigned int max)
 {
 	uint64_t skipped = 0;
-	int n;
+	int n, tries = 0;
 
-	n = tpi_copy_events(&c->copies, &c->filter, t->lane, &t->past,
-			    t->past_end, views, max, &skipped);
-	if (n == -EOVERFLOW)
-		n = (int)skip_ahead(c, t, views);
-	else if (n < 0)
-		t->past = t->past_end; /* the lane's own reader reports it */
+	do {
+		n = tpi_copy_events(&c->copies, &c->filter, t->lane, &t->past,
+				    t->past_end, views, max, &skipped);
+		if (n == -EOVERFLOW)
+			n = (int)skip_ahead(c, t, views);
+		else if (n < 0)
+			t->past = t->past_end; /* its own reader reports it */
+	} while (!n && !t->past_seen && t->past != t->past_end &&
+		 ++tries < TRIES);
 	if (n > 0)
 		t->past_seen = true;
 	if (t->past == t->past_end)

@@ -254,6 +254,7 @@ int tapio_poll(struct tapio_consumer *c, struct tapio_view *views,
 		return (int)n;
 	if (c->ended && tpi_drained(c))
 		return -ENOTCONN;
+	tpi_lease_balance(c);
 	if (!timeout_ns)
 		return tpi_fd_idle(c, views, max);
 	return tpi_sleep(c, views, max, timeout_ns);

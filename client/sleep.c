@@ -25,7 +25,7 @@ void tpi_announce(struct tapio_consumer *c)
 {
 	/* Relaxed: the barrier orders it. */
 	tpi_add_relaxed(&c->control->armed, 1);
-	c->deaf = tpi_barrier() != 0;
+	tpi_store_relaxed(&c->deaf, tpi_barrier() != 0);
 }
 
 static unsigned int spin(struct tapio_consumer *c, struct tapio_view *views,
@@ -49,7 +49,7 @@ static int64_t sleep_ns(const struct tapio_consumer *c, int64_t left,
 {
 	int64_t ns = TPI_SLEEP_CONSUMER_NS;
 
-	if (c->deaf) {
+	if (tpi_load_relaxed(&c->deaf)) {
 		ns = *deaf_ns;
 		*deaf_ns = ns * 2 < DEAF_LAST_NS ? ns * 2 : DEAF_LAST_NS;
 	}
