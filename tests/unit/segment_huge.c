@@ -3,8 +3,9 @@
  * The upper rungs, and modes against another uid: what only root can set up.
  *
  * The pool of 2 MiB pages and shmem_enabled are global: the program saves both,
- * sets what it needs and puts them back; ctest runs it alone. A page of slack
- * that somebody else takes meanwhile is why each test reads the pool itself.
+ * sets what it needs and puts them back; ctest runs it alone. Somebody else on the
+ * machine may still take pages of the pool meanwhile, so what compares counts is
+ * tried again when they do not match, and must match in the end: see eventually().
  */
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -19,6 +20,10 @@
 #define SHMEM_THP  "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 #define PAGES      8
 #define MIB2       (UINT64_C(2) << 20)
+
+#ifndef MFD_HUGE_2MB
+#define MFD_HUGE_2MB (21U << 26)
+#endif
 
 static char old_pool[32], old_overcommit[32], old_thp[128];
 
@@ -88,16 +93,29 @@ static const char *prepare(void)
 	return NULL;
 }
 
-START_TEST(hugetlb_is_obtained_whole_and_reported_as_measured)
+/* Runs a trial until its counts match; what is wrong by itself aborts. */
+static void eventually(bool (*trial)(void))
+{
+	for (int i = 0; i < 100; i++) {
+		if (trial())
+			return;
+		usleep(30000);
+	}
+	ck_abort_msg("the counts never matched; last error: %s", error);
+}
+
+static bool obtain_two(void)
 {
 	struct tpi_segment_request request =
 		request_of(MIB2 + 1, TAPIO_RUNG_HUGETLB);
-	int64_t before = tpi_place_pool_free(-1);
+	int64_t before = tpi_place_pool_free(-1), between;
 	struct tpi_segment s;
 	struct stat st;
 
 	request.node = 0;
-	ck_assert_int_eq(create(&s, &request), 0);
+	request.no_fallback = true;
+	if (create(&s, &request))
+		return false;
 	ck_assert_str_eq(error, "");
 	ck_assert_uint_eq(s.report.rung, TAPIO_RUNG_HUGETLB);
 	ck_assert_int_eq(s.report.rung_errno[TAPIO_RUNG_HUGETLB], 0);
@@ -108,17 +126,22 @@ START_TEST(hugetlb_is_obtained_whole_and_reported_as_measured)
 	ck_assert_int_eq(fstat(s.fd, &st), 0);
 	ck_assert_uint_eq((uint64_t)st.st_blksize, MIB2);
 	ck_assert_uint_eq((uint64_t)st.st_size, 2 * MIB2);
-	ck_assert_int_eq(tpi_place_pool_free(-1), before - 2);
+	between = tpi_place_pool_free(-1);
 	if (s.report.placement == TAPIO_PLACED_VERIFIED)
 		ck_assert_uint_eq(s.report.misplaced_pages, 0);
 	else
 		ck_assert_int_ne(s.report.placement_errno, 0);
 	tpi_segment_destroy(&s);
-	ck_assert_int_eq(tpi_place_pool_free(-1), before);
+	return between == before - 2 && tpi_place_pool_free(-1) == before;
+}
+
+START_TEST(hugetlb_is_obtained_whole_and_reported_as_measured)
+{
+	eventually(obtain_two);
 }
 END_TEST
 
-START_TEST(a_hugetlb_segment_is_mapped_by_others_with_its_page_size)
+static bool map_one(void)
 {
 	struct tpi_segment_request request =
 		request_of(MIB2, TAPIO_RUNG_HUGETLB);
@@ -126,7 +149,8 @@ START_TEST(a_hugetlb_segment_is_mapped_by_others_with_its_page_size)
 	struct tpi_map map;
 
 	request.no_fallback = true;
-	ck_assert_msg(create(&s, &request) == 0, "%s", error);
+	if (create(&s, &request))
+		return false;
 	ck_assert_int_eq(
 		tpi_map_fd(&map, s.fd_ro, false, MIB2, error, sizeof(error)),
 		0);
@@ -138,10 +162,16 @@ START_TEST(a_hugetlb_segment_is_mapped_by_others_with_its_page_size)
 	ck_assert(has_flag(map.base, "dc"));
 	tpi_map_close(&map);
 	tpi_segment_destroy(&s);
+	return true;
+}
+
+START_TEST(a_hugetlb_segment_is_mapped_by_others_with_its_page_size)
+{
+	eventually(map_one);
 }
 END_TEST
 
-START_TEST(a_pool_that_is_too_small_is_told_with_both_numbers)
+static bool want_four_too_many(void)
 {
 	int64_t unused = tpi_place_pool_free(-1);
 	struct tpi_segment_request request =
@@ -157,35 +187,71 @@ START_TEST(a_pool_that_is_too_small_is_told_with_both_numbers)
 	ck_assert_int_eq(create(&s, &request), 0);
 	ck_assert_int_eq(s.report.rung_errno[TAPIO_RUNG_HUGETLB], ENOMEM);
 	ck_assert_uint_gt(s.report.rung, TAPIO_RUNG_HUGETLB);
-	assert_text(text);
 	tpi_segment_destroy(&s);
+	if (!strstr(error, text))
+		return false;
 	request.no_fallback = true;
 	ck_assert_int_eq(create(&s, &request), -ENOMEM);
-	assert_text(text);
 	ck_assert_uint_eq(open_fds(), fds);
-	ck_assert_int_eq(tpi_place_pool_free(-1), unused);
+	return strstr(error, text) && tpi_place_pool_free(-1) == unused;
+}
+
+START_TEST(a_pool_that_is_too_small_is_told_with_both_numbers)
+{
+	eventually(want_four_too_many);
 }
 END_TEST
 
-START_TEST(the_pool_can_be_emptied_and_filled_again_without_a_loss)
+static bool empty_and_fill(void)
 {
 	struct tpi_segment_request request =
 		request_of(MIB2, TAPIO_RUNG_HUGETLB);
 	int64_t unused = tpi_place_pool_free(-1);
+	int64_t all = unused < 64 ? unused : 64;
 	struct tpi_segment s[64];
-	int made = 0;
+	int made, most = 0;
 
-	ck_assert_int_gt(unused, 0);
 	request.no_fallback = true;
 	for (int round = 0; round < 20; round++) {
 		for (made = 0; made < 64; made++)
 			if (create(&s[made], &request))
 				break;
-		ck_assert_int_eq(made, unused < 64 ? (int)unused : 64);
+		most = made;
 		while (made)
 			tpi_segment_destroy(&s[--made]);
-		ck_assert_int_eq(tpi_place_pool_free(-1), unused);
+		if (most != all || tpi_place_pool_free(-1) != unused)
+			return false;
 	}
+	return all > 0;
+}
+
+START_TEST(the_pool_can_be_emptied_and_filled_again_without_a_loss)
+{
+	eventually(empty_and_fill);
+}
+END_TEST
+
+static bool reserve_one(void)
+{
+	int64_t unused = tpi_place_pool_free(-1), left;
+	int fd = memfd_create(SEGMENT_NAME,
+			      MFD_HUGETLB | MFD_HUGE_2MB | MFD_CLOEXEC);
+	void *base;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, MIB2), 0);
+	base = mmap(NULL, MIB2, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	left = tpi_place_pool_free(-1);
+	if (base != MAP_FAILED)
+		munmap(base, MIB2);
+	close(fd);
+	return base != MAP_FAILED && left == unused - 1 &&
+	       tpi_place_pool_free(-1) == unused;
+}
+
+START_TEST(pages_that_somebody_has_reserved_are_not_said_to_be_free)
+{
+	eventually(reserve_one);
 }
 END_TEST
 
@@ -207,10 +273,13 @@ START_TEST(huge_shmem_is_measured_and_not_assumed)
 	request.no_fallback = true;
 	ck_assert_int_eq(create(&s, &request), -EOPNOTSUPP);
 	ck_assert(write_text(SHMEM_THP, "advise"));
+	request.no_fallback = false;
 	ck_assert_int_eq(create(&s, &request), 0);
-	ck_assert_uint_eq(s.report.rung, TAPIO_RUNG_THP);
 	ck_assert_uint_eq(s.report.page_bytes, 4096);
-	ck_assert_uint_gt(s.report.huge_bytes, 0);
+	/* Memory may be too fragmented; but then this must not say THP. */
+	ck_assert_uint_eq(s.report.rung, s.report.huge_bytes
+						 ? TAPIO_RUNG_THP
+						 : TAPIO_RUNG_PAGES);
 	ck_assert_uint_le(s.report.huge_bytes, s.report.length_bytes);
 	tpi_segment_destroy(&s);
 }
@@ -246,27 +315,36 @@ START_TEST(another_uid_cannot_reopen_what_it_was_handed_for_writing)
 END_TEST
 
 #ifdef TAPIO_TESTPOINTS
-START_TEST(hugetlb_that_cannot_be_populated_cleanly_is_never_touched)
+static bool populate_fails(void)
 {
 	struct tpi_segment_request request =
 		request_of(MIB2, TAPIO_RUNG_HUGETLB);
 	int64_t unused = tpi_place_pool_free(-1);
+	const char *step = "(MADV_POPULATE_WRITE";
 	struct tpi_segment s;
 
 	tpi_sys_fail_argument(SYS_madvise, MADV_POPULATE_WRITE, EINVAL, -1);
 	ck_assert_int_eq(create(&s, &request), 0);
 	ck_assert_uint_gt(s.report.rung, TAPIO_RUNG_HUGETLB);
-	ck_assert_int_eq(s.report.rung_errno[TAPIO_RUNG_HUGETLB], EINVAL);
 	assert_text("2 MiB pages: 1 wanted, ");
-	assert_text("MADV_POPULATE_WRITE");
+	if (strstr(error, step))
+		ck_assert_int_eq(s.report.rung_errno[TAPIO_RUNG_HUGETLB],
+				 EINVAL);
 	tpi_segment_destroy(&s);
+	if (!strstr(error, step))
+		return false; /* not even reserved: somebody has the pool */
 	/* and a pool that runs out half way is a lack of memory */
 	tpi_sys_fail_argument(SYS_madvise, MADV_POPULATE_WRITE, EFAULT, 1);
 	ck_assert_int_eq(create(&s, &request), 0);
 	ck_assert_int_eq(s.report.rung_errno[TAPIO_RUNG_HUGETLB], ENOMEM);
 	tpi_segment_destroy(&s);
 	tpi_sys_fail_none();
-	ck_assert_int_eq(tpi_place_pool_free(-1), unused);
+	return strstr(error, step) && tpi_place_pool_free(-1) == unused;
+}
+
+START_TEST(hugetlb_that_cannot_be_populated_cleanly_is_never_touched)
+{
+	eventually(populate_fails);
 }
 END_TEST
 #endif
@@ -286,6 +364,8 @@ int main(void)
 	tcase_add_test(t, a_pool_that_is_too_small_is_told_with_both_numbers);
 	tcase_add_test(t,
 		       the_pool_can_be_emptied_and_filled_again_without_a_loss);
+	tcase_add_test(
+		t, pages_that_somebody_has_reserved_are_not_said_to_be_free);
 	tcase_add_test(t, huge_shmem_is_measured_and_not_assumed);
 	tcase_add_test(
 		t, another_uid_cannot_reopen_what_it_was_handed_for_writing);
