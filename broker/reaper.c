@@ -239,20 +239,21 @@ void tpi_process_died(struct tpi_process *process, const char *how)
 		return;
 	tpi_process_get(process);
 	process->dead = true;
+	/* Before the first record is FREE: whoever sees that finds it counted. */
+	if (!TAILQ_EMPTY(&process->attachments))
+		tpi_add_relaxed(&shm->deaths, 1);
 	while ((attachment = TAILQ_FIRST(&process->attachments))) {
 		swept += tpi_attachment_end(broker, attachment);
 		ended++;
 	}
 	tpi_groups_forget(broker, process);
 	tpi_sessions_of(broker, process);
-	if (ended) {
-		tpi_add_relaxed(&shm->deaths, 1);
+	if (ended)
 		tpi_log_client(&broker->log, TAPIO_LOG_INFO,
 			       "process %d \"%s\" (uid %u) %s: %u attachments "
 			       "ended, %u blocks taken back",
 			       process->pid, process->comm, process->uid, how,
 			       ended, swept);
-	}
 	tpi_process_put(process);
 }
 

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,22 +21,32 @@
 
 #define PATIENCE_MS 5000
 
+/* Written by the threads of brokers. */
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static char log_text[65536];
 static size_t log_used;
 
 static void keep_log(void *arg, int level, const char *message)
 {
-	int n = snprintf(log_text + log_used, sizeof(log_text) - log_used,
-			 "%d %s\n", level, message);
+	int n;
 
 	(void)arg;
+	pthread_mutex_lock(&log_lock);
+	n = snprintf(log_text + log_used, sizeof(log_text) - log_used,
+		     "%d %s\n", level, message);
 	if (n > 0 && (size_t)n < sizeof(log_text) - log_used)
 		log_used += (size_t)n;
+	pthread_mutex_unlock(&log_lock);
 }
 
-const char *broker_log(void)
+bool broker_said(const char *words)
 {
-	return log_text;
+	bool said;
+
+	pthread_mutex_lock(&log_lock);
+	said = strstr(log_text, words) != NULL;
+	pthread_mutex_unlock(&log_lock);
+	return said;
 }
 
 struct tapio_broker *broker_start(const char *config)

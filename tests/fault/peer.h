@@ -33,8 +33,8 @@ struct peer {
 
 /* Starts a broker with that configuration text; fails the test if it cannot. */
 struct tapio_broker *broker_start(const char *config);
-/* The lines that it logged since it started, in one string. */
-const char *broker_log(void);
+/* Whether any broker of this test has logged these words. */
+bool broker_said(const char *words);
 
 /* Connects and does not say anything. */
 void peer_connect(struct peer *peer, const struct tapio_broker *broker);
