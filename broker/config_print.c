@@ -121,10 +121,11 @@ static void print_channel(const struct tpi_config_channel *channel, FILE *out)
 		"\n\t# Time stamps: none, tsc or clock.\n\tstamp = %s\n"
 		"\t# Groups at a time, of %d slots.\n\tgroups_max = %u\n",
 		stamps[spec->stamp], TAPIO_GROUP_SLOTS, channel->groups_max);
-	fprintf(out, "\t# Per CPU `blocks` events of up to `block` bytes; for "
-		     "threads without rseq\n\t# `side_lanes` rings of "
-		     "`side_blocks`. The class of the highest priority\n"
-		     "\t# that is large enough is taken.\n");
+	fprintf(out,
+		"\t# Per CPU `blocks` events of up to `block` bytes; for "
+		"threads without rseq\n\t# `side_lanes` rings of "
+		"`side_blocks`. An event that names no class goes to\n"
+		"\t# the smallest of the lowest priority that holds it.\n");
 	for (uint32_t i = 0; i < spec->class_count; i++)
 		print_class(&spec->classes[i], channel->blocks_auto[i], out);
 	for (uint32_t i = 0; i < channel->group_count; i++) {
