@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tapio/abi.h>
 #include <tapio/broker.h>
 #include <tapio/tapio.h>
 
@@ -138,7 +139,7 @@ static int producer(void *arg, struct bench_pair *pair)
 		pair->end_ns = bench_now_ns();
 	tapio_producer_stats(p, &stats);
 	if (stats.side_lane) {
-		fprintf(stderr, "no rseq here: this measured a side lane\n");
+		fprintf(stderr, "this measured a side lane\n");
 		return -1;
 	}
 	tapio_producer_close(p);
@@ -245,6 +246,19 @@ static bool measure_all(const struct bench_options *options,
 	return true;
 }
 
+/* Without it producers use side lanes, which is not what is asked here. */
+static bool have_rseq(void)
+{
+	struct tapio_producer_stats stats = {.size = sizeof(stats)};
+	struct tapio_producer *p;
+
+	if (tapio_producer_open(&p, "e64", NULL))
+		return true; /* the measurement will say why */
+	tapio_producer_stats(p, &stats);
+	tapio_producer_close(p);
+	return stats.rseq == TAPIO_RSEQ_PROVEN;
+}
+
 int main(int argc, char **argv)
 {
 	struct bench_options options = {
@@ -272,6 +286,11 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	setenv("TAPIO_SOCKET", tapio_broker_socket(broker), 1);
+	if (!have_rseq()) {
+		tapio_broker_stop(broker);
+		printf("bench-lane needs rseq, and has none here\n");
+		return 77;
+	}
 	good = measure_all(&options, &report);
 	if (good)
 		bench_print(&options, &report);
