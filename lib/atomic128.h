@@ -100,18 +100,19 @@ static inline bool tpi_cas128_acq_rel(struct tpi_pair *p, struct tpi_pair was,
 {
 	bool done;
 
-	tpi_tsan_release(p);
+	/* Of the second word, which others load by itself. */
+	tpi_tsan_release(&p->high);
 	done = tpi_cas128_asm(p, was, is);
 	if (done)
-		tpi_tsan_acquire(p);
+		tpi_tsan_acquire(&p->high);
 	return done;
 }
 
 /*
- * Between a successful tpi_cas128_acq_rel and a later load: the swap is seen
+ * Between a successful compare-and-swap and a later load: the swap is seen
  * before the load is done. x86's locked instruction is that barrier already.
  */
-static inline void tpi_fence_after_cas128(void)
+static inline void tpi_fence_after_cas(void)
 {
 #if defined(__x86_64__)
 	tpi_fence_compiler();

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio_ring: put and get. (ring_init.c makes and attaches rings, ring_wait.c
- * sleeps and wakes, ring_stats.c counts.)
+ * tapio_ring: put and get. (ring_init.c makes and attaches rings, ring_seek.c
+ * finds its ends, ring_wait.c sleeps and wakes, ring_stats.c counts.)
  *
- * WHAT IT IS. A slot holds {value, turn} and changes by one 128-bit
+ * WHAT IT IS. A slot holds {value, turn}; a put changes both by one 128-bit
  * compare-and-swap. Position p lives in slot p mod N, whose turn goes
  *
  *	    put p           get p              put p + N
@@ -16,7 +16,7 @@
  * somebody knew them. A queue of N values, with no owner, no ticket that must be
  * honoured and no step that must be followed by another.
  *
- * ONE PUT (tpi_ring_put_at; the names P1.. are those of tests/model/ring.pml)
+ * ONE PUT (put_at; the names P1.. are those of tests/model/ring.pml)
  *
  *	P1  t = tail.position
  *	P2  look at the turn of slot t; n = turn - 2t
@@ -29,14 +29,14 @@
  *	P5  if this may be a new high water, look and note it
  *	P6  if somebody waits for a value, wake (W of ring_wait.c)
  *
- * ONE GET (tpi_ring_get_at)
+ * ONE GET (get_at)
  *
  *	G1  h = head.position
  *	G2  look at the turn of slot h; n = turn - 2h
  *	       n >= 2N: h has been got. S: as above; G2 again
  *	       n = 0:         EMPTY
- *	       n = 1:         load the value, and
- *	G3  swap {value, 2h + 1} for {0, 2(h + N)}; failed: G2 again. DONE
+ *	       n = 1:         load the value, after that, and
+ *	G3  swap the turn 2h + 1 for 2(h + N); failed: G2 again. DONE
  *	G4  head.position = h + 1 (a plain store)
  *	G6  if somebody waits for room, wake
  *
@@ -60,9 +60,12 @@
  *  4  P3 succeeds only at t = T: the turn 2t says that t is not put, and by 1
  *     t <= T. It also says that t - N has been got, so T - H < N: the ring is
  *     never overfilled. G3 succeeds only at h = H, and only when h has been
- *     put, so H < T: values come out in the order of their puts, each once. The
- *     swap compares the lap, not only the value: a thread that slept between P2
- *     and P3 while the slot went round, to the same value even, fails.
+ *     put, so H < T: values come out in the order of their puts, each once. A
+ *     swap compares the lap: a thread that slept between P2 and P3 (G2 and G3)
+ *     while the slot went round, to the same value even, fails.
+ *     G3 need not compare the value: it was loaded while the turn was 2h + 1,
+ *     and changes only with a turn that is even before. P3 must change both at
+ *     once, or a kill between them would leave a slot that nobody may touch.
  *  5  FULL is true at the instant of P2's load: by 1 T >= t, and the turn
  *     2(t - N) + 1 says that t - N has not been got, so H <= t - N; since
  *     T - H <= N, T = t and H = t - N. EMPTY is true at G2's: H >= h, and the
@@ -97,7 +100,8 @@
  * Spin checks P1 to G4 and S with two producers, two consumers and kills at every
  * step (tests/model/ring.pml), and that each of these rules is needed: a swap
  * that does not compare the lap, a hint that is stored before the swap, full or
- * empty told from the hints, or a value outside of the swap breaks it.
+ * empty told from the hints, a value put outside of the swap, or one loaded
+ * before its turn breaks it.
  */
 #include <errno.h>
 
@@ -105,195 +109,136 @@
 #include "lib/testpoint.h"
 
 /* Hints are stored, and sleepers woken, at least once per so many values. */
-#define RING_CHUNK 64
+#define CHUNK 64
 
-#define PASSED_TAIL 1
-
-static inline uint64_t passed_head(const struct tapio_ring *ring)
+/* P3. */
+static inline bool swap_put(struct tpi_pair *slot, struct tpi_pair was,
+			    uint64_t value, uint64_t t)
 {
-	return 2 * (ring->mask + 1);
+	const struct tpi_pair is = {value, tpi_ring_turn_full(t)};
+	bool done;
+
+	TPI_TESTPOINT("ring.put.P2");
+	/*
+	 * ORDER ring.slot (release): what the caller wrote before it put this
+	 * value. Pairs with tpi_ring_turn().
+	 */
+	done = tpi_cas128_acq_rel(slot, was, is);
+	if (done)
+		TPI_TESTPOINT("ring.put.P3");
+	return done;
 }
 
-/*
- * Is position p passed? If so, *next is the first position that the slot's turn
- * does not show to be passed: p + 1, or laps further. A turn of position q says
- * that q - N was got, and put before; a full one that q was put, too.
- */
-static int look(const struct tapio_ring *ring, uint64_t passed, uint64_t p,
-		uint64_t *next)
+/* G3. */
+static inline bool swap_get(const struct tapio_ring *ring,
+			    struct tpi_pair *slot, uint64_t h)
 {
-	uint64_t turn = tpi_ring_turn(tpi_ring_slot(ring, p));
-	uint64_t q = turn >> 1;
+	uint64_t turn = tpi_ring_turn_full(h);
+	bool done;
 
-	/* In a true ring, no position comes near 2^62: nothing wraps below. */
-	if (p >> 62 || turn >> 63)
-		return -EBADMSG;
-	if (turn < 2 * p + passed)
-		return 0;
-	if ((q ^ p) & ring->mask)
-		return -EBADMSG;
-	*next = q + 1;
-	if (passed != PASSED_TAIL || !(turn & 1))
-		*next -= ring->mask + 1;
-	return 1;
-}
-
-int tpi_ring_seek(const struct tapio_ring *ring, uint64_t passed, uint64_t from,
-		  uint64_t *position)
-{
-	uint64_t step;
-	uint64_t p = from;
-	int found;
-
-	while ((found = look(ring, passed, p, &p)) > 0) {
-		for (step = 2; step <= ring->mask; step *= 2) {
-			found = look(ring, passed, p + step - 1, &p);
-			if (found <= 0)
-				break;
-		}
-		if (found < 0)
-			break;
-	}
-	*position = p;
-	return found;
-}
-
-/* S of a put or get, after P2 or G2 saw `at` passed. */
-static int step_over(const struct tapio_ring *ring, uint64_t passed,
-		     uint64_t *at, uint32_t *retries)
-{
-	++*retries;
-	return tpi_ring_seek(ring, passed, *at, at);
+	TPI_TESTPOINT("ring.get.G2");
+	/*
+	 * ORDER ring.slot (release): this consumer has loaded the value. Pairs
+	 * with tpi_ring_turn().
+	 */
+	done = tpi_cas_acq_rel(&slot->high, &turn,
+			       tpi_ring_turn_empty(h + ring->mask + 1));
+	if (done)
+		TPI_TESTPOINT("ring.get.G3");
+	return done;
 }
 
 /*
  * P2 and P3: one put at *t or after; *t becomes the position after it. A full
  * ring leaves the true tail there.
  */
-static inline int tpi_ring_put_at(const struct tapio_ring *ring, uint64_t *t,
-				  uint64_t value, uint32_t *retries)
+static int put_at(const struct tapio_ring *ring, uint64_t *t, uint64_t value,
+		  uint32_t *retries)
 {
-	struct tpi_pair *slot, was, is;
+	struct tpi_pair *slot, was;
 	int64_t ahead;
 	int err;
 
 	for (;;) {
 		slot = tpi_ring_slot(ring, *t);
 		was.high = tpi_ring_turn(slot);
+		/* Relaxed: the swap compares it. */
+		was.low = tpi_load_relaxed(&slot->low);
 		ahead = (int64_t)(was.high - tpi_ring_turn_empty(*t));
 		if (tpi_likely(ahead == 0)) {
-			TPI_TESTPOINT("ring.put.P2");
-			/* Relaxed: the swap compares it. */
-			was.low = tpi_load_relaxed(&slot->low);
-			is.low = value;
-			is.high = was.high + 1;
-			/*
-			 * ORDER ring.slot (release): what the caller wrote
-			 * before it put this value. Pairs with tpi_ring_turn().
-			 */
-			if (tpi_likely(tpi_cas128_acq_rel(slot, was, is))) {
-				TPI_TESTPOINT("ring.put.P3");
-				++*t;
-				return 0;
-			}
-			++*retries;
+			if (tpi_likely(swap_put(slot, was, value, *t)))
+				break;
 		} else if (ahead > 0) {
-			err = step_over(ring, PASSED_TAIL, t, retries);
+			err = tpi_ring_seek(ring, TPI_RING_PUT, *t, t);
 			if (err)
 				return err;
+		} else if (ahead == 1 - (int64_t)TPI_RING_GOT(ring)) {
+			return -EAGAIN;
 		} else {
-			return ahead == 1 - (int64_t)passed_head(ring)
-				       ? -EAGAIN
-				       : -EBADMSG;
+			return -EBADMSG;
 		}
+		++*retries;
 	}
+	++*t;
+	return 0;
 }
 
 /* G2 and G3: one get at *h or after; *h becomes the position after it. */
-static inline int tpi_ring_get_at(const struct tapio_ring *ring, uint64_t *h,
-				  uint64_t *value, uint32_t *retries)
+static int get_at(const struct tapio_ring *ring, uint64_t *h, uint64_t *value,
+		  uint32_t *retries)
 {
-	struct tpi_pair *slot, was, is;
+	struct tpi_pair *slot;
+	uint64_t found;
 	int64_t ahead;
 	int err;
 
 	for (;;) {
 		slot = tpi_ring_slot(ring, *h);
-		was.high = tpi_ring_turn(slot);
-		ahead = (int64_t)(was.high - tpi_ring_turn_empty(*h));
+		ahead = (int64_t)(tpi_ring_turn(slot) -
+				  tpi_ring_turn_empty(*h));
+		/* Relaxed: after the acquire, and good if the swap succeeds. */
+		found = tpi_load_relaxed(&slot->low);
 		if (tpi_likely(ahead == 1)) {
-			TPI_TESTPOINT("ring.get.G2");
-			/* Relaxed: the swap compares it. */
-			was.low = tpi_load_relaxed(&slot->low);
-			is.low = 0;
-			is.high = tpi_ring_turn_empty(*h + ring->mask + 1);
-			/*
-			 * ORDER ring.slot (release): this consumer is done with
-			 * the slot. Pairs with tpi_ring_turn().
-			 */
-			if (tpi_likely(tpi_cas128_acq_rel(slot, was, is))) {
-				TPI_TESTPOINT("ring.get.G3");
-				*value = was.low;
-				++*h;
-				return 0;
-			}
-			++*retries;
-		} else if (ahead >= (int64_t)passed_head(ring)) {
-			err = step_over(ring, passed_head(ring), h, retries);
+			if (tpi_likely(swap_get(ring, slot, *h)))
+				break;
+		} else if (ahead >= (int64_t)TPI_RING_GOT(ring)) {
+			err = tpi_ring_seek(ring, TPI_RING_GOT(ring), *h, h);
 			if (err)
 				return err;
 		} else {
 			return ahead == 0 ? -EAGAIN : -EBADMSG;
 		}
+		++*retries;
 	}
+	++*h;
+	*value = found;
+	return 0;
 }
 
-static inline uint64_t load_hint(const struct tapio_shm_ring_end *end)
+/*
+ * P5: is a new high water possible with the tail at t? The head that was last
+ * seen is at most the true one, so if not by that one, then not.
+ */
+static inline bool may_be_peak(const struct tapio_shm_ring_end *tail,
+			       uint64_t t)
 {
-	/*
-	 * ORDER ring.hint (acquire): all positions before the hint are seen to
-	 * be passed. Pairs with store_hint().
-	 */
-	return tpi_load_acquire(&end->position);
+	/* Relaxed, both: note_peak() looks again. */
+	return (int64_t)(t - tpi_load_relaxed(&tail->other_seen)) >
+	       (int64_t)tpi_load_relaxed(&tail->peak);
 }
 
-static inline void store_hint(struct tapio_shm_ring_end *end, uint64_t position)
+static void note_peak(const struct tapio_ring *ring,
+		      struct tapio_shm_ring_end *tail, uint64_t t)
 {
-	/*
-	 * ORDER ring.hint (release): that this thread has seen every position
-	 * before this one passed. Pairs with load_hint().
-	 */
-	tpi_store_release(&end->position, position);
-}
+	uint64_t peak = tpi_load_relaxed(&tail->peak);
+	/* A ring that was full once has no new peaks: never ask again. */
+	uint64_t head = peak > ring->mask ? INT64_MAX : tpi_ring_head(ring);
+	uint64_t size;
 
-uint64_t tpi_ring_tail(const struct tapio_ring *ring)
-{
-	uint64_t hint = load_hint(&ring->shm->tail);
-	uint64_t t;
-
-	return tpi_ring_seek(ring, PASSED_TAIL, hint, &t) ? hint : t;
-}
-
-uint64_t tpi_ring_head(const struct tapio_ring *ring)
-{
-	uint64_t hint = load_hint(&ring->shm->head);
-	uint64_t h;
-
-	return tpi_ring_seek(ring, passed_head(ring), hint, &h) ? hint : h;
-}
-
-/* P5, when the head that was last seen does not rule a new high water out. */
-static __attribute__((noinline)) void note_peak(const struct tapio_ring *ring,
-						struct tapio_shm_ring_end *tail,
-						uint64_t t, uint64_t peak)
-{
-	uint64_t head, size;
-
-	if (peak > ring->mask)
-		return;
-	head = tpi_ring_head(ring);
 	/* Relaxed: an old one only means looking again sooner. */
 	tpi_store_relaxed(&tail->other_seen, head);
+	if (peak > ring->mask)
+		return;
 	/* T was t or more when H was `head`. Gone already: it was one. */
 	size = (int64_t)(t - head) < 1 ? 1 : t - head;
 	if (size > ring->mask + 1)
@@ -304,97 +249,156 @@ static __attribute__((noinline)) void note_peak(const struct tapio_ring *ring,
 	TPI_TESTPOINT("ring.put.P5");
 }
 
-/* P6, G6: somebody may wait for what was just done. */
-static inline void wake(const struct tapio_ring *ring,
-			struct tapio_shm_ring_wait *waiters, uint32_t moved)
+/* P6, G6: may somebody be waiting for what was just done? */
+static inline bool may_be_awaited(const struct tapio_shm_ring_end *end)
 {
 	/*
 	 * ORDER ring.armed (full): the swap before the load of `armed`. Pairs
-	 * with the fence in sleep_once().
+	 * with the fence in announce().
 	 */
-	tpi_fence_after_cas128();
-	if (tpi_unlikely(tpi_load_relaxed(&waiters->armed) !=
-			 tpi_load_relaxed(&waiters->rung)))
-		tpi_ring_wake(ring, waiters, moved);
+	tpi_fence_after_cas();
+	return tpi_load_relaxed(&end->waiters.armed) !=
+	       tpi_load_relaxed(&end->waiters.rung);
 }
 
-static inline __attribute__((always_inline)) int
-put_chunk(const struct tapio_ring *ring, const uint64_t *values, uint32_t count)
+/* P5 and P6 when something is to be done, which is rare. */
+static __attribute__((noinline)) int attend_put(const struct tapio_ring *ring,
+						uint64_t t, uint32_t done)
 {
 	struct tapio_shm_ring_end *tail = &ring->shm->tail;
-	uint64_t hint = load_hint(tail); /* P1 */
+
+	if (may_be_peak(tail, t))
+		note_peak(ring, tail, t);
+	if (may_be_awaited(tail))
+		tpi_ring_wake(ring, &tail->waiters, done);
+	return 0;
+}
+
+static __attribute__((noinline)) int attend_get(const struct tapio_ring *ring,
+						uint32_t done)
+{
+	struct tapio_shm_ring_end *head = &ring->shm->head;
+
+	tpi_ring_wake(ring, &head->waiters, done);
+	return 0;
+}
+
+static int put_chunk(const struct tapio_ring *ring, const uint64_t *values,
+		     uint32_t count, uint32_t retries)
+{
+	struct tapio_shm_ring_end *tail = &ring->shm->tail;
+	uint64_t hint = tpi_ring_load_hint(tail); /* P1 */
 	uint64_t t = hint;
-	uint64_t peak;
-	uint32_t retries = 0;
 	uint32_t done = 0;
-	int err = 0;
+	int err;
 
 	do {
-		err = tpi_ring_put_at(ring, &t, values[done], &retries);
+		err = put_at(ring, &t, values[done], &retries);
 	} while (!err && ++done < count);
-	if (tpi_likely(t != hint)) {
-		store_hint(tail, t); /* P4 */
+	if (t != hint) {
+		tpi_ring_store_hint(tail, t); /* P4 */
 		TPI_TESTPOINT("ring.put.P4");
 	}
 	if (tpi_unlikely(retries))
 		tpi_ring_count(ring, TPI_RING_PUT_RETRIES, retries);
-	if (tpi_unlikely(!done))
+	if (!done)
 		return err;
-	/* Relaxed: note_peak() looks again. */
-	peak = tpi_load_relaxed(&tail->peak);
-	if (tpi_unlikely((int64_t)(t - tpi_load_relaxed(&tail->other_seen)) >
-			 (int64_t)peak))
-		note_peak(ring, tail, t, peak);
-	wake(ring, &tail->waiters, done);
+	if (tpi_unlikely(may_be_peak(tail, t) || may_be_awaited(tail)))
+		attend_put(ring, t, done);
 	return (int)done;
 }
 
-static inline __attribute__((always_inline)) int
-get_chunk(const struct tapio_ring *ring, uint64_t *values, uint32_t count)
+static int get_chunk(const struct tapio_ring *ring, uint64_t *values,
+		     uint32_t count, uint32_t retries)
 {
 	struct tapio_shm_ring_end *head = &ring->shm->head;
-	uint64_t hint = load_hint(head); /* G1 */
+	uint64_t hint = tpi_ring_load_hint(head); /* G1 */
 	uint64_t h = hint;
-	uint32_t retries = 0;
 	uint32_t done = 0;
-	int err = 0;
+	int err;
 
 	do {
-		err = tpi_ring_get_at(ring, &h, &values[done], &retries);
+		err = get_at(ring, &h, &values[done], &retries);
 	} while (!err && ++done < count);
-	if (tpi_likely(h != hint)) {
-		store_hint(head, h); /* G4 */
+	if (h != hint) {
+		tpi_ring_store_hint(head, h); /* G4 */
 		TPI_TESTPOINT("ring.get.G4");
 	}
 	if (tpi_unlikely(retries))
 		tpi_ring_count(ring, TPI_RING_GET_RETRIES, retries);
-	if (tpi_unlikely(!done))
+	if (!done)
 		return err;
-	wake(ring, &head->waiters, done);
+	if (tpi_unlikely(may_be_awaited(head)))
+		attend_get(ring, done);
 	return (int)done;
 }
 
-int tapio_ring_try_put(struct tapio_ring *ring, uint64_t value)
+/* What the short ways below did not do; a swap of theirs may have failed. */
+static __attribute__((noinline)) int try_put_again(struct tapio_ring *ring,
+						   uint64_t value, bool failed)
 {
-	int done = put_chunk(ring, &value, 1);
+	int done = put_chunk(ring, &value, 1, failed);
 
-	if (tpi_likely(done == 1))
-		return 0;
 	if (done == -EAGAIN)
 		tpi_ring_count(ring, TPI_RING_REFUSED_FULL, 1);
-	return done;
+	return done < 0 ? done : 0;
+}
+
+static __attribute__((noinline)) int try_get_again(struct tapio_ring *ring,
+						   uint64_t *value, bool failed)
+{
+	int done = get_chunk(ring, value, 1, failed);
+
+	if (done < 0)
+		*value = 0;
+	if (done == -EAGAIN)
+		tpi_ring_count(ring, TPI_RING_REFUSED_EMPTY, 1);
+	return done < 0 ? done : 0;
+}
+
+/*
+ * The same steps as put_chunk() for one value and a hint that is right, without
+ * a loop. What can be loaded before the swap is: loads after it wait for it.
+ */
+int tapio_ring_try_put(struct tapio_ring *ring, uint64_t value)
+{
+	struct tapio_shm_ring_end *tail = &ring->shm->tail;
+	uint64_t t = tpi_ring_load_hint(tail); /* P1 */
+	struct tpi_pair *slot = tpi_ring_slot(ring, t);
+	struct tpi_pair was;
+	bool peak = may_be_peak(tail, t + 1);
+
+	was.high = tpi_ring_turn(slot); /* P2 */
+	was.low = tpi_load_relaxed(&slot->low);
+	if (tpi_unlikely(was.high != tpi_ring_turn_empty(t)))
+		return try_put_again(ring, value, false);
+	if (tpi_unlikely(!swap_put(slot, was, value, t)))
+		return try_put_again(ring, value, true);
+	tpi_ring_store_hint(tail, t + 1); /* P4 */
+	TPI_TESTPOINT("ring.put.P4");
+	if (tpi_unlikely(peak | may_be_awaited(tail)))
+		return attend_put(ring, t + 1, 1);
+	return 0;
 }
 
 int tapio_ring_try_get(struct tapio_ring *ring, uint64_t *value)
 {
-	int done = get_chunk(ring, value, 1);
+	struct tapio_shm_ring_end *head = &ring->shm->head;
+	uint64_t h = tpi_ring_load_hint(head); /* G1 */
+	struct tpi_pair *slot = tpi_ring_slot(ring, h);
+	uint64_t turn = tpi_ring_turn(slot); /* G2 */
+	uint64_t found = tpi_load_relaxed(&slot->low);
 
-	if (tpi_likely(done == 1))
-		return 0;
-	*value = 0;
-	if (done == -EAGAIN)
-		tpi_ring_count(ring, TPI_RING_REFUSED_EMPTY, 1);
-	return done;
+	if (tpi_unlikely(turn != tpi_ring_turn_full(h)))
+		return try_get_again(ring, value, false);
+	if (tpi_unlikely(!swap_get(ring, slot, h)))
+		return try_get_again(ring, value, true);
+	tpi_ring_store_hint(head, h + 1); /* G4 */
+	TPI_TESTPOINT("ring.get.G4");
+	*value = found;
+	if (tpi_unlikely(may_be_awaited(head)))
+		return attend_get(ring, 1);
+	return 0;
 }
 
 int tpi_ring_put_now(struct tapio_ring *ring, const uint64_t *values,
@@ -405,8 +409,8 @@ int tpi_ring_put_now(struct tapio_ring *ring, const uint64_t *values,
 	int n;
 
 	while (done < count) {
-		chunk = count - done < RING_CHUNK ? count - done : RING_CHUNK;
-		n = put_chunk(ring, values + done, chunk);
+		chunk = count - done < CHUNK ? count - done : CHUNK;
+		n = put_chunk(ring, values + done, chunk, 0);
 		if (n < 0)
 			return done ? (int)done : n;
 		done += (uint32_t)n;
@@ -423,8 +427,8 @@ int tpi_ring_get_now(struct tapio_ring *ring, uint64_t *values, uint32_t count)
 	int n;
 
 	while (done < count) {
-		chunk = count - done < RING_CHUNK ? count - done : RING_CHUNK;
-		n = get_chunk(ring, values + done, chunk);
+		chunk = count - done < CHUNK ? count - done : CHUNK;
+		n = get_chunk(ring, values + done, chunk, 0);
 		if (n < 0)
 			return done ? (int)done : n;
 		done += (uint32_t)n;

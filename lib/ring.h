@@ -126,7 +126,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_ring, head, 256);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring, counts, 384);
 
 /*
- * A slot is the pair {value, turn}, changed by one compare-and-swap of both.
+ * A slot is the pair {value, turn}.
  * The turn of the slot of position p is 2p while p is still to be put, 2p + 1
  * while its value lies there, and 2(p + capacity) once it was got: it says lap
  * and state, and never comes back.
@@ -153,7 +153,7 @@ static inline uint64_t tpi_ring_turn(const struct tpi_pair *slot)
 	/*
 	 * ORDER ring.slot (acquire): what the writer of this turn, and of the
 	 * positions before it, did is visible. Pairs with the
-	 * compare-and-swaps in tpi_ring_put_at() and tpi_ring_get_at().
+	 * swaps in swap_put() and swap_get().
 	 */
 	return tpi_load_acquire(&slot->high);
 }
@@ -162,11 +162,33 @@ static inline uint64_t tpi_ring_turn(const struct tpi_pair *slot)
 void tpi_ring_count(const struct tapio_ring *ring, enum tpi_ring_count which,
 		    uint64_t n);
 
+static inline uint64_t tpi_ring_load_hint(const struct tapio_shm_ring_end *end)
+{
+	/*
+	 * ORDER ring.hint (acquire): all positions before the hint are seen to
+	 * be passed. Pairs with tpi_ring_store_hint().
+	 */
+	return tpi_load_acquire(&end->position);
+}
+
+static inline void tpi_ring_store_hint(struct tapio_shm_ring_end *end,
+				       uint64_t position)
+{
+	/*
+	 * ORDER ring.hint (release): that this thread has seen every position
+	 * before this one passed. Pairs with tpi_ring_load_hint().
+	 */
+	tpi_store_release(&end->position, position);
+}
+
+/* What a turn must be ahead of 2p for p to have been put, or got. */
+#define TPI_RING_PUT       1
+#define TPI_RING_GOT(ring) (2 * ((ring)->mask + 1))
+
 /*
- * The end's true position at some instant during the call, at least `from`,
- * which must be known to have been reached (step S of ring.c). -EBADMSG.
- * `passed` is what a turn must be ahead of 2p for p to have been passed: 1 at
- * the tail, 2 * capacity at the head.
+ * S: the end's true position at some instant during the call, at least `from`,
+ * which must be known to have been reached. `passed` is one of the above.
+ * -EBADMSG.
  */
 int tpi_ring_seek(const struct tapio_ring *ring, uint64_t passed, uint64_t from,
 		  uint64_t *position);

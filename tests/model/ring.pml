@@ -22,8 +22,9 @@
  *
  * Choose with -D: N, PUTS and GETS (of each process), and at most one rule to break:
  *
- *   BREAK_TURN   the swap compares value and full or empty, but not the lap  (4)
+ *   BREAK_TURN   swaps compare the value and full or empty, but not the lap  (4)
  *   BREAK_PAIR   the turn is swapped alone, the value stored after it       (P3)
+ *   BREAK_LOAD   a get loads the value before the turn                       (G2)
  *   BREAK_HINT   the hint is stored before the swap                         (P4)
  *   BREAK_FULL   a put tells full from the two hints                        (P2)
  *   BREAK_EMPTY  a get tells empty from the two hints                       (G2)
@@ -185,6 +186,9 @@ inline put(v)
 inline get()
 {
 	STEP(hint = head; p = hint); /* G1 */
+#ifdef BREAK_LOAD
+	STEP(old = value[SLOT(p)]);
+#endif
 	do
 	:: STEP(seen = turn[SLOT(p)]; /* G2 */
 		assert(p <= H);
@@ -210,13 +214,14 @@ inline get()
 		:: did == REFUSED -> break
 		:: did == PASSED -> seek(2 * N)
 		:: else ->
+#ifndef BREAK_LOAD
 			STEP(old = value[SLOT(p)]);
+#endif
 #ifdef BREAK_HINT
 			STEP(head = p + 1);
 #endif
 			STEP(if /* G3 */
-			     :: SAME_VALUE(p, old) && SAME_TURN(p, seen) ->
-				     value[SLOT(p)] = 0;
+			     :: SAME_TURN(p, seen) ->
 				     turn[SLOT(p)] = EMPTY_AT(p + N);
 				     assert(p == H && H < T);
 				     assert(old == queue[H]);
