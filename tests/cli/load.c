@@ -109,6 +109,15 @@ START_TEST(batches_arrive)
 }
 END_TEST
 
+START_TEST(all_ways_at_once_arrive)
+{
+	LOAD(0, "--json", "-n", "20000", "-m", "mix", "-p", "2", "--discard",
+	     "9", "--size", "32..2000");
+	take_summary();
+	assert_counts(40000, 1);
+}
+END_TEST
+
 /* Sixteen blocks are full all the time. */
 START_TEST(a_small_lane_refuses_and_loses_nothing)
 {
@@ -296,6 +305,7 @@ static void add_loads(TCase *tc)
 	tcase_add_test(tc, events_filled_in_place_arrive);
 	tcase_add_test(tc, reserved_batches_with_discards_arrive);
 	tcase_add_test(tc, batches_arrive);
+	tcase_add_test(tc, all_ways_at_once_arrive);
 	tcase_add_test(tc, a_small_lane_refuses_and_loses_nothing);
 	tcase_add_test(tc, every_group_gets_everything);
 	tcase_add_test(tc, a_lossy_group_accounts_for_what_it_missed);

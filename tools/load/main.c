@@ -177,13 +177,13 @@ static void run_all(struct load_run *run, struct load_result *result)
 	measure_baseline(run, result);
 	load_sum_ledgers(run, &before);
 	load_storm(run);
-	if (!run->failed) {
-		result->drained = load_drain(run, PATIENCE_NS);
-		load_sum_ledgers(run, &result->ledger);
-		result->dropped = result->ledger.dropped - before.dropped;
-		result->bytes = load_bytes_per_group(run);
-	}
-	if (!run->failed && run->options.check) {
+	result->drained = load_drain(run, run->failed ? 0 : PATIENCE_NS);
+	load_sum_ledgers(run, &result->ledger);
+	result->dropped = result->ledger.dropped - before.dropped;
+	result->bytes = load_bytes_per_group(run);
+	if (!result->drained) {
+		result->wedged = load_count_stuck(run);
+	} else if (!run->failed && run->options.check) {
 		result->wedged = load_count_wedged(run);
 		load_sum_ledgers(run, &result->ledger);
 	}

@@ -53,12 +53,12 @@ static const struct argp_option options[] = {
 	{"size", KEY_SIZE, "BYTES",
 	 TEXT("Size of an event, or a range as 64..1K (64)")},
 	{"mode", 'm', "MODE",
-	 TEXT("output (one call each), reserve (filled in place), batch")},
+	 TEXT("output (one call each), reserve (filled in place), batch, mix")},
 	{"batch", 'b', "N",
-	 TEXT("Events per call of a producer (1; in mode batch 16)")},
+	 TEXT("Events per call of a producer (1; in batch and mix 16)")},
 	{"poll", KEY_POLL, "N", TEXT("Events per call of a consumer (256)")},
 	{"discard", KEY_DISCARD, "N",
-	 TEXT("In mode reserve discard every Nth reservation")},
+	 TEXT("In reserve and mix discard every Nth reservation")},
 	{"drop", KEY_DROP, NULL, TEXT("Do not try again what was refused")},
 	{"policy", KEY_POLICY, "P",
 	 TEXT("Of the groups: lossless (default), until, lossy")},
@@ -107,8 +107,9 @@ static int word(struct argp_state *state, const char *option, const char *text,
 	for (int i = 0; i < count; i++)
 		if (!strcmp(text, words[i]))
 			return i;
-	argp_error(state, "%s: '%s' is not one of %s, %s, %s", option, text,
-		   words[0], words[1], words[2]);
+	argp_error(state, "%s: '%s' is not one of %s, %s, %s%s%s", option, text,
+		   words[0], words[1], words[2], count > 3 ? ", " : "",
+		   count > 3 ? words[3] : "");
 	return 0;
 }
 
@@ -185,7 +186,8 @@ struct parsed {
 
 static error_t parse_load(int key, char *arg, struct argp_state *state)
 {
-	static const char *const modes[] = {"output", "reserve", "batch"};
+	static const char *const modes[] = {"output", "reserve", "batch",
+					    "mix"};
 	static const char *const policies[] = {"lossy", "until", "lossless"};
 	struct parsed *p = state->input;
 	struct load_options *o = p->o;
@@ -219,7 +221,7 @@ static error_t parse_load(int key, char *arg, struct argp_state *state)
 		parse_size(o, state, arg);
 		return 0;
 	case 'm':
-		o->mode = (enum load_mode)word(state, "--mode", arg, modes, 3);
+		o->mode = (enum load_mode)word(state, "--mode", arg, modes, 4);
 		return 0;
 	case 'b':
 		o->batch = count(state, "--batch", arg, LOAD_BATCH_MAX);
@@ -320,12 +322,13 @@ static void settle(struct parsed *p, struct argp_state *state)
 		argp_error(state, "--kill-consumers: a group needs two members "
 				  "or more, or it ends with its last");
 	if (!o->batch)
-		o->batch = o->mode == LOAD_BATCH ? 16 : 1;
+		o->batch =
+			o->mode == LOAD_BATCH || o->mode == LOAD_MIX ? 16 : 1;
 	if (o->mode == LOAD_OUTPUT && o->batch > 1)
-		argp_error(state, "--batch: only in the modes batch and "
-				  "reserve");
-	if (o->discard_every && o->mode != LOAD_RESERVE)
-		argp_error(state, "--discard: only in the mode reserve");
+		argp_error(state, "--batch: not in the mode output");
+	if (o->discard_every && o->mode != LOAD_RESERVE && o->mode != LOAD_MIX)
+		argp_error(state, "--discard: only in the modes reserve and "
+				  "mix");
 	if (!p->duration_given && !o->events && !o->kills &&
 	    !o->kills_consumers && !o->stops)
 		o->duration_ns = INT64_C(5000000000);

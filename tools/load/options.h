@@ -14,7 +14,8 @@
 enum load_mode {
 	LOAD_OUTPUT,
 	LOAD_RESERVE,
-	LOAD_BATCH
+	LOAD_BATCH,
+	LOAD_MIX
 };
 enum load_sabotage {
 	LOAD_HONEST,

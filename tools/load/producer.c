@@ -49,14 +49,18 @@ static bool stopped(const struct sender *s)
 	return tpi_load_relaxed(&s->board->stop);
 }
 
+static uint32_t roll(struct sender *s, uint32_t below)
+{
+	s->random += UINT64_C(0x9e3779b97f4a7c15);
+	return (uint32_t)(load_mix(s->random, UINT64_C(0xbf58476d1ce4e5b9)) %
+			  below);
+}
+
 static uint32_t next_size(struct sender *s)
 {
 	uint32_t min = s->options->size_min, max = s->options->size_max;
 
-	if (min == max)
-		return min;
-	s->random = load_mix(s->random, UINT64_C(0x9e3779b97f4a7c15)) + 1;
-	return min + (uint32_t)(s->random % (max - min + 1));
+	return min == max ? min : min + roll(s, max - min + 1);
 }
 
 /* Refused: give way before the next try, the longer it lasts the more. */
@@ -225,37 +229,51 @@ static bool no_room(int err)
 /* ---- the loop --------------------------------------------------------------- */
 
 static inline __attribute__((always_inline)) int
+send_once(struct sender *s, enum load_mode mode, uint64_t id, uint32_t count,
+	  bool check)
+{
+	if (mode == LOAD_OUTPUT)
+		return send_output(s, id, check);
+	if (mode == LOAD_BATCH)
+		return send_batch(s, id, count, check);
+	return send_reserved(s, id, count, check);
+}
+
+static inline void note_accepted(struct sender *s, enum load_mode mode,
+				 uint32_t count, uint32_t n, bool check)
+{
+	if (mode == LOAD_BATCH && n < count)
+		note_refused(s, count - n);
+	if (!check && s->sent % SAMPLE < n)
+		tpi_store_relaxed(&s->place->sent, s->sent);
+}
+
+static inline __attribute__((always_inline)) int
 run_loop(struct sender *s, enum load_mode mode, bool check)
 {
 	const struct load_options *o = s->options;
-	uint64_t left = o->events ? o->events : UINT64_MAX;
+	uint64_t left = o->events ? o->events : UINT64_MAX, id;
 	unsigned int tries = 0;
-	uint32_t count = o->batch;
-	uint64_t id;
 	int n;
 
 	while (left && !stopped(s)) {
-		if (count > left)
-			count = (uint32_t)left;
+		enum load_mode now =
+			mode == LOAD_MIX ? roll(s, LOAD_MIX) : mode;
+		uint32_t count = now == LOAD_OUTPUT ? 1
+				 : o->batch < left  ? o->batch
+						    : (uint32_t)left;
+
 		if (o->rate && !tries)
 			pace(s, count);
 		id = about_to_try(s, count, check);
 		if (id == UINT64_MAX)
 			return 0;
-		if (mode == LOAD_OUTPUT)
-			n = send_output(s, id, check);
-		else if (mode == LOAD_BATCH)
-			n = send_batch(s, id, count, check);
-		else
-			n = send_reserved(s, id, count, check);
+		n = send_once(s, now, id, count, check);
 		tried(s, n > 0 ? (uint32_t)n : 0, check);
 		if (tpi_likely(n > 0)) {
 			left -= (uint32_t)n;
 			tries = 0;
-			if (mode == LOAD_BATCH && (uint32_t)n < count)
-				note_refused(s, count - (uint32_t)n);
-			if (!check && s->sent % SAMPLE < (uint32_t)n)
-				tpi_store_relaxed(&s->place->sent, s->sent);
+			note_accepted(s, now, count, (uint32_t)n, check);
 		} else if (n < 0 && !no_room(n)) {
 			return n;
 		} else if (n < 0) {

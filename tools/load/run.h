@@ -125,6 +125,9 @@ void load_sum_ledgers(const struct load_run *run, struct load_ledger_sum *sum);
  */
 bool load_drain(const struct load_run *run, int64_t patience_ns);
 
+/* Lanes on which events lie that nobody takes, or blocks that nobody gives back. */
+uint64_t load_count_stuck(const struct load_run *run);
+
 /* Runs the probe; how many lanes did not let its events pass. */
 uint64_t load_count_wedged(struct load_run *run);
 

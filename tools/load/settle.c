@@ -100,6 +100,28 @@ bool load_drain(const struct load_run *run, int64_t patience_ns)
 	}
 }
 
+static bool is_stuck(const struct load_run *run, uint32_t lane)
+{
+	struct tpi_ledger l;
+
+	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++)
+		if (is_ours(run, slot) &&
+		    !tpi_inspect_ledger(run->inspect, run->channel, lane, slot,
+					&l) &&
+		    (l.in_flight || l.held || l.faults))
+			return true;
+	return false;
+}
+
+uint64_t load_count_stuck(const struct load_run *run)
+{
+	uint64_t stuck = 0;
+
+	for (uint32_t lane = 0; lane < run->lanes; lane++)
+		stuck += is_stuck(run, lane);
+	return stuck;
+}
+
 /* ---- wedged lanes ---------------------------------------------------------------- */
 
 /* The tails of all lanes, as they are now. */

@@ -32,6 +32,7 @@
 #define CONSUMER_NS UINT64_C(5000000)
 #define STOPPED_NS  UINT64_C(20000000)
 #define PROGRESS_NS INT64_C(500000000)
+#define STALL_NS    INT64_C(20000000000)
 #define NEVER       INT64_MAX
 
 /* A place as the leader sees it. */
@@ -56,6 +57,9 @@ struct storm {
 	uint64_t stops_left;
 	int64_t next_stop_ns;
 	int64_t next_progress_ns;
+	int64_t next_look_ns;
+	int64_t stalled_at_ns; /* when a stall will have lasted too long */
+	uint64_t published;
 	uint64_t random;
 };
 
@@ -281,9 +285,31 @@ static void show_progress(struct storm *s, int64_t now)
 	    s->next_progress_ns > now)
 		return;
 	s->next_progress_ns = now + PROGRESS_NS;
-	fprintf(stderr, "\r%6.1f s  %llu kills  %llu stops\033[K", seconds,
+	fprintf(stderr, "\r%6.1f s  %llu events  %llu kills  %llu stops\033[K",
+		seconds,
+		(unsigned long long)(s->published / run->options.groups),
 		(unsigned long long)(run->kills + run->kills_consumers),
 		(unsigned long long)run->stops);
+}
+
+/* A lane that does not move any more would keep a run from its end. */
+static void watch_for_stall(struct storm *s, int64_t now)
+{
+	struct load_ledger_sum sum;
+	int64_t patience = STALL_NS;
+
+	if (s->next_look_ns > now)
+		return;
+	s->next_look_ns = now + PROGRESS_NS;
+	if (s->run->options.rate)
+		patience += INT64_C(3000000000) / (int64_t)s->run->options.rate;
+	load_sum_ledgers(s->run, &sum);
+	if (sum.published != s->published || !s->stalled_at_ns)
+		s->stalled_at_ns = now + patience;
+	s->published = sum.published;
+	if (now > s->stalled_at_ns)
+		load_fail(s->run, "no event was published for %lld s",
+			  (long long)(patience / 1000000000));
 }
 
 static bool faults_left(const struct storm *s)
@@ -414,6 +440,7 @@ void load_storm(struct load_run *run)
 			next = run->started_ns + run->options.duration_ns;
 		tpi_sleep_until(next);
 		reap(&s);
+		watch_for_stall(&s, tpi_monotonic_ns());
 		show_progress(&s, tpi_monotonic_ns());
 	}
 	run->ended_ns = tpi_monotonic_ns();
