@@ -126,10 +126,9 @@ TAPIO_ASSERT_OFFSET(tapio_shm_ring, head, 256);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring, counts, 384);
 
 /*
- * A slot is the pair {value, turn}.
- * The turn of the slot of position p is 2p while p is still to be put, 2p + 1
- * while its value lies there, and 2(p + capacity) once it was got: it says lap
- * and state, and never comes back.
+ * A slot is the pair {value, turn}. The turn of the slot of position p is 2p
+ * while p is still to be put, 2p + 1 while its value lies there, and
+ * 2(p + capacity) once it was got: it says lap and state, and never comes back.
  */
 #define tpi_ring_turn_empty(p) ((uint64_t)(p) << 1)
 #define tpi_ring_turn_full(p)  ((uint64_t)(p) << 1 | 1)
