@@ -30,7 +30,9 @@
 #define tpi_add_acq_rel(p, v)  __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
 #define tpi_or_relaxed(p, v)   __atomic_fetch_or((p), (v), __ATOMIC_RELAXED)
 #define tpi_or_release(p, v)   __atomic_fetch_or((p), (v), __ATOMIC_RELEASE)
+#define tpi_or_acq_rel(p, v)   __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
 #define tpi_and_relaxed(p, v)  __atomic_fetch_and((p), (v), __ATOMIC_RELAXED)
+#define tpi_and_acq_rel(p, v)  __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)
 #define tpi_swap_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 
 /*
