@@ -22,6 +22,7 @@
 #include <time.h>
 
 #include "client/consumer.h"
+#include "lib/testpoint.h"
 
 #define BALANCE_NS  INT64_C(50000000)
 #define REST_NS     INT64_C(200000000)
@@ -126,6 +127,7 @@ static bool take(struct tapio_consumer *c, struct tpi_track *t)
 	 */
 	if (!tpi_cas_acq_rel(&t->cursor->lease, &nobody, c->me))
 		return false;
+	TPI_TESTPOINT("lease.taken");
 	t->leased = true;
 	t->free_before = false;
 	c->stale = true;
@@ -190,6 +192,7 @@ void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t)
 	 * be taken. Pairs with the swap in take(). A swap, since a lease that is
 	 * not ours any more is not ours to clear. */
 	tpi_cas_acq_rel(&t->cursor->lease, &me, TAPIO_NOBODY);
+	TPI_TESTPOINT("lease.given");
 }
 
 /* Others' requests for our lanes; never the last busy one. */
@@ -270,8 +273,10 @@ static uint32_t ask(struct tapio_consumer *c, uint32_t name, uint32_t count,
 		nobody = TAPIO_NOBODY;
 		/* A request that somebody else has made stands. */
 		if (tpi_cas_relaxed(&t->cursor->want, &nobody, c->me) ||
-		    nobody == c->me)
+		    nobody == c->me) {
+			TPI_TESTPOINT("lease.wanted");
 			count--;
+		}
 	}
 	return count;
 }

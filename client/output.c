@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "client/producer.h"
+#include "lib/testpoint.h"
 
 int tpi_no_size(struct tapio_producer *p, uint32_t tag)
 {
@@ -49,7 +50,9 @@ static int fill_and_put(struct tapio_producer *p, const struct tpi_lane *lane,
 			       items[i].length);
 		descs[i] = tpi_meta(items[i].tag, items[i].length) | blocks[i];
 	}
+	TPI_TESTPOINT("output.filled");
 	err = tpi_put(p, lane, descs, count);
+	TPI_TESTPOINT("output.put");
 	if (err == TPI_MOVED)
 		for (i = 0; i < count; i++)
 			tpi_lane_abandon(lane, blocks[i]);

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "client/producer.h"
+#include "lib/testpoint.h"
 
 /* Blocks looked at for abandoned ones, per refusal. */
 #define CLAIM_LOOKS 256
@@ -45,6 +46,7 @@ uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
 		if (block < 0)
 			break;
 		blocks[n++] = (uint32_t)block;
+		TPI_TESTPOINT("take.claimed");
 	}
 	tpi_store_relaxed(&p->claim_at, at);
 	return n;
@@ -102,6 +104,7 @@ int tpi_take(struct tapio_producer *p, const struct tpi_size *size,
 		n = reserve_some(p, *lane, want, blocks, result);
 		if (!n && *result != TPI_MOVED)
 			n = tpi_claim(p, *lane, want, blocks);
+		TPI_TESTPOINT("take.reserved");
 		if (n || *result != TPI_MOVED)
 			return (int)n;
 	}

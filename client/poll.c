@@ -21,6 +21,7 @@
 #include <limits.h>
 
 #include "client/consumer.h"
+#include "lib/testpoint.h"
 
 /* Of so many looks one serves the lowest priority first. */
 #define FAIR_ROUNDS 8
@@ -81,6 +82,7 @@ static unsigned int hand_out(struct tapio_consumer *c, struct tpi_track *t,
 		n++;
 	}
 	t->next = position;
+	TPI_TESTPOINT("poll.handed");
 	return n;
 }
 

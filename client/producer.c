@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/producer.h"
+#include "lib/testpoint.h"
 
 /*
  * What a kill or a stop does at each step:
@@ -34,6 +35,7 @@ int tapio_output(struct tapio_producer *p, uint32_t tag, const void *data,
 					 tpi_meta(tag, length), tpi_stamp(hot),
 					 data, length)))
 		return tpi_output_slow(p, tag, data, length);
+	TPI_TESTPOINT("output.published");
 	tpi_ring_if_armed(hot);
 	return 0;
 }
@@ -56,6 +58,7 @@ tpi_ring(const struct tpi_producer_hot *hot)
 	}
 	tpi_wake_all(&hot->bell->doorbell);
 	/* SIGKILL here: `rung` stays old, the next producer rings again. */
+	TPI_TESTPOINT("ring.woken");
 	for (rest = active; rest; rest &= rest - 1) {
 		slot = __builtin_ctzll(rest);
 		/* Relaxed: whoever reads it does so after its own commit and

@@ -144,9 +144,9 @@ void tpi_ring(const struct tpi_producer_hot *hot);
 /*
  * After each commit: does a consumer sleep? No fence: a consumer that announces
  * itself runs a membarrier (ORDER wake.barrier, in tpi_barrier()), so either it
- * sees our commit in its last look, or we see its announcement. Relaxed loads: a
- * stale `active` or `rung` costs one ring too many or is covered by the broker,
- * which rings when a group has joined.
+ * sees our commit in its last look, or we see its announcement; the same goes for
+ * `active`, after whose change the broker runs one. Relaxed loads: a stale `rung`
+ * costs one ring too many.
  */
 static inline void tpi_ring_if_armed(const struct tpi_producer_hot *hot)
 {

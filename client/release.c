@@ -22,6 +22,7 @@
 #include <errno.h>
 
 #include "client/consumer.h"
+#include "lib/testpoint.h"
 
 static void move_on(struct tpi_track *t)
 {
@@ -53,6 +54,7 @@ bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
 		/* Relaxed: the release below orders them. */
 		tpi_store_relaxed(&idle->skipped, t->tally.skipped);
 		tpi_store_relaxed(&idle->lost, t->tally.lost);
+		TPI_TESTPOINT("release.tallied");
 	}
 	/*
 	 * ORDER cursor.head (release): the blocks before it are read, the tally
@@ -66,6 +68,7 @@ bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
 		 * room_armed. Pairs with tpi_barrier(), whose interrupt does
 		 * not reach this process. */
 		tpi_fence_full();
+	TPI_TESTPOINT("release.stored");
 	move_on(t);
 	return true;
 }
@@ -80,6 +83,7 @@ void tpi_wake_producers(struct tapio_consumer *c)
 		    armed, tpi_load_relaxed(&c->control->room_rung))))
 		return;
 	tpi_wake_all(&c->control->room);
+	TPI_TESTPOINT("room.woken");
 	tpi_store_relaxed(&c->control->room_rung, armed);
 }
 

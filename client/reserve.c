@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "client/producer.h"
+#include "lib/testpoint.h"
 
 static inline void fill(struct tapio_reservation *out,
 			const struct tpi_lane *lane, uint32_t block,
@@ -127,6 +128,7 @@ int tapio_reserve(struct tapio_producer *p, uint32_t tag, uint32_t length,
 	if (tpi_likely(lane) &&
 	    tpi_likely(!tpi_lane_reserve(lane, &hot->gating, hot->me, &block,
 					 1))) {
+		TPI_TESTPOINT("reserve.taken");
 		fill(out, lane, block, tag, length);
 		return 0;
 	}
@@ -168,7 +170,9 @@ static int relocate(struct tapio_producer *p, const struct tpi_size *size,
 	data = tpi_lane_block(to, block);
 	memcpy(data, r->data, r->length);
 	/* SIGKILL here: two blocks are held, none is published. */
+	TPI_TESTPOINT("relocate.filled");
 	tpi_lane_abandon(*lane, r->block);
+	TPI_TESTPOINT("relocate.abandoned");
 	r->data = data;
 	r->lane = to->id;
 	r->block = block;
@@ -201,7 +205,9 @@ static int submit_once(struct tapio_producer *p, struct tapio_reservation *r,
 		return err;
 	/* Accepted by the copy's commit; SIGKILL here leaves the old block to
 	 * the sweep. */
+	TPI_TESTPOINT("submit.copied");
 	tpi_lane_abandon(*lane, r->block);
+	TPI_TESTPOINT("submit.abandoned");
 	return 0;
 }
 
@@ -247,6 +253,7 @@ int tapio_submit(struct tapio_producer *p, struct tapio_reservation *r)
 		       lane->cpu)) {
 		err = tpi_lane_publish(lane, &desc, 1, tpi_stamp(hot));
 		if (tpi_likely(!err)) {
+			TPI_TESTPOINT("submit.published");
 			r->data = NULL;
 			tpi_ring_if_armed(hot);
 			return 0;
@@ -335,6 +342,7 @@ int tapio_discard_batch(struct tapio_producer *p,
 		for (i = 0; i < n; i++) {
 			if (err)
 				tpi_lane_abandon(lane, r[i].block);
+			TPI_TESTPOINT("discard.done");
 			r[i].data = NULL;
 		}
 		/* A discard takes a position too: consumers have to pass it

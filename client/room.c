@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "client/producer.h"
+#include "lib/testpoint.h"
 
 #define NAP_NS 1000000
 
@@ -66,6 +67,7 @@ static void announce(struct tapio_producer *p, const struct tpi_lane *lane,
 		nap(left);
 		return;
 	}
+	TPI_TESTPOINT("room.announced");
 	room->word = &control->room;
 }
 

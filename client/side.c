@@ -17,6 +17,7 @@
 #include <errno.h>
 
 #include "client/producer.h"
+#include "lib/testpoint.h"
 
 int tpi_sides_init(struct tpi_sides *sides)
 {
@@ -41,12 +42,14 @@ static const struct tpi_lane *take_lane(struct tapio_producer *p,
 		if (tpi_load_relaxed(&lane->shm->owner) != TAPIO_NOBODY)
 			continue;
 		/*
-		 * ORDER side.owner (acquire): all that the last owner did to
+		 * ORDER lane.owner (acquire): all that the last owner did to
 		 * the lane. Pairs with the release in give_lane() and with the
 		 * broker's after its sweep.
 		 */
-		if (tpi_cas_acq_rel(&lane->shm->owner, &nobody, p->hot.me))
+		if (tpi_cas_acq_rel(&lane->shm->owner, &nobody, p->hot.me)) {
+			TPI_TESTPOINT("side.taken");
 			return lane;
+		}
 	}
 	return NULL;
 }
@@ -58,9 +61,10 @@ static void give_lane(struct tapio_producer *p, const struct tpi_lane *lane)
 
 	if (TAPIO_STATE_HELD(state))
 		return; /* open reservations: the broker takes them back */
-	/* ORDER side.owner (release): all that we did to the lane, before
+	/* ORDER lane.owner (release): all that we did to the lane, before
 	 * somebody else may take it. Pairs with the swap in take_lane(). */
 	tpi_cas_acq_rel(&lane->shm->owner, &me, TAPIO_NOBODY);
+	TPI_TESTPOINT("side.given");
 }
 
 int tpi_side_enter(struct tapio_producer *p, uint32_t klass, sigset_t *signals,
@@ -86,6 +90,7 @@ int tpi_side_enter(struct tapio_producer *p, uint32_t klass, sigset_t *signals,
 
 void tpi_side_leave(struct tapio_producer *p, const sigset_t *signals)
 {
+	TPI_TESTPOINT("side.inside");
 	/*
 	 * ORDER wake.barrier (full): our commit, before we look for sleepers and
 	 * before the next look at the groups' generation. Pairs with

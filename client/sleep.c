@@ -14,6 +14,7 @@
 #include <errno.h>
 
 #include "client/consumer.h"
+#include "lib/testpoint.h"
 
 /* Between two glances at the clock while spinning. */
 #define SPIN_LOOKS 8
@@ -26,6 +27,7 @@ void tpi_announce(struct tapio_consumer *c)
 	/* Relaxed: the barrier orders it. */
 	tpi_add_relaxed(&c->control->armed, 1);
 	tpi_store_relaxed(&c->deaf, tpi_barrier() != 0);
+	TPI_TESTPOINT("sleep.announced");
 }
 
 static unsigned int spin(struct tapio_consumer *c, struct tapio_view *views,
