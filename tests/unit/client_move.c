@@ -40,7 +40,7 @@ START_TEST(an_event_submitted_on_another_cpu_is_accepted_there_once)
 {
 	struct tapio_reservation r;
 	struct tapio_view views[2];
-	uint32_t from;
+	uint32_t from, i;
 
 	set_up(RIG_CONFIG);
 	ck_assert_int_eq(tapio_reserve(p, TAG, 100, &r), 0);
@@ -56,7 +56,12 @@ START_TEST(an_event_submitted_on_another_cpu_is_accepted_there_once)
 	tapio_release(c);
 	/* What was left behind waits for somebody who needs it. */
 	ck_assert_uint_eq(channel_stats(p).held, 1);
-	close_and_check(1, 1);
+	pin(0);
+	for (i = 0; i < 64; i++)
+		ck_assert_int_eq(tapio_output(p, TAG, &i, sizeof(i)), 0);
+	assert_nothing_held(p);
+	ck_assert_uint_eq(drain(c), 64);
+	close_and_check(65, 0);
 }
 END_TEST
 
