@@ -299,9 +299,12 @@ static int run_mode(struct sender *s)
 	case LOAD_RESERVE:
 		return check ? run_loop(s, LOAD_RESERVE, true)
 			     : run_loop(s, LOAD_RESERVE, false);
-	default:
+	case LOAD_BATCH:
 		return check ? run_loop(s, LOAD_BATCH, true)
 			     : run_loop(s, LOAD_BATCH, false);
+	default:
+		return check ? run_loop(s, LOAD_MIX, true)
+			     : run_loop(s, LOAD_MIX, false);
 	}
 }
 
