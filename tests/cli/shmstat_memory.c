@@ -4,18 +4,24 @@
  * it in /proc, show it as it is, and not be fooled by what is impossible in it.
  */
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "lib/atomic.h"
+#include "lib/fdpass.h"
 #include "lib/layout.h"
+#include "lib/wire.h"
 
 #define BLOCKS 16u
 #define LANES  4u /* two CPUs, two side lanes */
@@ -376,6 +382,98 @@ START_TEST(mappings_alone_are_found_through_map_files)
 }
 END_TEST
 
+/* ---- a broker of another version -------------------------------------------- */
+
+static char fake_socket[64];
+
+/* Answers the first message of whoever connects, then waits to be killed. */
+static void serve_once(int listener, const union tpi_wire_message *answer,
+		       int fd)
+{
+	union tpi_wire_message hello;
+	unsigned int none = 0;
+	int sock = accept(listener, NULL, NULL);
+
+	(void)tpi_recv_fds(sock, &hello, sizeof(hello), NULL, &none);
+	(void)tpi_send_fds(sock, answer, answer->header.length, &fd,
+			   answer->header.fd_count);
+	for (;;)
+		pause();
+}
+
+static pid_t fake_broker(const union tpi_wire_message *answer, int fd)
+{
+	int listener = socket(AF_UNIX, SOCK_SEQPACKET, 0), length;
+	struct sockaddr_un address;
+	pid_t child;
+
+	snprintf(fake_socket, sizeof(fake_socket), "@shmstat-test-%d",
+		 getpid());
+	length = tpi_socket_address(&address, fake_socket);
+	ck_assert_int_gt(length, 0);
+	ck_assert_int_eq(
+		bind(listener, (struct sockaddr *)&address, (socklen_t)length),
+		0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	child = fork();
+	if (!child)
+		serve_once(listener, answer, fd);
+	close(listener);
+	return child;
+}
+
+static void assert_refused(pid_t child, const char *one, const char *other)
+{
+	command_run(&run, "tapio-shmstat", "--socket", fake_socket, NULL);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	ck_assert_msg(run.status == 4, "status %d: %s", run.status, run.err);
+	ck_assert_ptr_nonnull(strstr(run.err, one));
+	ck_assert_ptr_nonnull(strstr(run.err, other));
+}
+
+START_TEST(a_broker_of_another_layout_is_status_4)
+{
+	union tpi_wire_message answer;
+
+	tpi_wire_init(&answer, TPI_WIRE_WELCOME);
+	answer.header.fd_count = 1;
+	answer.welcome.abi_major = TAPIO_ABI_MAJOR + 1;
+	answer.welcome.abi_minor = 7;
+	assert_refused(fake_broker(&answer, catalog_segment.fd_ro), "2.7",
+		       "1.0");
+}
+END_TEST
+
+START_TEST(a_broker_that_refuses_our_version_is_status_4)
+{
+	union tpi_wire_message answer;
+
+	tpi_wire_init(&answer, TPI_WIRE_REFUSED);
+	answer.refused.error = -EPROTONOSUPPORT;
+	strcpy(answer.refused.text, "this broker speaks 9.1, the client 1.0");
+	assert_refused(fake_broker(&answer, -1), "9.1", "1.0");
+}
+END_TEST
+
+/* There may be other brokers on this machine: then they are named, and we. */
+START_TEST(a_scan_finds_us_or_names_us_among_several)
+{
+	char pid[16];
+
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	command_run(&run, "tapio-shmstat", "--json", "--scan", "--socket",
+		    "@nobody-listens-here", "lanes", NULL);
+	if (run.status == 3) {
+		ck_assert_ptr_nonnull(strstr(run.err, "several brokers"));
+		ck_assert_ptr_nonnull(strstr(run.err, pid));
+	} else {
+		ck_assert_int_eq(run.status, 0);
+		ck_assert_ptr_nonnull(strstr(run.out, pid));
+	}
+}
+END_TEST
+
 START_TEST(a_process_without_segments_is_status_3)
 {
 	command_run(&run, "tapio-shmstat", "--pid", "1", NULL);
@@ -427,6 +525,9 @@ int main(void)
 	tcase_add_test(memory, another_version_is_status_4_and_both_are_named);
 	tcase_add_test(memory, the_text_form_shows_the_same);
 	tcase_add_test(memory, mappings_alone_are_found_through_map_files);
+	tcase_add_test(memory, a_broker_of_another_layout_is_status_4);
+	tcase_add_test(memory, a_broker_that_refuses_our_version_is_status_4);
+	tcase_add_test(memory, a_scan_finds_us_or_names_us_among_several);
 	tcase_add_test(usage, a_process_without_segments_is_status_3);
 	tcase_add_test(usage, a_socket_that_is_not_there_is_status_3);
 	tcase_add_loop_test(usage, wrong_usage_is_status_2, 0, 7);

@@ -52,6 +52,7 @@ static bool identify(struct tpi_bag *bag, const struct tpi_map *map,
 	if (tpi_load_acquire(&shared->ready) != TAPIO_SEGMENT_READY)
 		return false;
 	memcpy(&header, shared, sizeof(header));
+	tpi_fence_compiler(); /* the copy is what is looked at */
 	if (header.magic != TAPIO_SEGMENT_MAGIC)
 		return false;
 	if (header.abi_major != TAPIO_ABI_MAJOR ||

@@ -143,6 +143,8 @@ static int hello(struct talk *t, struct tpi_bag *bag)
 		bag->incompatible = true;
 		bag->abi_major = t->message.welcome.abi_major;
 		bag->abi_minor = t->message.welcome.abi_minor;
+		drop_fds(t);
+		return 0;
 	}
 	return keep_fds(t, bag);
 }

@@ -130,6 +130,9 @@ static int fill_bag(struct search *s)
 		}
 		if (err == -ENOMEM)
 			return err;
+		if (err == -EPROTONOSUPPORT) /* it says which it speaks */
+			return tpi_fail(err, s->error, s->error_bytes, "%s",
+					inspect->note);
 		err = peer ? look_in(s, peer) : -ENOENT;
 	}
 	if (err == -ENOENT && o->scan && !o->pid)

@@ -21,6 +21,7 @@ static bool copy_attachment(const struct tapio_shm_attachment *shared,
 	if (state == TAPIO_ATTACHMENT_FREE)
 		return false;
 	memcpy(copy, shared, sizeof(*copy));
+	tpi_fence_compiler(); /* the copy is what is looked at */
 	copy->state = state;
 	/* ORDER attachment.name (fence): the copy is older than this look.
 	 * Pairs with the release of the state of whoever gets the record. */

@@ -84,6 +84,7 @@ json_t *stat_segments(const struct tpi_inspect *inspect)
 		if (tpi_load_acquire(&shared->ready) != TAPIO_SEGMENT_READY)
 			continue;
 		memcpy(&copy, shared, sizeof(copy));
+		tpi_fence_compiler(); /* the copy is what is looked at */
 		json_array_append_new(array, one(inspect, &copy));
 	}
 	return array;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/atomic.h"
 #include "tools/shmstat/stat.h"
 
 json_t *value_count(uint64_t n)
@@ -15,8 +16,14 @@ json_t *value_text(const char *field, size_t bytes)
 	char text[256];
 	size_t n = 0;
 
-	for (; n < bytes && n < sizeof(text) - 1 && field[n]; n++)
-		text[n] = field[n] < ' ' || field[n] > '~' ? '?' : field[n];
+	for (; n < bytes && n < sizeof(text) - 1; n++) {
+		/* relaxed: bytes that may change, each looked at once */
+		char c = tpi_load_relaxed(&field[n]);
+
+		if (!c)
+			break;
+		text[n] = c < ' ' || c > '~' ? '?' : c;
+	}
 	text[n] = 0;
 	return json_string(text);
 }
