@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <tapio/common.h>
 
@@ -49,23 +50,36 @@ void tpi_gap_view(struct tapio_view *view, struct tapio_gap *gap,
 		  const struct tpi_lane *lane, uint32_t cause, uint64_t first,
 		  uint64_t count);
 
-/* A view of an event, all but its data. */
+_Static_assert(offsetof(struct tapio_view, length) ==
+			       offsetof(struct tapio_view, lane) + 4 &&
+		       offsetof(struct tapio_view, severity) ==
+			       offsetof(struct tapio_view, type) + 2 &&
+		       offsetof(struct tapio_view, klass) ==
+			       offsetof(struct tapio_view, type) + 3 &&
+		       offsetof(struct tapio_view, flags) ==
+			       offsetof(struct tapio_view, type) + 4,
+	       "tpi_view_fill() stores neighbours together");
+
+/*
+ * A view of an event, all but its data. Neighbours are stored together: a reader
+ * that takes a descriptor every nanosecond or two feels each store. Little-endian,
+ * as the layout is.
+ */
 static inline void tpi_view_fill(struct tapio_view *view,
 				 const struct tpi_lane *lane, uint64_t position,
 				 uint64_t desc)
 {
+	uint64_t where = lane->id | (uint64_t)TAPIO_DESC_LENGTH(desc) << 32;
+	uint64_t what = (desc >> 40 & 0xfffff) | (uint64_t)lane->klass << 24;
+
 	view->position = position;
 	/* Relaxed: belongs to the event, and is ordered as the event is. */
 	view->time =
 		lane->time
 			? tpi_load_relaxed(&lane->time[position & lane->mask])
 			: 0;
-	view->lane = lane->id;
-	view->length = TAPIO_DESC_LENGTH(desc);
-	view->type = TAPIO_DESC_TYPE(desc);
-	view->severity = TAPIO_DESC_SEVERITY(desc);
-	view->klass = (uint8_t)lane->klass;
-	view->flags = 0;
+	memcpy(&view->lane, &where, sizeof(where));
+	memcpy(&view->type, &what, sizeof(what));
 }
 
 /* Whether a descriptor names a block of the lane and fits in it. */

@@ -55,33 +55,69 @@ static unsigned int overrun(struct tapio_consumer *c, struct tpi_track *t,
 	return 1;
 }
 
-/* Views of [next, tail); how many. */
+/*
+ * Views of [next, tail); how many. On private copies of lane and filter, since the
+ * compiler cannot know that the caller's views do not lie over them.
+ */
+static inline __attribute__((always_inline)) unsigned int
+fill_views(struct tapio_consumer *c, struct tpi_track *t, uint64_t tail,
+	   struct tapio_view *views, unsigned int max, bool filtered)
+{
+	const struct tpi_lane lane = *t->lane;
+	const struct tpi_filter filter = c->filter;
+	struct tapio_view *v = views, *const end = views + max;
+	uint64_t desc, position = t->next, skipped = 0;
+	unsigned int n;
+
+	for (; v != end && position != tail;
+	     position = (position + 1) & TAPIO_POSITION_MASK) {
+		/* Relaxed: the acquire of the state orders it. */
+		desc = tpi_load_relaxed(&lane.desc[position & lane.mask]);
+		if (filtered ? !tpi_filter_pass(&filter, desc)
+			     : TAPIO_DESC_TYPE(desc) == TAPIO_TYPE_DISCARD) {
+			skipped++;
+			continue;
+		}
+		if (tpi_unlikely(!tpi_desc_sane(&lane, desc)))
+			break;
+		v->data = tpi_lane_block(&lane, TAPIO_DESC_BLOCK(desc));
+		__builtin_prefetch(v->data);
+		tpi_view_fill(v++, &lane, position, desc);
+	}
+	n = (unsigned int)(v - views);
+	if (n && !t->handed)
+		t->first = views[0].position;
+	t->handed += n;
+	t->skipped += skipped;
+	t->next = position;
+	return n;
+}
+
+/* Out of line, both, so that those copies stay in registers. */
+__attribute__((noinline)) static unsigned int
+fill_filtered(struct tapio_consumer *c, struct tpi_track *t, uint64_t tail,
+	      struct tapio_view *views, unsigned int max)
+{
+	return fill_views(c, t, tail, views, max, true);
+}
+
+__attribute__((noinline)) static unsigned int
+fill_all(struct tapio_consumer *c, struct tpi_track *t, uint64_t tail,
+	 struct tapio_view *views, unsigned int max)
+{
+	return fill_views(c, t, tail, views, max, false);
+}
+
 static unsigned int hand_out(struct tapio_consumer *c, struct tpi_track *t,
 			     uint64_t tail, struct tapio_view *views,
 			     unsigned int max)
 {
-	const struct tpi_lane *lane = t->lane;
-	uint64_t desc, position = t->next;
-	unsigned int n = 0;
+	unsigned int n;
 
-	for (; n < max && position != tail;
-	     position = (position + 1) & TAPIO_POSITION_MASK) {
-		/* Relaxed: the acquire of the state orders it. */
-		desc = tpi_load_relaxed(&lane->desc[position & lane->mask]);
-		if (!tpi_filter_pass(&c->filter, desc)) {
-			t->skipped++;
-			continue;
-		}
-		if (tpi_unlikely(!tpi_desc_sane(lane, desc)))
-			break;
-		views[n].data = tpi_lane_block(lane, TAPIO_DESC_BLOCK(desc));
-		__builtin_prefetch(views[n].data);
-		tpi_view_fill(&views[n], lane, position, desc);
-		if (!t->handed++)
-			t->first = position;
-		n++;
-	}
-	t->next = position;
+	if (c->filter.types || c->filter.severity_min)
+		n = fill_filtered(c, t, tail, views, max);
+	else
+		n = fill_all(c, t, tail, views, max);
 	TPI_TESTPOINT("poll.handed");
 	return n;
 }

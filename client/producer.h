@@ -17,7 +17,6 @@
 
 #include <signal.h>
 #include <stdbool.h>
-#include <time.h>
 
 #include <pthread.h>
 
@@ -84,6 +83,11 @@ struct tapio_producer {
 	bool fence;        /* no membarrier reaches us: fence each commit */
 };
 
+static inline uint32_t tpi_size_limit(const struct tpi_size *size, bool fast)
+{
+	return fast ? size->fast_bytes : size->bytes;
+}
+
 /*
  * The class for an event, or NULL when the slow path has to say why there is
  * none. `fast`: one that a single section copies.
@@ -99,11 +103,14 @@ tpi_size_of(const struct tpi_producer_hot *hot, uint32_t tag, uint32_t length,
 		if (klass > hot->class_count)
 			return NULL;
 		size = &hot->classes[klass - 1];
-		return length <= (fast ? size->fast_bytes : size->bytes) ? size
-									 : NULL;
+		return length <= tpi_size_limit(size, fast) ? size : NULL;
 	}
-	for (i = 0; i < hot->size_count; i++, size++)
-		if (length <= (fast ? size->fast_bytes : size->bytes))
+	/* Most events fit the smallest class. In a forked child it is all zero,
+	 * and there is no CPU for it. */
+	if (tpi_likely(length <= tpi_size_limit(size, fast)))
+		return size;
+	for (i = 1; i < hot->size_count; i++)
+		if (length <= tpi_size_limit(++size, fast))
 			return size;
 	return NULL;
 }
@@ -121,21 +128,24 @@ tpi_lane_here(const struct tpi_producer_hot *hot, const struct tpi_size *size)
 	return size->row[cpu];
 }
 
+/* A tag is laid out so that one shift makes type and severity of it. */
 static inline uint64_t tpi_meta(uint32_t tag, uint32_t length)
 {
-	return TAPIO_DESC_META(TAPIO_TAG_TYPE(tag), TAPIO_TAG_SEVERITY(tag),
-			       length);
+	return (uint64_t)(tag & 0xfffff) << 40 | (uint64_t)length << 20;
 }
+_Static_assert(TAPIO_DESC_META(0x1234, 5, 6) ==
+		       ((uint64_t)(TAPIO_TAG(0x1234, 5) & 0xfffff) << 40 |
+			6 << 20),
+	       "tpi_meta() of a tag is its TAPIO_DESC_META()");
+
+/* CLOCK_REALTIME in nanoseconds; producer.c. */
+uint64_t tpi_clock_ns(void);
 
 /* How the event is stamped; a clock is read now, before the section. */
 static inline uint64_t tpi_stamp(const struct tpi_producer_hot *hot)
 {
-	struct timespec t;
-
-	if (tpi_likely(hot->stamp != TAPIO_STAMP_CLOCK))
-		return TPI_STAMP_TSC;
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+	return tpi_likely(hot->stamp != TAPIO_STAMP_CLOCK) ? TPI_STAMP_TSC
+							   : tpi_clock_ns();
 }
 
 /* Rings the channel's doorbell for the groups that wait; producer.c. */
