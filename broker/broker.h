@@ -22,7 +22,8 @@
 #include "broker/registry.h"
 #include "broker/server.h"
 
-#define TPI_TICK_NS UINT64_C(1000000000)
+#define TPI_TICK_NS    UINT64_C(1000000000)
+#define TPI_MAPS_LOOKS 8 /* processes whose maps are read in one tick */
 
 struct tpi_broker {
 	struct tpi_config config;
@@ -36,6 +37,7 @@ struct tpi_broker {
 	struct tpi_timer tick;
 	uint32_t ticks;
 	uint32_t lingering; /* attachments whose connection is gone */
+	uint32_t linger_at; /* slot that is looked at next */
 };
 
 /* ---- broker.c ------------------------------------------------------------- */

@@ -37,7 +37,7 @@
 #endif
 #define PIDFS_MAGIC 0x50494446
 
-#define MAPS_BYTES_MAX (4u << 20)
+#define MAPS_BYTES_MAX (1u << 20) /* some 10,000 mappings */
 
 /* ---- what a pidfd and /proc say ----------------------------------------------- */
 
@@ -241,7 +241,9 @@ static struct tpi_process *make(struct tpi_broker *broker, int pidfd,
 	process->gid = cred->gid;
 	process->inode_valid = pidfd_inode(pidfd, &process->inode);
 	process->start_ticks = cred->pid ? tpi_start_ticks(cred->pid) : 0;
-	process->rseq_verdict = hello->rseq_verdict;
+	process->rseq_verdict = hello->rseq_verdict <= TAPIO_RSEQ_INCONCLUSIVE
+					? hello->rseq_verdict
+					: TAPIO_RSEQ_UNKNOWN;
 	memcpy(process->at_random, hello->at_random,
 	       sizeof(process->at_random));
 	for (size_t i = 0; i < sizeof(process->comm) - 1; i++) {

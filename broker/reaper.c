@@ -257,16 +257,26 @@ void tpi_process_died(struct tpi_process *process, const char *how)
 	tpi_process_put(process);
 }
 
-/* Closed without DETACH, and not dead: does it still map anything of ours? */
+/*
+ * Closed without DETACH, and not dead: does it still map anything of ours? A few
+ * at a time, in turn, since reading the maps of a process takes as long as that
+ * process likes it to.
+ */
 static void look_at_lingering(struct tpi_broker *broker)
 {
 	struct tpi_registry *registry = &broker->registry;
+	uint32_t count = registry->catalog.attachment_count;
+	uint32_t looks = 0;
 
-	for (uint32_t i = 2; i < registry->catalog.attachment_count; i++) {
-		struct tpi_attachment *a = &registry->attachments[i];
+	for (uint32_t i = 0; i < count && looks < TPI_MAPS_LOOKS; i++) {
+		struct tpi_attachment *a =
+			&registry->attachments[broker->linger_at];
 
-		if (a->name == TAPIO_NOBODY || a->session)
+		broker->linger_at = (broker->linger_at + 1) % count;
+		/* Slot 1 is our own. */
+		if (a->slot < 2 || a->name == TAPIO_NOBODY || a->session)
 			continue;
+		looks++;
 		if (tpi_process_maps(a->process, a->host->files,
 				     a->host->file_count) == 0)
 			tpi_attachment_end(broker, a);

@@ -17,8 +17,9 @@ struct tpi_broker;
 struct tpi_process;
 struct tpi_attachment;
 
-#define TPI_STRANGERS_MAX 64 /* connections that have not said HELLO */
-#define TPI_HELLO_NS      UINT64_C(5000000000) /* by then they must have */
+#define TPI_STRANGERS_MAX    64 /* connections that have not said HELLO .. */
+#define TPI_STRANGERS_OF_UID 32 /* .. and of one uid */
+#define TPI_HELLO_NS         UINT64_C(5000000000) /* by then they must have */
 
 struct tpi_session {
 	struct tpi_watch watch;

@@ -53,6 +53,8 @@ static void orphan(struct tpi_session *session)
 	broker->lingering++;
 	if (tpi_process_is_dead(attachment->process))
 		return; /* its pidfd tells us next, with all it had */
+	if (broker->lingering > TPI_MAPS_LOOKS)
+		return; /* the tick looks, a few at a time */
 	maps = tpi_process_maps(attachment->process, attachment->host->files,
 				attachment->host->file_count);
 	if (maps == 0) {
@@ -409,6 +411,10 @@ static void on_detach(struct tpi_session *session,
 	tpi_wire_init(&message, TPI_WIRE_DETACHED);
 	message.detached.attachment = attachment->name;
 	tpi_add_relaxed(&counters(session->broker)->closes, 1);
+	tpi_log_client(&session->broker->log, TAPIO_LOG_DEBUG,
+		       "process %d \"%s\" detaches 0x%08x",
+		       session->process->pid, session->process->comm,
+		       attachment->name);
 	message.detached.swept =
 		tpi_attachment_end(session->broker, attachment);
 	answer(session, &message, NULL, 0);
@@ -487,17 +493,35 @@ static uint64_t boottime_ns(void)
 	       (uint64_t)ts.tv_nsec;
 }
 
-static void drop_stranger(struct tpi_broker *broker)
+/* The oldest that has not said HELLO, of one uid or (-1) of all. */
+static void drop_stranger(struct tpi_broker *broker, uid_t uid)
 {
 	struct tpi_session *session;
 
 	TAILQ_FOREACH (session, &broker->server.sessions, link) {
-		if (session->process)
+		if (session->process ||
+		    (uid != (uid_t)-1 && session->cred.uid != uid))
 			continue;
 		refuse_and_close(session, -ETIMEDOUT,
 				 "no HELLO, and others are waiting");
 		return;
 	}
+}
+
+/* A uid that connects and connects makes room by itself, not at others' cost. */
+static void limit_strangers(struct tpi_broker *broker, uid_t uid)
+{
+	struct tpi_session *session;
+	uint32_t of_uid = 0;
+
+	if (broker->server.stranger_count <= TPI_STRANGERS_OF_UID)
+		return;
+	TAILQ_FOREACH (session, &broker->server.sessions, link)
+		of_uid += !session->process && session->cred.uid == uid;
+	if (of_uid > TPI_STRANGERS_OF_UID)
+		drop_stranger(broker, uid);
+	else if (broker->server.stranger_count > TPI_STRANGERS_MAX)
+		drop_stranger(broker, (uid_t)-1);
 }
 
 static void begin_session(struct tpi_broker *broker, int fd)
@@ -517,8 +541,8 @@ static void begin_session(struct tpi_broker *broker, int fd)
 		goto fail;
 	TAILQ_INSERT_TAIL(&broker->server.sessions, session, link);
 	broker->server.session_count++;
-	if (++broker->server.stranger_count > TPI_STRANGERS_MAX)
-		drop_stranger(broker);
+	broker->server.stranger_count++;
+	limit_strangers(broker, session->cred.uid);
 	return;
 fail:
 	close(fd);
@@ -547,7 +571,7 @@ void tpi_session_accept(struct tpi_watch *watch, unsigned int events)
 				       "a connection has to wait: %s",
 				       strerror(errno));
 			if (broker->server.stranger_count)
-				drop_stranger(broker);
+				drop_stranger(broker, (uid_t)-1);
 			else
 				tpi_watch_stop(broker->loop, watch);
 		}
