@@ -101,7 +101,9 @@
  * step (tests/model/ring.pml), and that each of these rules is needed: a swap
  * that does not compare the lap, a hint that is stored before the swap, full or
  * empty told from the hints, a value put outside of the swap, or one loaded
- * before its turn breaks it.
+ * before its turn breaks it. The C code is attacked at each of these steps by
+ * tests/fault/ring.c (kills and stops) and tests/fault/ring_between.c (whatever
+ * others do there), and by numbers in tests/stress/ring.c.
  */
 #include <errno.h>
 
