@@ -39,6 +39,7 @@
 #include "broker/broker.h"
 #include "lib/atomic.h"
 #include "lib/error.h"
+#include "lib/histogram.h"
 #include "lib/wake.h"
 
 static uint32_t slot_of(const struct tpi_host *host,
@@ -104,6 +105,8 @@ static void reset_cursors(struct tpi_host *host, const struct tpi_group *group)
 			  tpi_load_relaxed(&bell->rung[slot]));
 	tpi_store_relaxed(&cursors->control->room_rung,
 			  tpi_load_relaxed(&bell->room_armed));
+	if (cursors->histogram)
+		tpi_histogram_clear(cursors->histogram);
 	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
 		struct tapio_shm_cursor fresh = {0};
 

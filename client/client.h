@@ -83,6 +83,10 @@ int tpi_client_connected(const struct tpi_client *client);
 uint32_t tpi_client_lane_node(const struct tpi_client *client,
 			      const struct tpi_lane *lane);
 
+/* The TSC's calibration of now; mult is 0 while there is none; time.c. */
+void tpi_client_calibration(const struct tpi_client *client,
+			    struct tapio_shm_calibration *copy);
+
 /* A time stamp as CLOCK_REALTIME nanoseconds, by the channel's policy; time.c. */
 uint64_t tpi_client_time_ns(const struct tpi_client *client, uint64_t time);
 

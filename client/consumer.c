@@ -68,6 +68,8 @@ static int set_up(struct tapio_consumer *c,
 				options->broker.error_bytes,
 				"no memory for the state of %u lanes",
 				client->channel.lane_count);
+	tpi_latency_init(&c->latency, client,
+			 options->latency == TAPIO_LATENCY_RECORDED);
 	tpi_check_slot(c);
 	tpi_lease_free(c);
 	c->balanced_ns = tpi_now_ns();
@@ -84,6 +86,9 @@ static int check(const struct tapio_consumer_options *options)
 				"policy %u, start %u or durable %u is unknown",
 				options->policy, options->start,
 				options->durable);
+	if (options->latency > TAPIO_LATENCY_OFF)
+		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
+				"latency %u is unknown", options->latency);
 	if (options->lag && options->policy != TAPIO_GROUP_UNTIL)
 		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
 				"a lag of %u needs TAPIO_GROUP_UNTIL",

@@ -24,6 +24,7 @@
 #include "client/client.h"
 #include "client/copy.h"
 #include "client/filter.h"
+#include "client/latency.h"
 #include "lib/lane.h"
 #include "lib/wake.h"
 
@@ -89,6 +90,7 @@ struct tapio_consumer {
 	};
 	struct tpi_client client;
 	struct tpi_filter filter;
+	struct tpi_latency latency;
 
 	const uint64_t *slot;                    /* our group, in the catalog */
 	const struct tapio_shm_doorbell *bell;   /* read-only */

@@ -313,6 +313,7 @@ void tpi_lease_balance(struct tapio_consumer *c)
 	if (c->ended || now - c->balanced_ns < BALANCE_NS)
 		return;
 	c->balanced_ns = now;
+	tpi_latency_refresh(&c->latency, &c->client);
 	tpi_lease_free(c);
 	look_around(c, &s);
 	answer(c, &s);

@@ -160,6 +160,17 @@ static int readable(const struct tapio_consumer *c, const struct tpi_track *t,
 	return tpi_held_for_us(lane, t->next) ? 0 : -EOVERFLOW;
 }
 
+static void note_latency(struct tapio_consumer *c,
+			 const struct tapio_view *views, unsigned int n)
+{
+	if (views->flags & TAPIO_VIEW_GAP) {
+		views++;
+		n--;
+	}
+	if (n)
+		tpi_latency_note(&c->latency, views, n);
+}
+
 static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
 			      struct tapio_view *views, unsigned int max)
 {
@@ -188,6 +199,8 @@ static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
 		n += hand_out(c, t, tail, views + n, max - n);
 	else
 		pass_over(t, tail);
+	if (n && c->latency.shm)
+		note_latency(c, views, n);
 	if (n < max && t->next != tail)
 		return n + quarantine(t, views + n); /* a bad descriptor */
 	if (t->handed || t->gapped)

@@ -22,11 +22,29 @@ static uint64_t convert(const struct tapio_shm_calibration *c, uint64_t tsc)
 	return c->base_ns - ns;
 }
 
-uint64_t tpi_client_time_ns(const struct tpi_client *client, uint64_t time)
+void tpi_client_calibration(const struct tpi_client *client,
+			    struct tapio_shm_calibration *copy)
 {
 	const struct tapio_shm_broker *broker = client->catalog.broker;
-	struct tapio_shm_calibration copy;
 	uint32_t index, tries;
+
+	for (tries = 0; tries < 8; tries++) {
+		/* ORDER broker.calibration (acquire): the copy it names is
+		 * whole. Pairs with the broker's release of the index. */
+		index = tpi_load_acquire(&broker->calibration_index);
+		*copy = broker->calibration[index & 1];
+		/* ORDER broker.calibration (load-load): the copy before the
+		 * second look. Pairs with the same release: a copy that is
+		 * rewritten while we read was given up before. */
+		tpi_fence_load_load();
+		if (tpi_load_relaxed(&broker->calibration_index) == index)
+			break;
+	}
+}
+
+uint64_t tpi_client_time_ns(const struct tpi_client *client, uint64_t time)
+{
+	struct tapio_shm_calibration copy;
 
 	switch (client->channel.info.stamp) {
 	case TAPIO_STAMP_CLOCK:
@@ -38,17 +56,6 @@ uint64_t tpi_client_time_ns(const struct tpi_client *client, uint64_t time)
 	}
 	if (!time)
 		return 0;
-	for (tries = 0; tries < 8; tries++) {
-		/* ORDER broker.calibration (acquire): the copy it names is
-		 * whole. Pairs with the broker's release of the index. */
-		index = tpi_load_acquire(&broker->calibration_index);
-		copy = broker->calibration[index & 1];
-		/* ORDER broker.calibration (load-load): the copy before the
-		 * second look. Pairs with the same release: a copy that is
-		 * rewritten while we read was given up before. */
-		tpi_fence_load_load();
-		if (tpi_load_relaxed(&broker->calibration_index) == index)
-			break;
-	}
+	tpi_client_calibration(client, &copy);
 	return convert(&copy, time);
 }

@@ -133,7 +133,8 @@ void tpi_channel_detach(struct tpi_channel *channel);
 /* One slot's cursors, attached. */
 struct tpi_cursors {
 	struct tapio_shm_group_control *control;
-	struct tapio_shm_cursor *cursors; /* [lane_count], by lane id */
+	struct tapio_shm_cursor *cursors;      /* [lane_count], by lane id */
+	struct tapio_shm_histogram *histogram; /* NULL: it has none */
 };
 int tpi_cursors_attach(struct tpi_cursors *cursors, const struct tpi_map *map,
 		       const struct tpi_catalog *catalog, uint32_t channel,

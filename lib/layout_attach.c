@@ -260,8 +260,8 @@ int tpi_cursors_attach(struct tpi_cursors *cursors, const struct tpi_map *map,
 					.index = slot,
 					.instance = catalog->instance};
 	struct tpi_view view;
-	void *control, *records;
-	uint64_t count;
+	void *control, *records, *histogram;
+	uint64_t count, histograms;
 	int err;
 
 	*cursors = (struct tpi_cursors){0};
@@ -277,6 +277,10 @@ int tpi_cursors_attach(struct tpi_cursors *cursors, const struct tpi_map *map,
 		err = tpi_view_section(&view, TAPIO_SECTION_CURSORS,
 				       sizeof(*cursors->cursors), 1, &records,
 				       &count, &report);
+	if (!err)
+		err = tpi_view_section(&view, TAPIO_SECTION_HISTOGRAM,
+				       sizeof(*cursors->histogram), 0,
+				       &histogram, &histograms, &report);
 	if (err)
 		return err;
 	if (count != lane_count)
@@ -286,5 +290,6 @@ int tpi_cursors_attach(struct tpi_cursors *cursors, const struct tpi_map *map,
 				  count, lane_count);
 	cursors->control = control;
 	cursors->cursors = records;
+	cursors->histogram = histograms ? histogram : NULL;
 	return 0;
 }

@@ -130,9 +130,10 @@ uint64_t tpi_cursors_bytes(uint32_t lane_count)
 {
 	struct plan plan;
 
-	begin(&plan, 2);
+	begin(&plan, 3);
 	take(&plan, sizeof(struct tapio_shm_group_control));
 	take(&plan, (uint64_t)lane_count * sizeof(struct tapio_shm_cursor));
+	take(&plan, sizeof(struct tapio_shm_histogram));
 	return plan.at;
 }
 
@@ -332,20 +333,24 @@ int tpi_cursors_build(const struct tpi_map *map, uint32_t lane_count,
 		{.kind = TAPIO_SECTION_CURSORS,
 		 .stride = sizeof(struct tapio_shm_cursor),
 		 .count = lane_count},
+		{.kind = TAPIO_SECTION_HISTOGRAM,
+		 .stride = sizeof(struct tapio_shm_histogram),
+		 .count = 1},
 	};
 	struct tapio_shm_header header = {.kind = TAPIO_SEGMENT_CURSORS,
-					  .section_count = 2,
+					  .compat = TAPIO_COMPAT_HISTOGRAM,
+					  .section_count = 3,
 					  .channel = channel,
 					  .index = slot,
 					  .node = UINT32_MAX};
-	int err = check_map(map, place_sections(sections, 2));
+	int err = check_map(map, place_sections(sections, 3));
 
 	if (err)
 		return err;
 	if (!lane_count || lane_count > TPI_LANES_MAX ||
 	    slot >= TAPIO_GROUP_SLOTS)
 		return -EINVAL;
-	write_sections(map, sections, 2);
+	write_sections(map, sections, 3);
 	finish(map, &header, instance);
 	return 0;
 }

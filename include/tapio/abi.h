@@ -43,6 +43,7 @@
  *   | section table             |
  *   | GROUP_CONTROL 1           |
  *   | CURSORS       lanes       |
+ *   | HISTOGRAM     1           |
  *   +---------------------------+
  *
  *                  producers   consumers of G   observers   broker
@@ -118,6 +119,9 @@
 /* Incompatible features. A reader refuses what it does not know. */
 #define TAPIO_INCOMPAT_KNOWN UINT64_C(0)
 
+/* Compatible features. A reader may ignore them. */
+#define TAPIO_COMPAT_HISTOGRAM UINT64_C(1) /* cursors: has a HISTOGRAM */
+
 /* tapio_shm_section.kind */
 #define TAPIO_SECTION_BROKER        1
 #define TAPIO_SECTION_ATTACHMENTS   2
@@ -128,6 +132,7 @@
 #define TAPIO_SECTION_LANES         7
 #define TAPIO_SECTION_GROUP_CONTROL 8
 #define TAPIO_SECTION_CURSORS       9
+#define TAPIO_SECTION_HISTOGRAM     10
 
 /*
  * At the start of every segment.
@@ -400,6 +405,45 @@ TAPIO_ASSERT_OFFSET(tapio_shm_cursor, reserved, 60);
 #define TAPIO_HEAD_INCARNATION(head) \
 	((uint32_t)((head) >> 1) & TAPIO_INCARNATION_MASK)
 #define TAPIO_HEAD_RECORD(head) ((uint32_t)((head)&1u))
+
+/*
+ * How long a group's events took from their stamp to the call that handed them
+ * out, in nanoseconds, with three significant digits. Buckets are 1 ns wide below
+ * 512 and 1/512 of their power of two above; the last one also holds what is
+ * larger. The middle of a bucket is less than 0.1 % from all that is in it.
+ *
+ * A bucket counts events. When one would pass 2^31 its writer halves all of them,
+ * so that they keep their proportions, and counts that in `halvings`.
+ *
+ * field      | writer  | reader | store   | load
+ * everything | members | all    | relaxed | relaxed
+ *
+ * Members write with plain stores and no order between them: two that write one
+ * bucket in the same instant may lose one of the two additions. It is a
+ * measurement; what is promised is in the cursors. The broker clears it while the
+ * slot is FREE.
+ */
+#define TAPIO_HISTOGRAM_BITS    9u  /* 2^9 buckets per power of two */
+#define TAPIO_HISTOGRAM_ROWS    26u /* up to 2^34 ns, 17 s */
+#define TAPIO_HISTOGRAM_BUCKETS (TAPIO_HISTOGRAM_ROWS << TAPIO_HISTOGRAM_BITS)
+
+struct tapio_shm_histogram {
+	uint64_t count; /* events since the group began */
+	uint64_t sum_ns;
+	uint64_t max_ns;
+	uint32_t halvings;
+	uint32_t reserved0;
+	uint64_t reserved1[4];
+	uint32_t bucket[TAPIO_HISTOGRAM_BUCKETS];
+};
+TAPIO_ASSERT_SIZE(tapio_shm_histogram, 53312);
+TAPIO_ASSERT_OFFSET(tapio_shm_histogram, count, 0);
+TAPIO_ASSERT_OFFSET(tapio_shm_histogram, sum_ns, 8);
+TAPIO_ASSERT_OFFSET(tapio_shm_histogram, max_ns, 16);
+TAPIO_ASSERT_OFFSET(tapio_shm_histogram, halvings, 24);
+TAPIO_ASSERT_OFFSET(tapio_shm_histogram, reserved0, 28);
+TAPIO_ASSERT_OFFSET(tapio_shm_histogram, reserved1, 32);
+TAPIO_ASSERT_OFFSET(tapio_shm_histogram, bucket, 64);
 
 /* ---- the catalog ---------------------------------------------------------- */
 

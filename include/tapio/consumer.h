@@ -32,6 +32,15 @@ struct tapio_consumer;
 #define TAPIO_GROUP_UNTIL    2 /* holds producers up to `lag` positions */
 #define TAPIO_GROUP_LOSSLESS 3 /* holds producers; needs the right to */
 
+/*
+ * Whether the time from an event's stamp to the tapio_poll that hands it out goes
+ * to the group's histogram, where `tapio-shmstat groups` finds it. It costs one
+ * look at the clock for each lane that gives something to a tapio_poll (some 20 ns;
+ * build/bin/bench-deliver); channels without stamps have none.
+ */
+#define TAPIO_LATENCY_RECORDED 0
+#define TAPIO_LATENCY_OFF      1
+
 struct tapio_consumer_options {
 	size_t size; /* sizeof(struct tapio_consumer_options) */
 	struct tapio_options broker;
@@ -50,6 +59,8 @@ struct tapio_consumer_options {
 	uint32_t durable;      /* 1: the group stays when nobody is attached */
 	/* How long tapio_poll looks before it sleeps, in nanoseconds; 0: 20,000. */
 	uint32_t spin_ns;
+	uint32_t latency; /* TAPIO_LATENCY_* */
+	uint32_t reserved1;
 };
 
 /*

@@ -48,6 +48,7 @@ unsigned int abi_rows_cpp(struct abi_row *rows);
 	ABI_STRUCT(tapio_shm_group_control), \
 	ABI_STRUCT(tapio_shm_tally), \
 	ABI_STRUCT(tapio_shm_cursor), \
+	ABI_STRUCT(tapio_shm_histogram), \
 	ABI_STRUCT(tapio_shm_calibration), \
 	ABI_STRUCT(tapio_shm_broker), \
 	ABI_STRUCT(tapio_shm_attachment), \

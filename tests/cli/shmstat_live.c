@@ -238,6 +238,27 @@ START_TEST(what_is_released_moves_from_in_flight_to_delivered)
 }
 END_TEST
 
+START_TEST(latencies_are_shown_for_the_events_that_were_handed_out)
+{
+	struct tapio_view views[EVENTS];
+	json_t *latency;
+	json_int_t p50, max;
+
+	ck_assert_int_eq(tapio_poll(consumer, views, EVENTS, 0), EVENTS);
+	ck_assert_int_eq(tapio_release(consumer), 0);
+	show("groups");
+	latency = json_object_get(
+		json_array_get(json_object_get(look, "groups"), 0),
+		"latency_ns");
+	ck_assert_int_eq(json_integer_value(json_object_get(latency, "count")),
+			 EVENTS);
+	p50 = json_integer_value(json_object_get(latency, "p50"));
+	max = json_integer_value(json_object_get(latency, "max"));
+	ck_assert_int_gt(p50, 0);
+	ck_assert_int_le(p50, max);
+}
+END_TEST
+
 START_TEST(blocks_in_a_producers_hands_are_held)
 {
 	struct tapio_reservation reservation;
@@ -367,6 +388,8 @@ int main(void)
 	tcase_add_test(tc, a_killed_broker_is_seen_in_its_clients_memory);
 	tcase_add_test(tc, a_killed_broker_at_a_named_socket_is_status_3);
 	tcase_add_test(tc, what_is_released_moves_from_in_flight_to_delivered);
+	tcase_add_test(tc,
+		       latencies_are_shown_for_the_events_that_were_handed_out);
 	tcase_add_test(tc, blocks_in_a_producers_hands_are_held);
 	tcase_add_test(tc, the_ledger_balances_after_a_load);
 	tcase_add_test(tc,

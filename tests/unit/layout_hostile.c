@@ -287,7 +287,7 @@ START_TEST(corrupt_cursors_never_yield_one_outside)
 
 	seed = 0xc045 + (uint64_t)_i;
 	for (int round = 0; round < rounds; round++) {
-		corrupt(&f.cursors_map, 0, 192);
+		corrupt(&f.cursors_map, 0, 256);
 		err = fixture_attach_cursors(&f, &cursors);
 		if (!err) {
 			ck_assert((const void *)((
@@ -298,6 +298,10 @@ START_TEST(corrupt_cursors_never_yield_one_outside)
 					  unsigned char *)(cursors.cursors +
 							   f.lane_count)) <=
 				  (const void *)(end));
+			if (cursors.histogram)
+				ck_assert((const unsigned char
+						   *)(cursors.histogram + 1) <=
+					  end);
 			ck_assert((const void *)((unsigned char *)
 							 cursors.cursors) >=
 				  (const void *)(f.cursors_map.base + 128));

@@ -267,8 +267,8 @@ START_TEST(cursors_are_attached_from_what_was_loaded_first)
 				 f.lane_count, f.error, sizeof(f.error));
 	disarm();
 	ck_assert_msg(err == 0, "%d: %s", err, f.error);
-	ck_assert_ptr_eq(cursors.control, map.base + 192);
-	ck_assert_ptr_eq(cursors.cursors, map.base + 320);
+	ck_assert_ptr_eq(cursors.control, map.base + 256);
+	ck_assert_ptr_eq(cursors.cursors, map.base + 384);
 	ck_assert_uint_ge(check_loads(&watches[0], 0), 16 + 8);
 }
 END_TEST

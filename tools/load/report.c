@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/histogram.h"
+
 static void add_places(const struct load_run *run, struct load_result *r,
 		       uint64_t *ended_ns)
 {
@@ -153,6 +155,42 @@ static void add_speed(json_t *o, const struct load_result *r)
 	}
 }
 
+/* What this run's groups have in their cursors, added up. */
+static void read_groups(const struct load_run *run, struct tpi_histogram *all)
+{
+	const struct tpi_inspect_channel *channel =
+		&run->inspect->channels[run->channel];
+	static struct tpi_histogram one;
+
+	memset(all, 0, sizeof(*all));
+	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++) {
+		if (!channel->cursors[slot].histogram ||
+		    !load_is_ours(run, slot))
+			continue;
+		tpi_histogram_read(channel->cursors[slot].histogram, &one);
+		tpi_histogram_merge(all, &one);
+	}
+}
+
+static void add_group_latency(json_t *o, const struct load_run *run)
+{
+	static struct tpi_histogram all;
+	json_t *latency;
+
+	read_groups(run, &all);
+	if (!all.count) {
+		json_object_set_new(o, "group_latency_ns", json_null());
+		return;
+	}
+	latency = json_object();
+	set(latency, "count", all.count);
+	set(latency, "p50", tpi_histogram_quantile(&all, 0.5));
+	set(latency, "p99", tpi_histogram_quantile(&all, 0.99));
+	set(latency, "p99.9", tpi_histogram_quantile(&all, 0.999));
+	set(latency, "max", all.max_ns);
+	json_object_set_new(o, "group_latency_ns", latency);
+}
+
 static void add_circumstances(json_t *o, const struct load_run *run)
 {
 	set(o, "producers", run->options.producers);
@@ -175,6 +213,7 @@ static int print_summary(const struct load_run *run,
 	add_counts(o, run, r);
 	add_ledger(o, r);
 	add_speed(o, r);
+	add_group_latency(o, run);
 	add_circumstances(o, run);
 	json_object_set_new(o, "passed", json_boolean(load_passed(run, r)));
 	line = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(6));

@@ -116,6 +116,9 @@ struct load_ledger_sum {
 	uint32_t groups; /* of this run that were found */
 };
 
+/* Is the group in this slot one of this run? */
+bool load_is_ours(const struct load_run *run, uint32_t slot);
+
 /* Sums over the channel's lanes and this run's groups. */
 void load_sum_ledgers(const struct load_run *run, struct load_ledger_sum *sum);
 

@@ -28,8 +28,7 @@ static void nap(void)
 
 /* ---- the ledgers ------------------------------------------------------------ */
 
-/* Is the group in this slot one of this run? */
-static bool is_ours(const struct load_run *run, uint32_t slot)
+bool load_is_ours(const struct load_run *run, uint32_t slot)
 {
 	const struct tapio_shm_group *group =
 		&tpi_inspect_groups(run->inspect, run->channel)[slot];
@@ -71,7 +70,7 @@ void load_sum_ledgers(const struct load_run *run, struct load_ledger_sum *sum)
 
 	memset(sum, 0, sizeof(*sum));
 	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++)
-		if (is_ours(run, slot) && add_group(run, slot, sum))
+		if (load_is_ours(run, slot) && add_group(run, slot, sum))
 			sum->groups++;
 	for (uint32_t lane = 0; lane < run->lanes; lane++) {
 		tpi_lane_account_read(&channel->lanes[lane], &account);
@@ -105,7 +104,7 @@ static bool is_stuck(const struct load_run *run, uint32_t lane)
 	struct tpi_ledger l;
 
 	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++)
-		if (is_ours(run, slot) &&
+		if (load_is_ours(run, slot) &&
 		    !tpi_inspect_ledger(run->inspect, run->channel, lane, slot,
 					&l) &&
 		    (l.in_flight || l.held || l.faults))

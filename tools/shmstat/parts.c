@@ -81,6 +81,7 @@ static const struct column group_columns[] = {
 	{"lost", "LOST", COLUMN_PLAIN},
 	{"in_flight", "IN FLIGHT", COLUMN_PLAIN},
 	{"high_water", "PEAK", COLUMN_PLAIN},
+	{"latency_ns", "LATENCY NS", COLUMN_PLAIN},
 	{"faults", "FAULTS", COLUMN_PLAIN},
 	{0},
 };

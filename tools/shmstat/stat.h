@@ -43,6 +43,11 @@ json_t *value_errno(int32_t err);
 json_t *value_dropped(const uint64_t dropped[TAPIO_DROP_CAUSES]);
 /* ["gate", ..] of TPI_FAULT_* bits. */
 json_t *value_faults(uint32_t faults);
+/*
+ * {"count", "p50", "p90", "p99", "p99.9", "mean", "max"}, times in nanoseconds;
+ * null without a histogram, or time stamps.
+ */
+json_t *value_latency(const struct tapio_shm_histogram *shared);
 json_t *value_rseq(uint32_t verdict);
 /* The name of a channel or a class, by index; "?" when it cannot be had. */
 json_t *value_channel(const struct tpi_inspect *inspect, uint32_t channel);

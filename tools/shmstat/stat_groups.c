@@ -52,6 +52,17 @@ static void add_slot(json_t *object, uint64_t slot)
 			    value_count(TAPIO_SLOT_INCARNATION(slot)));
 }
 
+/* Channels without stamps have no latencies. */
+static const struct tapio_shm_histogram *
+latencies(const struct tpi_inspect *inspect, uint32_t channel, uint32_t index)
+{
+	const struct tpi_inspect_channel *c = &inspect->channels[channel];
+
+	return c->channel.info.stamp == TAPIO_STAMP_NONE
+		       ? NULL
+		       : c->cursors[index].histogram;
+}
+
 static json_t *one(const struct tpi_inspect *inspect, uint32_t channel,
 		   uint32_t index, uint64_t slot)
 {
@@ -82,6 +93,8 @@ static json_t *one(const struct tpi_inspect *inspect, uint32_t channel,
 			    value_count(sums.total.in_flight));
 	json_object_set_new(object, "overrun", value_count(sums.total.overrun));
 	json_object_set_new(object, "high_water", value_count(sums.total.peak));
+	json_object_set_new(object, "latency_ns",
+			    value_latency(latencies(inspect, channel, index)));
 	json_object_set_new(object, "faults", value_faults(sums.total.faults));
 	return object;
 }

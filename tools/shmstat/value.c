@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Words of shared memory as JSON values; called by every stat_*(). */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/atomic.h"
+#include "lib/histogram.h"
 #include "tools/shmstat/stat.h"
 
 json_t *value_count(uint64_t n)
@@ -82,6 +84,38 @@ json_t *value_faults(uint32_t faults)
 			json_array_append_new(array,
 					      json_string(tpi_fault_name(i)));
 	return array;
+}
+
+json_t *value_latency(const struct tapio_shm_histogram *shared)
+{
+	static const struct {
+		const char *key;
+		double fraction;
+	} points[] = {
+		{"p50", 0.5},
+		{"p90", 0.9},
+		{"p99", 0.99},
+		{"p99.9", 0.999},
+	};
+	struct tpi_histogram *copy;
+	json_t *object;
+
+	if (!shared)
+		return json_null();
+	copy = malloc(sizeof(*copy));
+	if (!copy)
+		return NULL;
+	tpi_histogram_read(shared, copy);
+	object = json_object();
+	json_object_set_new(object, "count", value_count(copy->count));
+	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++)
+		json_object_set_new(object, points[i].key,
+				    value_count(tpi_histogram_quantile(
+					    copy, points[i].fraction)));
+	json_object_set_new(object, "mean", value_count(copy->mean_ns));
+	json_object_set_new(object, "max", value_count(copy->max_ns));
+	free(copy);
+	return object;
 }
 
 json_t *value_rseq(uint32_t verdict)
