@@ -10,18 +10,27 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "broker/plan.h"
 #include "lib/error.h"
+
+/* Every segment is a file of whole pages. */
+static uint64_t pages(uint64_t bytes)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	return (bytes + page - 1) / page * page;
+}
 
 uint64_t tpi_plan_channel_bytes(const struct tpi_channel_spec *spec,
 				const struct tpi_topology *topology)
 {
 	uint32_t lanes = tpi_channel_lane_count(spec, topology);
-	uint64_t bytes = TAPIO_GROUP_SLOTS * tpi_cursors_bytes(lanes);
+	uint64_t bytes = TAPIO_GROUP_SLOTS * pages(tpi_cursors_bytes(lanes));
 
 	for (uint32_t node = 0; node < topology->node_count; node++)
-		bytes += tpi_channel_bytes(spec, topology, node);
+		bytes += pages(tpi_channel_bytes(spec, topology, node));
 	return bytes;
 }
 

@@ -6,7 +6,7 @@
 #include "broker/config.h"
 
 struct tpi_plan {
-	uint64_t total_bytes;
+	uint64_t total_bytes; /* in pages of the usual size */
 	uint64_t catalog_bytes;
 	uint32_t segment_count; /* the catalog's own included */
 	uint32_t fd_count;      /* two for each segment */

@@ -278,8 +278,10 @@ static void look_at_lingering(struct tpi_broker *broker)
 			continue;
 		looks++;
 		if (tpi_process_maps(a->process, a->host->files,
-				     a->host->file_count) == 0)
-			tpi_attachment_end(broker, a);
+				     a->host->file_count) != 0)
+			continue;
+		tpi_add_relaxed(&registry->catalog.broker->closes, 1);
+		tpi_attachment_end(broker, a);
 	}
 }
 

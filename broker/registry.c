@@ -31,7 +31,8 @@
 #include "lib/sys.h"
 #include "lib/wake.h"
 
-#define OTHER_FDS 64 /* sockets, ring, timers, stdio, what the host has open */
+#define HUGE_BYTES (UINT64_C(2) << 20) /* of the hugetlb rung */
+#define OTHER_FDS  64 /* sockets, ring, timers, stdio, what the host has open */
 
 /* What making segments needs to know. */
 struct maker {
@@ -41,6 +42,7 @@ struct maker {
 	struct tpi_log *log;
 	char *error;
 	size_t error_bytes;
+	uint64_t spare_bytes; /* of the budget, beyond the plan */
 };
 
 uint64_t tpi_realtime_ns(void)
@@ -110,27 +112,50 @@ static int make_segment(struct maker *m, struct tpi_segment *segment,
 	(void)tpi_sys_madvise(segment->map.base, segment->map.bytes,
 			      MADV_DONTFORK);
 	if (why[0])
-		tpi_log(m->log, TAPIO_LOG_INFO, "segment %s: %s", request->name,
-			why);
+		tpi_log(m->log, TAPIO_LOG_INFO, "%s", why);
 	return 0;
+}
+
+/*
+ * Huge pages round a segment up. Where that would take what the plan has counted
+ * for another one, `auto` does without them; `require` is refused later, with the
+ * numbers.
+ */
+static unsigned int first_rung(struct maker *m, const char *name,
+			       uint64_t bytes)
+{
+	uint64_t extra = (HUGE_BYTES - bytes % HUGE_BYTES) % HUGE_BYTES;
+
+	if (m->config->hugepages == TPI_HUGE_NEVER)
+		return TAPIO_RUNG_PAGES;
+	if (m->config->hugepages == TPI_HUGE_REQUIRE)
+		return TAPIO_RUNG_HUGETLB;
+	if (extra <= m->spare_bytes) {
+		m->spare_bytes -= extra;
+		return TAPIO_RUNG_HUGETLB;
+	}
+	tpi_log(m->log, TAPIO_LOG_NOTICE,
+		"segment %s: not from the hugetlb pool, which would take "
+		"%" PRIu64 " bytes more, and the budget leaves %" PRIu64,
+		name, extra, m->spare_bytes);
+	return TAPIO_RUNG_THP;
 }
 
 static int make_node(struct maker *m, struct tpi_host *host, uint32_t node)
 {
 	const struct tpi_channel_spec *spec = &host->config->spec;
-	bool huge = m->config->hugepages != TPI_HUGE_NEVER;
 	char name[TAPIO_NAME_BYTES + 32];
 	struct tpi_segment_request request = {
 		.name = name,
 		.bytes = tpi_channel_bytes(spec, m->topology, node),
 		.node = (int)m->topology->node_id[node],
-		.first_rung = huge ? TAPIO_RUNG_HUGETLB : TAPIO_RUNG_PAGES,
 		.no_fallback = m->config->hugepages == TPI_HUGE_REQUIRE,
 	};
 	int err;
 
 	snprintf(name, sizeof(name), "tapio-%s-node%u", spec->name,
 		 m->topology->node_id[node]);
+	request.first_rung = first_rung(m, name, request.bytes);
 	err = make_segment(m, &host->nodes[node], &request);
 	if (!err)
 		err = tpi_channel_build(&host->nodes[node].map, spec,
@@ -457,7 +482,8 @@ int tpi_registry_create(struct tpi_registry *registry,
 			const struct tpi_topology *topology,
 			struct tpi_log *log, char *error, size_t error_bytes)
 {
-	struct maker m = {registry, config, topology, log, error, error_bytes};
+	struct maker m = {registry, config,      topology, log,
+			  error,    error_bytes, 0};
 	int err;
 
 	memset(registry, 0, sizeof(*registry));
@@ -468,6 +494,7 @@ int tpi_registry_create(struct tpi_registry *registry,
 	err = tpi_plan(&registry->plan, config, topology, error, error_bytes);
 	if (err)
 		return err;
+	m.spare_bytes = config->budget_bytes - registry->plan.total_bytes;
 	if (registry->plan.shrunk)
 		tpi_log(log, TAPIO_LOG_NOTICE,
 			"default classes were halved %u times to fit in the "

@@ -40,7 +40,8 @@ struct tapio_broker_options {
 	/* A path, or "@name" for an abstract socket; NULL: as configured, and
 	 * where that says nothing, a fresh abstract socket. */
 	const char *socket;
-	/* Called on the broker's thread; NULL: silent. */
+	/* Called on the broker's thread, and during the start on the caller's;
+	 * must neither fork nor call tapio_broker_stop. NULL: silent. */
 	void (*log)(void *arg, int level, const char *message);
 	void *log_arg;
 	int log_level; /* TAPIO_LOG_*; 0: notice */
@@ -50,7 +51,10 @@ struct tapio_broker_options {
 };
 
 /*
- * Starts a broker and returns when it serves. -EINVAL configuration; -ENOMEM the
+ * Starts a broker and returns when it serves. Raises the soft limit of descriptors
+ * (RLIMIT_NOFILE) if it has to: 132 for a channel, and two for each client that the
+ * configuration allows. A forked child has no broker, and none of its descriptors.
+ * -EINVAL, -ENOENT, ... configuration; -ENOMEM the
  * channels do not fit in the budget or in memory; -EADDRINUSE; -ENOSYS or -EPERM
  * io_uring is not to be had (the message says which switch forbids it).
  */
