@@ -70,6 +70,9 @@ struct tpi_sides {
 	uint32_t used; /* 1: a thread of this handle has needed one */
 };
 
+_Static_assert(sizeof(struct tpi_producer_hot) <= TPI_HOT_BYTES,
+	       "what fork wipes holds all that emitting reads");
+
 struct tapio_producer {
 	union {
 		struct tpi_producer_hot hot;

@@ -94,6 +94,7 @@ TAPIO_API int tapio_poll(struct tapio_consumer *consumer,
  * Releases everything polled so far. Returns 0, or how many of the events handed
  * out since the last release may have been overwritten while they were read:
  * they are counted as lost, and the reader must throw away what it made of them.
+ * -ECHILD after fork.
  */
 TAPIO_API int64_t tapio_release(struct tapio_consumer *consumer);
 
@@ -101,7 +102,8 @@ TAPIO_API int64_t tapio_release(struct tapio_consumer *consumer);
  * A descriptor that polls readable when there may be something to consume, for
  * epoll, poll and io_uring; it is the consumer's, do not close it. Starts a
  * helper thread on its first call. tapio_poll with time-out 0 clears it once it
- * finds nothing. -EMFILE, -EAGAIN (no thread).
+ * finds nothing, and not before: a loop may take one batch each time. -EMFILE,
+ * -EAGAIN (no thread), -ECHILD.
  */
 TAPIO_API int tapio_fd(struct tapio_consumer *consumer);
 

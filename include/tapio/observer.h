@@ -37,7 +37,10 @@ TAPIO_API void tapio_observer_close(struct tapio_observer *observer);
  * Copies up to `max` events and returns how many views it filled: 0 when the
  * time-out (nanoseconds) passed first. Views are valid until the next call.
  * A sleeping observer polls: 1 ms after the last event, longer the longer
- * nothing comes, 20 ms at most, since it may not announce itself.
+ * nothing comes, 20 ms at most, since it may not announce itself. A gap record may
+ * come among the views (common.h); with TAPIO_START_OLDEST, what was overwritten
+ * before the first event was copied is no gap. -EINTR a signal handler ran while
+ * it slept; -ECHILD.
  */
 TAPIO_API int tapio_observe(struct tapio_observer *observer,
 			    struct tapio_view *views, unsigned int max,

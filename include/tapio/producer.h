@@ -48,10 +48,12 @@ TAPIO_API void tapio_producer_close(struct tapio_producer *producer);
  * Emits one event: copies `length` bytes and publishes them. Any thread, any
  * signal handler.
  *
- * 0 accepted. -EAGAIN no room (policy drop: counted as such). -ETIMEDOUT no room
- * within the channel's wait. -EMSGSIZE longer than tapio_producer_max_bytes.
- * -ENOBUFS every side lane is taken (threads without rseq only). -EINVAL type 0
- * or an unknown class. -ECHILD after fork.
+ * 0 accepted. -EAGAIN no room (policy drop). -ETIMEDOUT no room within the
+ * channel's wait. -EMSGSIZE longer than tapio_producer_max_bytes, or than the
+ * blocks of the class that the tag names. -ENOBUFS every side lane is taken
+ * (threads without rseq only). -EINVAL type 0 or an unknown class. -ECHILD after
+ * fork. Each refusal but the last two is counted on its lane, by cause; an event
+ * that is tried again and refused again counts twice.
  */
 TAPIO_API int tapio_output(struct tapio_producer *producer, uint32_t tag,
 			   const void *data, uint32_t length);
@@ -65,7 +67,9 @@ struct tapio_item {
 /*
  * Emits up to `count` events in order; returns how many were accepted, which is
  * less than `count` only when there is no room or an item is refused, and -errno
- * when none was. All that one call accepts on one lane becomes visible at once.
+ * when none was. As many neighbours of one class as there is room for, at most 64,
+ * become visible at once. Without room all that is left counts as refused; after
+ * an item that is refused for its length, only that one does.
  */
 TAPIO_API int tapio_output_batch(struct tapio_producer *producer,
 				 const struct tapio_item *items,
@@ -88,16 +92,18 @@ struct tapio_reservation {
 
 /*
  * Reserves room for an event of up to `length` bytes, to be filled in place.
- * Errors as tapio_output, and -EAGAIN also when more than half of a lane's
- * blocks are reserved.
+ * Errors as tapio_output, and -EAGAIN also when half of a lane's blocks are
+ * reserved already. On error data is NULL.
  */
 TAPIO_API int tapio_reserve(struct tapio_producer *producer, uint32_t tag,
 			    uint32_t length, struct tapio_reservation *out);
 
 /*
- * Publishes it. On -EAGAIN or -ETIMEDOUT (the thread moved to a CPU whose lane
- * has no room) the reservation stays valid: try again or discard it. -EINVAL: it
- * is not an open reservation (a double submit), or its length or tag is wrong.
+ * Publishes it, with the length, type and severity that it has now, in the class
+ * that it was reserved in. On -EAGAIN or -ETIMEDOUT (the thread moved to a CPU
+ * whose lane has no room) and -ENOBUFS the reservation stays valid, perhaps with
+ * other `data`: try again or discard it. -EINVAL: it is not an open reservation (a
+ * double submit), or its length or tag is wrong.
  */
 TAPIO_API int tapio_submit(struct tapio_producer *producer,
 			   struct tapio_reservation *reservation);
@@ -109,7 +115,7 @@ TAPIO_API int tapio_discard(struct tapio_producer *producer,
 /*
  * The same for `count` (at most 64 at a time) blocks of one lane.
  * tapio_reserve_batch returns how many it got, which may be fewer; the other two
- * how many, from the first, they dealt with.
+ * how many, from the first, they dealt with; each -errno when that is none.
  */
 TAPIO_API int tapio_reserve_batch(struct tapio_producer *producer, uint32_t tag,
 				  uint32_t length,
@@ -122,10 +128,10 @@ TAPIO_API int tapio_discard_batch(struct tapio_producer *producer,
 				  struct tapio_reservation *reservations,
 				  unsigned int count);
 
-/* The largest event that the channel takes, in bytes. */
+/* The largest event that the channel takes without a class named, in bytes. */
 TAPIO_API uint32_t tapio_producer_max_bytes(const struct tapio_producer *p);
 
-/* The index of the class of that name, for TAPIO_TAG_CLASS; -ENOENT. */
+/* The index of the class of that name, for TAPIO_TAG_CLASS; -ENOENT, -ECHILD. */
 TAPIO_API int tapio_producer_class(const struct tapio_producer *producer,
 				   const char *name);
 
