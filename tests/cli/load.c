@@ -299,6 +299,13 @@ START_TEST(a_broker_that_is_not_there_is_status_3)
 }
 END_TEST
 
+START_TEST(more_memory_than_there_is_is_refused_with_the_numbers)
+{
+	LOAD(1, "-n", "10", "--blocks", "65536", "--block-bytes", "1048512");
+	ck_assert_ptr_nonnull(strstr(run.err, "budget"));
+}
+END_TEST
+
 START_TEST(a_cpu_that_is_not_there_is_named)
 {
 	LOAD(1, "-n", "10", "--pin=1023");
@@ -342,6 +349,8 @@ int main(void)
 	add_loads(loads);
 	tcase_add_loop_test(usage, wrong_usage_is_status_2, 0, WRONG);
 	tcase_add_test(usage, a_broker_that_is_not_there_is_status_3);
+	tcase_add_test(usage,
+		       more_memory_than_there_is_is_refused_with_the_numbers);
 	tcase_add_test(usage, a_cpu_that_is_not_there_is_named);
 	suite_add_tcase(suite, loads);
 	suite_add_tcase(suite, usage);

@@ -27,14 +27,23 @@ struct answer {
 	char text[512]; /* a socket's name is shorter, by the kernel's limit */
 };
 
+static uint64_t half_of_memory(void)
+{
+	return (uint64_t)sysconf(_SC_PHYS_PAGES) *
+	       (uint64_t)sysconf(_SC_PAGESIZE) / 2;
+}
+
 /* Room for the lanes of every CPU, the side lanes, and the rest. */
 static uint64_t budget(const struct load_options *o)
 {
 	uint64_t lane = (uint64_t)o->blocks * (o->block_bytes + 32) + 4096;
 	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	uint64_t need = ((uint64_t)(cpus > 0 ? cpus : 1) + 16) * lane +
+			(UINT64_C(64) << 20);
 
-	return ((uint64_t)(cpus > 0 ? cpus : 1) + 16) * lane +
-	       (UINT64_C(64) << 20);
+	/* The broker refuses what is more, with the numbers: better than that
+	 * the machine has no memory left. */
+	return need < half_of_memory() ? need : half_of_memory();
 }
 
 static void write_config(char *text, size_t bytes, const struct load_options *o)
