@@ -207,8 +207,8 @@ START_TEST(an_event_at_two_positions_is_seen)
 }
 END_TEST
 
-/* Every byte of the event, header and content, in turn. */
-START_TEST(a_corrupted_byte_is_seen)
+/* One event, after which everything starts anew; what the verdict is. */
+static struct load_verdicts deliver_one(size_t flip, uint32_t length)
 {
 	struct load_checker c;
 	struct tapio_view view;
@@ -216,24 +216,35 @@ START_TEST(a_corrupted_byte_is_seen)
 
 	load_checker_init(&c, board, 0, 0);
 	view = publish(0);
-	block[_i] ^= 1;
+	if (flip < EVENT)
+		block[flip] ^= 1;
+	view.length = length;
 	deliver_and_release(&c, &view);
 	v = verdict();
-	ASSERT_VERDICT(v, 1, 0, 1, 0);
-	ck_assert_uint_eq(v.received, 0);
+	teardown();
+	setup();
+	return v;
+}
+
+/* Every byte of the event, header and content, in turn. */
+START_TEST(a_corrupted_byte_is_seen)
+{
+	struct load_verdicts v;
+
+	for (size_t i = 0; i < EVENT; i++) {
+		v = deliver_one(i, EVENT);
+		ASSERT_VERDICT(v, 1, 0, 1, 0);
+		ck_assert_uint_eq(v.received, 0);
+	}
+	v = deliver_one(EVENT, EVENT);
+	ASSERT_VERDICT(v, 0, 0, 0, 0);
 }
 END_TEST
 
 START_TEST(a_wrong_length_is_seen)
 {
-	struct load_checker c;
-	struct tapio_view view;
-
-	load_checker_init(&c, board, 0, 0);
-	view = publish(0);
-	view.length = (uint32_t)_i;
-	deliver_and_release(&c, &view);
-	ck_assert_uint_eq(verdict().corrupt, 1);
+	for (uint32_t length = 0; length < EVENT; length++)
+		ck_assert_uint_eq(deliver_one(EVENT, length).corrupt, 1);
 }
 END_TEST
 
@@ -532,8 +543,8 @@ int main(void)
 	tcase_add_test(tc, an_event_given_twice_is_seen);
 	tcase_add_test(tc, an_event_given_twice_in_one_batch_is_seen);
 	tcase_add_test(tc, an_event_at_two_positions_is_seen);
-	tcase_add_loop_test(tc, a_corrupted_byte_is_seen, 0, EVENT);
-	tcase_add_loop_test(tc, a_wrong_length_is_seen, 0, EVENT);
+	tcase_add_test(tc, a_corrupted_byte_is_seen);
+	tcase_add_test(tc, a_wrong_length_is_seen);
 	tcase_add_test(tc, content_of_another_event_of_the_producer_is_seen);
 	tcase_add_test(tc, a_swapped_order_is_seen);
 	tcase_add_test(tc, order_across_lanes_is_nobodys_business);
