@@ -51,6 +51,13 @@ bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
 		t->tally.lost += t->lost;
 		t->record ^= 1;
 		idle = &cursor->tally[t->record];
+		/*
+		 * ORDER cursor.tally (store-store): the head that named the other
+		 * copy is seen before this one changes, so that who has read
+		 * from it while it changed finds another head afterwards. Pairs
+		 * with read_once() (lib/ledger.c).
+		 */
+		tpi_fence_store_store();
 		/* Relaxed: the release below orders them. */
 		tpi_store_relaxed(&idle->skipped, t->tally.skipped);
 		tpi_store_relaxed(&idle->lost, t->tally.lost);

@@ -103,6 +103,7 @@ static bool read_once(const struct tpi_lane *lane,
 	 * ORDER cursor.head (load-load): everything above was loaded before the
 	 * head is looked at again. Pairs with the release of a head: a holder
 	 * that rewrites this tally has stored another head before.
+	 * ORDER cursor.tally (load-load): the same. Pairs with tpi_commit().
 	 */
 	tpi_fence_load_load();
 	return tpi_load_relaxed(&cursor->head) == *head;
