@@ -17,19 +17,13 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
-
-#include <tapio/version.h>
 
 #include "broker/clock.h"
 #include "broker/registry.h"
 #include "lib/atomic.h"
 #include "lib/error.h"
-#include "lib/rseq.h"
 #include "lib/sys.h"
-#include "lib/wake.h"
 
 #define HUGE_BYTES (UINT64_C(2) << 20) /* of the hugetlb rung */
 #define OTHER_FDS  64 /* sockets, ring, timers, stdio, what the host has open */
@@ -44,15 +38,6 @@ struct maker {
 	size_t error_bytes;
 	uint64_t spare_bytes; /* of the budget, beyond the plan */
 };
-
-uint64_t tpi_realtime_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) +
-	       (uint64_t)ts.tv_nsec;
-}
 
 /* ---- segments --------------------------------------------------------------- */
 
@@ -290,90 +275,6 @@ static int make_catalog(struct maker *m)
 	return err;
 }
 
-static void read_boot_id(uint8_t id[16])
-{
-	char text[64] = "";
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	unsigned int digit, count = 0;
-
-	if (fd < 0)
-		return;
-	if (read(fd, text, sizeof(text) - 1) <= 0)
-		text[0] = 0;
-	close(fd);
-	for (const char *at = text; *at && count < 32; at++) {
-		if (*at == '-' || sscanf(at, "%1x", &digit) != 1)
-			continue;
-		id[count / 2] = (uint8_t)(id[count / 2] << 4 | digit);
-		count++;
-	}
-}
-
-/* What this kernel allows, found out by asking it. */
-static uint32_t probe_features(struct tpi_registry *registry,
-			       struct tpi_log *log)
-{
-	uint32_t features = TAPIO_FEATURE_IO_URING;
-	int err, fd;
-
-	/* The sweep publishes like any producer, so this process registers. */
-	err = tpi_barrier_register();
-	if (!err)
-		err = tpi_barrier();
-	registry->membarrier = !err;
-	if (!err)
-		features |= TAPIO_FEATURE_MEMBARRIER;
-	else
-		tpi_log(log, TAPIO_LOG_WARNING,
-			"membarrier is not to be had (errno %d): producers use "
-			"side lanes with a fence per event, consumers poll",
-			-err);
-	fd = tpi_sys_pidfd_open(getpid(), 0);
-	if (fd >= 0) {
-		features |= TAPIO_FEATURE_PIDFD;
-		close(fd);
-	}
-	return features;
-}
-
-static void learn_from_segments(struct tpi_registry *registry)
-{
-	struct tapio_shm_broker *shm = registry->catalog.broker;
-
-	for (uint32_t i = 0; i < registry->segments_used; i++) {
-		const struct tapio_shm_segment *s =
-			&registry->catalog.segments[i];
-
-		if (s->rung == TAPIO_RUNG_HUGETLB)
-			shm->features |= TAPIO_FEATURE_HUGETLB;
-		if (s->placement == TAPIO_PLACED_VERIFIED)
-			shm->features |= TAPIO_FEATURE_MBIND;
-	}
-	shm->used_bytes = registry->used_bytes;
-}
-
-static void describe_broker(struct maker *m)
-{
-	struct tapio_shm_broker *shm = m->registry->catalog.broker;
-	const char *reason = "";
-
-	shm->state = TAPIO_BROKER_STARTING;
-	shm->pid = (uint64_t)getpid();
-	shm->start_time_ticks = tpi_start_ticks(getpid());
-	read_boot_id(shm->boot_id);
-	shm->started_ns = tpi_realtime_ns();
-	shm->budget_bytes = m->config->budget_bytes;
-	shm->features = probe_features(m->registry, m->log);
-	shm->rseq_verdict = tpi_rseq_selftest(&reason);
-	snprintf(shm->rseq_reason, sizeof(shm->rseq_reason), "%s", reason);
-	shm->cpus_possible = m->topology->cpus_possible;
-	shm->nodes = m->topology->node_count;
-	shm->clients_max = m->config->clients_max;
-	snprintf(shm->version, sizeof(shm->version), "%s", tapio_version());
-	tpi_log(m->log, TAPIO_LOG_INFO, "rseq self-test: verdict %u (%s)",
-		shm->rseq_verdict, reason);
-}
-
 /* ---- all of it ---------------------------------------------------------------- */
 
 /* Segments, and per client a connection, a pidfd and one being looked at. */
@@ -446,7 +347,7 @@ static int make_all(struct maker *m)
 		err = make_names(m);
 	if (err)
 		return err;
-	describe_broker(m);
+	tpi_registry_describe(registry, m->config, m->topology, m->log);
 	registry->hosts =
 		calloc(m->config->channel_count, sizeof(*registry->hosts));
 	if (!registry->hosts)
@@ -456,7 +357,7 @@ static int make_all(struct maker *m)
 		err = make_host(m, &registry->hosts[i], i);
 	}
 	if (!err)
-		learn_from_segments(registry);
+		tpi_registry_learn(registry);
 	return err;
 }
 

@@ -119,6 +119,12 @@ void tpi_attachment_dead(struct tpi_registry *registry,
 void tpi_attachment_free(struct tpi_registry *registry,
 			 struct tpi_attachment *attachment);
 
+/* facts.c: the broker's own record, first without and then with segments. */
+void tpi_registry_describe(struct tpi_registry *registry,
+			   const struct tpi_config *config,
+			   const struct tpi_topology *topology,
+			   struct tpi_log *log);
+void tpi_registry_learn(struct tpi_registry *registry);
 uint64_t tpi_realtime_ns(void);
 
 #endif

@@ -52,13 +52,18 @@ int tpi_server_listen(struct tpi_broker *broker, const char *name, char *error,
 /* No more connections, and the socket's file is gone. */
 void tpi_server_unlisten(struct tpi_broker *broker);
 
-/* session.c */
+/* accept.c */
 void tpi_session_accept(struct tpi_watch *watch, unsigned int events);
+void tpi_sessions_tick(struct tpi_broker *broker);
+
+/* session.c */
+void tpi_session_message(struct tpi_watch *watch, unsigned int events);
+/* Says why, with -errno, and closes. */
+void tpi_session_refuse(struct tpi_session *session, int err, const char *text);
 void tpi_session_close(struct tpi_session *session);
 /* Closes the connections of a process whose attachments have ended. */
 void tpi_sessions_of(struct tpi_broker *broker,
 		     const struct tpi_process *process);
-void tpi_sessions_tick(struct tpi_broker *broker);
 void tpi_sessions_close_all(struct tpi_broker *broker);
 
 #endif

@@ -6,19 +6,15 @@
  * on the stack and answered by one message; nothing is queued in between, so a
  * connection costs one struct. A client that does not read fills its small socket
  * buffer and is closed. Descriptors beyond the one that HELLO may carry are closed
- * by the receive itself. Connections that say nothing are few and short-lived: the
- * oldest makes room for a newcomer.
+ * by the receive itself. Newcomers, and how many of them there may be, are
+ * accept.c's.
  *
  * A connection that ends says nothing about its process: that is the pidfd's.
  */
 #include <errno.h>
-#include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <tapio/version.h>
@@ -27,12 +23,6 @@
 #include "lib/atomic.h"
 #include "lib/error.h"
 #include "lib/fdpass.h"
-#include "lib/wake.h"
-
-/* Room for some answers: the kernel doubles it. */
-#define SEND_BYTES 8192
-/* After so many connections in a row the others have their turn. */
-#define ACCEPT_BURST 16
 
 static struct tapio_shm_broker *counters(const struct tpi_broker *broker)
 {
@@ -64,7 +54,8 @@ static void orphan(struct tpi_session *session)
 	}
 	tpi_log_client(&broker->log, TAPIO_LOG_NOTICE,
 		       "process %d \"%s\" closed its connection and %s its "
-		       "memory: attachment 0x%08x stays until it is dead",
+		       "memory: attachment 0x%08x stays until it lets go or is "
+		       "dead",
 		       attachment->process->pid, attachment->process->comm,
 		       maps > 0 ? "still maps" : "may still map",
 		       attachment->name);
@@ -154,8 +145,7 @@ static bool refuse(struct tpi_session *session, int err, const char *text)
 	return answer(session, &message, NULL, 0);
 }
 
-static void refuse_and_close(struct tpi_session *session, int err,
-			     const char *text)
+void tpi_session_refuse(struct tpi_session *session, int err, const char *text)
 {
 	if (refuse(session, err, text))
 		tpi_session_close(session);
@@ -165,7 +155,7 @@ static void protocol_error(struct tpi_session *session, int err,
 			   const char *text)
 {
 	tpi_add_relaxed(&counters(session->broker)->protocol_errors, 1);
-	refuse_and_close(session, err, text);
+	tpi_session_refuse(session, err, text);
 }
 
 /* ---- HELLO ------------------------------------------------------------------------ */
@@ -221,14 +211,14 @@ static void on_hello(struct tpi_session *session,
 	if (err) {
 		if (pidfd >= 0)
 			close(pidfd);
-		refuse_and_close(session, err, why);
+		tpi_session_refuse(session, err, why);
 		return;
 	}
 	err = tpi_process_identify(broker, &process, session->fd, pidfd,
 				   &session->cred, hello, session->accepted_ns,
 				   why, sizeof(why));
 	if (err) {
-		refuse_and_close(session, err, why);
+		tpi_session_refuse(session, err, why);
 		return;
 	}
 	session->process = process;
@@ -447,7 +437,7 @@ static void dispatch(struct tpi_session *session,
 }
 
 /* One message each time, so that nobody keeps the others waiting. */
-static void on_message(struct tpi_watch *watch, unsigned int events)
+void tpi_session_message(struct tpi_watch *watch, unsigned int events)
 {
 	struct tpi_session *session = (struct tpi_session *)watch;
 	union tpi_wire_message message;
@@ -480,118 +470,4 @@ static void on_message(struct tpi_watch *watch, unsigned int events)
 		return;
 	}
 	dispatch(session, &message, fds ? pidfd : -1);
-}
-
-/* ---- newcomers --------------------------------------------------------------------------- */
-
-static uint64_t boottime_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) +
-	       (uint64_t)ts.tv_nsec;
-}
-
-/* The oldest that has not said HELLO, of one uid or (-1) of all. */
-static void drop_stranger(struct tpi_broker *broker, uid_t uid)
-{
-	struct tpi_session *session;
-
-	TAILQ_FOREACH (session, &broker->server.sessions, link) {
-		if (session->process ||
-		    (uid != (uid_t)-1 && session->cred.uid != uid))
-			continue;
-		refuse_and_close(session, -ETIMEDOUT,
-				 "no HELLO, and others are waiting");
-		return;
-	}
-}
-
-/* A uid that connects and connects makes room by itself, not at others' cost. */
-static void limit_strangers(struct tpi_broker *broker, uid_t uid)
-{
-	struct tpi_session *session;
-	uint32_t of_uid = 0;
-
-	if (broker->server.stranger_count <= TPI_STRANGERS_OF_UID)
-		return;
-	TAILQ_FOREACH (session, &broker->server.sessions, link)
-		of_uid += !session->process && session->cred.uid == uid;
-	if (of_uid > TPI_STRANGERS_OF_UID)
-		drop_stranger(broker, uid);
-	else if (broker->server.stranger_count > TPI_STRANGERS_MAX)
-		drop_stranger(broker, (uid_t)-1);
-}
-
-static void begin_session(struct tpi_broker *broker, int fd)
-{
-	struct tpi_session *session = calloc(1, sizeof(*session));
-	int bytes = SEND_BYTES;
-
-	if (!session || tpi_cred_read(&session->cred, fd))
-		goto fail;
-	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-	session->broker = broker;
-	session->fd = fd;
-	session->accepted_ns = boottime_ns();
-	session->deadline_ns = (uint64_t)tpi_now_ns() + TPI_HELLO_NS;
-	session->watch.ready = on_message;
-	if (tpi_watch_start(broker->loop, &session->watch, fd))
-		goto fail;
-	TAILQ_INSERT_TAIL(&broker->server.sessions, session, link);
-	broker->server.session_count++;
-	broker->server.stranger_count++;
-	limit_strangers(broker, session->cred.uid);
-	return;
-fail:
-	close(fd);
-	free(session);
-}
-
-void tpi_session_accept(struct tpi_watch *watch, unsigned int events)
-{
-	struct tpi_server *server = (struct tpi_server *)watch;
-	struct tpi_broker *broker = server->broker;
-
-	(void)events;
-	for (int i = 0; i < ACCEPT_BURST; i++) {
-		int fd = accept4(server->fd, NULL, NULL,
-				 SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (fd >= 0) {
-			begin_session(broker, fd);
-			continue;
-		}
-		/* Out of descriptors, the newcomer stays in the backlog and would
-		 * wake us for ever: strangers make room, else it is tried again
-		 * at the next tick. */
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
-			tpi_log_client(&broker->log, TAPIO_LOG_WARNING,
-				       "a connection has to wait: %s",
-				       strerror(errno));
-			if (broker->server.stranger_count)
-				drop_stranger(broker, (uid_t)-1);
-			else
-				tpi_watch_stop(broker->loop, watch);
-		}
-		return;
-	}
-}
-
-void tpi_sessions_tick(struct tpi_broker *broker)
-{
-	struct tpi_server *server = &broker->server;
-	struct tpi_session *session, *next;
-	uint64_t now = (uint64_t)tpi_now_ns();
-
-	if (server->fd >= 0 && !server->watch.ticket)
-		tpi_watch_start(broker->loop, &server->watch, server->fd);
-	for (session = TAILQ_FIRST(&server->sessions);
-	     session && server->stranger_count; session = next) {
-		next = TAILQ_NEXT(session, link);
-		if (!session->process && session->deadline_ns <= now)
-			refuse_and_close(session, -ETIMEDOUT,
-					 "no HELLO within 5 s");
-	}
 }
