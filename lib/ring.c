@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tapio_ring: put and get. (ring_init.c makes and attaches rings, ring_seek.c
- * finds its ends, ring_wait.c sleeps and wakes, ring_stats.c counts.)
+ * finds its ends, ring_peak.c notes the high water, ring_wait.c sleeps and wakes,
+ * ring_stats.c counts.)
  *
  * WHAT IT IS. A slot holds {value, turn}; a put changes both by one 128-bit
  * compare-and-swap. Position p lives in slot p mod N, whose turn goes
@@ -217,38 +218,24 @@ static int get_at(const struct tapio_ring *ring, uint64_t *h, uint64_t *value,
 	return 0;
 }
 
+/* Up to this high water, P5 looks at the slot in question itself. */
+#define LOW_PEAK 4
+
 /*
- * P5: is a new high water possible with the tail at t? The head that was last
- * seen is at most the true one, so if not by that one, then not.
+ * P5: may there be a new high water, with the tail at t? Not if by the head that
+ * was last seen, which is at most the true one, there is none; nor if what was
+ * put `peak` positions before the last one has been got.
  */
-static inline bool may_be_peak(const struct tapio_shm_ring_end *tail,
-			       uint64_t t)
+static inline bool may_be_peak(const struct tapio_ring *ring, uint64_t t)
 {
-	/* Relaxed, both: note_peak() looks again. */
-	return (int64_t)(t - tpi_load_relaxed(&tail->other_seen)) >
-	       (int64_t)tpi_load_relaxed(&tail->peak);
-}
-
-static void note_peak(const struct tapio_ring *ring,
-		      struct tapio_shm_ring_end *tail, uint64_t t)
-{
+	const struct tapio_shm_ring_end *tail = &ring->shm->tail;
+	/* Relaxed, both: tpi_ring_note_peak() looks again. */
 	uint64_t peak = tpi_load_relaxed(&tail->peak);
-	/* A ring that was full once has no new peaks: never ask again. */
-	uint64_t head = peak > ring->mask ? INT64_MAX : tpi_ring_head(ring);
-	uint64_t size;
+	uint64_t seen = tpi_load_relaxed(&tail->other_seen);
 
-	/* Relaxed: an old one only means looking again sooner. */
-	tpi_store_relaxed(&tail->other_seen, head);
-	if (peak > ring->mask)
-		return;
-	/* T was t or more when H was `head`. Gone already: it was one. */
-	size = (int64_t)(t - head) < 1 ? 1 : t - head;
-	if (size > ring->mask + 1)
-		return;
-	/* Relaxed: a number for people. */
-	while (size > peak && !tpi_cas_relaxed(&tail->peak, &peak, size))
-		;
-	TPI_TESTPOINT("ring.put.P5");
+	if (tpi_likely((int64_t)(t - seen) <= (int64_t)peak))
+		return false;
+	return peak > LOW_PEAK || !tpi_ring_is_got(ring, t - 1 - peak);
 }
 
 /* P6, G6: may somebody be waiting for what was just done? */
@@ -269,8 +256,8 @@ static __attribute__((noinline)) int attend_put(const struct tapio_ring *ring,
 {
 	struct tapio_shm_ring_end *tail = &ring->shm->tail;
 
-	if (may_be_peak(tail, t))
-		note_peak(ring, tail, t);
+	if (may_be_peak(ring, t))
+		tpi_ring_note_peak(ring, t);
 	if (may_be_awaited(tail))
 		tpi_ring_wake(ring, &tail->waiters, done);
 	return 0;
@@ -305,7 +292,7 @@ static int put_chunk(const struct tapio_ring *ring, const uint64_t *values,
 		tpi_ring_count(ring, TPI_RING_PUT_RETRIES, retries);
 	if (!done)
 		return err;
-	if (tpi_unlikely(may_be_peak(tail, t) || may_be_awaited(tail)))
+	if (tpi_unlikely(may_be_peak(ring, t) || may_be_awaited(tail)))
 		attend_put(ring, t, done);
 	return (int)done;
 }
@@ -368,7 +355,7 @@ int tapio_ring_try_put(struct tapio_ring *ring, uint64_t value)
 	uint64_t t = tpi_ring_load_hint(tail); /* P1 */
 	struct tpi_pair *slot = tpi_ring_slot(ring, t);
 	struct tpi_pair was;
-	bool peak = may_be_peak(tail, t + 1);
+	bool peak = may_be_peak(ring, t + 1);
 
 	was.high = tpi_ring_turn(slot); /* P2 */
 	was.low = tpi_load_relaxed(&slot->low);

@@ -184,6 +184,13 @@ static inline void tpi_ring_store_hint(struct tapio_shm_ring_end *end,
 #define TPI_RING_PUT       1
 #define TPI_RING_GOT(ring) (2 * ((ring)->mask + 1))
 
+/* Position p, which must have been put, has been got. */
+static inline bool tpi_ring_is_got(const struct tapio_ring *ring, uint64_t p)
+{
+	return (int64_t)(tpi_ring_turn(tpi_ring_slot(ring, p)) -
+			 tpi_ring_turn_empty(p)) >= (int64_t)TPI_RING_GOT(ring);
+}
+
 /*
  * S: the end's true position at some instant during the call, at least `from`,
  * which must be known to have been reached. `passed` is one of the above.
@@ -203,6 +210,9 @@ uint64_t tpi_ring_head(const struct tapio_ring *ring);
 int tpi_ring_put_now(struct tapio_ring *ring, const uint64_t *values,
 		     uint32_t count);
 int tpi_ring_get_now(struct tapio_ring *ring, uint64_t *values, uint32_t count);
+
+/* Step P5: notes a new high water, if there is one now that the tail is t. */
+void tpi_ring_note_peak(const struct tapio_ring *ring, uint64_t t);
 
 /* Step W of ring_wait.c: wakes for `moved` values those that wait there. */
 void tpi_ring_wake(const struct tapio_ring *ring,
