@@ -12,21 +12,33 @@
 
 static int read_all(char **out, size_t *length, FILE *in)
 {
-	char *text = malloc(TPI_CONFIG_BYTES_MAX + 1);
+	size_t room = 0, used = 0, n = 1;
+	char *text = NULL, *grown;
 	int err = 0;
 
-	if (!text)
-		return -ENOMEM;
-	*length = fread(text, 1, TPI_CONFIG_BYTES_MAX + 1, in);
-	if (ferror(in))
-		err = -(errno ? errno : EIO);
-	else if (*length > TPI_CONFIG_BYTES_MAX)
-		err = -EFBIG;
+	while (!err && n) {
+		if (used == room) {
+			room = room ? room * 2 : 16384;
+			grown = realloc(text, room);
+			if (!grown) {
+				err = -ENOMEM;
+				break;
+			}
+			text = grown;
+		}
+		n = fread(text + used, 1, room - used, in);
+		used += n;
+		if (ferror(in))
+			err = errno ? -errno : -EIO;
+		else if (used > TPI_CONFIG_BYTES_MAX)
+			err = -EFBIG;
+	}
 	if (err) {
 		free(text);
 		return err;
 	}
 	*out = text;
+	*length = used;
 	return 0;
 }
 
