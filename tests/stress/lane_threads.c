@@ -188,7 +188,7 @@ START_TEST(writers_on_one_cpu_and_a_signal_handler_lose_and_tear_nothing)
 
 	lane_fixture_init(&f, BLOCKS, BLOCK, BLOCKS);
 	lane_fixture_join(&f, SLOT, TAPIO_POLICY_LOSSLESS, 0);
-	writers_running = WRITERS;
+	writers_running = WRITERS + 1; /* and the handler */
 	start = lane_tail(&f);
 	/* The handler emits on the writers' CPU only. */
 	sigemptyset(&alarm);
@@ -210,6 +210,9 @@ START_TEST(writers_on_one_cpu_and_a_signal_handler_lose_and_tear_nothing)
 		pthread_join(writers[i], NULL);
 	memset(&timer, 0, sizeof(timer));
 	setitimer(ITIMER_REAL, &timer, NULL);
+	/* What came before this is emitted: only now may the reader end. */
+	pthread_sigmask(SIG_BLOCK, &alarm, NULL);
+	tpi_add_relaxed(&writers_running, (uint32_t)-1);
 	pthread_join(reader, NULL);
 #ifndef __SANITIZE_THREAD__
 	pthread_join(observer, NULL);
