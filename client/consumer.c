@@ -15,6 +15,7 @@
 static void free_private(struct tapio_consumer *c)
 {
 	tpi_copies_fini(&c->copies);
+	tpi_merge_fini(&c->merge);
 	tpi_filter_fini(&c->filter);
 	free(c->tracks);
 	free(c->leased);
@@ -68,6 +69,14 @@ static int set_up(struct tapio_consumer *c,
 				options->broker.error_bytes,
 				"no memory for the state of %u lanes",
 				client->channel.lane_count);
+	err = tpi_merge_init(&c->merge, client, options->merge_ns,
+			     client->channel.lane_count);
+	if (err)
+		return tpi_fail(err, options->broker.error,
+				options->broker.error_bytes,
+				"merging needs memory, and time stamps, which "
+				"channel \"%s\" may not have",
+				client->channel.info.name);
 	tpi_latency_init(&c->latency, client,
 			 options->latency == TAPIO_LATENCY_RECORDED);
 	tpi_check_slot(c);
@@ -89,6 +98,10 @@ static int check(const struct tapio_consumer_options *options)
 	if (options->latency > TAPIO_LATENCY_OFF)
 		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
 				"latency %u is unknown", options->latency);
+	if (options->merge_ns > TAPIO_MERGE_NS_MAX)
+		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
+				"merge_ns %llu is more than a minute",
+				(unsigned long long)options->merge_ns);
 	if (options->lag && options->policy != TAPIO_GROUP_UNTIL)
 		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
 				"a lag of %u needs TAPIO_GROUP_UNTIL",

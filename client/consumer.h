@@ -4,6 +4,7 @@
  *
  *   consumer.c  opening, closing
  *   poll.c      tapio_poll: looking at leased lanes, handing out views
+ *   merge_poll.c  the same look, in the order of time stamps
  *   past.c      what a new group gets from before its start
  *   release.c   tapio_release: heads and tallies, overruns, waking producers
  *   lease.c     which lanes are ours; sharing them with other members
@@ -25,6 +26,7 @@
 #include "client/copy.h"
 #include "client/filter.h"
 #include "client/latency.h"
+#include "client/merge.h"
 #include "lib/lane.h"
 #include "lib/wake.h"
 
@@ -47,6 +49,7 @@ struct tpi_track {
 	uint64_t lost;    /* in gap records */
 
 	struct tapio_shm_tally tally; /* as of head */
+	uint64_t limit;               /* merge_poll.c: how far it looks */
 	uint64_t end;                 /* read no further: the group has ended */
 	uint32_t record;              /* which tally of the cursor counts */
 	uint32_t node;
@@ -81,6 +84,7 @@ struct tpi_bellhop {
 	bool running;
 	uint32_t armed; /* 1: the consumer waits for the descriptor */
 	uint32_t stop;
+	int64_t due_ns; /* what is unread is not to be read before; or 0 */
 };
 
 struct tapio_consumer {
@@ -91,6 +95,7 @@ struct tapio_consumer {
 	struct tpi_client client;
 	struct tpi_filter filter;
 	struct tpi_latency latency;
+	struct tpi_merge merge;
 
 	const uint64_t *slot;                    /* our group, in the catalog */
 	const struct tapio_shm_doorbell *bell;   /* read-only */
@@ -160,6 +165,21 @@ unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
 void tpi_check_slot(struct tapio_consumer *c);
 /* All that an ended group had has been handed out. */
 bool tpi_drained(const struct tapio_consumer *c);
+
+/* merge_poll.c: the look when the lanes are merged. */
+unsigned int tpi_merge_gather(struct tapio_consumer *c,
+			      struct tapio_view *views, unsigned int max);
+/*
+ * poll.c, for it: whether a lane is to be read, up to t->limit (a record of what
+ * cannot be read is counted in *n); one view of it, false: its next descriptor is
+ * impossible; the end of the look.
+ */
+bool tpi_look(struct tapio_consumer *c, struct tpi_track *t,
+	      struct tapio_view *view, unsigned int *n);
+bool tpi_hand_one(struct tapio_consumer *c, struct tpi_track *t,
+		  struct tapio_view *view);
+void tpi_look_done(struct tapio_consumer *c, struct tpi_track *t);
+unsigned int tpi_quarantine(struct tpi_track *t, struct tapio_view *view);
 
 /* past.c */
 int tpi_past_init(struct tapio_consumer *c);

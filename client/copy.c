@@ -124,6 +124,27 @@ int tpi_copy_events(struct tpi_copies *copies, const struct tpi_filter *filter,
 	return (int)n;
 }
 
+int tpi_copy_skip(const struct tpi_filter *filter, const struct tpi_lane *lane,
+		  uint64_t *next, uint64_t end, uint64_t *skipped)
+{
+	uint64_t position = *next;
+
+	if (!tpi_filter_class(filter, lane->klass))
+		position = end;
+	for (; position != end; position = (position + 1) & TAPIO_POSITION_MASK)
+		/* Relaxed: judged by the look at the state below. */
+		if (tpi_filter_pass(
+			    filter,
+			    tpi_load_relaxed(
+				    &lane->desc[position & lane->mask])))
+			break;
+	if (!tpi_lane_intact(lane, *next))
+		return -EOVERFLOW;
+	*skipped += (position - *next) & TAPIO_POSITION_MASK;
+	*next = position;
+	return 0;
+}
+
 uint64_t tpi_copy_resume(const struct tpi_lane *lane, uint64_t state)
 {
 	uint64_t tail = TAPIO_STATE_TAIL(state);

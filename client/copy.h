@@ -40,6 +40,14 @@ int tpi_copy_events(struct tpi_copies *copies, const struct tpi_filter *filter,
 		    uint64_t *skipped);
 
 /*
+ * Moves *next past what does not pass, up to one that does, or `end`; *skipped
+ * grows by that. 0, or -EOVERFLOW: what was looked at was overwritten, *next is
+ * where it was.
+ */
+int tpi_copy_skip(const struct tpi_filter *filter, const struct tpi_lane *lane,
+		  uint64_t *next, uint64_t end, uint64_t *skipped);
+
+/*
  * Where a reader that was overrun goes on: a quarter of the ring above reap, so
  * that it is not overrun again at once, but not beyond the tail.
  */

@@ -81,26 +81,46 @@ static void lower_fd(struct tapio_consumer *c)
 	(void)n; /* -EAGAIN: it was not readable */
 }
 
+/*
+ * How long until what is unread may be read, which with a merge has to wait; 0: it
+ * may be now.
+ */
+static int64_t due_in_ns(const struct tapio_consumer *c)
+{
+	/* Relaxed: stored before `armed`. */
+	int64_t due_ns = tpi_load_relaxed(&c->bellhop.due_ns);
+
+	if (!due_ns)
+		return 0;
+	due_ns -= tpi_now_ns();
+	return due_ns > 0 ? due_ns : 0;
+}
+
 static void *bellhop(void *arg)
 {
 	struct tapio_consumer *c = arg;
+	int64_t ns, due_ns;
 	uint32_t heard;
 
 	/* ORDER bellhop.stop (acquire): nothing but the end of the thread comes
 	 * after it. Pairs with the release in tpi_fd_close(). */
 	while (!tpi_load_acquire(&c->bellhop.stop)) {
 		heard = tpi_wake_listen(&c->bell->doorbell);
+		ns = tpi_load_relaxed(&c->deaf) ? DEAF_NS
+						: TPI_SLEEP_CONSUMER_NS;
 		/* ORDER bellhop.armed (acquire): the doorbell before it (H1, H2).
 		 * Pairs with the release in tpi_fd_idle(). */
 		if (tpi_load_acquire(&c->bellhop.armed) &&
 		    (unread(c) || ended(c))) {
-			tpi_store_relaxed(&c->bellhop.armed, 0);
-			raise_fd(c);
+			due_ns = due_in_ns(c);
+			if (!due_ns) {
+				tpi_store_relaxed(&c->bellhop.armed, 0);
+				raise_fd(c);
+			} else if (due_ns < ns) {
+				ns = due_ns;
+			}
 		}
-		tpi_wake_wait(&c->bell->doorbell, heard,
-			      tpi_load_relaxed(&c->deaf)
-				      ? DEAF_NS
-				      : TPI_SLEEP_CONSUMER_NS);
+		tpi_wake_wait(&c->bell->doorbell, heard, ns);
 	}
 	return NULL;
 }
@@ -157,6 +177,7 @@ int tpi_fd_idle(struct tapio_consumer *c, struct tapio_view *views,
 	if (tpi_load_relaxed(&c->bellhop.armed))
 		return (int)tpi_gather(c, views, max);
 	lower_fd(c);
+	tpi_store_relaxed(&c->bellhop.due_ns, c->merge.due_ns);
 	/* ORDER bellhop.armed (release): pairs with the acquire in bellhop();
 	 * the barrier of the announcement makes it visible before any ring. */
 	tpi_store_release(&c->bellhop.armed, 1);
@@ -165,6 +186,11 @@ int tpi_fd_idle(struct tapio_consumer *c, struct tapio_view *views,
 	if (n) {
 		tpi_store_relaxed(&c->bellhop.armed, 0);
 		raise_fd(c);
+	} else if (c->merge.due_ns) {
+		/* Something waits for its time, and nobody rings for that. If
+		 * the helper is on its way to sleep it misses this, and looks
+		 * when its sleep is over. */
+		tpi_wake_nudge(&c->bell->doorbell);
 	}
 	return (int)n;
 }

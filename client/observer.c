@@ -17,6 +17,7 @@
 #include "client/client.h"
 #include "client/copy.h"
 #include "client/filter.h"
+#include "client/merge.h"
 #include "lib/wake.h"
 
 #define BUFFER_BYTES (256 * 1024)
@@ -29,9 +30,10 @@
 struct watch {
 	const struct tpi_lane *lane;
 	uint64_t next;
-	bool seen;   /* something was read: what is missing now is a gap */
-	bool stuck;  /* its state is impossible: not followed */
-	bool gapped; /* `gap` is in the caller's hands */
+	uint64_t limit; /* merging: how far this round looks */
+	bool seen;      /* something was read: what is missing now is a gap */
+	bool stuck;     /* its state is impossible: not followed */
+	bool gapped;    /* `gap` is in the caller's hands */
 	struct tapio_gap gap;
 };
 
@@ -43,6 +45,7 @@ struct tapio_observer {
 	struct tpi_client client;
 	struct tpi_filter filter;
 	struct tpi_copies copies;
+	struct tpi_merge merge;
 	struct watch *watches; /* by lane id */
 	uint32_t lane_count;
 	uint32_t turn;
@@ -96,6 +99,9 @@ static int open_observer(struct tapio_observer *o, const char *channel,
 	err = tpi_copies_init(&o->copies, bytes, &o->client.channel.info);
 	if (!err)
 		err = make_watches(o, options->start);
+	if (!err)
+		err = tpi_merge_init(&o->merge, &o->client, options->merge_ns,
+				     o->lane_count);
 	if (err)
 		tpi_client_close(&o->client);
 	return err;
@@ -104,6 +110,7 @@ static int open_observer(struct tapio_observer *o, const char *channel,
 static void free_observer(struct tapio_observer *o)
 {
 	tpi_copies_fini(&o->copies);
+	tpi_merge_fini(&o->merge);
 	tpi_filter_fini(&o->filter);
 	free(o->watches);
 	tpi_handle_free(&o->client.handle);
@@ -120,7 +127,8 @@ int tapio_observer_open(struct tapio_observer **out, const char *channel,
 	err = tpi_options_copy(&copy, sizeof(copy), options);
 	if (!err)
 		err = tpi_options_nested(&copy.broker);
-	if (err || !channel || copy.start > TAPIO_START_OLDEST)
+	if (err || !channel || copy.start > TAPIO_START_OLDEST ||
+	    copy.merge_ns > TAPIO_MERGE_NS_MAX)
 		return -EINVAL;
 	o = tpi_handle_new(sizeof(*o),
 			   offsetof(struct tapio_observer, client.handle));
@@ -225,6 +233,116 @@ static unsigned int observe(struct tapio_observer *o, struct tapio_view *views,
 	return n;
 }
 
+/* ---- merged: copies one event at a time, in the order of their stamps ------------ */
+
+static uint64_t stamp(const struct watch *w)
+{
+	/* Relaxed: if it was overwritten, so is the event, and its copy shows. */
+	return tpi_load_relaxed(&w->lane->time[w->next & w->lane->mask]);
+}
+
+/*
+ * Passes over what the filter refuses; false when nothing else is there. A record
+ * of what could not be read is counted in *n.
+ */
+static bool skip(struct tapio_observer *o, struct watch *w,
+		 struct tapio_view *view, unsigned int *n)
+{
+	int tries = 0, err;
+
+	for (;;) {
+		err = tpi_copy_skip(&o->filter, w->lane, &w->next, w->limit,
+				    &o->skipped);
+		if (!err)
+			return w->next != w->limit;
+		if (w->seen) {
+			*n += overrun(o, w, view);
+			return false;
+		}
+		w->next = tpi_copy_resume(w->lane, tpi_lane_peek(w->lane));
+		if (++tries == TRIES ||
+		    tapio_position_diff(w->limit, w->next) <= 0)
+			return false;
+	}
+}
+
+static bool watch_open(struct tapio_observer *o, struct watch *w,
+		       struct tapio_view *view, unsigned int *n)
+{
+	uint64_t state = tpi_lane_peek(w->lane);
+
+	w->limit = TAPIO_STATE_TAIL(state);
+	if (w->limit == w->next || w->stuck)
+		return false;
+	if (!tpi_lane_state_sane(w->lane, state) ||
+	    tapio_position_diff(w->limit, w->next) < 0) {
+		*n += quarantine(w, view);
+		return false;
+	}
+	if (((w->limit - w->next) & TAPIO_POSITION_MASK) >
+	    (w->lane->mask + 1) / 4)
+		o->merge.hurry = true;
+	return skip(o, w, view, n);
+}
+
+/* False: the buffer is full, so the round is over. */
+static bool merge_one(struct tapio_observer *o, struct watch *w,
+		      struct tapio_view *views, unsigned int *n)
+{
+	int got = tpi_copy_events(&o->copies, &o->filter, w->lane, &w->next,
+				  w->limit, views + *n, 1, &o->skipped);
+
+	if (got == 0 && w->next != w->limit)
+		return false;
+	if (got == -EOVERFLOW && !w->seen) {
+		/* Nothing was missed: nobody knows where the past begins. */
+		w->next = tpi_copy_resume(w->lane, tpi_lane_peek(w->lane));
+		tpi_merge_drop(&o->merge);
+		return true;
+	}
+	if (got < 0) {
+		*n += got == -EOVERFLOW ? overrun(o, w, views + *n)
+					: quarantine(w, views + *n);
+		tpi_merge_drop(&o->merge);
+		return true;
+	}
+	tpi_merge_note(&o->merge, views + *n, (unsigned int)got);
+	*n += (unsigned int)got;
+	o->seen += (unsigned int)got;
+	w->seen = true;
+	return true;
+}
+
+static unsigned int observe_merged(struct tapio_observer *o,
+				   struct tapio_view *views, unsigned int max)
+{
+	unsigned int n = 0, gaps;
+	struct watch *w;
+	uint32_t i;
+
+	tpi_merge_begin(&o->merge, &o->client);
+	for (i = 0; i < o->lane_count && n < max; i++)
+		if (watch_open(o, &o->watches[i], views + n, &n))
+			tpi_merge_push(&o->merge, stamp(&o->watches[i]),
+				       &o->watches[i]);
+	while (n < max && (w = tpi_merge_top(&o->merge))) {
+		uint32_t count = o->merge.count;
+
+		if (!merge_one(o, w, views, &n))
+			break;
+		if (o->merge.count != count)
+			continue; /* not there any more */
+		gaps = 0;
+		if (n < max && skip(o, w, views + n, &gaps))
+			tpi_merge_next(&o->merge, stamp(w));
+		else
+			tpi_merge_drop(&o->merge);
+		n += gaps;
+	}
+	tpi_merge_end(&o->merge);
+	return n;
+}
+
 static void reclaim(struct tapio_observer *o)
 {
 	uint32_t i;
@@ -232,6 +350,16 @@ static void reclaim(struct tapio_observer *o)
 	o->copies.used = 0;
 	for (i = 0; i < o->lane_count; i++)
 		o->watches[i].gapped = false;
+}
+
+/* Not beyond the moment at which something that waits is ripe. */
+static int64_t until_due(const struct tapio_observer *o, int64_t ns)
+{
+	int64_t due = o->merge.due_ns - tpi_now_ns();
+
+	if (due < 1)
+		due = 1;
+	return due < ns ? due : ns;
 }
 
 int tapio_observe(struct tapio_observer *o, struct tapio_view *views,
@@ -247,7 +375,8 @@ int tapio_observe(struct tapio_observer *o, struct tapio_view *views,
 		max = INT_MAX;
 	reclaim(o);
 	for (;;) {
-		n = observe(o, views, max);
+		n = o->merge.heap ? observe_merged(o, views, max)
+				  : observe(o, views, max);
 		if (n || !max || !timeout_ns)
 			return (int)n;
 		if (!until)
@@ -259,6 +388,8 @@ int tapio_observe(struct tapio_observer *o, struct tapio_view *views,
 		if (left <= 0)
 			return 0;
 		nap.tv_nsec = ns < left ? ns : left;
+		if (o->merge.due_ns)
+			nap.tv_nsec = until_due(o, nap.tv_nsec);
 		if (nanosleep(&nap, NULL))
 			return -errno;
 		ns = ns * 2 < NAP_LAST_NS ? ns * 2 : NAP_LAST_NS;
@@ -274,6 +405,7 @@ int tapio_observer_stats(const struct tapio_observer *o,
 		.seen = o->seen,
 		.skipped = o->skipped,
 		.lost = o->lost,
+		.late = o->merge.late,
 	};
 	uint32_t i;
 

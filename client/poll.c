@@ -171,30 +171,56 @@ static void note_latency(struct tapio_consumer *c,
 		tpi_latency_note(&c->latency, views, n);
 }
 
-static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
-			      struct tapio_view *views, unsigned int max)
+/*
+ * Whether a lane is to be read, and up to where (*tail). What cannot be read goes
+ * into a record, which is counted in *n.
+ */
+static inline __attribute__((always_inline)) bool
+look(struct tapio_consumer *c, struct tpi_track *t, struct tapio_view *view,
+     unsigned int *n, uint64_t *tail)
 {
 	uint64_t state = tpi_lane_peek(t->lane);
-	unsigned int n = 0;
-	uint64_t tail;
+	unsigned int gaps = 0;
 	int err;
 
 	if (tpi_likely(TAPIO_STATE_TAIL(state) == t->next))
-		return 0;
+		return false;
 	if (tpi_unlikely(t->stuck || t->giving || !t->leased ||
 			 t->past != t->past_end))
-		return 0;
-	err = readable(c, t, state, &tail);
+		return false;
+	err = readable(c, t, state, tail);
 	if (tpi_unlikely(err == -EOVERFLOW)) {
-		n = overrun(c, t, state, views);
-		if (!n)
-			return 0;
+		gaps = overrun(c, t, state, view);
+		*n += gaps;
+		if (!gaps)
+			return false;
 	} else if (tpi_unlikely(err)) {
-		return quarantine(t, views);
+		*n += quarantine(t, view);
+		return false;
 	}
-	if (tpi_unlikely(c->ended) && tapio_position_diff(tail, t->end) > 0)
-		tail = t->end;
-	note_peak(t, (tail - t->head) & TAPIO_POSITION_MASK);
+	if (tpi_unlikely(c->ended) && tapio_position_diff(*tail, t->end) > 0)
+		*tail = t->end;
+	note_peak(t, (*tail - t->head) & TAPIO_POSITION_MASK);
+	return true;
+}
+
+/* Only skipped: nobody will release it for us. */
+static inline void look_done(struct tapio_consumer *c, struct tpi_track *t)
+{
+	if (t->handed || t->gapped)
+		tpi_touch(c, t);
+	else if (t->next != t->head && tpi_commit(c, t))
+		tpi_wake_producers(c);
+}
+
+static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
+			      struct tapio_view *views, unsigned int max)
+{
+	unsigned int n = 0;
+	uint64_t tail;
+
+	if (!look(c, t, views, &n, &tail))
+		return n;
 	if (tpi_filter_class(&c->filter, t->lane->klass))
 		n += hand_out(c, t, tail, views + n, max - n);
 	else
@@ -203,12 +229,32 @@ static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
 		note_latency(c, views, n);
 	if (n < max && t->next != tail)
 		return n + quarantine(t, views + n); /* a bad descriptor */
-	if (t->handed || t->gapped)
-		tpi_touch(c, t);
-	else if (t->next != t->head && tpi_commit(c, t))
-		/* Only skipped: nobody will release it for us. */
-		tpi_wake_producers(c);
+	look_done(c, t);
 	return n;
+}
+
+/* ---- for the merge ------------------------------------------------------------- */
+
+bool tpi_look(struct tapio_consumer *c, struct tpi_track *t,
+	      struct tapio_view *view, unsigned int *n)
+{
+	return look(c, t, view, n, &t->limit);
+}
+
+void tpi_look_done(struct tapio_consumer *c, struct tpi_track *t)
+{
+	look_done(c, t);
+}
+
+bool tpi_hand_one(struct tapio_consumer *c, struct tpi_track *t,
+		  struct tapio_view *view)
+{
+	return hand_out(c, t, t->limit, view, 1) == 1;
+}
+
+unsigned int tpi_quarantine(struct tpi_track *t, struct tapio_view *view)
+{
+	return quarantine(t, view);
 }
 
 static unsigned int read_level(struct tapio_consumer *c,
@@ -282,6 +328,10 @@ unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
 		tpi_lease_sort(c);
 	if (tpi_unlikely(c->past_lanes))
 		n = tpi_past_read(c, views, max);
+	if (tpi_unlikely(c->merge.heap != NULL)) {
+		tpi_merge_note(&c->merge, views, n);
+		return n + tpi_merge_gather(c, views + n, max - n);
+	}
 	count = c->level_count;
 	for (i = 0; i < count && n < max; i++)
 		n += read_level(c, &c->levels[upside_down ? count - 1 - i : i],

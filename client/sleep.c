@@ -58,13 +58,30 @@ static int64_t sleep_ns(const struct tapio_consumer *c, int64_t left,
 	return ns < left ? ns : left;
 }
 
-/* Sleeps, announced, until something comes or the time is over. */
+/* Not beyond the moment at which something that waits in a lane is ripe. */
+static int64_t until_due(const struct tapio_consumer *c, int64_t ns)
+{
+	int64_t due = c->merge.due_ns;
+
+	if (!due)
+		return ns;
+	due -= tpi_now_ns();
+	if (due < 1)
+		due = 1;
+	return due < ns ? due : ns;
+}
+
+/*
+ * Sleeps, announced, until something comes or the time is over. While something
+ * waits for its time only, no news is needed: it naps until then, unannounced, so
+ * that no producer rings for what would have to wait, too.
+ */
 static int doze(struct tapio_consumer *c, struct tapio_view *views,
 		unsigned int max, int64_t until)
 {
 	int64_t left, deaf_ns = DEAF_FIRST_NS;
 	uint32_t heard = 0;
-	bool announced = false;
+	bool announced = false, napping;
 	unsigned int n;
 	int err = 0;
 
@@ -72,9 +89,11 @@ static int doze(struct tapio_consumer *c, struct tapio_view *views,
 		/* Lanes of members that died or left. */
 		tpi_lease_free(c);
 		tpi_lease_balance(c);
+		napping = c->merge.due_ns != 0;
 		if (!announced) {
 			heard = tpi_wake_listen(&c->bell->doorbell);
-			tpi_announce(c);
+			if (!napping)
+				tpi_announce(c);
 		}
 		n = tpi_gather(c, views, max);
 		if (n)
@@ -86,12 +105,14 @@ static int doze(struct tapio_consumer *c, struct tapio_view *views,
 		left = until - tpi_now_ns();
 		if (left <= 0)
 			return 0;
+		if (napping && !c->merge.due_ns)
+			continue; /* it has gone elsewhere: announce first */
 		c->sleeps++;
 		err = tpi_wake_wait(&c->bell->doorbell, heard,
-				    sleep_ns(c, left, &deaf_ns));
+				    until_due(c, sleep_ns(c, left, &deaf_ns)));
 		c->wakeups += !err;
 		/* Unanswered, if nobody has rung meanwhile. */
-		announced = err == -ETIMEDOUT &&
+		announced = !napping && err == -ETIMEDOUT &&
 			    tpi_wake_listen(&c->bell->doorbell) == heard;
 	}
 }

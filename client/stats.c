@@ -55,6 +55,7 @@ int tapio_consumer_stats(const struct tapio_consumer *c,
 		.sleeps = c->sleeps,
 		.wakeups = c->wakeups,
 		.lane_count = c->lane_count,
+		.late = c->merge.late,
 	};
 	uint32_t i;
 	int err;

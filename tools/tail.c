@@ -22,6 +22,8 @@
 
 /* How long to wait for events before we look whether to stop. */
 #define SLICE_NS INT64_C(100000000)
+/* How long events wait for earlier ones, when merging. */
+#define MERGE_NS 10000000
 /* Where a batch may be lost as a whole, batches are short. */
 #define BATCH       128
 #define BATCH_LOSSY 16
@@ -49,6 +51,7 @@ enum {
 	OPTION_SINCE,
 	OPTION_POLICY,
 	OPTION_LAG,
+	OPTION_MERGE,
 	OPTION_STATS,
 	OPTION_LIST_TYPES
 };
@@ -68,6 +71,10 @@ static const struct argp_option options[] = {
 	{"count", 'n', "N", 0, "Stop after N events", 1},
 	{"duration", 'd', "TIME", 0,
 	 "Stop after this time; 0: when all that is there was shown", 1},
+	{"merge", OPTION_MERGE, "WAIT", OPTION_ARG_OPTIONAL,
+	 "In the order of time stamps, across CPUs; events wait so long for "
+	 "earlier ones (default: 10ms)",
+	 1},
 	{0, 0, 0, 0,
 	 "As a consumer (default: an observer, who holds nobody):", 2},
 	{"group", 'g', "NAME", 0,
@@ -155,6 +162,18 @@ static void parse_severity(struct argp_state *state, const char *text,
 			   text);
 }
 
+static uint64_t parse_merge(struct argp_state *state, const char *text)
+{
+	int64_t ns = tpi_arg_duration(state, "--merge", text);
+
+	if (ns < 1 || ns > (int64_t)TAPIO_MERGE_NS_MAX)
+		argp_error(state,
+			   "--merge: '%s' is not more than nothing, or "
+			   "more than a minute",
+			   text);
+	return (uint64_t)ns;
+}
+
 static void list_types(void)
 {
 	const struct tapio_event_type *type;
@@ -189,6 +208,11 @@ static error_t parse_tail(int key, char *arg, struct argp_state *state,
 	case OPTION_POLICY:
 		tail->policy = choose(state, "--policy", policies, arg);
 		tail->join = true;
+		return 0;
+	case OPTION_MERGE:
+		tail->merge_ns = MERGE_NS;
+		if (arg)
+			tail->merge_ns = parse_merge(state, arg);
 		return 0;
 	case OPTION_LAG:
 		tail->lag = (uint32_t)tpi_arg_count(state, "--lag", arg, 1,
@@ -263,6 +287,7 @@ static void add_stats(struct run *run)
 	run->before.delivered += stats.delivered;
 	run->before.skipped += stats.skipped;
 	run->before.lost += stats.lost;
+	run->before.late += stats.late;
 }
 
 /* All that the broker left behind was shown. 0: go on; else an exit status. */
@@ -400,6 +425,8 @@ static void say_stats(struct run *run)
 		", lost %" PRIu64,
 		run->shown, run->before.delivered, run->before.skipped,
 		run->before.lost);
+	if (run->args.tail.merge_ns)
+		tpi_say("late %" PRIu64, run->before.late);
 }
 
 static int tail(struct run *run)

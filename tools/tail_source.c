@@ -13,6 +13,7 @@ static int open_observer(struct tpi_tail_source *source,
 		.severity_min = o->severity_min,
 		.type_count = o->type_count,
 		.types = o->types,
+		.merge_ns = o->merge_ns,
 	};
 
 	return tapio_observer_open(&source->observer, o->channel, &options);
@@ -32,6 +33,7 @@ static int open_consumer(struct tpi_tail_source *source,
 		.severity_min = o->severity_min,
 		.type_count = o->type_count,
 		.types = o->types,
+		.merge_ns = o->merge_ns,
 	};
 
 	return tapio_consumer_open(&source->consumer, o->channel, &options);
@@ -91,9 +93,10 @@ void tpi_tail_stats(const struct tpi_tail_source *source,
 	*stats = (struct tpi_tail_stats){0};
 	if (source->consumer && !tapio_consumer_stats(source->consumer, &group))
 		*stats = (struct tpi_tail_stats){group.delivered, group.skipped,
-						 group.lost};
+						 group.lost, group.late};
 	if (source->observer &&
 	    !tapio_observer_stats(source->observer, &observer))
-		*stats = (struct tpi_tail_stats){
-			observer.seen, observer.skipped, observer.lost};
+		*stats =
+			(struct tpi_tail_stats){observer.seen, observer.skipped,
+						observer.lost, observer.late};
 }

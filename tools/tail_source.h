@@ -18,7 +18,8 @@ struct tpi_tail_options {
 	bool join;         /* a group, ours or the named one */
 	uint32_t policy;   /* TAPIO_GROUP_* */
 	uint32_t lag;
-	uint32_t start; /* TAPIO_START_* */
+	uint32_t start;    /* TAPIO_START_* */
+	uint64_t merge_ns; /* 0: lane by lane */
 	uint8_t severity_min;
 	uint32_t type_count;
 	uint16_t types[64];
@@ -34,6 +35,7 @@ struct tpi_tail_stats {
 	uint64_t delivered; /* by the channel, to us or to our group */
 	uint64_t skipped;
 	uint64_t lost;
+	uint64_t late; /* of those we got: behind a later one */
 };
 
 /* As tapio_observer_open and tapio_consumer_open. */

@@ -59,6 +59,9 @@ struct tapio_options {
 #define TAPIO_TAG_TYPE(tag)     ((uint16_t)(tag))
 #define TAPIO_TAG_SEVERITY(tag) ((uint8_t)((tag) >> 16 & 0xfu))
 
+/* The longest wait of a merge (merge_ns of consumers and observers). */
+#define TAPIO_MERGE_NS_MAX UINT64_C(60000000000)
+
 /* An event as a reader sees it. */
 struct tapio_view {
 	const void *data;

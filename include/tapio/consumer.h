@@ -61,6 +61,16 @@ struct tapio_consumer_options {
 	uint32_t spin_ns;
 	uint32_t latency; /* TAPIO_LATENCY_* */
 	uint32_t reserved1;
+	/*
+	 * Not 0: events of all lanes that this member has come in the order of
+	 * their time stamps. Each waits until it is so many nanoseconds old (a
+	 * minute at most), for earlier ones to be published; what comes later
+	 * than that is handed out and counted as late. Priorities do not matter
+	 * then. A lane that is a quarter full waits for nothing, so a lane
+	 * should have room for four times what is published in that time.
+	 * -EINVAL for a channel without stamps.
+	 */
+	uint64_t merge_ns;
 };
 
 /*
@@ -118,6 +128,7 @@ struct tapio_consumer_stats {
 	uint64_t wakeups;
 	uint32_t lanes; /* leased by this consumer */
 	uint32_t lane_count;
+	uint64_t late; /* with merge_ns: out of order; of this consumer */
 };
 TAPIO_API int tapio_consumer_stats(const struct tapio_consumer *consumer,
 				   struct tapio_consumer_stats *stats);

@@ -25,6 +25,8 @@ struct tapio_observer_options {
 	uint32_t type_count;
 	const uint16_t *types; /* copied */
 	uint32_t buffer_bytes; /* for copies, per call; 0: 256 KiB */
+	/* As in struct tapio_consumer_options; -EINVAL without stamps. */
+	uint64_t merge_ns;
 };
 
 /* Errors as tapio_producer_open (the right is to inspect or to consume). */
@@ -52,6 +54,7 @@ struct tapio_observer_stats {
 	uint64_t skipped; /* discards and filtered */
 	uint64_t lost;    /* in gap records */
 	uint64_t in_flight;
+	uint64_t late; /* with merge_ns: handed out after a later one */
 };
 TAPIO_API int tapio_observer_stats(const struct tapio_observer *observer,
 				   struct tapio_observer_stats *stats);

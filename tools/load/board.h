@@ -82,6 +82,9 @@ struct load_place {
 	uint64_t bytes;   /* producers: of accepted events */
 	uint64_t ended_ns;
 	uint64_t discarded;
+	uint64_t chaff;     /* producers: to be filtered, accepted */
+	uint64_t late;      /* consumers: with an earlier stamp than before */
+	uint64_t told_late; /* consumers: the same, as the library counts it */
 	char why[256];
 	struct load_histogram latency; /* consumers: of publish to deliver */
 } __attribute__((aligned(LOAD_LINE)));

@@ -28,7 +28,8 @@ struct receiver {
 	struct load_checker checker;
 	bool overrun; /* the group may be overrun: release before marking */
 	bool saboteur;
-	uint64_t sum; /* what a consumer without checks reads */
+	uint64_t newest; /* stamp of all that came so far */
+	uint64_t sum;    /* what a consumer without checks reads */
 	struct tapio_view views[LOAD_POLL_MAX];
 	struct load_look looks[LOAD_POLL_MAX];
 };
@@ -46,6 +47,19 @@ static void note_latency(struct receiver *r, uint64_t sent_ns, int64_t now)
 	if (sent_ns)
 		histogram_add(&r->place->latency,
 			      took > 0 ? (uint64_t)took : 0);
+}
+
+/* How often the order of time stamps is broken; the library counts it, too. */
+static void note_order(struct receiver *r, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (r->views[i].flags & TAPIO_VIEW_GAP)
+			continue;
+		if (r->newest && (int64_t)(r->views[i].time - r->newest) < 0)
+			r->place->late++;
+		else
+			r->newest = r->views[i].time;
+	}
 }
 
 /* ---- sabotage: the run must notice -------------------------------------------- */
@@ -159,6 +173,8 @@ static int run_loop(struct receiver *r)
 
 	while (!err && !finished(r)) {
 		n = tapio_poll(r->consumer, r->views, max, POLL_NS);
+		if (n > 0 && r->options->merge_ns)
+			note_order(r, n);
 		if (n > 0)
 			err = check ? check_batch(r, n) : touch_batch(r, n);
 		else if (n < 0 && n != -EINTR)
@@ -167,11 +183,20 @@ static int run_loop(struct receiver *r)
 	return err;
 }
 
+static void note_late(struct receiver *r)
+{
+	struct tapio_consumer_stats stats = {.size = sizeof(stats)};
+
+	if (!tapio_consumer_stats(r->consumer, &stats))
+		r->place->told_late = stats.late;
+}
+
 /* ---- the process ---------------------------------------------------------------- */
 
 static int open_consumer(struct receiver *r, const struct load_run *run,
 			 char *why, size_t why_bytes)
 {
+	static const uint16_t wanted[] = {LOAD_EVENT_TYPE};
 	char group[TAPIO_NAME_BYTES];
 	struct tapio_consumer_options options = {
 		.size = sizeof(options),
@@ -183,6 +208,9 @@ static int open_consumer(struct receiver *r, const struct load_run *run,
 		.group = group,
 		.policy = run->options.policy,
 		.start = TAPIO_START_NEWEST,
+		.types = wanted,
+		.type_count = run->options.filter ? 1 : 0,
+		.merge_ns = run->options.merge_ns,
 	};
 
 	load_group_name(run, r->checker.group, group);
@@ -217,6 +245,7 @@ int load_consumer(struct load_run *run, uint32_t consumer)
 	if (err)
 		return load_place_failed(place, err, "consuming",
 					 tapio_consumer_error(r->consumer));
+	note_late(r);
 	tapio_consumer_close(r->consumer);
 	place->ended_ns = (uint64_t)tpi_monotonic_ns();
 	tpi_store_release(&place->state, LOAD_DONE);

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define LOAD_EVENT_TYPE 65001
+/* What --filter sends, and consumers do not want. */
+#define LOAD_CHAFF_TYPE 65002
 
 struct load_event {
 	uint64_t hash;    /* of everything behind it, seeded with the run */

@@ -15,6 +15,9 @@
 #include "tools/load/check.h"
 #include "tools/load/event.h"
 
+/* How long events wait for earlier ones, when merging. */
+#define MERGE_NS 1000000
+
 enum {
 	KEY_GROUPS = 256,
 	KEY_MEMBERS,
@@ -24,6 +27,8 @@ enum {
 	KEY_DISCARD,
 	KEY_DROP,
 	KEY_POLICY,
+	KEY_MERGE,
+	KEY_FILTER,
 	KEY_SEED,
 	KEY_CHANNEL,
 	KEY_BLOCKS,
@@ -62,6 +67,13 @@ static const struct argp_option options[] = {
 	{"drop", KEY_DROP, NULL, TEXT("Do not try again what was refused")},
 	{"policy", KEY_POLICY, "P",
 	 TEXT("Of the groups: lossless (default), until, lossy")},
+	{"merge", KEY_MERGE, "WAIT", OPTION_ARG_OPTIONAL,
+	 "Consumers get events in the order of time stamps, each when it is so "
+	 "old (1ms)",
+	 0},
+	{"filter", KEY_FILTER, "N",
+	 TEXT("After every N events one of another type, which consumers "
+	      "filter out")},
 	{"pin", KEY_PIN, "CPUS", OPTION_ARG_OPTIONAL,
 	 "Pin producers, then consumers, to CPUs, as 0,2-3; without a list "
 	 "to one CPU each as far as they go",
@@ -280,6 +292,20 @@ static error_t parse_rest(int key, char *arg, struct argp_state *state)
 		o->block_bytes = (uint32_t)tpi_arg_size(
 			state, "--block-bytes", arg, 64, TAPIO_BLOCK_BYTES_MAX);
 		return 0;
+	case KEY_MERGE:
+		o->merge_ns = MERGE_NS;
+		if (arg)
+			o->merge_ns = (uint64_t)tpi_arg_duration(
+				state, "--merge", arg);
+		if (!o->merge_ns || o->merge_ns > TAPIO_MERGE_NS_MAX)
+			argp_error(state,
+				   "--merge: '%s' is not more than "
+				   "nothing, or more than a minute",
+				   arg);
+		return 0;
+	case KEY_FILTER:
+		o->filter = count(state, "--filter", arg, UINT32_MAX);
+		return 0;
 	case KEY_STAMP:
 		o->stamp = stamps[word(state, "--stamp", arg, stamps, 3)];
 		return 0;
@@ -336,6 +362,10 @@ static void settle(struct parsed *p, struct argp_state *state)
 		argp_error(state, "--duration: a run must end");
 	if (!o->block_bytes)
 		o->block_bytes = (o->size_max + 63) & ~63u;
+	if (!o->stamp)
+		o->stamp = o->merge_ns ? "tsc" : "none";
+	if (o->merge_ns && !strcmp(o->stamp, "none"))
+		argp_error(state, "--merge: needs time stamps");
 	if (o->pin && !o->cpu_count)
 		allowed_cpus(o);
 }
@@ -394,7 +424,6 @@ void load_options_parse(struct load_options *o, int argc, char **argv)
 
 	*o = (struct load_options){
 		.channel = "load",
-		.stamp = "none",
 		.blocks = 4096,
 		.producers = 1,
 		.groups = 1,

@@ -47,6 +47,8 @@ struct load_options {
 	uint32_t discard_every; /* reservations; 0: none */
 	bool drop;              /* do not try again what was refused */
 	bool check;
+	uint64_t merge_ns; /* 0: lane by lane */
+	uint32_t filter;   /* one event to be filtered after so many; 0 */
 	uint64_t seed;
 
 	bool pin;

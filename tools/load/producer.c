@@ -226,6 +226,25 @@ static bool no_room(int err)
 	return err == -EAGAIN || err == -ETIMEDOUT || err == -ENOBUFS;
 }
 
+/* An event that no consumer wants, to be skipped and counted. */
+static int send_chaff(struct sender *s)
+{
+	unsigned int tries = 0;
+	int err;
+
+	while ((err = tapio_output(s->producer, TAPIO_TAG(LOAD_CHAFF_TYPE, 6),
+				   buffer(s, 0), LOAD_EVENT_MIN)) &&
+	       no_room(err) && !stopped(s)) {
+		note_refused(s, 1);
+		if (s->options->drop)
+			break;
+		wait_a_little(++tries);
+	}
+	if (!err)
+		tpi_store_relaxed(&s->place->chaff, s->place->chaff + 1);
+	return no_room(err) ? 0 : err;
+}
+
 /* ---- the loop --------------------------------------------------------------- */
 
 static inline __attribute__((always_inline)) int
@@ -274,6 +293,10 @@ run_loop(struct sender *s, enum load_mode mode, bool check)
 			left -= (uint32_t)n;
 			tries = 0;
 			note_accepted(s, now, count, (uint32_t)n, check);
+			if (tpi_unlikely(o->filter &&
+					 s->sent % o->filter < (uint32_t)n) &&
+			    (n = send_chaff(s)))
+				return n;
 		} else if (n < 0 && !no_room(n)) {
 			return n;
 		} else if (n < 0) {

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <tapio/consumer.h>
+
 #include "lib/histogram.h"
 
 static void add_places(const struct load_run *run, struct load_result *r,
@@ -18,6 +20,7 @@ static void add_places(const struct load_run *run, struct load_result *r,
 		const struct load_place *p = &board->producer[i];
 
 		r->refused += p->refused;
+		r->filtered += p->chaff;
 		if (!run->options.check) {
 			r->verdicts.accepted += p->sent;
 			r->verdicts.sent += p->sent;
@@ -27,6 +30,8 @@ static void add_places(const struct load_run *run, struct load_result *r,
 	}
 	for (uint32_t i = 0; i < board->consumers; i++) {
 		histogram_merge(&r->latency, &board->consumer[i].latency);
+		r->late += board->consumer[i].late;
+		r->told_late += board->consumer[i].told_late;
 		if (!run->options.check)
 			r->verdicts.received += board->counts[i].events;
 	}
@@ -63,12 +68,27 @@ void load_collect(const struct load_run *run, struct load_result *r)
 	}
 }
 
+/*
+ * What the library counted is what was seen: events out of order, and skipped
+ * ones. A producer that dies may leave one more of these than it has noted, and
+ * reservations that nobody submits are skipped, too.
+ */
+static bool counts_agree(const struct load_run *run,
+			 const struct load_result *r)
+{
+	if (!run->kills_consumers && r->late != r->told_late)
+		return false;
+	return run->failed || run->options.policy != TAPIO_GROUP_LOSSLESS ||
+	       r->ledger.skipped >= r->filtered * run->options.groups;
+}
+
 bool load_passed(const struct load_run *run, const struct load_result *r)
 {
 	const struct load_verdicts *v = &r->verdicts;
 
 	return !run->failed && r->drained && !v->lost && !v->duplicated &&
-	       !v->corrupt && !v->disordered && !r->wedged && !r->ledger.faults;
+	       !v->corrupt && counts_agree(run, r) && !v->disordered &&
+	       !r->wedged && !r->ledger.faults;
 }
 
 /* ---- the summary line ---------------------------------------------------------- */
@@ -115,6 +135,8 @@ static void add_counts(json_t *o, const struct load_run *run,
 	set(o, "stops", run->stops);
 	set(o, "in_doubt", v->in_doubt);
 	set(o, "foreign", v->foreign);
+	set(o, "filtered", r->filtered);
+	set(o, "late", r->late);
 }
 
 static void add_ledger(json_t *o, const struct load_result *r)

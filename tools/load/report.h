@@ -12,6 +12,9 @@ struct load_result {
 	uint64_t dropped; /* events refused, by the lanes' counts */
 	uint64_t refused; /* the same, as producers saw it */
 	uint64_t wedged;
+	uint64_t filtered;  /* events that no group wants, accepted */
+	uint64_t late;      /* out of the order of stamps, by all consumers */
+	uint64_t told_late; /* the same, as the library says */
 	bool drained;
 	double baseline_per_s; /* 0: not asked for */
 	int64_t took_ns;       /* from the start to the last accepted event */

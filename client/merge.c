@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The merge's heap and clock; what it does is in merge.h. Used by consumers
+ * (merge_poll.c) and observers (observer.c). Private memory only.
+ */
+#include "client/merge.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/tsc.h"
+#include "lib/wake.h"
+
+/* Earlier, as far as stamps can tell: they may be anything. */
+static bool before(uint64_t a, uint64_t b)
+{
+	return (int64_t)(a - b) < 0;
+}
+
+int tpi_merge_init(struct tpi_merge *merge, const struct tpi_client *client,
+		   uint64_t wait_ns, uint32_t sources)
+{
+	uint32_t stamp = client->channel.info.stamp;
+
+	memset(merge, 0, sizeof(*merge));
+	if (!wait_ns)
+		return 0;
+	if (stamp == TAPIO_STAMP_NONE)
+		return -EINVAL;
+	merge->tsc = stamp == TAPIO_STAMP_TSC;
+	merge->wait_ns = wait_ns;
+	merge->heap = calloc(sources, sizeof(*merge->heap));
+	return merge->heap ? 0 : -ENOMEM;
+}
+
+void tpi_merge_fini(struct tpi_merge *merge)
+{
+	free(merge->heap);
+	merge->heap = NULL;
+}
+
+void tpi_merge_begin(struct tpi_merge *merge, const struct tpi_client *client)
+{
+	struct tapio_shm_calibration calibration;
+	struct timespec t;
+
+	merge->count = 0;
+	merge->hurry = false;
+	merge->due_ns = 0;
+	if (!merge->tsc) {
+		clock_gettime(CLOCK_REALTIME, &t);
+		merge->now =
+			(uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+		merge->ripe = merge->now - merge->wait_ns;
+		return;
+	}
+	tpi_client_calibration(client, &calibration);
+	merge->mult = calibration.mult;
+	merge->shift = calibration.shift & 63;
+	merge->now = tpi_tsc();
+	/* Not calibrated yet: no time is known, so none is waited. */
+	merge->ripe = merge->now;
+	if (merge->mult)
+		merge->ripe -= (uint64_t)(((unsigned __int128)merge->wait_ns
+					   << merge->shift) /
+					  merge->mult);
+}
+
+/* ---- the heap: the earliest first --------------------------------------------- */
+
+static void sink(struct tpi_merge *merge, uint32_t at)
+{
+	struct tpi_merge_entry *heap = merge->heap, moving = heap[at];
+	uint32_t child;
+
+	while ((child = 2 * at + 1) < merge->count) {
+		if (child + 1 < merge->count &&
+		    before(heap[child + 1].time, heap[child].time))
+			child++;
+		if (!before(heap[child].time, moving.time))
+			break;
+		heap[at] = heap[child];
+		at = child;
+	}
+	heap[at] = moving;
+}
+
+void tpi_merge_push(struct tpi_merge *merge, uint64_t time, void *source)
+{
+	struct tpi_merge_entry *heap = merge->heap;
+	uint32_t at = merge->count++;
+
+	for (; at && before(time, heap[(at - 1) / 2].time); at = (at - 1) / 2)
+		heap[at] = heap[(at - 1) / 2];
+	heap[at] = (struct tpi_merge_entry){time, source};
+}
+
+void *tpi_merge_top(struct tpi_merge *merge)
+{
+	if (!merge->count)
+		return NULL;
+	if (!merge->hurry && before(merge->ripe, merge->heap[0].time))
+		return NULL;
+	return merge->heap[0].source;
+}
+
+void tpi_merge_next(struct tpi_merge *merge, uint64_t time)
+{
+	merge->heap[0].time = time;
+	sink(merge, 0);
+}
+
+void tpi_merge_drop(struct tpi_merge *merge)
+{
+	merge->heap[0] = merge->heap[--merge->count];
+	if (merge->count)
+		sink(merge, 0);
+}
+
+void tpi_merge_note(struct tpi_merge *merge, const struct tapio_view *views,
+		    unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		if (views[i].flags & TAPIO_VIEW_GAP)
+			continue;
+		if (merge->last && before(views[i].time, merge->last))
+			merge->late++;
+		else
+			merge->last = views[i].time;
+	}
+}
+
+void tpi_merge_end(struct tpi_merge *merge)
+{
+	uint64_t ticks, ns;
+
+	if (!merge->count || tpi_merge_top(merge))
+		return; /* nothing waits, or not for the time */
+	ticks = merge->heap[0].time - merge->ripe;
+	ns = merge->tsc ? (uint64_t)((unsigned __int128)ticks * merge->mult >>
+				     merge->shift)
+			: ticks;
+	/* A stamp from the future makes nobody wait longer than this. */
+	if (ns > merge->wait_ns)
+		ns = merge->wait_ns;
+	merge->due_ns = tpi_now_ns() + (int64_t)ns + 1;
+}
