@@ -104,6 +104,7 @@ static bool reclaim_one(const struct tapio_pool *pool, uint32_t index,
 		return false;
 	TPI_TESTPOINT("pool.reclaim.claimed");
 	tpi_pool_clean(pool, index);
+	TPI_TESTPOINT("pool.reclaim.cleaned");
 	return tpi_pool_give_back(pool, index, pool->held);
 }
 
