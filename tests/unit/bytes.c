@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "lib/bytes.h"
+#include "pool_fixture.h"
 
 static struct tapio_bytes_options every_class(uint32_t count)
 {
@@ -200,28 +201,18 @@ START_TEST(wrong_puts_are_refused)
 }
 END_TEST
 
-static void *shared(size_t bytes)
-{
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	ck_assert_ptr_ne(memory, MAP_FAILED);
-	return memory;
-}
-
 START_TEST(two_that_attached_pass_buffers_and_the_dead_are_reclaimed)
 {
 	struct tapio_bytes_options options = every_class(100);
 	struct tapio_pool_stats stats = {.size = sizeof(stats)};
 	size_t size = tapio_bytes_bytes(&options);
-	void *memory = shared(size), *twin;
+	void *memory, *twin;
 	struct tapio_bytes *a, *b;
 	int64_t offset;
 	void *buffer;
 	int i;
 
-	twin = mremap(memory, 0, size, MREMAP_MAYMOVE);
-	ck_assert_ptr_ne(twin, MAP_FAILED);
+	memory = memory_shared(size, &twin);
 	ck_assert_int_eq(tapio_bytes_attach(&b, twin, size, NULL), -EAGAIN);
 	ck_assert_int_eq(tapio_bytes_init(&a, memory, size - 1, &options),
 			 -EINVAL);
@@ -264,7 +255,7 @@ START_TEST(memory_that_holds_something_else_is_not_attached)
 {
 	struct tapio_bytes_options options = every_class(3);
 	size_t size = tapio_bytes_bytes(&options);
-	struct tapio_shm_bytes *shm = shared(size), good;
+	struct tapio_shm_bytes *shm = memory_shared(size, NULL), good;
 	struct tapio_bytes *a, *b;
 	uint32_t *words = (uint32_t *)shm;
 	uint32_t i;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "lib/pool.h"
 
@@ -31,9 +32,29 @@ pool_new(const struct tapio_pool_options *options)
 	return pool;
 }
 
+/* Memory that children share, twice: at another address, too, in *twin. */
+static inline void *memory_shared(size_t bytes, void **twin)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC);
+	void *memory;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, (off_t)bytes), 0);
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ck_assert_ptr_ne(memory, MAP_FAILED);
+	if (twin) {
+		*twin = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+			     fd, 0);
+		ck_assert_ptr_ne(*twin, MAP_FAILED);
+	}
+	close(fd);
+	return memory;
+}
+
 /* A pool in memory that children share, with the handle that made it. */
 struct shared_pool {
 	void *memory;
+	void *twin;
 	size_t bytes;
 	struct tapio_pool *pool;
 };
@@ -44,9 +65,7 @@ pool_shared(const struct tapio_pool_options *options)
 	struct shared_pool s = {.bytes = tapio_pool_bytes(options)};
 
 	ck_assert_uint_ne(s.bytes, 0);
-	s.memory = mmap(NULL, s.bytes, PROT_READ | PROT_WRITE,
-			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ck_assert_ptr_ne(s.memory, MAP_FAILED);
+	s.memory = memory_shared(s.bytes, &s.twin);
 	ck_assert_int_eq(tapio_pool_init(&s.pool, s.memory, s.bytes, options),
 			 0);
 	return s;
@@ -56,6 +75,7 @@ static inline void pool_shared_end(struct shared_pool *s)
 {
 	tapio_pool_close(s->pool);
 	munmap(s->memory, s->bytes);
+	munmap(s->twin, s->bytes);
 }
 
 /* Each object is free exactly once or owned exactly once; `held` are owned. */
