@@ -48,6 +48,21 @@ static uint64_t lowest(uint64_t bits, uint32_t n)
 	return bits & ~rest;
 }
 
+/*
+ * The states' lines come from the CPUs that put the objects. A compare-and-swap
+ * waits for its line; ask for all of them first.
+ */
+static void fetch_states(const struct tapio_pool *pool, uint32_t group,
+			 uint64_t bits)
+{
+	const uint64_t *states = &pool->states[group * TAPIO_POOL_GROUP];
+	uint32_t i;
+
+	for (i = 0; i < TAPIO_POOL_GROUP; i += 8)
+		if (bits >> i & 0xff)
+			__builtin_prefetch(&states[i], 1);
+}
+
 /* T2 for each of the bits that T1 took. */
 static uint32_t claim_bits(const struct tapio_pool *pool, uint32_t group,
 			   uint64_t bits, uint32_t *indices)
@@ -92,6 +107,7 @@ static uint32_t take_group(const struct tapio_pool *pool,
 	if (!bits)
 		return 0;
 	TPI_TESTPOINT("pool.take.T1");
+	fetch_states(pool, group, bits);
 	tpi_add_relaxed(&depot->free, -(int64_t)__builtin_popcountll(bits));
 	return claim_bits(pool, group, bits, indices);
 }

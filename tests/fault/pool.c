@@ -14,8 +14,6 @@
 #include "../unit/pool_fixture.h"
 #include "lib/testpoint.h"
 
-#ifdef TAPIO_TESTPOINTS
-
 #define COUNT 400
 #define CACHE 16
 #define CHILD 7001 /* its name */
@@ -240,13 +238,3 @@ int main(void)
 	srunner_free(runner);
 	return failed ? 1 : 0;
 }
-
-#else
-
-int main(void)
-{
-	puts("built without TAPIO_TESTPOINTS: there is nowhere to kill");
-	return 77;
-}
-
-#endif
