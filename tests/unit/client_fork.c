@@ -15,6 +15,7 @@ static struct tapio_reservation held;
 
 static void set_up(void)
 {
+	pin(0); /* a block that goes back elsewhere stays held until a sweep */
 	rig_start(RIG_CONFIG);
 	p = rig_producer();
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
