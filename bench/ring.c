@@ -230,6 +230,9 @@ static void print_table(const struct bench_options *o)
 				printf(" %10.2f", ratio(o, q, p));
 			putchar('\n');
 		}
+	/* Whose machine is not known: an order of magnitude, no ratio. */
+	printf("\nAs published for the package that Tapio replaces, elsewhere: "
+	       "put 89.3,\nget 103, a batch put 489 ns.\n");
 }
 
 static void print_json(const struct bench_options *o)
