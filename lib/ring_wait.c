@@ -145,15 +145,17 @@ static int wait_more(struct wait *wait)
 void tpi_ring_wake(const struct tapio_ring *ring,
 		   struct tapio_shm_ring_wait *waiters, uint32_t moved)
 {
-	/* Relaxed: rung is only compared and swapped; armed is after the fence
-	 * in wake(). */
+	/*
+	 * Relaxed: the barrier is in may_be_awaited(). Were `armed` older than
+	 * `rung`, the difference would be huge: a call for nothing, no harm.
+	 */
 	uint32_t rung = tpi_load_relaxed(&waiters->rung);
 	uint32_t armed = tpi_load_relaxed(&waiters->armed);
 	uint32_t pending = armed - rung;
 	uint32_t answered;
 	int woken;
 
-	if ((int32_t)pending <= 0)
+	if (!pending)
 		return;
 	if (moved > pending)
 		moved = pending;

@@ -158,7 +158,7 @@ struct tapio_ring_stats {
 	uint64_t put_retries;     /* a put found that another was quicker */
 	uint64_t get_retries;     /* a get found that another was quicker */
 	uint64_t sleeps;          /* times that a call slept in the kernel */
-	uint64_t wakes;           /* times that a call woke sleepers */
+	uint64_t wakes;           /* times that a call entered it to wake */
 	uint32_t count;           /* values now */
 	uint32_t high_water;
 	uint32_t capacity;
