@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <tapio/broker.h>
+#include <tapio/tapio.h>
+
+struct login {
+	uint32_t uid;
+	char from[28];
+};
+
+int main(void)
+{
+	struct tapio_broker_options broker_options = {
+		.size = sizeof(broker_options)};
+	struct tapio_options where = {.size = sizeof(where)};
+	struct tapio_consumer_options join = {.size = sizeof(join)};
+	struct login login = {1000, "192.0.2.7"};
+	struct tapio_broker *broker;
+	struct tapio_producer *p;
+	struct tapio_consumer *c;
+	struct tapio_view view;
+
+	if (tapio_broker_start(&broker, &broker_options))
+		return 1;
+	where.socket = tapio_broker_socket(broker);
+	join.broker = where;
+	if (tapio_consumer_open(&c, "events", &join) ||
+	    tapio_producer_open(&p, "events", &where))
+		return 1;
+	/* One call: take a block, fill it, publish it. */
+	if (tapio_output(p, TAPIO_TAG(100, 6), &login, sizeof(login)))
+		return 1;
+	if (tapio_poll(c, &view, 1, TAPIO_FOREVER) != 1)
+		return 1;
+	/* Read in place, from memory that this process cannot write. */
+	const struct login *seen = view.data;
+	printf("type %u: uid %u from %s\n", view.type, seen->uid, seen->from);
+	tapio_release(c);
+	tapio_producer_close(p);
+	tapio_consumer_close(c);
+	tapio_broker_stop(broker);
+	return 0;
+}
