@@ -9,19 +9,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "broker/broker.h"
 #include "lib/error.h"
 #include "lib/fdpass.h"
+#include "lib/wake.h"
 
-#define BACKLOG 128
+#define BACKLOG  128
+#define DYING_NS INT64_C(1000000000)
 
 /* Locks the directory of a path; made if only it is missing. -errno. */
 static int lock_directory(const char *path, char *error, size_t error_bytes)
@@ -48,19 +52,46 @@ static int lock_directory(const char *path, char *error, size_t error_bytes)
 	return fd;
 }
 
-static bool answers(const struct sockaddr_un *address, socklen_t length)
+/* 1: somebody serves there. 0: nobody. -EAGAIN: somebody did, and hung up. */
+static int knock(const struct sockaddr_un *address, socklen_t length,
+		 int64_t until)
 {
 	int sock = socket(AF_UNIX,
 			  SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool yes;
+	struct pollfd p = {.fd = sock}; /* POLLHUP comes unasked */
+	int64_t left = until - tpi_now_ns();
+	int result;
 
 	if (sock < 0)
-		return false;
-	/* EAGAIN: somebody is there and busy. */
-	yes = !connect(sock, (const struct sockaddr *)address, length) ||
-	      errno == EAGAIN;
+		return 1; /* it may be so, and what is in use is left alone */
+	if (connect(sock, (const struct sockaddr *)address, length))
+		result =
+			errno == EAGAIN ? -EAGAIN : 0; /* its backlog is full */
+	else if (poll(&p, 1, left > 0 ? (int)(left / 1000000) : 0) > 0)
+		result = -EAGAIN;
+	else
+		result = 1;
 	close(sock);
-	return yes;
+	return result;
+}
+
+/*
+ * A broker that was killed goes on listening until the kernel has closed its ring,
+ * some milliseconds after its end: one can connect to it, and is cut off then. So
+ * who answers is who does not hang up for DYING_NS.
+ */
+static bool answers(const struct sockaddr_un *address, socklen_t length)
+{
+	const struct timespec nap = {.tv_nsec = 1000000};
+	int64_t until = tpi_now_ns() + DYING_NS;
+	int result;
+
+	for (;;) {
+		result = knock(address, length, until);
+		if (result != -EAGAIN || tpi_now_ns() >= until)
+			return result != 0;
+		nanosleep(&nap, NULL);
+	}
 }
 
 /* Takes away what a killed broker left behind, and nothing else. */
@@ -121,21 +152,30 @@ static int bind_path(struct tpi_broker *broker, const char *path,
 	return 0;
 }
 
+/* The kernel gives such a name back itself, when its last owner has ended. */
+static int bind_abstract(int fd, const char *name,
+			 const struct sockaddr_un *address, socklen_t length,
+			 char *error, size_t error_bytes)
+{
+	if (!bind(fd, (const struct sockaddr *)address, length))
+		return 0;
+	if (errno == EADDRINUSE && !answers(address, length) &&
+	    !bind(fd, (const struct sockaddr *)address, length))
+		return 0;
+	return tpi_fail(-errno, error, error_bytes, "socket \"%s\": %s", name,
+			errno == EADDRINUSE ? "another process has it"
+					    : strerror(errno));
+}
+
 static int bind_name(struct tpi_broker *broker, const char *name,
 		     const struct sockaddr_un *address, socklen_t length,
 		     char *error, size_t error_bytes)
 {
 	int lock, err;
 
-	if (name[0] == '@') {
-		if (!bind(broker->server.fd, (const struct sockaddr *)address,
-			  length))
-			return 0;
-		return tpi_fail(-errno, error, error_bytes, "socket \"%s\": %s",
-				name,
-				errno == EADDRINUSE ? "another process has it"
-						    : strerror(errno));
-	}
+	if (name[0] == '@')
+		return bind_abstract(broker->server.fd, name, address, length,
+				     error, error_bytes);
 	lock = lock_directory(name, error, error_bytes);
 	if (lock < 0)
 		return lock;

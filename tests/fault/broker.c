@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -275,6 +276,41 @@ START_TEST(a_socket_that_is_taken_is_refused_and_a_stale_one_replaced)
 }
 END_TEST
 
+/* Hangs up once somebody has connected, as the kernel does for a dead broker. */
+static void *hang_up(void *arg)
+{
+	struct pollfd listening = {.fd = *(int *)arg, .events = POLLIN};
+
+	ck_assert_int_eq(poll(&listening, 1, 20000), 1);
+	usleep(20000);
+	close(listening.fd);
+	return NULL;
+}
+
+START_TEST(a_killed_broker_that_still_listens_is_not_taken_for_another_one)
+{
+	static const char *const names[] = {"/tmp/tapio-dying-%d",
+					    "@tapio-dying-%d"};
+	struct tapio_broker_options options = {.size = sizeof(options)};
+	struct tapio_broker *broker;
+	struct sockaddr_un address;
+	pthread_t thread;
+	char name[64];
+	int fd, length;
+
+	snprintf(name, sizeof(name), names[_i], getpid());
+	options.socket = name;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	length = tpi_socket_address(&address, name);
+	ck_assert_int_eq(bind(fd, (void *)&address, (socklen_t)length), 0);
+	ck_assert_int_eq(listen(fd, 8), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, hang_up, &fd), 0);
+	ck_assert_int_eq(tapio_broker_start(&broker, &options), 0);
+	pthread_join(thread, NULL);
+	tapio_broker_stop(broker);
+}
+END_TEST
+
 /* ---- the end ---------------------------------------------------------------------------- */
 
 struct sleeper {
@@ -410,6 +446,10 @@ int main(void)
 	tcase_add_test(c, what_does_not_fit_in_the_budget_does_not_start);
 	tcase_add_test(
 		c, a_socket_that_is_taken_is_refused_and_a_stale_one_replaced);
+	tcase_add_loop_test(
+		c,
+		a_killed_broker_that_still_listens_is_not_taken_for_another_one,
+		0, 2);
 	tcase_add_test(c, a_clean_stop_tells_everybody_and_leaves_the_memory);
 	tcase_add_test(c, many_brokers_come_and_go_and_leave_no_descriptor);
 	tcase_add_test(c, names_never_come_back);
