@@ -8,6 +8,7 @@
  *   place.c     taking blocks and putting them back, wherever the thread runs
  *   side.c      lanes for threads that cannot use a CPU's
  *   room.c      refusing, or waiting for room, by the channel's policy
+ *   explain.c   what a refusal means, in words
  *
  * The fast path reads the handle and writes nothing but the lane, so any thread
  * and any signal handler may be in it at any instruction.

@@ -131,6 +131,16 @@ TAPIO_API int tapio_discard_batch(struct tapio_producer *producer,
 /* The largest event that the channel takes without a class named, in bytes. */
 TAPIO_API uint32_t tapio_producer_max_bytes(const struct tapio_producer *p);
 
+/*
+ * Puts into words, with the value and the limit, why an emitting call with this
+ * tag and length returned `err`: which class was too small by how much, say, or
+ * how many blocks its lanes have. Always ends the text. Any thread; not for signal
+ * handlers.
+ */
+TAPIO_API void tapio_producer_explain(const struct tapio_producer *producer,
+				      int err, uint32_t tag, uint32_t length,
+				      char *text, size_t text_bytes);
+
 /* The index of the class of that name, for TAPIO_TAG_CLASS; -ENOENT, -ECHILD. */
 TAPIO_API int tapio_producer_class(const struct tapio_producer *producer,
 				   const char *name);

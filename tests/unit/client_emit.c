@@ -96,6 +96,45 @@ START_TEST(an_event_larger_than_every_block_is_refused_and_counted)
 }
 END_TEST
 
+START_TEST(a_refusal_is_explained_with_the_value_and_the_limit)
+{
+	static const struct {
+		int err;
+		uint32_t tag, length;
+		const char *text;
+	} cases[] = {
+		{-EMSGSIZE, TAG, 257,
+		 "event of 257 bytes: class \"main\" takes at most 256"},
+		{-EMSGSIZE, TAPIO_TAG_CLASS(1, 3, 0), 300,
+		 "event of 300 bytes: class \"main\" takes at most 256"},
+		{-EINVAL, TAPIO_TAG(0, 3), 8,
+		 "type 0: an event has a type of 1 to 65535"},
+		{-EINVAL, TAPIO_TAG_CLASS(1, 3, 1), 8,
+		 "class 1: channel \"t\" has 1 of them"},
+		{-EINVAL, TAG, 8,
+		 "no open reservation, or its 8 bytes are more than its "
+		 "capacity; class \"main\" takes at most 256"},
+		{-EAGAIN, TAG, 8,
+		 "none of the 64 blocks of a lane of class \"main\" is free"},
+		{-ENOBUFS, TAG, 8,
+		 "all 8 side lanes of class \"main\" are taken"},
+		{-ECHILD, TAG, 8,
+		 "the handle belongs to the parent of this process"},
+		{-EIO, TAG, 8, "Input/output error"},
+	};
+	char text[200], less[10];
+
+	set_up(RIG_CONFIG);
+	tapio_producer_explain(p, cases[_i].err, cases[_i].tag,
+			       cases[_i].length, text, sizeof(text));
+	ck_assert_str_eq(text, cases[_i].text);
+	tapio_producer_explain(p, cases[_i].err, cases[_i].tag,
+			       cases[_i].length, less, sizeof(less));
+	ck_assert_uint_eq(strlen(less), sizeof(less) - 1);
+	tear_down();
+}
+END_TEST
+
 START_TEST(a_full_lane_refuses_exactly_what_does_not_fit)
 {
 	uint64_t i, accepted = 0, refused = 0;
@@ -473,6 +512,8 @@ int main(void)
 	tcase_add_test(t, a_wrong_tag_is_refused_and_not_counted);
 	tcase_add_test(t,
 		       an_event_larger_than_every_block_is_refused_and_counted);
+	tcase_add_loop_test(
+		t, a_refusal_is_explained_with_the_value_and_the_limit, 0, 9);
 	tcase_add_test(t, a_full_lane_refuses_exactly_what_does_not_fit);
 	tcase_add_test(t, a_batch_is_accepted_in_order_as_far_as_there_is_room);
 	tcase_add_test(t, a_batch_stops_at_the_item_that_is_refused);
