@@ -741,8 +741,8 @@ START_TEST(events_that_fit_nowhere_are_dropped_and_counted)
 	open_for(SOURCE(START));
 	capture_stderr(scan_and_warn, text, sizeof(text));
 	ck_assert_uint_eq(c->sink.dropped[TPI_PROC_START], 1);
-	ck_assert_str_eq(text, "tapio: channel 'test' takes no events as long "
-			       "as these: 1 events dropped\n");
+	ck_assert_str_eq(text, "tapio: channel 'test' takes no events of "
+			       "over 128 bytes: 1 events dropped\n");
 }
 END_TEST
 

@@ -98,9 +98,10 @@ bool tpi_sink_end(struct tpi_sink *sink)
 	return !err;
 }
 
-static const char *drop_reason(int err)
+static const char *drop_reason(const struct tpi_sink *sink, char *text,
+			       size_t bytes)
 {
-	switch (err) {
+	switch (sink->untold_error) {
 	case -EAGAIN:
 		return "is full";
 	case -ETIMEDOUT:
@@ -108,19 +109,23 @@ static const char *drop_reason(int err)
 	case -ENOBUFS:
 		return "has no side lane left";
 	case -EMSGSIZE:
-		return "takes no events as long as these";
+		snprintf(text, bytes, "takes no events of over %u bytes",
+			 sink->max_bytes ? sink->max_bytes : TPI_SINK_BYTES);
+		return text;
 	default:
-		return strerror(-err);
+		return strerror(-sink->untold_error);
 	}
 }
 
 void tpi_sink_warn(struct tpi_sink *sink, int64_t now_ns)
 {
+	char text[64];
+
 	if (!sink->untold ||
 	    (sink->told_ns && now_ns - sink->told_ns < WARN_EVERY_NS))
 		return;
 	tpi_say("%s %s: %" PRIu64 " events dropped", sink->where,
-		drop_reason(sink->untold_error), sink->untold);
+		drop_reason(sink, text, sizeof(text)), sink->untold);
 	sink->told_ns = now_ns;
 	sink->untold = 0;
 }
