@@ -5,11 +5,15 @@
  * The whole file runs in both flavours (tapio_flavour).
  */
 #include <check.h>
+#include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "command.h"
+#include "tests/fault/deny.h"
 
 static struct command run;
 static json_t *summary;
@@ -313,6 +317,24 @@ START_TEST(a_cpu_that_is_not_there_is_named)
 }
 END_TEST
 
+/* As a seccomp profile does it: whatever is started from here on has no rseq. */
+START_TEST(where_rseq_is_refused_side_lanes_carry_everything)
+{
+	static const int errors[] = {EPERM, ENOSYS};
+
+	if (!deny_syscall(SYS_rseq, errors[_i])) {
+		fprintf(stderr,
+			"skipped: this kernel has no seccomp filters\n");
+		return;
+	}
+	LOAD(0, "--json", "-n", "20000", "-m", "mix", "-b", "8", "-p", "2");
+	take_summary();
+	assert_clean();
+	ck_assert_str_eq(json_string_value(json_object_get(summary, "rseq")),
+			 "absent");
+}
+END_TEST
+
 static void add_loads(TCase *tc)
 {
 	tcase_add_test(tc, one_event_per_call_arrives);
@@ -329,6 +351,8 @@ static void add_loads(TCase *tc)
 		tc,
 		killed_consumers_are_only_given_again_what_was_not_released);
 	tcase_add_test(tc, stopped_processes_lose_nothing);
+	tcase_add_loop_test(
+		tc, where_rseq_is_refused_side_lanes_carry_everything, 0, 2);
 	tcase_add_loop_test(tc, a_run_that_went_wrong_fails, 0, 3);
 	tcase_add_test(tc, speed_alone_is_measured_and_compared);
 	tcase_add_test(tc, the_summary_is_the_last_line_also_of_the_text);

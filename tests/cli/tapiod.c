@@ -221,6 +221,9 @@ START_TEST(after_sigkill_the_next_one_takes_the_socket)
 
 	ck_assert_int_eq(stop(pid, SIGKILL), 128 + SIGKILL);
 	ck_assert_int_eq(access(sock, F_OK), 0);
+	/* The kernel lets go of it a little later. */
+	for (int i = 0; i < 500 && answers(); i++)
+		usleep(10000);
 	ck_assert(!answers());
 	pid = start(0);
 	ck_assert(answers());
@@ -236,6 +239,32 @@ START_TEST(without_io_uring_the_status_is_5)
 		fprintf(stderr, "skipped: no seccomp filters here\n");
 	else
 		ck_assert_int_eq(status, 5);
+}
+END_TEST
+
+START_TEST(without_rseq_it_serves_and_the_catalog_says_why)
+{
+	pid_t pid = start(SYS_rseq);
+	int status = 0;
+
+	for (int i = 0; i < 1000 && !answers(); i++) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			break;
+		usleep(10000);
+	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+		fprintf(stderr, "skipped: no seccomp filters here\n");
+		return;
+	}
+	command_run(&command, "tapio-shmstat", "--socket", sock, "broker",
+		    NULL);
+	ck_assert_int_eq(command.status, 0);
+	ck_assert_ptr_nonnull(strstr(command.out, "absent"));
+	ck_assert_ptr_nonnull(
+		strstr(command.out,
+		       "not registered by libc or refused by the kernel"));
+	command_free(&command);
+	ck_assert_int_eq(stop(pid, SIGTERM), 0);
 }
 END_TEST
 
@@ -317,6 +346,7 @@ int main(void)
 		       a_second_one_has_status_4_and_does_not_harm_the_first);
 	tcase_add_test(c, after_sigkill_the_next_one_takes_the_socket);
 	tcase_add_test(c, without_io_uring_the_status_is_5);
+	tcase_add_test(c, without_rseq_it_serves_and_the_catalog_says_why);
 	tcase_add_test(c, a_service_manager_is_told_when_it_serves);
 	tcase_add_test(c, in_the_journal_lines_have_their_level);
 	suite_add_tcase(suite, c);
