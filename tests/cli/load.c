@@ -310,6 +310,14 @@ START_TEST(more_memory_than_there_is_is_refused_with_the_numbers)
 }
 END_TEST
 
+START_TEST(help_says_which_broker_it_uses)
+{
+	LOAD(0, "--help");
+	ck_assert_ptr_nonnull(strstr(run.out, "a broker of its own)"));
+	ck_assert_ptr_null(strstr(run.out, "/run/tapio"));
+}
+END_TEST
+
 START_TEST(a_cpu_that_is_not_there_is_named)
 {
 	LOAD(1, "-n", "10", "--pin=1023");
@@ -376,6 +384,7 @@ int main(void)
 	tcase_add_test(usage,
 		       more_memory_than_there_is_is_refused_with_the_numbers);
 	tcase_add_test(usage, a_cpu_that_is_not_there_is_named);
+	tcase_add_test(usage, help_says_which_broker_it_uses);
 	suite_add_tcase(suite, loads);
 	suite_add_tcase(suite, usage);
 	srunner_run_all(runner, CK_ENV);

@@ -42,7 +42,22 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
-const struct argp tpi_connect_argp = {.options = options, .parser = parse};
+/* argp frees what is not `text` itself. */
+static char *help(int key, const char *text, void *input)
+{
+	const struct tpi_connect *connect = input;
+
+	if (key == 's' && connect && connect->own_broker)
+		return strdup("Broker's socket, a path or @NAME (default: "
+			      "$TAPIO_SOCKET, else a broker of its own)");
+	return (char *)text;
+}
+
+const struct argp tpi_connect_argp = {
+	.options = options,
+	.parser = parse,
+	.help_filter = help,
+};
 
 const char *tpi_connect_socket(const struct tpi_connect *connect)
 {

@@ -71,6 +71,7 @@ struct tpi_connect {
 	int64_t end_ns;     /* but no longer than to here; 0: no limit */
 	char error[320];    /* why the last attempt failed */
 	bool missing;       /* the socket was, before the last attempt */
+	bool own_broker;    /* the tool starts one when no socket is named */
 };
 
 /* The options --socket and --wait; input: struct tpi_connect. */

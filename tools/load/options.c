@@ -423,6 +423,7 @@ void load_options_parse(struct load_options *o, int argc, char **argv)
 	struct parsed parsed = {.o = o};
 
 	*o = (struct load_options){
+		.connect = {.own_broker = true},
 		.channel = "load",
 		.blocks = 4096,
 		.producers = 1,
