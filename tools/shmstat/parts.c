@@ -56,6 +56,7 @@ static const struct column lane_columns[] = {
 	{"class", "CLASS", COLUMN_PLAIN},
 	{"lane", "LANE", COLUMN_PLAIN},
 	{"cpu", "CPU", COLUMN_PLAIN},
+	{"node", "NODE", COLUMN_PLAIN},
 	{"owner", "OWNER", COLUMN_PLAIN},
 	{"capacity", "BLOCKS", COLUMN_PLAIN},
 	{"block_bytes", "OF", COLUMN_BYTES},

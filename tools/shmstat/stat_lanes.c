@@ -2,7 +2,28 @@
 /* The lanes by themselves, and the ledger of every group on each of them. */
 #include <errno.h>
 
+#include "lib/atomic.h"
 #include "tools/shmstat/stat.h"
+
+/* The node of the segment that a lane lies in, as its header says. */
+static json_t *lane_node(const struct tpi_inspect_channel *c,
+			 const struct tpi_lane *lane)
+{
+	const unsigned char *at = (const unsigned char *)lane->shm;
+
+	for (uint32_t i = 0; i < c->map_count; i++) {
+		const struct tpi_map *map = &c->maps[i];
+		uint32_t node;
+
+		if (at < map->base || (uint64_t)(at - map->base) >= map->bytes)
+			continue;
+		/* Relaxed: written before the segment was ready. */
+		node = tpi_load_relaxed(
+			&((const struct tapio_shm_header *)map->base)->node);
+		return node == UINT32_MAX ? json_null() : value_count(node);
+	}
+	return json_null();
+}
 
 /* What names a lane, in both lists. */
 static void add_lane(json_t *object, const struct tpi_inspect *inspect,
@@ -42,6 +63,8 @@ static json_t *lane_row(const struct tpi_inspect *inspect, uint32_t channel,
 
 	tpi_lane_account_read(lane, &account);
 	add_lane(object, inspect, channel, lane);
+	json_object_set_new(object, "node",
+			    lane_node(&inspect->channels[channel], lane));
 	json_object_set_new(object, "owner", value_count(account.owner));
 	json_object_set_new(object, "capacity",
 			    value_count((uint64_t)lane->mask + 1));
