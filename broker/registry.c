@@ -70,6 +70,32 @@ static void note_segment(struct maker *m, const struct tpi_segment *segment,
 	tpi_store_release(&record->ready, TAPIO_SEGMENT_READY);
 }
 
+/* Says what became of a node that was asked for and not had. */
+static void log_placement(struct maker *m, const char *name,
+			  const struct tpi_segment *segment)
+{
+	const struct tapio_shm_segment *report = &segment->report;
+
+	if (report->placement == TAPIO_PLACED_UNBOUND)
+		tpi_log(m->log, TAPIO_LOG_INFO,
+			"segment %s: not bound to node %u: %s; %" PRIu64
+			" of %" PRIu64 " pages are elsewhere",
+			name, report->node, strerror(report->placement_errno),
+			report->misplaced_pages,
+			report->length_bytes / report->page_bytes);
+	else if (report->placement == TAPIO_PLACED_ELSEWHERE)
+		tpi_log(m->log, TAPIO_LOG_WARNING,
+			"segment %s: bound to node %u, but %" PRIu64
+			" of %" PRIu64 " pages are elsewhere",
+			name, report->node, report->misplaced_pages,
+			report->length_bytes / report->page_bytes);
+	else if (report->placement_errno)
+		tpi_log(m->log, TAPIO_LOG_INFO,
+			"segment %s: whether it is on node %u cannot be "
+			"known: move_pages: %s",
+			name, report->node, strerror(report->placement_errno));
+}
+
 /* Makes one, within the budget, and says what it really became. */
 static int make_segment(struct maker *m, struct tpi_segment *segment,
 			const struct tpi_segment_request *request)
@@ -98,6 +124,7 @@ static int make_segment(struct maker *m, struct tpi_segment *segment,
 			      MADV_DONTFORK);
 	if (why[0])
 		tpi_log(m->log, TAPIO_LOG_INFO, "%s", why);
+	log_placement(m, request->name, segment);
 	return 0;
 }
 
