@@ -21,7 +21,7 @@ int main(void)
 }
 #else
 
-#define NUMBERS   20000
+#define NUMBERS   8000
 #define PRODUCERS 6
 #define BLOCKS    16
 #define SIDES     12
@@ -343,7 +343,7 @@ static void *feed(void *arg)
 				 0);
 		if (number % 16 < PRODUCERS && !tapio_reserve(q, TAG, 8, &r))
 			discarded += !tapio_discard(q, &r);
-		if (number % 1000 == 0)
+		if (number % 400 == 0)
 			nap_ms(2);
 	}
 	for (i = 0; i < PRODUCERS; i++)
@@ -464,10 +464,10 @@ int main(void)
 	tcase_set_timeout(t, 30);
 	tcase_add_loop_test(
 		t, what_a_producer_was_told_is_accepted_survives_its_death, 0,
-		3 * PRODUCER_POINTS);
+		2 * PRODUCER_POINTS);
 	tcase_add_loop_test(t,
 			    what_a_consumer_had_not_released_survives_its_death,
-			    0, 3 * CONSUMER_POINTS);
+			    0, 2 * CONSUMER_POINTS);
 	suite_add_tcase(suite, t);
 	return rig_run(suite);
 }
