@@ -6,7 +6,9 @@
  * ORDER pool.list (release): the stlr of each commit: state and slot before the
  * word. Pairs with the acquire in tpi_pool_claim(). ORDER pool.slot
  * (store-store): the dmb ishst of each section: the commits on this CPU before
- * the stores of later sections. Pairs with tpi_pool_claim().
+ * the stores of later sections. Pairs with tpi_pool_claim(). ORDER pool.state
+ * (store-store): the same barrier, for the states among them. Pairs with
+ * reclaim_one().
  *
  * x9 to x11 are scratch.
  */
