@@ -24,7 +24,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/rseq.h>
 #include <time.h>
@@ -78,8 +78,7 @@ struct round {
 	uint32_t flag;    /* relaxed everywhere: it carries no data */
 	uint32_t started; /* the victim is inside */
 	uint32_t result;  /* SAW_*, set by the victim */
-	int cpu;
-	bool with_rival;
+	uint32_t users; /* threads that still look at it; the last one frees */
 };
 
 _Static_assert(offsetof(struct round, flag) == 0, "section: flag");
@@ -159,6 +158,17 @@ aborted:
 }
 #endif
 
+static void leave(struct round *r)
+{
+	/* ORDER rseq.round (release): our looks at it before we leave it. Pairs
+	 * with the same step of whoever comes last, who frees it. */
+	if (tpi_add_acq_rel(&r->users, (uint32_t)-1) != 1)
+		return;
+	/* ORDER rseq.round (acquire): the others' looks before. Pairs with
+	 * their step above. */
+	free(r);
+}
+
 static void *victim_main(void *arg)
 {
 	struct sched_param idle = {0};
@@ -168,6 +178,7 @@ static void *victim_main(void *arg)
 	 * and the round is then inconclusive. */
 	sched_setscheduler(0, SCHED_IDLE, &idle);
 	tpi_store_relaxed(&r->result, spin_in_section(r));
+	leave(r);
 	return NULL;
 }
 
@@ -181,6 +192,7 @@ static void *rival_main(void *arg)
 		nanosleep(&nap, NULL);
 	nanosleep(&nap, NULL);
 	tpi_store_relaxed(&r->flag, FLAG_RIVAL);
+	leave(r);
 	return NULL;
 }
 
@@ -243,20 +255,32 @@ static void watch(struct round *r, pthread_t victim, int target)
 		tpi_store_relaxed(&r->flag, FLAG_END);
 }
 
+/*
+ * One round. The threads are not waited for: on a busy machine a SCHED_IDLE
+ * thread may not run for long, and may not leave that class without a right.
+ */
 static uint32_t play(int cpu, int target)
 {
-	struct round r = {.cpu = cpu, .with_rival = target < 0};
+	struct round *r = calloc(1, sizeof(*r));
+	uint32_t result = SAW_NOTHING;
 	pthread_t victim, rival;
 
-	if (start_on(&victim, cpu, victim_main, &r))
+	if (!r)
 		return SAW_NOTHING;
-	if (r.with_rival && start_on(&rival, cpu, rival_main, &r))
-		r.with_rival = false;
-	watch(&r, victim, target);
-	pthread_join(victim, NULL);
-	if (r.with_rival)
-		pthread_join(rival, NULL);
-	return r.result;
+	r->users = 3;
+	if (start_on(&victim, cpu, victim_main, r)) {
+		free(r);
+		return SAW_NOTHING;
+	}
+	if (target >= 0 || start_on(&rival, cpu, rival_main, r))
+		leave(r); /* in the place of a rival */
+	else
+		pthread_detach(rival);
+	watch(r, victim, target);
+	result = tpi_load_relaxed(&r->result);
+	pthread_detach(victim);
+	leave(r);
+	return result ? result : SAW_NOTHING;
 }
 
 static uint32_t judge(const char **reason)
