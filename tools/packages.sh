@@ -15,7 +15,8 @@ tapio_build_packages=(
 tapio_test_packages=(
 	git python3 valgrind spin clang libclang-rt-14-dev clang-format
 	mandoc shellcheck util-linux gcc-aarch64-linux-gnu
-	libc6-dev-arm64-cross qemu-system-x86 busybox-static cpio
+	libc6-dev-arm64-cross qemu-system-x86 qemu-system-arm
+	busybox-static cpio
 )
 
 tapio_package_installed() {
