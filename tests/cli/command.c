@@ -99,6 +99,19 @@ void command_free(struct command *command)
 	*command = (struct command){0};
 }
 
+void command_refuses(const char *name, const char *const *arguments,
+		     const char *why)
+{
+	struct command c;
+
+	command_run(&c, name, arguments[0], arguments[1], arguments[2], NULL);
+	ck_assert_int_eq(c.status, 2);
+	ck_assert_msg(strstr(c.err, why) != NULL, "expected '%s', got: %s", why,
+		      c.err);
+	ck_assert_str_eq(c.out, "");
+	command_free(&c);
+}
+
 const char *command_last_line(char *text)
 {
 	size_t n = strlen(text);

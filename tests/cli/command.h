@@ -19,6 +19,10 @@ void command_run(struct command *command, const char *name, ...)
 	__attribute__((sentinel));
 void command_free(struct command *command);
 
+/* Asserts that those (up to three) arguments are refused as usage, and why. */
+void command_refuses(const char *name, const char *const *arguments,
+		     const char *why);
+
 /* The last line of a text, without its newline; points into it. */
 const char *command_last_line(char *text);
 
