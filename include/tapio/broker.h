@@ -54,9 +54,12 @@ struct tapio_broker_options {
  * Starts a broker and returns when it serves. Raises the soft limit of descriptors
  * (RLIMIT_NOFILE) if it has to: 132 for a channel, and two for each client that the
  * configuration allows. A forked child has no broker, and none of its descriptors.
- * -EINVAL, -ENOENT, ... configuration; -ENOMEM the
- * channels do not fit in the budget or in memory; -EADDRINUSE; -ENOSYS or -EPERM
- * io_uring is not to be had (the message says which switch forbids it).
+ *
+ * -EINVAL, -ENOENT, ... configuration; -ENOMEM the channels do not fit in the
+ * budget or in memory; -EMFILE too few descriptors; -EADDRINUSE another broker
+ * answers at the socket (found out in a second); -EEXIST a file that is no socket
+ * is there; -ENOSYS or -EPERM io_uring is not to be had (the message says which
+ * switch forbids it).
  */
 TAPIO_API int tapio_broker_start(struct tapio_broker **out,
 				 const struct tapio_broker_options *options);

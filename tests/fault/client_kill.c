@@ -54,8 +54,7 @@ static int countdown;
 
 static void die_there(const char *name)
 {
-	if (!strcmp(name, target) &&
-	    !__atomic_sub_fetch(&countdown, 1, __ATOMIC_RELAXED))
+	if (!strcmp(name, target) && tpi_add_relaxed(&countdown, -1) == 1)
 		kill(getpid(), SIGKILL);
 }
 
