@@ -337,12 +337,40 @@ static void run_producers(void)
 	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
+/* All of it was delivered, and nothing is left or lost. */
+static void close_group(const struct member *members, uint32_t total)
+{
+	int m;
+
+	/* The sweep's discards, skipped by whoever has the lane. */
+	for (m = 0; m < MEMBERS; m++)
+		ck_assert_uint_eq(drain(members[m].c), 0);
+	ck_assert_uint_eq(group_stats(members[0].c).delivered, total);
+	ck_assert_uint_eq(group_stats(members[0].c).lost, 0);
+	ck_assert_uint_eq(group_stats(members[0].c).in_flight, 0);
+	for (m = 0; m < MEMBERS; m++)
+		tapio_consumer_close(members[m].c);
+}
+
+/* Until every group was given as much, or for 20 s. */
+static void wait_for_all(uint32_t total)
+{
+	uint32_t turns;
+
+	for (turns = 0; turns < 20000; turns++) {
+		if (tpi_load_relaxed(&received[0]) >= total &&
+		    tpi_load_relaxed(&received[1]) >= total)
+			break;
+		nap_ms(1);
+	}
+}
+
 START_TEST(whatever_threads_and_handlers_emit_arrives_once_in_every_group)
 {
 	struct member members[GROUPS][MEMBERS] = {0}, lossy = {0};
 	pthread_t threads[GROUPS * MEMBERS + 2];
 	struct tapio_observer *o;
-	uint32_t total, turns;
+	uint32_t total;
 	int g, m, n = 0;
 	sigset_t set;
 
@@ -366,12 +394,7 @@ START_TEST(whatever_threads_and_handlers_emit_arrives_once_in_every_group)
 
 	run_producers();
 	total = THREADS * EACH + handled;
-	for (turns = 0; turns < 20000; turns++) {
-		if (tpi_load_relaxed(&received[0]) >= total &&
-		    tpi_load_relaxed(&received[1]) >= total)
-			break;
-		nap_ms(1);
-	}
+	wait_for_all(total);
 	nap_ms(20); /* what comes now is one too many */
 	tpi_store_relaxed(&all_done, 1);
 	while (n)
@@ -384,17 +407,8 @@ START_TEST(whatever_threads_and_handlers_emit_arrives_once_in_every_group)
 	tapio_producer_close(p);
 	p = rig_producer();
 	assert_nothing_held(p);
-	for (g = 0; g < GROUPS; g++) {
-		/* The sweep's discards, skipped by whoever has the lane. */
-		for (m = 0; m < MEMBERS; m++)
-			ck_assert_uint_eq(drain(members[g][m].c), 0);
-		ck_assert_uint_eq(group_stats(members[g][0].c).delivered,
-				  total);
-		ck_assert_uint_eq(group_stats(members[g][0].c).lost, 0);
-		ck_assert_uint_eq(group_stats(members[g][0].c).in_flight, 0);
-		for (m = 0; m < MEMBERS; m++)
-			tapio_consumer_close(members[g][m].c);
-	}
+	for (g = 0; g < GROUPS; g++)
+		close_group(members[g], total);
 	drain(lossy.c);
 	ck_assert_uint_eq(group_stats(lossy.c).in_flight, 0);
 	ck_assert_uint_ge(group_stats(lossy.c).delivered, lossy.delivered);

@@ -257,21 +257,12 @@ static error_t parse_load(int key, char *arg, struct argp_state *state)
 	}
 }
 
-static error_t parse_rest(int key, char *arg, struct argp_state *state)
+static error_t parse_faults(int key, char *arg, struct argp_state *state)
 {
 	static const char *const kinds[] = {"lose", "duplicate", "tamper"};
-	static const char *const stamps[] = {"none", "tsc", "clock"};
 	struct load_options *o = ((struct parsed *)state->input)->o;
 
 	switch (key) {
-	case KEY_PIN:
-		o->pin = true;
-		if (arg)
-			parse_cpus(o, state, arg);
-		return 0;
-	case KEY_SEED:
-		o->seed = tpi_arg_count(state, "--seed", arg, 0, UINT64_MAX);
-		return 0;
 	case KEY_KILL:
 		o->kills = count(state, "--kill", arg, 10000000);
 		return 0;
@@ -281,33 +272,6 @@ static error_t parse_rest(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_STOP:
 		o->stops = count(state, "--stop", arg, 10000000);
-		return 0;
-	case KEY_CHANNEL:
-		o->channel = arg;
-		return 0;
-	case KEY_BLOCKS:
-		o->blocks = count(state, "--blocks", arg, TAPIO_BLOCKS_MAX);
-		return 0;
-	case KEY_BLOCK_BYTES:
-		o->block_bytes = (uint32_t)tpi_arg_size(
-			state, "--block-bytes", arg, 64, TAPIO_BLOCK_BYTES_MAX);
-		return 0;
-	case KEY_MERGE:
-		o->merge_ns = MERGE_NS;
-		if (arg)
-			o->merge_ns = (uint64_t)tpi_arg_duration(
-				state, "--merge", arg);
-		if (!o->merge_ns || o->merge_ns > TAPIO_MERGE_NS_MAX)
-			argp_error(state,
-				   "--merge: '%s' is not more than "
-				   "nothing, or more than a minute",
-				   arg);
-		return 0;
-	case KEY_FILTER:
-		o->filter = count(state, "--filter", arg, UINT32_MAX);
-		return 0;
-	case KEY_STAMP:
-		o->stamp = stamps[word(state, "--stamp", arg, stamps, 3)];
 		return 0;
 	case KEY_NO_CHECK:
 		o->check = false;
@@ -322,6 +286,56 @@ static error_t parse_rest(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'j':
 		o->json = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static void parse_merge(struct load_options *o, struct argp_state *state,
+			const char *text)
+{
+	o->merge_ns = (uint64_t)tpi_arg_duration(state, "--merge", text);
+	if (!o->merge_ns || o->merge_ns > TAPIO_MERGE_NS_MAX)
+		argp_error(state,
+			   "--merge: '%s' is nothing, or more than a minute",
+			   text);
+}
+
+static error_t parse_rest(int key, char *arg, struct argp_state *state)
+{
+	static const char *const stamps[] = {"none", "tsc", "clock"};
+	struct load_options *o = ((struct parsed *)state->input)->o;
+
+	switch (key) {
+	case KEY_PIN:
+		o->pin = true;
+		if (arg)
+			parse_cpus(o, state, arg);
+		return 0;
+	case KEY_SEED:
+		o->seed = tpi_arg_count(state, "--seed", arg, 0, UINT64_MAX);
+		return 0;
+	case KEY_CHANNEL:
+		o->channel = arg;
+		return 0;
+	case KEY_BLOCKS:
+		o->blocks = count(state, "--blocks", arg, TAPIO_BLOCKS_MAX);
+		return 0;
+	case KEY_BLOCK_BYTES:
+		o->block_bytes = (uint32_t)tpi_arg_size(
+			state, "--block-bytes", arg, 64, TAPIO_BLOCK_BYTES_MAX);
+		return 0;
+	case KEY_MERGE:
+		o->merge_ns = MERGE_NS;
+		if (arg)
+			parse_merge(o, state, arg);
+		return 0;
+	case KEY_FILTER:
+		o->filter = count(state, "--filter", arg, UINT32_MAX);
+		return 0;
+	case KEY_STAMP:
+		o->stamp = stamps[word(state, "--stamp", arg, stamps, 3)];
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -407,6 +421,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	}
 	err = parse_load(key, arg, state);
+	if (err == ARGP_ERR_UNKNOWN)
+		err = parse_faults(key, arg, state);
 	return err == ARGP_ERR_UNKNOWN ? parse_rest(key, arg, state) : err;
 }
 
