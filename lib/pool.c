@@ -146,6 +146,7 @@ static inline int look(const struct tapio_pool *pool, struct view *view)
 {
 	uint32_t cpu = tpi_load_relaxed(&tpi_rseq_area()->cpu_id_start);
 
+	view->stamp = pool->held; /* nobody's, until there is a list */
 	if (tpi_unlikely(cpu >= pool->fast_cpus))
 		return POOL_NO_LIST;
 	view->list = tpi_pool_list(pool, cpu);
@@ -216,34 +217,67 @@ static inline int push(const struct tapio_pool *pool, uint32_t index,
 	return err;
 }
 
+/* The `count` topmost, in one section; POOL_OTHER also: there are fewer. */
+static int pop_many(const struct tapio_pool *pool, uint32_t *indices,
+		    uint32_t count)
+{
+	struct view view;
+	uint32_t i;
+	int err = look(pool, &view);
+
+	if (err)
+		return err;
+	if (view.count < count || view.count > pool->cache)
+		return POOL_OTHER;
+	for (i = 0; i < count; i++) {
+		indices[i] =
+			tpi_load_relaxed(&view.list->slots[view.count - 1 - i]);
+		if (indices[i] >= pool->count)
+			return -EBADMSG;
+	}
+	return section_pop_many(view.list, view.word, pool->states, view.stamp,
+				indices, count);
+}
+
+/* D1 and D2 for objects that are in our hands. */
+static void deposit_many(const struct tapio_pool *pool, const uint32_t *indices,
+			 uint32_t count)
+{
+	uint64_t state = tpi_pool_state(my_name(pool), TPI_PLACE_DEPOT);
+	uint32_t i, group = 0;
+	uint64_t bits = 0;
+
+	for (i = 0; i < count; i++) {
+		/* D1. Relaxed: the bit publishes it. */
+		tpi_store_relaxed(&pool->states[indices[i]], state);
+		TPI_TESTPOINT("pool.spill.D1");
+		if (bits && indices[i] / TAPIO_POOL_GROUP != group) {
+			tpi_pool_deposit(pool, group, bits);
+			bits = 0;
+		}
+		group = indices[i] / TAPIO_POOL_GROUP;
+		bits |= UINT64_C(1) << indices[i] % TAPIO_POOL_GROUP;
+	}
+	if (bits)
+		tpi_pool_deposit(pool, group, bits);
+}
+
 /*
  * Step P4: the top of the list goes to the depots. Killed on the way, the objects
  * that we have in hands are in our name.
  */
 POOL_RARE static void spill(const struct tapio_pool *pool)
 {
-	uint32_t index, group = 0, i;
-	uint64_t bits = 0;
+	uint32_t indices[TAPIO_POOL_GROUP];
+	uint32_t n = pool->batch;
 
 	tpi_pool_count(pool, TPI_POOL_SPILLS, 1);
-	for (i = 0; i < pool->batch; i++) {
-		if (pop(pool, &index))
-			break;
-		TPI_TESTPOINT("pool.spill.G3");
-		/* D1. Relaxed: the bit publishes it. */
-		tpi_store_relaxed(
-			&pool->states[index],
-			tpi_pool_state(my_name(pool), TPI_PLACE_DEPOT));
-		TPI_TESTPOINT("pool.spill.D1");
-		if (bits && index / TAPIO_POOL_GROUP != group) {
-			tpi_pool_deposit(pool, group, bits);
-			bits = 0;
-		}
-		group = index / TAPIO_POOL_GROUP;
-		bits |= UINT64_C(1) << index % TAPIO_POOL_GROUP;
-	}
-	if (bits)
-		tpi_pool_deposit(pool, group, bits);
+	if (pop_many(pool, indices, n))
+		for (n = 0; n < pool->batch; n++)
+			if (pop(pool, &indices[n]))
+				break;
+	TPI_TESTPOINT("pool.spill.G3");
+	deposit_many(pool, indices, n);
 }
 
 POOL_RARE static int refuse(const struct tapio_pool *pool, uint64_t state)
@@ -316,6 +350,35 @@ static inline int put_index(const struct tapio_pool *pool, uint32_t index,
 	return put_again(pool, index, want, err, stamp);
 }
 
+/* P2 and P3 for objects that were taken from a depot, in one section. */
+static void put_many(const struct tapio_pool *pool, const uint32_t *indices,
+		     uint32_t count)
+{
+	struct view view;
+	int err = look(pool, &view);
+
+	if (!err && view.count + count > pool->cache)
+		err = POOL_FULL;
+	if (!err)
+		err = section_push_many(view.list, view.word, pool->states,
+					view.stamp, indices, count);
+	/* Argument 2, for each of them. */
+	while (err && count--)
+		put_again(pool, indices[count], pool->held,
+			  err == POOL_FULL ? POOL_MOVED : err, view.stamp);
+}
+
+static void swap_order(uint32_t *indices, uint32_t count)
+{
+	uint32_t i, index;
+
+	for (i = 0; i < count / 2; i++) {
+		index = indices[i];
+		indices[i] = indices[count - 1 - i];
+		indices[count - 1 - i] = index;
+	}
+}
+
 /* Step G5. */
 static int refill(const struct tapio_pool *pool, uint32_t *index,
 		  uint32_t wanted)
@@ -328,9 +391,12 @@ static int refill(const struct tapio_pool *pool, uint32_t *index,
 		return -EAGAIN;
 	}
 	*index = indices[0];
+	if (n == 1)
+		return 0;
 	/* The lowest on top: neighbours are got one after the other. */
-	while (--n)
-		put_index(pool, indices[n], pool->held);
+	swap_order(indices + 1, n - 1);
+	put_many(pool, indices + 1, n - 1);
+	TPI_TESTPOINT("pool.refill.P3");
 	return 0;
 }
 

@@ -10,7 +10,7 @@
  * (store-store): the same barrier, for the states among them. Pairs with
  * reclaim_one().
  *
- * x9 to x11 are scratch.
+ * x9 to x12 are scratch.
  */
 #ifndef TPI_POOL_SECTION_AARCH64_H
 #define TPI_POOL_SECTION_AARCH64_H
@@ -95,6 +95,75 @@ static inline int section_push(struct tapio_shm_pool_list *list, uint64_t old,
 		  [state] "r"(state), [stamp] "r"(stamp), [want] "r"(want),
 		  [index] "r"(index)
 		: "memory", "cc", "x9", "x10", "x11"
+		: moved, other);
+	return 0;
+moved:
+	return POOL_MOVED;
+other:
+	return POOL_OTHER;
+}
+
+static inline int section_pop_many(struct tapio_shm_pool_list *list,
+				   uint64_t old, uint64_t *states,
+				   uint64_t stamp, const uint32_t *indices,
+				   uint64_t count)
+{
+	__asm__ __volatile__ goto(
+		POOL_SECTION_ENTER "dmb ishst\n\t"
+				   "mov x10, #0\n"
+				   "7:\n\t"
+				   "ldr w9, [%[indices], x10, lsl #2]\n\t"
+				   "add x11, %[states], x9, lsl #3\n\t"
+				   "ldr w12, [x11]\n\t"
+				   "cmp w12, %w[stamp]\n\t"
+				   "b.ne 6f\n\t"
+				   "str %[stamp], [x11]\n\t"
+				   "add x10, x10, #1\n\t"
+				   "cmp x10, %[count]\n\t"
+				   "b.lo 7b\n\t"
+				   "add x9, %[old], #16, lsl #12\n\t"
+				   "sub x9, x9, %[count]\n\t"
+				   "stlr x9, [%[list]]\n" POOL_SECTION_LEAVE
+				   "dmb ishst\n\t"
+		: /* none */
+		: [rs] "r"(tpi_rseq_area()), [list] "r"(list), [old] "r"(old),
+		  [states] "r"(states), [stamp] "r"(stamp),
+		  [indices] "r"(indices), [count] "r"(count)
+		: "memory", "cc", "x9", "x10", "x11", "x12"
+		: moved, other);
+	return 0;
+moved:
+	return POOL_MOVED;
+other:
+	return POOL_OTHER;
+}
+
+static inline int section_push_many(struct tapio_shm_pool_list *list,
+				    uint64_t old, uint64_t *states,
+				    uint64_t stamp, const uint32_t *indices,
+				    uint64_t count)
+{
+	__asm__ __volatile__ goto(
+		POOL_SECTION_ENTER "and x11, %[old], #0xffff\n\t"
+				   "add x11, %[list], x11, lsl #2\n\t"
+				   "add x11, x11, #8\n\t"
+				   "dmb ishst\n\t"
+				   "mov x10, #0\n"
+				   "7:\n\t"
+				   "ldr w9, [%[indices], x10, lsl #2]\n\t"
+				   "str w9, [x11, x10, lsl #2]\n\t"
+				   "str %[stamp], [%[states], x9, lsl #3]\n\t"
+				   "add x10, x10, #1\n\t"
+				   "cmp x10, %[count]\n\t"
+				   "b.lo 7b\n\t"
+				   "add x9, %[old], #16, lsl #12\n\t"
+				   "add x9, x9, %[count]\n\t"
+				   "stlr x9, [%[list]]\n" POOL_SECTION_LEAVE
+		: /* none */
+		: [rs] "r"(tpi_rseq_area()), [list] "r"(list), [old] "r"(old),
+		  [states] "r"(states), [stamp] "r"(stamp),
+		  [indices] "r"(indices), [count] "r"(count)
+		: "memory", "cc", "x9", "x10", "x11", "x12"
 		: moved, other);
 	return 0;
 moved:

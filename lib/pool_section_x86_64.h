@@ -91,4 +91,68 @@ other:
 	return POOL_OTHER;
 }
 
+/* Step G3 for `count` objects from the top: all or none. */
+static inline int section_pop_many(struct tapio_shm_pool_list *list,
+				   uint64_t old, uint64_t *states,
+				   uint64_t stamp, const uint32_t *indices,
+				   uint64_t count)
+{
+	__asm__ __volatile__ goto(
+		POOL_SECTION_ENTER "xorl %%edx, %%edx\n"
+				   "7:\n\t"
+				   "movl (%[indices], %%rdx, 4), %%eax\n\t"
+				   "cmpl %k[stamp], (%[states], %%rax, 8)\n\t"
+				   "jne 6f\n\t"
+				   "movq %[stamp], (%[states], %%rax, 8)\n\t"
+				   "incq %%rdx\n\t"
+				   "cmpq %[count], %%rdx\n\t"
+				   "jb 7b\n\t"
+				   "leaq 0x10000(%[old]), %%rax\n\t"
+				   "subq %[count], %%rax\n\t"
+				   "movq %%rax, (%[list])\n" POOL_SECTION_LEAVE
+		: /* none */
+		: [rs] "r"(tpi_rseq_area()), [list] "r"(list), [old] "r"(old),
+		  [states] "r"(states), [stamp] "r"(stamp),
+		  [indices] "r"(indices), [count] "r"(count)
+		: "memory", "cc", "rax", "rdx"
+		: moved, other);
+	return 0;
+moved:
+	return POOL_MOVED;
+other:
+	return POOL_OTHER;
+}
+
+/* Step P3 for `count` objects that are in our hands; there is room. */
+static inline int section_push_many(struct tapio_shm_pool_list *list,
+				    uint64_t old, uint64_t *states,
+				    uint64_t stamp, const uint32_t *indices,
+				    uint64_t count)
+{
+	__asm__ __volatile__ goto(
+		POOL_SECTION_ENTER "movzwl %w[old], %%ecx\n\t"
+				   "leaq 8(%[list], %%rcx, 4), %%rcx\n\t"
+				   "xorl %%edx, %%edx\n"
+				   "7:\n\t"
+				   "movl (%[indices], %%rdx, 4), %%eax\n\t"
+				   "movl %%eax, (%%rcx, %%rdx, 4)\n\t"
+				   "movq %[stamp], (%[states], %%rax, 8)\n\t"
+				   "incq %%rdx\n\t"
+				   "cmpq %[count], %%rdx\n\t"
+				   "jb 7b\n\t"
+				   "leaq 0x10000(%[old], %[count]), %%rax\n\t"
+				   "movq %%rax, (%[list])\n" POOL_SECTION_LEAVE
+		: /* none */
+		: [rs] "r"(tpi_rseq_area()), [list] "r"(list), [old] "r"(old),
+		  [states] "r"(states), [stamp] "r"(stamp),
+		  [indices] "r"(indices), [count] "r"(count)
+		: "memory", "cc", "rax", "rcx", "rdx"
+		: moved, other);
+	return 0;
+moved:
+	return POOL_MOVED;
+other:
+	return POOL_OTHER;
+}
+
 #endif

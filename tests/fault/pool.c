@@ -35,6 +35,7 @@ static const struct {
 	{"pool.put.P3", TAPIO_POOL_STRICT, true},
 	{"pool.spill.G3", 0, true},
 	{"pool.spill.D1", 0, true},
+	{"pool.refill.P3", 0, true},
 	{"pool.take.T1", 0, false},
 	{"pool.take.T2", 0, false},
 	{"pool.take.T1", TAPIO_POOL_SHARED, false},
@@ -48,7 +49,7 @@ static const struct {
 #define POINTS ((int)(sizeof(points) / sizeof(points[0])))
 
 /* The first few times of each point, and some later ones. */
-static const uint32_t hits[] = {1, 2, 7, 100};
+static const uint32_t hits[] = {1, 2, 7, 50};
 
 static const char *wanted_point;
 static uint32_t hits_left;

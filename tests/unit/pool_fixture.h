@@ -32,6 +32,25 @@ pool_new(const struct tapio_pool_options *options)
 	return pool;
 }
 
+/* Check writes to a file for every assertion: not for each of thousands. */
+static inline void *get_ok(struct tapio_pool *pool)
+{
+	void *object;
+	int err = tapio_pool_get(pool, &object);
+
+	if (err)
+		ck_assert_int_eq(err, 0);
+	return object;
+}
+
+static inline void put_ok(struct tapio_pool *pool, void *object)
+{
+	int err = tapio_pool_put(pool, object);
+
+	if (err)
+		ck_assert_int_eq(err, 0);
+}
+
 /* Memory that children share, twice: at another address, too, in *twin. */
 static inline void *memory_shared(size_t bytes, void **twin)
 {
