@@ -28,13 +28,14 @@
  *	G3  section: still on c, word as before, place of i is LIST+c?
  *	    state[i] = {me, LIST+c}; word: one less		<- commit
  *	G4  state[i] = {me, HELD}
- *	G5  take up to `batch` from a depot: T1, T2; return one, P2 for the others
+ *	G5  take up to `batch` from a depot: T1, T2; return one, P2 and P3 for all
+ *	    others at once
  * PUT	P1  state[i] is {me, HELD}? zero it, call reset (STRICT: first {me, HELD}
  *	    -> {me, MOVING} by compare-and-swap, and this instead from here on)
  *	P2  c = this CPU, word = its list's; full: P4
  *	P3  section: still on c, word as before, state[i] as in P1?
  *	    slots[count] = i; state[i] = {me, LIST+c}; word: one more <- commit
- *	P4  `batch` times G1 to G3, then D1, D2; then P2 again
+ *	P4  G1 to G3 for the `batch` topmost at once, then D1, D2; then P2 again
  *
  * THE ARGUMENT
  *
@@ -43,9 +44,9 @@
  *	overwrites it. So a name in the state of a listed object means nothing,
  *	and nobody acts on it without looking into the list first
  *	(tpi_pool_claim).
- *  2	P3 aborted after one or both stores: the slot lies above the height, where
+ *  2	P3 aborted after any of its stores: the slot lies above the height, where
  *	nothing is read before it is written again; i is in the hands of the name
- *	in its state, which is me. I find {me, LIST+c} and claim it back: it is
+ *	in its state, which is me (for several at once, each of them). I find {me, LIST+c} and claim it back: it is
  *	in the list only if somebody else put it too, and then I am refused.
  *  3	The word never comes back while it is remembered: it counts operations,
  *	48 bits of them, 13 days at 4 ns each. So in G3 slots[count - 1] is still

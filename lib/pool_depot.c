@@ -60,7 +60,7 @@ static void fetch_states(const struct tapio_pool *pool, uint32_t group,
 
 	for (i = 0; i < TAPIO_POOL_GROUP; i += 8)
 		if (bits >> i & 0xff)
-			__builtin_prefetch(&states[i], 1);
+			tpi_prefetch_write(&states[i]);
 }
 
 /* T2 for each of the bits that T1 took. */
