@@ -46,8 +46,9 @@
  *	(tpi_pool_claim).
  *  2	P3 aborted after any of its stores: the slot lies above the height, where
  *	nothing is read before it is written again; i is in the hands of the name
- *	in its state, which is me (for several at once, each of them). I find {me, LIST+c} and claim it back: it is
- *	in the list only if somebody else put it too, and then I am refused.
+ *	in its state, which is me (for several at once, each of them). I find
+ *	{me, LIST+c} and claim it back: it is in the list only if somebody else
+ *	put it too, and then I am refused.
  *  3	The word never comes back while it is remembered: it counts operations,
  *	48 bits of them, 13 days at 4 ns each. So in G3 slots[count - 1] is still
  *	i, and in P3 the slot written is the first free one.
