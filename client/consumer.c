@@ -11,6 +11,9 @@
 #include "lib/error.h"
 
 #define SPIN_NS 20000
+/* How long the first event waits for others, when nothing else is said. */
+#define WAKE_NS     100000000
+#define WAKE_NS_MAX 60000000000
 
 static void free_private(struct tapio_consumer *c)
 {
@@ -60,6 +63,8 @@ static int set_up(struct tapio_consumer *c,
 	c->me = client->granted.attachment;
 	c->incarnation = client->granted.incarnation & TAPIO_INCARNATION_MASK;
 	c->spin_ns = options->spin_ns ? options->spin_ns : SPIN_NS;
+	c->wake_events = options->wake_events;
+	c->wake_ns = options->wake_ns ? (int64_t)options->wake_ns : WAKE_NS;
 	err = make_tracks(c);
 	if (!err && options->start == TAPIO_START_OLDEST &&
 	    client->granted.first)
@@ -102,6 +107,11 @@ static int check(const struct tapio_consumer_options *options)
 		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
 				"merge_ns %llu is more than a minute",
 				(unsigned long long)options->merge_ns);
+	if (options->wake_ns > WAKE_NS_MAX ||
+	    (options->wake_events > 1 && options->merge_ns))
+		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
+				"wake_ns is more than a minute, or wake_events "
+				"is given together with merge_ns");
 	if (options->lag && options->policy != TAPIO_GROUP_UNTIL)
 		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
 				"a lag of %u needs TAPIO_GROUP_UNTIL",

@@ -9,6 +9,7 @@
  *   release.c   tapio_release: heads and tallies, overruns, waking producers
  *   lease.c     which lanes are ours; sharing them with other members
  *   sleep.c     waiting for events
+ *   mark.c      waiting for many events at once
  *   fd.c        the pollable descriptor and its helper thread
  *
  * Everything that the consumer writes in shared memory is in the cursors of its
@@ -51,6 +52,7 @@ struct tpi_track {
 	struct tapio_shm_tally tally; /* as of head */
 	uint64_t limit;               /* merge_poll.c: how far it looks */
 	uint64_t end;                 /* read no further: the group has ended */
+	uint32_t marked;              /* as in the cursor */
 	uint32_t record;              /* which tally of the cursor counts */
 	uint32_t node;
 	bool leased;  /* the cursor's lease is ours */
@@ -122,6 +124,8 @@ struct tapio_consumer {
 
 	int64_t balanced_ns;
 	uint32_t spin_ns;
+	uint32_t wake_events; /* above 1: mark.c waits */
+	int64_t wake_ns;
 	uint32_t past_lanes; /* whose past is not read yet */
 	struct tpi_copies copies;
 	struct tpi_bellhop bellhop;
@@ -207,6 +211,9 @@ void tpi_lease_leave(struct tapio_consumer *c);
 /* sleep.c: as tapio_poll, once a look has found nothing. */
 int tpi_sleep(struct tapio_consumer *c, struct tapio_view *views,
 	      unsigned int max, int64_t timeout_ns);
+/* mark.c: as tapio_poll, for a consumer with a watermark. */
+int tpi_mark_wait(struct tapio_consumer *c, struct tapio_view *views,
+		  unsigned int max, int64_t timeout_ns);
 /* S2 and S3 of wake.h, for the group. */
 void tpi_announce(struct tapio_consumer *c);
 

@@ -167,7 +167,7 @@ static int emit(struct tapio_producer *p, const struct tpi_size *size,
 	for (;;) {
 		n = emit_once(p, size, items, count, &lane, &result);
 		if (n > 0) {
-			tpi_ring_if_armed(&p->hot);
+			tpi_ring_if_armed(&p->hot, lane);
 			return n;
 		}
 		if (n == -ENOBUFS)

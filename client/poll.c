@@ -350,6 +350,9 @@ int tapio_poll(struct tapio_consumer *c, struct tapio_view *views,
 		max = INT_MAX;
 	if (tpi_unlikely(c->polls++ % BALANCE_POLLS == 0))
 		tpi_lease_balance(c);
+	if (tpi_unlikely(c->wake_events > 1) && timeout_ns && max &&
+	    !c->past_lanes)
+		return tpi_mark_wait(c, views, max, timeout_ns);
 	n = tpi_gather(c, views, max);
 	if (n || !max)
 		return (int)n;

@@ -152,8 +152,11 @@ static inline uint64_t tpi_stamp(const struct tpi_producer_hot *hot)
 							   : tpi_clock_ns();
 }
 
-/* Rings the channel's doorbell for the groups that wait; producer.c. */
-void tpi_ring(const struct tpi_producer_hot *hot);
+/*
+ * Rings the channel's doorbell for the groups that wait, if one of them waits for
+ * what was published on `lane` (NULL: it may be any); producer.c.
+ */
+void tpi_ring(const struct tpi_producer_hot *hot, const struct tpi_lane *lane);
 
 /*
  * After each commit: does a consumer sleep? No fence: a consumer that announces
@@ -162,7 +165,8 @@ void tpi_ring(const struct tpi_producer_hot *hot);
  * `active`, after whose change the broker runs one. Relaxed loads: a stale `rung`
  * costs one ring too many.
  */
-static inline void tpi_ring_if_armed(const struct tpi_producer_hot *hot)
+static inline void tpi_ring_if_armed(const struct tpi_producer_hot *hot,
+				     const struct tpi_lane *lane)
 {
 	uint64_t active = tpi_load_relaxed(hot->active);
 	int slot;
@@ -172,7 +176,7 @@ static inline void tpi_ring_if_armed(const struct tpi_producer_hot *hot)
 		if (tpi_unlikely(tpi_wake_wanted(
 			    tpi_load_relaxed(hot->armed[slot]),
 			    tpi_load_relaxed(&hot->bell->rung[slot])))) {
-			tpi_ring(hot);
+			tpi_ring(hot, lane);
 			return;
 		}
 	}

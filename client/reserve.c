@@ -215,11 +215,12 @@ __attribute__((noinline, cold)) static int
 submit_slow(struct tapio_producer *p, struct tapio_reservation *r,
 	    const struct tpi_lane *lane)
 {
-	const struct tpi_lane *full = NULL;
+	const struct tpi_lane *full;
 	struct tpi_room room = {0};
 	int err;
 
 	for (;;) {
+		full = NULL;
 		err = submit_once(p, r, &lane, &full);
 		if (!err)
 			break;
@@ -234,7 +235,8 @@ submit_slow(struct tapio_producer *p, struct tapio_reservation *r,
 			return err;
 	}
 	r->data = NULL;
-	tpi_ring_if_armed(&p->hot);
+	/* Where it was copied to, if it was. */
+	tpi_ring_if_armed(&p->hot, full ? full : lane);
 	return 0;
 }
 
@@ -255,7 +257,7 @@ int tapio_submit(struct tapio_producer *p, struct tapio_reservation *r)
 		if (tpi_likely(!err)) {
 			TPI_TESTPOINT("submit.published");
 			r->data = NULL;
-			tpi_ring_if_armed(hot);
+			tpi_ring_if_armed(hot, lane);
 			return 0;
 		}
 		if (err < 0)
@@ -307,7 +309,7 @@ int tapio_submit_batch(struct tapio_producer *p,
 		}
 		err = tpi_put(p, lane, descs, n);
 		if (!err) {
-			tpi_ring_if_armed(&p->hot);
+			tpi_ring_if_armed(&p->hot, lane);
 			for (done += n; n; n--)
 				r++->data = NULL;
 		} else if (err == TPI_MOVED) {
@@ -348,7 +350,7 @@ int tapio_discard_batch(struct tapio_producer *p,
 		/* A discard takes a position too: consumers have to pass it
 		 * before its slot is free again. */
 		if (!err)
-			tpi_ring_if_armed(&p->hot);
+			tpi_ring_if_armed(&p->hot, lane);
 		done += n;
 	}
 	return (int)done;

@@ -26,6 +26,23 @@
  * rings after each death. SIGSTOP of W: the same until it goes on. A signal
  * handler that publishes between W2 and W4 runs its own W2: two rings at worst.
  *
+ * A WATERMARK. A member that wants to sleep until K events are unread on a lane of
+ * its own stores K in the lane's cursor (`mark`) before S2, and in S4 looks whether
+ * any of its lanes has as many. A producer that finds W3 true loads, for the lane
+ * that it has just published on, the mark and the group's head; if fewer than
+ * `mark` positions lie between head and its tail it does nothing: neither W4 nor
+ * W5. Nothing is stored and nobody is called for what is below the mark.
+ *  4. As 1: what is published before the barrier is counted in S4.
+ *  5. After it, W loads the new `mark` together with the new `armed`, and the head
+ *     at which the member sleeps. The one whose commit is the K-th finds K, and
+ *     then 2 holds for it. Since those before it have left `rung` alone, W3 is
+ *     still true for it, unless somebody has rung for another reason, and then the
+ *     member is awake.
+ *  6. Only the lane's holder counts with its mark: the others of the group cannot
+ *     take what lies on that lane. A lane that is nobody's has no mark: its holder
+ *     clears it before it gives the lane up, a dead one's broker rings, and who
+ *     takes a lane clears it first.
+ *
  * Two pairs of words use it: consumers sleep on the channel's doorbell (armed and
  * rung per group slot), producers that wait for room on a group's `room` word
  * (room_armed in the channel, room_rung in the group).

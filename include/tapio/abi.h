@@ -377,6 +377,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_tally, lost, 8);
  * tally   | holder of the lease       | all       | plain   | after head
  * start   | broker, before the answer | all       | plain   | plain
  * peak    | holder of the lease       | all       | relaxed | relaxed
+ * mark    | holder of the lease       | producers | relaxed | relaxed
  */
 struct tapio_shm_cursor {
 	uint64_t head;
@@ -385,7 +386,7 @@ struct tapio_shm_cursor {
 	struct tapio_shm_tally tally[2];
 	uint64_t start; /* position at which the group began */
 	uint32_t peak;  /* most positions found unread at once */
-	uint32_t reserved;
+	uint32_t mark;  /* unread positions to ring for; 0, 1: the first */
 };
 TAPIO_ASSERT_SIZE(tapio_shm_cursor, 64);
 TAPIO_ASSERT_OFFSET(tapio_shm_cursor, head, 0);
@@ -394,7 +395,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_cursor, want, 12);
 TAPIO_ASSERT_OFFSET(tapio_shm_cursor, tally, 16);
 TAPIO_ASSERT_OFFSET(tapio_shm_cursor, start, 48);
 TAPIO_ASSERT_OFFSET(tapio_shm_cursor, peak, 56);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, reserved, 60);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, mark, 60);
 
 #define TAPIO_INCARNATION_MASK UINT32_C(0x7fff)
 #define TAPIO_HEAD(position, incarnation, record)                \

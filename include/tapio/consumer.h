@@ -71,6 +71,17 @@ struct tapio_consumer_options {
 	 * -EINVAL for a channel without stamps.
 	 */
 	uint64_t merge_ns;
+	/*
+	 * Above 1: a tapio_poll that may wait returns when so many events (half
+	 * a lane at most) are unread on one lane of this member, or wake_ns
+	 * after it has seen the first one (0: 100 ms), or when its time-out has
+	 * passed; for few wake-ups with many events each. It does not spin.
+	 * Events that the filter refuses count, too. Not with merge_ns, and
+	 * tapio_fd knows nothing of it. -EINVAL.
+	 */
+	uint32_t wake_events;
+	uint32_t reserved2;
+	uint64_t wake_ns; /* a minute at most */
 };
 
 /*
