@@ -196,7 +196,11 @@ START_TEST(an_observer_waits_for_the_next_event_and_no_longer)
 }
 END_TEST
 
-/* Emits at full speed; each event is one value, repeated. */
+/*
+ * Emits at full speed; each event is one value, repeated. Where threads take
+ * turns, as under valgrind, a turn is longer than a lap: without the naps every
+ * copy would be overrun.
+ */
 static void *flood(void *arg)
 {
 	uint64_t words[32], i;
@@ -207,6 +211,8 @@ static void *flood(void *arg)
 			words[k] = i;
 		if (tapio_output(p, TAG, words, sizeof(words)))
 			break;
+		if (i % 50000 == 0)
+			nap_ms(1);
 	}
 	return NULL;
 }
