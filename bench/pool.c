@@ -269,9 +269,9 @@ static void set_up(void)
 	struct tapio_bytes_options classes = {.size = sizeof(classes)};
 
 	must(tapio_pool_create(&zeroed, &options));
-	options.flags = TAPIO_POOL_DIRTY;
+	options.flags = TAPIO_POOL_DIRTY | TAPIO_POOL_LAX;
 	must(tapio_pool_create(&dirty, &options));
-	options.flags |= TAPIO_POOL_STRICT;
+	options.flags = TAPIO_POOL_DIRTY;
 	must(tapio_pool_create(&strict, &options));
 	classes.count[TAPIO_BYTES_CLASS_64] = OBJECTS;
 	must(tapio_bytes_create(&bytes, &classes));

@@ -10,8 +10,7 @@
 
 #include "lib/bytes.h"
 
-#define BYTES_FLAGS \
-	(TAPIO_BYTES_CLEAN | TAPIO_BYTES_SHARED | TAPIO_BYTES_STRICT)
+#define BYTES_FLAGS (TAPIO_BYTES_CLEAN | TAPIO_BYTES_SHARED | TAPIO_BYTES_LAX)
 
 /* Where the pools are to be. */
 struct plan {

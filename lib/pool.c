@@ -30,8 +30,8 @@
  *	G4  state[i] = {me, HELD}
  *	G5  take up to `batch` from a depot: T1, T2; return one, P2 and P3 for all
  *	    others at once
- * PUT	P1  state[i] is {me, HELD}? zero it, call reset (STRICT: first {me, HELD}
- *	    -> {me, MOVING} by compare-and-swap, and this instead from here on)
+ * PUT	P1  state[i]: {me, HELD} -> {me, MOVING} by compare-and-swap (LAX: is it
+ *	    {me, HELD}?); zero it, call reset
  *	P2  c = this CPU, word = its list's; full: P4
  *	P3  section: still on c, word as before, state[i] as in P1?
  *	    slots[count] = i; state[i] = {me, LIST+c}; word: one more <- commit
@@ -57,10 +57,10 @@
  *  5	Double and foreign puts. While an object is not {me, HELD} a put is
  *	refused, and it never is while it lies anywhere: G3 stores LIST+c and not
  *	HELD for that reason. On one CPU two puts of an object exclude one another
- *	by their sections. On two CPUs at once both may see HELD (without STRICT):
- *	then it lies in two lists, of which its state names one. The other one's
- *	entry fails G3's check of the place and is dropped, as long as that is
- *	seen before the first one's is got.
+ *	by their sections, on two CPUs by the swap of P1. With LAX both may see
+ *	HELD at once: then it lies in two lists, of which its state names one. The
+ *	other one's entry fails G3's check of the place and is dropped, as long as
+ *	that is seen before the first one's is got.
  *
  * SIGKILL at each point (the testpoints are named after them):
  *
@@ -481,7 +481,7 @@ __attribute__((noinline)) static int put_cleaned(const struct tapio_pool *pool,
 	uint64_t state = pool->held;
 	uint64_t want = state;
 
-	if (pool->flags & TAPIO_POOL_STRICT) {
+	if (!(pool->flags & TAPIO_POOL_LAX)) {
 		want = tpi_pool_state(my_name(pool), TPI_PLACE_MOVING);
 		/* Relaxed: whoever gets it next is told by list or depot. */
 		if (!tpi_cas_relaxed(&pool->states[index], &state, want))

@@ -188,7 +188,7 @@ struct tapio_pool {
 	uint32_t flags;
 	/* The first line ends here. */
 	uint32_t object_bytes;
-	bool work_on_put; /* zero, reset or STRICT */
+	bool work_on_put; /* anything but LAX and DIRTY without reset */
 	bool zero_on_get;
 	tapio_pool_callback reset;
 	void *argument;

@@ -17,7 +17,7 @@
 
 #define POOL_FLAGS                                                       \
 	(TAPIO_POOL_DIRTY | TAPIO_POOL_ZERO_ON_GET | TAPIO_POOL_SHARED | \
-	 TAPIO_POOL_STRICT)
+	 TAPIO_POOL_LAX)
 #define POOL_CACHE_DEFAULT 64
 
 /* The numbers that make a layout, and the layout. */
@@ -158,7 +158,7 @@ static void set_callbacks(struct tapio_pool *pool,
 	pool->argument = options->argument;
 	pool->zero_on_get = pool->flags & TAPIO_POOL_ZERO_ON_GET;
 	pool->work_on_put =
-		pool->reset || pool->flags & TAPIO_POOL_STRICT ||
+		pool->reset || !(pool->flags & TAPIO_POOL_LAX) ||
 		!(pool->flags & (TAPIO_POOL_DIRTY | TAPIO_POOL_ZERO_ON_GET));
 }
 

@@ -56,10 +56,10 @@ struct tapio_bytes;
 /* What is larger than the largest class comes from this process's heap. */
 #define TAPIO_BYTES_HEAP UINT32_C(4)
 
-/* For tapio_bytes_init and _create; STRICT and SHARED as in pool.h. */
+/* For tapio_bytes_init and _create; LAX and SHARED as in pool.h. */
 #define TAPIO_BYTES_CLEAN  UINT32_C(1) /* every put zeroes */
 #define TAPIO_BYTES_SHARED TAPIO_POOL_SHARED
-#define TAPIO_BYTES_STRICT TAPIO_POOL_STRICT
+#define TAPIO_BYTES_LAX    TAPIO_POOL_LAX
 
 #define TAPIO_BYTES_HEAP_DEFAULT 256
 #define TAPIO_BYTES_HEAP_LIMIT   65536
@@ -68,7 +68,7 @@ struct tapio_bytes_options {
 	size_t size; /* sizeof(struct tapio_bytes_options) */
 	/* Buffers of each class; 0: none, and the next larger class serves. */
 	uint32_t count[TAPIO_BYTES_CLASSES];
-	uint32_t flags; /* TAPIO_BYTES_CLEAN, _SHARED, _STRICT */
+	uint32_t flags; /* TAPIO_BYTES_CLEAN, _SHARED, _LAX */
 	/* CPU ids and NUMA nodes to be ready for; 0: this machine's. */
 	uint32_t cpus;
 	uint32_t nodes;

@@ -63,12 +63,12 @@ struct tapio_pool;
 /* No lists per CPU: any free object can be got anywhere, so -EAGAIN is exact. */
 #define TAPIO_POOL_SHARED UINT32_C(4)
 /*
- * Refuses a double put also when two threads make it at the same instant on two
- * CPUs. Without it, of these two puts both may succeed (as when they are made
- * one after the other only one does), and the object may get two owners. Costs
- * one compare-and-swap per put.
+ * For programs that never put an object twice: spares a put one compare-and-swap.
+ * A double put is then still refused when the two come one after the other, but
+ * not always when two threads make it at the same instant on two CPUs: both may
+ * succeed, and the object may get two owners.
  */
-#define TAPIO_POOL_STRICT UINT32_C(8)
+#define TAPIO_POOL_LAX UINT32_C(8)
 
 /* Called with an object and options.argument. Must not use the pool. */
 typedef void (*tapio_pool_callback)(void *object, void *argument);

@@ -5,6 +5,7 @@
  * is no rseq, on the depots alone.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,8 +21,8 @@ static const uint32_t all_flags[] = {
 	TAPIO_POOL_DIRTY,
 	TAPIO_POOL_ZERO_ON_GET,
 	TAPIO_POOL_SHARED,
-	TAPIO_POOL_STRICT,
-	TAPIO_POOL_STRICT | TAPIO_POOL_DIRTY,
+	TAPIO_POOL_LAX,
+	TAPIO_POOL_LAX | TAPIO_POOL_DIRTY,
 };
 #define FLAGS ((int)(sizeof(all_flags) / sizeof(all_flags[0])))
 
@@ -266,10 +267,62 @@ static bool all_are(const void *object, int value, size_t bytes)
 	return true;
 }
 
+/* Two threads put the same object at the same instant, again and again. */
+#define RACE_ROUNDS 2000
+struct race {
+	struct tapio_pool *pool;
+	void *object;
+	uint32_t round; /* the main thread begins one */
+	uint32_t met;   /* the rival has put */
+	int result;
+};
+
+static void *race_rival(void *arg)
+{
+	struct race *r = arg;
+	uint32_t round;
+
+	for (round = 1; round <= RACE_ROUNDS; round++) {
+		while (tpi_load_acquire(&r->round) != round)
+			tpi_cpu_relax();
+		r->result = tapio_pool_put(r->pool, r->object);
+		tpi_store_release(&r->met, round);
+	}
+	return NULL;
+}
+
+START_TEST(of_two_puts_at_once_only_one_succeeds)
+{
+	struct tapio_pool_options options = pool_options(64, 16);
+	struct race r = {.round = 0};
+	uint32_t round;
+	pthread_t rival;
+	int mine;
+
+	options.flags = _i ? TAPIO_POOL_DIRTY : 0;
+	r.pool = pool_new(&options);
+	ck_assert_int_eq(pthread_create(&rival, NULL, race_rival, &r), 0);
+	for (round = 1; round <= RACE_ROUNDS; round++) {
+		/* The other CPU's list may have them all. */
+		while (tapio_pool_get(r.pool, &r.object))
+			sched_yield();
+		tpi_store_release(&r.round, round);
+		mine = tapio_pool_put(r.pool, r.object);
+		while (tpi_load_acquire(&r.met) != round)
+			sched_yield();
+		ck_assert_msg(!mine != !r.result,
+			      "round %u: the puts returned %d and %d", round,
+			      mine, r.result);
+	}
+	pthread_join(rival, NULL);
+	tapio_pool_close(r.pool);
+}
+END_TEST
+
 START_TEST(nothing_of_a_previous_owner_is_left)
 {
 	static const uint32_t flags[] = {
-		0, TAPIO_POOL_STRICT, TAPIO_POOL_ZERO_ON_GET, TAPIO_POOL_SHARED,
+		0, TAPIO_POOL_LAX, TAPIO_POOL_ZERO_ON_GET, TAPIO_POOL_SHARED,
 		TAPIO_POOL_SHARED | TAPIO_POOL_ZERO_ON_GET};
 	struct tapio_pool_options options = pool_options(1001, 500);
 	struct tapio_pool *pool;
@@ -702,6 +755,7 @@ int main(void)
 	tcase_add_loop_test(
 		tcase, an_object_of_another_name_is_refused_until_it_is_given,
 		0, FLAGS);
+	tcase_add_loop_test(tcase, of_two_puts_at_once_only_one_succeeds, 0, 2);
 	tcase_add_loop_test(tcase, nothing_of_a_previous_owner_is_left, 0, 5);
 	tcase_add_loop_test(tcase, reset_says_what_an_object_starts_with, 0,
 			    FLAGS);
