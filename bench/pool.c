@@ -314,5 +314,9 @@ int main(int argc, char **argv)
 	}
 	report.pingpong_ns[1] = bench_pingpong(&options);
 	bench_print(&options, &report);
+	/* Whose machine is not known: an order of magnitude, no ratio. */
+	if (!options.json)
+		printf("\nAs published for the package that Tapio replaces, "
+		       "elsewhere: get 24.5,\nput 21.3 ns.\n");
 	return 0;
 }
