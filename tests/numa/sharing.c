@@ -53,7 +53,7 @@ START_TEST(members_take_the_lanes_of_their_own_node_first)
 	struct tapio_consumer *members[MACHINE_NODES];
 
 	rig_start(RIG_CONFIG);
-	/* Opening takes at once what is near; what is not, it leaves for now. */
+	/* Opening takes at once what is near, and leaves the rest to a survey. */
 	members[first] = member_on(first);
 	assert_has_node(members[first], first);
 	members[1 - first] = member_on(1 - first);
