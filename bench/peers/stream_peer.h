@@ -7,8 +7,11 @@
  * through its calls.
  *
  * An event is `bytes` long; its first word is its sequence number, its second a
- * time stamp (rdtsc) where latency is measured, the others are zero. Receivers
+ * time stamp (tpi_tsc) where latency is measured, the others are zero. Receivers
  * check the sequence and read every word.
+ *
+ * With several producers, that of index p sends p << STREAM_PRODUCER_SHIFT plus
+ * the sequence, and receivers check the order of each.
  */
 #ifndef BENCH_STREAM_PEER_H
 #define BENCH_STREAM_PEER_H
@@ -21,15 +24,37 @@ struct stream_spec {
 	uint32_t producers; /* processes that send into the same channel */
 	uint32_t consumers; /* 0: nobody reads; 1 */
 	bool sleeping;      /* the consumer blocks when there is nothing */
+	bool yields;        /* sides share a CPU: who finds nothing gives way */
 	uint64_t events;    /* of each producer */
+	/* For send_paced: every gap_ns a burst of so many, one by one. */
+	uint64_t gap_ns;
+	uint32_t burst;
+	bool paced_sleep; /* the sender sleeps between bursts, else it spins */
 };
 
 #define STREAM_BATCH 32
 /* As many bytes of events in every ring. */
-#define STREAM_RING_BYTES (1u << 20)
+#define STREAM_RING_BYTES     (1u << 20)
+#define STREAM_PRODUCER_SHIFT 48
+
+/* Of the calls in a peer's loops. */
+#define STREAM_INLINE static inline __attribute__((always_inline))
+
+/* What is sent; on lines of its own. */
+struct stream_event {
+	_Alignas(64) uint64_t word[128];
+};
 
 struct stream_peer {
 	struct bench_peer peer;
+	/*
+	 * With nobody reading the oldest events are overwritten, as in a flight
+	 * recorder. Else whoever sends into a channel without consumers takes
+	 * the oldest ones out when it finds no room.
+	 */
+	bool overwrites;
+	/* Events that surely fit unread; 0: half of STREAM_RING_BYTES. */
+	uint32_t fits;
 	/* In the frame's process, before the sides are forked: a channel with
 	 * nothing in it, or NULL with bench_why(). And after they ended. */
 	void *(*make)(const struct stream_spec *spec);
@@ -40,8 +65,24 @@ struct stream_peer {
 	void (*close)(void *handle);
 	int (*send)(void *handle, const struct stream_spec *spec, uint64_t from,
 		    uint64_t to);
+	/*
+	 * Of a consumer's handle; in a channel without consumers and without
+	 * `overwrites`, of a producer's. NULL: nothing but sending. With several
+	 * producers it receives [from, to) of each of them.
+	 */
 	int (*receive)(void *handle, const struct stream_spec *spec,
 		       uint64_t from, uint64_t to);
+	/* At spec's pace, each event with its time. NULL, too: not to be had. */
+	int (*send_paced)(void *handle, const struct stream_spec *spec,
+			  uint64_t from, uint64_t to);
+	/*
+	 * From one producer: ticks[i - from] is what passed from the stamp of
+	 * event i to the moment when the receiver had it.
+	 */
+	int (*receive_timed)(void *handle, const struct stream_spec *spec,
+			     uint64_t from, uint64_t to, uint32_t *ticks);
 };
+
+extern const struct stream_peer stream_floor;
 
 #endif
