@@ -119,6 +119,15 @@ struct bench_case {
 	struct bench_figure figures[BENCH_FIGURES_MAX]; /* NULL name ends */
 	const struct bench_subject *const *subjects;    /* NULL ends */
 	struct bench_goal goals[BENCH_GOALS_MAX + 1];
+	const char *param_name; /* "groups", "events/s"; NULL */
+};
+
+/* A figure of others, from elsewhere: shown as published, never as measured. */
+struct bench_published {
+	const char *what; /* "put into the ring"; NULL ends a list */
+	double value;
+	const char *unit;
+	const char *source;
 };
 
 struct bench_question {
@@ -128,6 +137,7 @@ struct bench_question {
 	/* Around its cases: brokers and the like. May be NULL. As peer->start. */
 	int (*set_up)(void);
 	void (*tear_down)(void);
+	const struct bench_published *published; /* or NULL */
 };
 
 /* ---- running ------------------------------------------------------------------ */
@@ -152,7 +162,8 @@ struct bench_shared {
 
 struct bench_side {
 	int cpu; /* -1: not pinned */
-	/* In a process of its own: 0, or negative with bench_why() called. */
+	/* In a process of its own: 0, or negative (or BENCH_ABSENT) with
+	 * bench_why() called. */
 	int (*run)(void *arg, struct bench_shared *shared, unsigned int index);
 	void *arg;
 };
@@ -174,13 +185,16 @@ double bench_span_ns(const struct bench_shared *shared);
 /* Why something failed or is absent; printf-like. In sides, too. */
 void bench_why(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Memory shared with all sides, zeroed, on huge pages if to be had; or NULL. */
+/*
+ * Memory shared with all sides, zeroed, on huge pages if to be had, its pages
+ * mapped in every side before that runs; or NULL with bench_why() called.
+ */
 void *bench_memory(uint64_t bytes);
 void bench_memory_free(void *memory, uint64_t bytes);
 
 uint64_t bench_now_ns(void);
 uint64_t bench_cpu_ns(void); /* used by this process so far */
-int bench_pin(int cpu);
+int bench_pin(int cpu);      /* 0, or -errno with bench_why() called */
 double bench_median(const double *values, unsigned int count);
 /* Sorts in place; q in [0, 1]. */
 double bench_quantile(double *values, size_t count, double q);

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the frame share: the command line, what came out, and who
+ * shows it. Questions and peers see bench.h alone.
+ *
+ *	main -> options -> turns (sides, peers, moment) -> table, json
+ *
+ * One process and one thread of it does all this; what is measured runs in
+ * processes that bench_sides_run() forks. Numbers (numbers.c, format.c,
+ * select.c) are pure, and tested as such.
+ */
+#ifndef BENCH_FRAME_H
+#define BENCH_FRAME_H
+
+#include <stdio.h>
+
+#include "bench/frame/bench.h"
+
+#define BENCH_GLOBS_MAX     32
+#define BENCH_WHY_BYTES     240
+#define BENCH_EXIT_TOO_FEW  77 /* CPUs */
+#define BENCH_TABLE_COLUMNS 100
+
+/* ---- the command line -------------------------------------------------------- */
+
+struct bench_options {
+	const char *globs[BENCH_GLOBS_MAX];
+	unsigned int glob_count; /* 0: everything */
+	bool list;
+	bool quick;
+	const char *json; /* a file, or "-"; NULL */
+	bool table;       /* stdout is not the JSON's */
+	unsigned int turns;
+	int cpus[BENCH_CPUS_MAX]; /* named ones first, then the others */
+	unsigned int cpu_count;
+	int argc; /* as given, to be told again */
+	char **argv;
+};
+
+/* Ends the program on --help, --version and wrong usage. */
+void bench_options_parse(struct bench_options *options, int argc, char **argv);
+
+/* ---- what came out ----------------------------------------------------------- */
+
+enum bench_state {
+	BENCH_NOT_RUN,
+	BENCH_OK,
+	BENCH_NOT_HERE,
+	BENCH_FAILED,
+};
+
+struct bench_outcome {
+	const struct bench_subject *of;
+	enum bench_state state;
+	char why[BENCH_WHY_BYTES];
+	double turns[BENCH_FIGURES_MAX][BENCH_TURNS_MAX];
+};
+
+struct bench_case_result {
+	const struct bench_case *of;
+	unsigned int figures;
+	unsigned int subjects;
+	unsigned int turns;
+	struct bench_outcome subject[BENCH_SUBJECTS_MAX];
+};
+
+/* What kind of moment it was: see moment.c. */
+struct bench_moment {
+	double line_ns;  /* one cache line from CPU to CPU, one way */
+	double store_ns; /* 64 bytes stored into a cache */
+};
+
+struct bench_question_result {
+	const struct bench_question *of;
+	char why[BENCH_WHY_BYTES]; /* it could not be set up; "" */
+	struct bench_moment before, after;
+	struct bench_case_result *cases;
+	unsigned int case_count;
+};
+
+struct bench_machine {
+	char cpu[96];
+	char architecture[32];
+	char kernel[144];
+	char system[96];
+	char governor[32]; /* "" where there is none to be seen */
+	bool hypervisor;
+	unsigned int cpus_online;
+	uint64_t memory_bytes;
+	uint64_t huge_pages; /* in the pool, of the default size */
+	double load;         /* of the last minute, before the run */
+};
+
+struct bench_results {
+	struct bench_machine machine;
+	char started[32]; /* ISO 8601, UTC */
+	double seconds;
+	struct bench_question_result *questions; /* those that were asked for */
+	unsigned int question_count;
+};
+
+/* ---- numbers ----------------------------------------------------------------- */
+
+double bench_least(const double *values, unsigned int count);
+double bench_most(const double *values, unsigned int count);
+
+/*
+ * The median of the ratios turn by turn: what was noisy was so for both. NAN
+ * where that is no number.
+ */
+double bench_ratio(const double *values, const double *against,
+		   unsigned int count);
+
+/* What ratios of this case are to: the first Tapio that was measured; or NULL. */
+const struct bench_outcome *
+bench_reference(const struct bench_case_result *result);
+
+enum bench_verdict {
+	BENCH_REACHED,
+	BENCH_MISSED,
+	BENCH_OPEN, /* nothing to judge by */
+};
+struct bench_judgement {
+	enum bench_verdict verdict;
+	double value; /* compared with the limit; NAN when open */
+	const struct bench_subject *against; /* of a ratio; or NULL */
+	const char *why;                     /* it is open; or NULL */
+};
+struct bench_judgement bench_judge(const struct bench_case_result *result,
+				   const struct bench_goal *goal);
+
+/* How many goals a case has. */
+unsigned int bench_goal_count(const struct bench_case *c);
+
+/* ---- which cases ------------------------------------------------------------- */
+
+/* "stream/ *" of names, "2" and "2/ *" of numbers; a name alone means its tree. */
+bool bench_matches(const char *glob, unsigned int number, const char *name);
+bool bench_selected(const struct bench_options *options,
+		    const struct bench_question *question,
+		    const struct bench_case *c);
+
+/* All questions, by number; NULL ends. See questions.c. */
+const struct bench_question *const *bench_questions(void);
+
+/* ---- text -------------------------------------------------------------------- */
+
+/* "Concurrency Kit", or "Concurrency Kit, MPMC". */
+const char *bench_subject_name(const struct bench_subject *subject, char *text,
+			       size_t bytes);
+
+/* A unit for a column of figures, and what to multiply them by for it. */
+struct bench_scale {
+	double factor;
+	char unit[32];
+};
+/* One in which `least`, given in `unit`, has one to three digits. */
+struct bench_scale bench_scale(const char *unit, double least);
+
+/* Three digits at least: "0.0312", "3.41", "122", "1,720". */
+const char *bench_number(double value, char *text, size_t bytes);
+
+/* The columns that a text takes. */
+unsigned int bench_width(const char *text);
+
+/* ---- course ------------------------------------------------------------------ */
+
+/* What bench_why() was last told in this process, once; "" when nothing. */
+const char *bench_why_taken(void);
+/* From now on into there: in a side. */
+void bench_why_into(char *text, size_t bytes);
+
+/* Maps all of bench_memory() in this process. */
+void bench_memory_touch(void);
+
+void bench_machine_read(struct bench_machine *machine);
+
+/* NAN where it could not be measured. */
+void bench_moment_take(struct bench_moment *moment, const int cpus[2],
+		       bool quick);
+
+/* 0, or why it cannot be had: started when first asked for, once. */
+int bench_peer_start(const struct bench_peer *peer, const char **why);
+void bench_peers_stop(void);
+
+/* Runs everything. 0, -EINTR when stopped by a signal, -ENOMEM. */
+int bench_turns(const struct bench_options *options,
+		struct bench_results *results);
+void bench_results_free(struct bench_results *results);
+
+/* One line on the terminal, if there is one, about what is being done. */
+void bench_progress(double done, const char *case_name,
+		    const struct bench_subject *subject, unsigned int turn,
+		    unsigned int turns);
+void bench_progress_clear(void);
+
+/* ---- which peers were built -------------------------------------------------- */
+
+/* What bench/CMakeLists.txt looked for; peers.def is written by it. */
+struct bench_built {
+	const char *name;
+	const char *package; /* Debian's */
+	bool present;
+};
+extern const struct bench_built bench_built[]; /* NULL name ends */
+
+/* ---- showing ----------------------------------------------------------------- */
+
+/* Escapes for a terminal, or "" when stdout is none. */
+enum bench_style {
+	BENCH_PLAIN,
+	BENCH_BOLD,
+	BENCH_DIM,
+	BENCH_GOOD,
+	BENCH_BAD,
+};
+const char *bench_style(enum bench_style style);
+
+/* Beyond ASCII where the locale has it. */
+const char *bench_micro(void); /* for a unit that begins with u */
+const char *bench_dash(void);  /* between two numbers */
+const char *bench_rule(void);  /* one column of a line */
+
+/* `text` in `columns`, cut or filled up; to the right with `right`. */
+void bench_cell(const char *text, unsigned int columns, bool right);
+/* `text` over as many lines as it takes, the later ones indented. */
+void bench_wrapped(const char *text, unsigned int at, unsigned int indent);
+
+void bench_table_head(const struct bench_options *options,
+		      const struct bench_results *results);
+void bench_table_question(const struct bench_question_result *question);
+void bench_table_case(const struct bench_options *options,
+		      const struct bench_case_result *result);
+void bench_table_question_end(const struct bench_question_result *question);
+void bench_table_summary(const struct bench_options *options,
+			 const struct bench_results *results);
+void bench_goals_show(const struct bench_case_result *result);
+
+void bench_list(const struct bench_options *options);
+
+/* 0, or a message was printed. */
+int bench_json_check(const char *path); /* that it can be written, later */
+int bench_json_write(const char *path, const struct bench_options *options,
+		     const struct bench_results *results);
+
+#endif

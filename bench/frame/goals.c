@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Goals as text: reached, missed with the numbers, or why that cannot be said. */
+#include "bench/frame/frame.h"
+
+/*
+ * A ratio in the way that a goal is written: "1.5 x the floor" is Tapio's over
+ * the other's; "4 x ahead of the best peer", where less is better, is a limit of
+ * 0.25 and turned round.
+ */
+static void value_text(const struct bench_case_result *result,
+		       const struct bench_goal *goal,
+		       const struct bench_judgement *j, char *text,
+		       size_t bytes)
+{
+	const struct bench_figure *f = &result->of->figures[goal->figure];
+	const bool turned = !f->more_is_better && goal->limit < 1;
+	char number[32], name[96];
+	double times = turned ? 1 / j->value : j->value;
+
+	if (goal->kind == BENCH_GOAL_VALUE) {
+		struct bench_scale s = bench_scale(f->unit, j->value);
+
+		snprintf(text, bytes, "%s %s",
+			 bench_number(j->value * s.factor, number,
+				      sizeof(number)),
+			 s.unit);
+		return;
+	}
+	bench_number(times, number, sizeof(number));
+	bench_subject_name(j->against, name, sizeof(name));
+	if (turned)
+		snprintf(text, bytes, "%s x ahead of %s", number, name);
+	else
+		snprintf(text, bytes, "%s x %s", number, name);
+}
+
+void bench_goals_show(const struct bench_case_result *result)
+{
+	static const struct {
+		const char *word;
+		enum bench_style style;
+	} verdicts[] = {
+		[BENCH_REACHED] = {"goal reached", BENCH_GOOD},
+		[BENCH_MISSED] = {"goal MISSED ", BENCH_BAD},
+		[BENCH_OPEN] = {"goal open   ", BENCH_DIM},
+	};
+	char text[256], value[192];
+
+	for (unsigned int i = 0; i < bench_goal_count(result->of); i++) {
+		const struct bench_goal *goal = &result->of->goals[i];
+		struct bench_judgement j = bench_judge(result, goal);
+
+		if (j.verdict == BENCH_OPEN)
+			snprintf(value, sizeof(value), "%s", j.why);
+		else
+			value_text(result, goal, &j, value, sizeof(value));
+		snprintf(text, sizeof(text), "%s: %s", goal->text, value);
+		printf("    %s%s%s  ", bench_style(verdicts[j.verdict].style),
+		       verdicts[j.verdict].word, bench_style(BENCH_PLAIN));
+		bench_wrapped(text, 18, 18);
+	}
+}

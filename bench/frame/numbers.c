@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Medians, quantiles, ratios and verdicts. Pure; tests/unit/bench.c.
+ *
+ * Ratios are medians of the ratios of the turns, never ratios of medians: two
+ * subjects of one turn shared their moment, two medians need not.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/frame/frame.h"
+
+static int compare(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double bench_median(const double *values, unsigned int count)
+{
+	double few[BENCH_TURNS_MAX], *sorted = few, median;
+
+	if (!count)
+		return NAN;
+	if (count > BENCH_TURNS_MAX)
+		sorted = malloc(count * sizeof(*sorted));
+	if (!sorted)
+		return NAN;
+	memcpy(sorted, values, count * sizeof(*values));
+	qsort(sorted, count, sizeof(*sorted), compare);
+	median = count % 2 ? sorted[count / 2]
+			   : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
+	if (sorted != few)
+		free(sorted);
+	return median;
+}
+
+/* By nearest rank: a value that was measured, never one between two. */
+double bench_quantile(double *values, size_t count, double q)
+{
+	double rank = ceil(q * (double)count);
+
+	if (!count)
+		return NAN;
+	qsort(values, count, sizeof(*values), compare);
+	if (!(rank >= 1))
+		return values[0];
+	return rank >= (double)count ? values[count - 1]
+				     : values[(size_t)rank - 1];
+}
+
+double bench_least(const double *values, unsigned int count)
+{
+	double least = count ? values[0] : NAN;
+
+	for (unsigned int i = 1; i < count; i++)
+		if (values[i] < least)
+			least = values[i];
+	return least;
+}
+
+double bench_most(const double *values, unsigned int count)
+{
+	double most = count ? values[0] : NAN;
+
+	for (unsigned int i = 1; i < count; i++)
+		if (values[i] > most)
+			most = values[i];
+	return most;
+}
+
+double bench_ratio(const double *values, const double *against,
+		   unsigned int count)
+{
+	double ratios[BENCH_TURNS_MAX];
+
+	if (count > BENCH_TURNS_MAX)
+		return NAN;
+	for (unsigned int i = 0; i < count; i++) {
+		ratios[i] = values[i] / against[i];
+		/* Where one is no number, an order of them is none either. */
+		if (!isfinite(ratios[i]))
+			return NAN;
+	}
+	return bench_median(ratios, count);
+}
+
+const struct bench_outcome *
+bench_reference(const struct bench_case_result *result)
+{
+	for (unsigned int i = 0; i < result->subjects; i++) {
+		const struct bench_outcome *s = &result->subject[i];
+
+		if (s->of->peer->kind == BENCH_TAPIO && s->state == BENCH_OK)
+			return s;
+	}
+	return NULL;
+}
+
+unsigned int bench_goal_count(const struct bench_case *c)
+{
+	unsigned int count = 0;
+
+	while (count < BENCH_GOALS_MAX && c->goals[count].text)
+		count++;
+	return count;
+}
+
+/* The one that a goal names, by its whole name or else by its peer's. */
+static const struct bench_outcome *named(const struct bench_case_result *result,
+					 const char *name)
+{
+	const struct bench_outcome *found = NULL;
+	char text[128];
+
+	for (unsigned int i = 0; name && i < result->subjects; i++) {
+		const struct bench_outcome *s = &result->subject[i];
+
+		if (s->state != BENCH_OK)
+			continue;
+		bench_subject_name(s->of, text, sizeof(text));
+		if (!strcmp(text, name))
+			return s;
+		if (!found && !strcmp(s->of->peer->name, name))
+			found = s;
+	}
+	return found;
+}
+
+static const struct bench_outcome *
+best_peer(const struct bench_case_result *result, unsigned int figure)
+{
+	const bool more = result->of->figures[figure].more_is_better;
+	const struct bench_outcome *best = NULL;
+	double median, best_median = 0;
+
+	for (unsigned int i = 0; i < result->subjects; i++) {
+		const struct bench_outcome *s = &result->subject[i];
+
+		if (s->of->peer->kind != BENCH_PEER || s->state != BENCH_OK)
+			continue;
+		median = bench_median(s->turns[figure], result->turns);
+		if (!best ||
+		    (more ? median > best_median : median < best_median)) {
+			best = s;
+			best_median = median;
+		}
+	}
+	return best;
+}
+
+struct bench_judgement bench_judge(const struct bench_case_result *result,
+				   const struct bench_goal *goal)
+{
+	const struct bench_outcome *tapio = bench_reference(result);
+	const struct bench_outcome *against = NULL;
+	struct bench_judgement j = {.verdict = BENCH_OPEN, .value = NAN};
+	bool good;
+
+	if (!tapio || goal->figure >= result->figures) {
+		j.why = "Tapio was not measured";
+		return j;
+	}
+	if (goal->kind == BENCH_GOAL_SUBJECT)
+		against = named(result, goal->against);
+	else if (goal->kind == BENCH_GOAL_BEST_PEER)
+		against = best_peer(result, goal->figure);
+	if (goal->kind == BENCH_GOAL_VALUE) {
+		j.value =
+			bench_median(tapio->turns[goal->figure], result->turns);
+	} else if (against) {
+		j.against = against->of;
+		j.value = bench_ratio(tapio->turns[goal->figure],
+				      against->turns[goal->figure],
+				      result->turns);
+	}
+	if (!isfinite(j.value)) {
+		j.why = "what it is compared with was not measured";
+		return j;
+	}
+	good = result->of->figures[goal->figure].more_is_better
+		       ? j.value >= goal->limit
+		       : j.value <= goal->limit;
+	j.verdict = good ? BENCH_REACHED : BENCH_MISSED;
+	return j;
+}

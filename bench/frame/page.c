@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What stands around the tables: the machine and how to read the figures at the
+ * top; per question its text, what has to be known before comparing, and what
+ * kind of moment it was; the goals at the end.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "bench/frame/frame.h"
+#include "tools/common/tool.h"
+
+#define LABEL_COLUMNS 12
+
+/* A label, then a text that is wrapped behind it. */
+static void labelled(const char *label, const char *text)
+{
+	printf("  %s", bench_style(BENCH_DIM));
+	bench_cell(label, LABEL_COLUMNS, false);
+	fputs(bench_style(BENCH_PLAIN), stdout);
+	bench_wrapped(text, 2 + LABEL_COLUMNS, 2 + LABEL_COLUMNS);
+}
+
+static void machine_text(const struct bench_machine *m, char *text,
+			 size_t bytes)
+{
+	snprintf(text, bytes, "%s, %u CPUs%s, %.1f GiB, %s%s%s%s%s", m->cpu,
+		 m->cpus_online, m->hypervisor ? " of a virtual machine" : "",
+		 (double)m->memory_bytes / 1073741824, m->system,
+		 *m->system ? ", " : "", m->kernel,
+		 *m->governor ? ", governor " : "", m->governor);
+}
+
+void bench_table_head(const struct bench_options *options,
+		      const struct bench_results *results)
+{
+	const struct bench_machine *m = &results->machine;
+	char text[512];
+
+	printf("%stapio-bench %s%s  %s\n", bench_style(BENCH_BOLD),
+	       tapio_version(), bench_style(BENCH_PLAIN), results->started);
+	machine_text(m, text, sizeof(text));
+	labelled("machine", text);
+	snprintf(text, sizeof(text),
+		 "CPUs %d and %d; the subjects of a case take turns, %u each; "
+		 "figures are medians of the turns",
+		 options->cpus[0], options->cpus[1], options->turns);
+	labelled("measured on", text);
+	labelled("vs Tapio", "the median of the ratios in the same turns: 5 x "
+			     "in ns is five times as slow, 0.2 x in events/s a "
+			     "fifth as fast");
+	if (m->load > 0.5) {
+		snprintf(text, sizeof(text),
+			 "the load is %.1f: other programs are running, so "
+			 "look at the ratios, not at the figures",
+			 m->load);
+		labelled("beware", text);
+	}
+	if (options->quick)
+		labelled("quick",
+			 "far too few events for any figure to mean anything");
+	fflush(stdout);
+}
+
+void bench_table_question(const struct bench_question_result *question)
+{
+	char title[256];
+	unsigned int used;
+
+	snprintf(title, sizeof(title), "%u  %s", question->of->number,
+		 question->of->text);
+	printf("\n%s%s%s ", bench_style(BENCH_BOLD), title,
+	       bench_style(BENCH_PLAIN));
+	fputs(bench_style(BENCH_DIM), stdout);
+	for (used = bench_width(title) + 1; used < BENCH_TABLE_COLUMNS; used++)
+		fputs(bench_rule(), stdout);
+	printf("%s\n", bench_style(BENCH_PLAIN));
+	fflush(stdout);
+}
+
+/* ---- what has to be known ------------------------------------------------------ */
+
+/* The peers of a question that were measured, once each. */
+static unsigned int measured_peers(const struct bench_question_result *q,
+				   const struct bench_peer **peers,
+				   unsigned int max)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < q->case_count; i++)
+		for (unsigned int j = 0; j < q->cases[i].subjects; j++) {
+			const struct bench_outcome *s = &q->cases[i].subject[j];
+			unsigned int k = 0;
+
+			while (k < count && peers[k] != s->of->peer)
+				k++;
+			if (k == count && k < max && s->state == BENCH_OK)
+				peers[count++] = s->of->peer;
+		}
+	return count;
+}
+
+static unsigned int widest(unsigned int width, const char *text)
+{
+	unsigned int own = bench_width(text);
+
+	return own > width ? own : width;
+}
+
+static void show_differences(const struct bench_question_result *q)
+{
+	const struct bench_peer *peers[64];
+	unsigned int n = measured_peers(q, peers, 64);
+	unsigned int name = 12, copies = 6, across = 6, at;
+
+	for (unsigned int i = 0; i < n; i++) {
+		name = widest(name, peers[i]->name);
+		copies = widest(copies, peers[i]->copies);
+		across = widest(across, peers[i]->across);
+	}
+	if (!n)
+		return;
+	at = 2 + name + 2 + copies + 2 + across + 2;
+	printf("\n  %s", bench_style(BENCH_DIM));
+	bench_cell("who", name + 2, false);
+	bench_cell("copies", copies + 2, false);
+	bench_cell("across", across + 2, false);
+	printf("when one dies%s\n", bench_style(BENCH_PLAIN));
+	for (unsigned int i = 0; i < n; i++) {
+		printf("  ");
+		bench_cell(peers[i]->name, name + 2, false);
+		bench_cell(peers[i]->copies, copies + 2, false);
+		bench_cell(peers[i]->across, across + 2, false);
+		bench_wrapped(peers[i]->death, at, at);
+	}
+}
+
+static void show_published(const struct bench_published *p)
+{
+	char text[512], number[32];
+
+	for (; p && p->what; p++) {
+		snprintf(text, sizeof(text),
+			 "%s: %s %s (%s; elsewhere, so an order of magnitude)",
+			 p->what,
+			 bench_number(p->value, number, sizeof(number)),
+			 p->unit, p->source);
+		labelled("published", text);
+	}
+}
+
+static void show_moment(const struct bench_moment *before,
+			const struct bench_moment *after)
+{
+	char text[256];
+
+	if (!isfinite(before->line_ns) || !isfinite(after->line_ns))
+		return;
+	snprintf(text, sizeof(text),
+		 "a cache line from CPU to CPU took %.0f ns before and %.0f "
+		 "after; 64 bytes of plain stores %.2f and %.2f ns",
+		 before->line_ns, after->line_ns, before->store_ns,
+		 after->store_ns);
+	labelled("the moment", text);
+}
+
+void bench_table_question_end(const struct bench_question_result *question)
+{
+	if (*question->why) {
+		printf("  %snot asked:%s %s\n", bench_style(BENCH_BAD),
+		       bench_style(BENCH_PLAIN), question->why);
+		return;
+	}
+	show_differences(question);
+	putchar('\n');
+	show_published(question->of->published);
+	show_moment(&question->before, &question->after);
+	fflush(stdout);
+}
+
+/* ---- the end ------------------------------------------------------------------ */
+
+struct sums {
+	unsigned int verdict[3];
+	unsigned int state[4];
+};
+
+static void add_case(struct sums *sums, const struct bench_case_result *c)
+{
+	for (unsigned int i = 0; i < c->subjects; i++)
+		sums->state[c->subject[i].state]++;
+	for (unsigned int i = 0; i < bench_goal_count(c->of); i++)
+		sums->verdict[bench_judge(c, &c->of->goals[i]).verdict]++;
+}
+
+static bool has_missed(const struct bench_case_result *c)
+{
+	for (unsigned int i = 0; i < bench_goal_count(c->of); i++)
+		if (bench_judge(c, &c->of->goals[i]).verdict == BENCH_MISSED)
+			return true;
+	return false;
+}
+
+static void show_failed(const struct bench_case_result *c)
+{
+	char text[512], name[96];
+
+	for (unsigned int i = 0; i < c->subjects; i++) {
+		const struct bench_outcome *s = &c->subject[i];
+
+		if (s->state != BENCH_FAILED)
+			continue;
+		snprintf(text, sizeof(text), "%s: %s: %s", c->of->name,
+			 bench_subject_name(s->of, name, sizeof(name)), s->why);
+		labelled("FAILED", text);
+	}
+}
+
+void bench_table_summary(const struct bench_options *options,
+			 const struct bench_results *results)
+{
+	struct sums sums = {{0}, {0}};
+	unsigned int cases = 0;
+
+	for (unsigned int i = 0; i < results->question_count; i++)
+		for (unsigned int j = 0; j < results->questions[i].case_count;
+		     j++, cases++)
+			add_case(&sums, &results->questions[i].cases[j]);
+	printf("\n%s%u cases in %.0f s%s: %u measured, %u not here, %s%u "
+	       "failed%s\n",
+	       bench_style(BENCH_BOLD), cases, results->seconds,
+	       bench_style(BENCH_PLAIN), sums.state[BENCH_OK],
+	       sums.state[BENCH_NOT_HERE],
+	       sums.state[BENCH_FAILED] ? bench_style(BENCH_BAD) : "",
+	       sums.state[BENCH_FAILED], bench_style(BENCH_PLAIN));
+	for (unsigned int i = 0; i < results->question_count; i++)
+		for (unsigned int j = 0; j < results->questions[i].case_count;
+		     j++)
+			show_failed(&results->questions[i].cases[j]);
+	if (options->quick)
+		return;
+	printf("%sGoals%s: %u reached, %u missed, %u open\n",
+	       bench_style(BENCH_BOLD), bench_style(BENCH_PLAIN),
+	       sums.verdict[BENCH_REACHED], sums.verdict[BENCH_MISSED],
+	       sums.verdict[BENCH_OPEN]);
+	for (unsigned int i = 0; i < results->question_count; i++)
+		for (unsigned int j = 0; j < results->questions[i].case_count;
+		     j++) {
+			const struct bench_case_result *c =
+				&results->questions[i].cases[j];
+
+			if (!has_missed(c))
+				continue;
+			printf("  %s\n", c->of->name);
+			bench_goals_show(c);
+		}
+}

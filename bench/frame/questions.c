@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The questions. One more: its file in bench/questions/, its line in
+ * bench/CMakeLists.txt, and two here. They are shown in the order of their
+ * numbers, whatever it is here; several may share one.
+ */
+#include "bench/frame/frame.h"
+
+static const struct bench_question *questions[] = {
+	NULL,
+};
+
+/* By insertion: it keeps the order of those that share a number. */
+static void sort(void)
+{
+	for (size_t i = 0; questions[i]; i++) {
+		const struct bench_question *q = questions[i];
+		size_t at = i;
+
+		for (; at && questions[at - 1]->number > q->number; at--)
+			questions[at] = questions[at - 1];
+		questions[at] = q;
+	}
+}
+
+const struct bench_question *const *bench_questions(void)
+{
+	sort();
+	return questions;
+}

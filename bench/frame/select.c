@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which cases --run means. Pure; tests/unit/bench.c. */
+#include <fnmatch.h>
+#include <string.h>
+
+#include "bench/frame/frame.h"
+
+/* "stream" is all of "stream/...". */
+static bool is_tree_of(const char *folder, const char *name)
+{
+	size_t length = strlen(folder);
+
+	return !strncmp(folder, name, length) && name[length] == '/';
+}
+
+bool bench_matches(const char *glob, unsigned int number, const char *name)
+{
+	char numbered[160];
+
+	snprintf(numbered, sizeof(numbered), "%u/%s", number, name);
+	/* A * takes slashes, too: there is nothing that it should spare. */
+	return !fnmatch(glob, name, 0) || !fnmatch(glob, numbered, 0) ||
+	       is_tree_of(glob, name) || is_tree_of(glob, numbered);
+}
+
+bool bench_selected(const struct bench_options *options,
+		    const struct bench_question *question,
+		    const struct bench_case *c)
+{
+	for (unsigned int i = 0; i < options->glob_count; i++)
+		if (bench_matches(options->globs[i], question->number, c->name))
+			return true;
+	return !options->glob_count;
+}
