@@ -6,7 +6,10 @@
  */
 #include "bench/frame/frame.h"
 
+extern const struct bench_question bench_question_stream;
+
 static const struct bench_question *questions[] = {
+	&bench_question_stream,
 	NULL,
 };
 

@@ -4,7 +4,6 @@
  * one for the tail, and nothing else. No crash safety, no types, no second
  * producer; what a lane costs is measured against it.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench/peers/stream_peer.h"
@@ -75,11 +74,6 @@ STREAM_INLINE void floor_done(struct floor_end *end, int count)
 #define EVENT(h, i, bytes) \
 	((const uint64_t *)floor_slot(h, (h)->head + (uint32_t)(i), bytes))
 #define DONE(h, count, bytes) floor_done(h, count)
-/*
- * A tail that is polled all the time changes hands with every event, and the
- * stream is 1.5 times slower.
- */
-#define STREAM_PAUSES 64
 
 #include "bench/peers/stream_loops.h"
 
@@ -87,9 +81,7 @@ static void *make(const struct stream_spec *spec)
 {
 	struct floor_ring *ring = bench_memory(sizeof(*ring));
 
-	if (!ring)
-		bench_why("no memory");
-	else if (!spec->consumers)
+	if (ring && !spec->consumers)
 		ring->head = INT64_MAX; /* all is read, for ever */
 	return ring;
 }
@@ -97,19 +89,6 @@ static void *make(const struct stream_spec *spec)
 static void unmake(void *channel)
 {
 	bench_memory_free(channel, sizeof(struct floor_ring));
-}
-
-static int open_end(void *channel, void **handle)
-{
-	struct floor_end *end = malloc(sizeof(*end));
-
-	*handle = end;
-	if (!end) {
-		bench_why("no memory");
-		return -1;
-	}
-	*end = (struct floor_end){.ring = channel};
-	return 0;
 }
 
 const struct stream_peer stream_floor = {
@@ -125,8 +104,6 @@ const struct stream_peer stream_floor = {
 	.overwrites = true,
 	.make = make,
 	.unmake = unmake,
-	.open_producer = open_end,
-	.open_consumer = open_end,
-	.close = free,
+	STREAM_ENDS,
 	STREAM_LOOPS,
 };

@@ -17,29 +17,50 @@
  *	EVENT(h, i, bytes)           the i-th of these, as const uint64_t *
  *	DONE(h, count, bytes)        all of them were read
  *
- *	STREAM_PAUSES                pauses between two looks, where a stream is the
- *	                             quicker for it; 1 if left out
- *
  * Calls that fail return a negative number and have called bench_why(). A peer
  * that nothing can be received from defines no FETCH.
  *
  * It makes loop_send, loop_receive, loop_send_paced and loop_receive_timed, for
- * STREAM_LOOPS in the peer's struct.
+ * STREAM_LOOPS in the peer's struct; and loop_open, for STREAM_ENDS there.
  *
  * `bytes` is a constant in each call for the sizes that the questions ask for,
  * so that a copy is a few moves for everybody.
  */
 #include <sched.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "bench/peers/stream_peer.h"
 #include "lib/atomic.h"
 #include "lib/tsc.h"
 
-/* How often who found nothing looks away before it looks again. */
-#ifndef STREAM_PAUSES
-#define STREAM_PAUSES 1
-#endif
+/*
+ * How often a side that found nothing looks away before it looks again. An index
+ * that is polled all the time changes hands with every event: streams are two to
+ * four times slower then, everybody's. Where latency is asked for nobody looks
+ * away.
+ */
+#define STREAM_PAUSES 64
+
+/* Zeroed but for its first member, which points to the channel. */
+static inline int loop_open(void *channel, void **handle)
+{
+	const size_t bytes = (sizeof(HANDLE) + 63) & ~(size_t)63;
+	void **end = aligned_alloc(64, bytes);
+
+	*handle = end;
+	if (!end) {
+		bench_why("no memory");
+		return -1;
+	}
+	memset(end, 0, bytes);
+	*end = channel;
+	return 0;
+}
+/* For ends whose first member is that. */
+#define STREAM_ENDS \
+	.open_producer = loop_open, .open_consumer = loop_open, .close = free
 
 /* `loop` with `bytes` as a constant; the rest of its arguments follow. */
 #define STREAM_BY_BYTES(loop, handle, spec, ...)                       \

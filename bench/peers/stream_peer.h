@@ -55,6 +55,8 @@ struct stream_peer {
 	bool overwrites;
 	/* Events that surely fit unread; 0: half of STREAM_RING_BYTES. */
 	uint32_t fits;
+	/* If not 0: its events take so long that one in so many is enough. */
+	uint32_t slow;
 	/* In the frame's process, before the sides are forked: a channel with
 	 * nothing in it, or NULL with bench_why(). And after they ended. */
 	void *(*make)(const struct stream_spec *spec);
@@ -83,6 +85,23 @@ struct stream_peer {
 			     uint64_t from, uint64_t to, uint32_t *ticks);
 };
 
+extern const struct stream_peer stream_tapio;
+extern const struct stream_peer stream_tapio_reserve;
 extern const struct stream_peer stream_floor;
+/* Floors of latencies: without flow control, for one producer. */
+extern const struct stream_peer stream_line;
+extern const struct stream_peer stream_futex;
+extern const struct stream_peer stream_eventfd;
+extern const struct stream_peer stream_pipe;
+extern const struct stream_peer stream_seqpacket;
+extern const struct stream_peer stream_mq; /* no batches */
+#ifdef BENCH_HAVE_CK
+extern const struct stream_peer stream_ck_spsc; /* no batches */
+extern const struct stream_peer stream_ck_mp;   /* nor here */
+#endif
+#ifdef BENCH_HAVE_DPDK
+extern const struct stream_peer stream_rte_spsc;
+extern const struct stream_peer stream_rte_mp;
+#endif
 
 #endif

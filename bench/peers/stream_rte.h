@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the stream peers of DPDK's rte_ring share: the ring in shared memory, and
+ * its ends. Events lie in the ring itself, in elements of their size: with
+ * pointers to blocks there would be the blocks' own way to and fro as well. The
+ * environment layer is not needed for that.
+ */
+#include <rte_ring.h>
+#include <rte_ring_peek_zc.h>
+
+#include "bench/peers/stream_peer.h"
+
+struct rte_channel {
+	uint64_t bytes;
+	_Alignas(64) struct rte_ring ring;
+};
+
+static void *rte_make(const struct stream_spec *spec, unsigned int flags)
+{
+	uint32_t slots = STREAM_RING_BYTES / spec->bytes;
+	ssize_t size = rte_ring_get_memsize_elem(spec->bytes, slots);
+	struct rte_channel *channel;
+
+	if (size < 0) {
+		bench_why("no ring of elements of %u bytes", spec->bytes);
+		return NULL;
+	}
+	channel = bench_memory(sizeof(*channel) + (uint64_t)size);
+	if (!channel)
+		return NULL;
+	channel->bytes = sizeof(*channel) + (uint64_t)size;
+	/* Of a ring that is not for pointers it sets all but their size, which
+	 * it does not keep. */
+	rte_ring_init(&channel->ring, "stream", slots, flags);
+	return channel;
+}
+
+static void rte_unmake(void *arg)
+{
+	struct rte_channel *channel = arg;
+
+	bench_memory_free(channel, channel->bytes);
+}
