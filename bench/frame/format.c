@@ -92,6 +92,23 @@ const char *bench_number(double value, char *text, size_t bytes)
 	return text;
 }
 
+/* No more digits than a ratio on a shared machine has. */
+const char *bench_times(double ratio, char *text, size_t bytes)
+{
+	char number[32];
+
+	if (!isfinite(ratio))
+		snprintf(text, bytes, "-  ");
+	else if (ratio >= 9.995)
+		snprintf(text, bytes, "%s x",
+			 bench_number(ratio, number, sizeof(number)));
+	else if (ratio >= 0.0995)
+		snprintf(text, bytes, "%.2f x", ratio);
+	else
+		snprintf(text, bytes, "%.2g x", ratio);
+	return text;
+}
+
 unsigned int bench_width(const char *text)
 {
 	unsigned int width = 0;

@@ -157,8 +157,11 @@ struct bench_scale {
 /* One in which `least`, given in `unit`, has one to three digits. */
 struct bench_scale bench_scale(const char *unit, double least);
 
-/* Three digits at least: "0.0312", "3.41", "122", "1,720". */
+/* Three digits or more: "0.031", "3.41", "122", "1,720"; "-" for no number. */
 const char *bench_number(double value, char *text, size_t bytes);
+
+/* A ratio: "13.5 x", "0.62 x", "0.013 x"; "-  " for what is none. */
+const char *bench_times(double ratio, char *text, size_t bytes);
 
 /* The columns that a text takes. */
 unsigned int bench_width(const char *text);

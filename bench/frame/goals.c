@@ -26,12 +26,9 @@ static void value_text(const struct bench_case_result *result,
 			 s.unit);
 		return;
 	}
-	bench_number(times, number, sizeof(number));
-	bench_subject_name(j->against, name, sizeof(name));
-	if (turned)
-		snprintf(text, bytes, "%s x ahead of %s", number, name);
-	else
-		snprintf(text, bytes, "%s x %s", number, name);
+	snprintf(text, bytes, "%s%s %s", bench_times(times, number, 32),
+		 turned ? " ahead of" : "",
+		 bench_subject_name(j->against, name, sizeof(name)));
 }
 
 void bench_goals_show(const struct bench_case_result *result)

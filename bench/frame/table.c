@@ -58,18 +58,13 @@ static void fill_ratio(struct cells *cells, const struct bench_outcome *tapio,
 		       const struct bench_outcome *s, unsigned int figure,
 		       unsigned int turns)
 {
-	char number[CELL_BYTES];
-
 	cells->times = tapio ? bench_ratio(s->turns[figure],
 					   tapio->turns[figure], turns)
 			     : NAN;
 	if (s == tapio)
-		snprintf(cells->ratio, CELL_BYTES, "1   ");
-	else if (isfinite(cells->times))
-		snprintf(cells->ratio, CELL_BYTES, "%s x",
-			 bench_number(cells->times, number, 16));
+		snprintf(cells->ratio, CELL_BYTES, "1 x");
 	else
-		snprintf(cells->ratio, CELL_BYTES, "-  ");
+		bench_times(cells->times, cells->ratio, CELL_BYTES);
 }
 
 static void fill_cells(struct column *column, struct cells *cells,
@@ -152,7 +147,9 @@ static void print_titles(const struct column *columns, unsigned int first,
 			c->median + 2 + c->least + 3 + c->most + 2 + c->ratio;
 
 		printf("%*s", GAP, "");
-		bench_cell(c->title, used, false);
+		/* No blanks at the end of a line. */
+		bench_cell(c->title, i + 1 < end ? used : bench_width(c->title),
+			   false);
 	}
 	printf("\n%*s", (int)(INDENT + name_columns), "");
 	snprintf(range, sizeof(range), "least %s most", bench_dash());
