@@ -191,7 +191,8 @@ int bench_turns(const struct bench_options *options,
 		struct bench_results *results);
 void bench_results_free(struct bench_results *results);
 
-/* One line on the terminal, if there is one, about what is being done. */
+/* One line on the terminal, if there is one, about what is being done; turn 0 is
+ * the one to warm up. */
 void bench_progress(double done, const char *case_name,
 		    const struct bench_subject *subject, unsigned int turn,
 		    unsigned int turns);

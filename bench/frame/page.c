@@ -24,10 +24,9 @@ static void labelled(const char *label, const char *text)
 static void machine_text(const struct bench_machine *m, char *text,
 			 size_t bytes)
 {
-	snprintf(text, bytes, "%s, %u CPUs%s, %.1f GiB, %s%s%s%s%s", m->cpu,
+	snprintf(text, bytes, "%s, %u CPUs%s, %s%s%s%s%s", m->cpu,
 		 m->cpus_online, m->hypervisor ? " of a virtual machine" : "",
-		 (double)m->memory_bytes / 1073741824, m->system,
-		 *m->system ? ", " : "", m->kernel,
+		 m->system, *m->system ? ", " : "", m->kernel,
 		 *m->governor ? ", governor " : "", m->governor);
 }
 
@@ -37,18 +36,19 @@ void bench_table_head(const struct bench_options *options,
 	const struct bench_machine *m = &results->machine;
 	char text[512];
 
-	printf("%stapio-bench %s%s  %s\n", bench_style(BENCH_BOLD),
-	       tapio_version(), bench_style(BENCH_PLAIN), results->started);
+	printf("%stapio-bench %s%s%s%s  %s\n", bench_style(BENCH_BOLD),
+	       tapio_version(), *BENCH_COMMIT ? ", " : "", BENCH_COMMIT,
+	       bench_style(BENCH_PLAIN), results->started);
 	machine_text(m, text, sizeof(text));
 	labelled("machine", text);
 	snprintf(text, sizeof(text),
-		 "CPUs %d and %d; the subjects of a case take turns, %u each; "
-		 "figures are medians of the turns",
-		 options->cpus[0], options->cpus[1], options->turns);
+		 "CPUs %d and %d, %u turn%s of each case; figures are medians "
+		 "of the turns",
+		 options->cpus[0], options->cpus[1], options->turns,
+		 options->turns == 1 ? "" : "s");
 	labelled("measured on", text);
-	labelled("vs Tapio", "the median of the ratios in the same turns: 5 x "
-			     "in ns is five times as slow, 0.2 x in events/s a "
-			     "fifth as fast");
+	labelled("vs Tapio", "a row's figure over Tapio's, turn by turn: 5 x "
+			     "in ns is five times as slow");
 	if (m->load > 0.5) {
 		snprintf(text, sizeof(text),
 			 "the load is %.1f: other programs are running, so "
@@ -226,10 +226,10 @@ void bench_table_summary(const struct bench_options *options,
 		for (unsigned int j = 0; j < results->questions[i].case_count;
 		     j++, cases++)
 			add_case(&sums, &results->questions[i].cases[j]);
-	printf("\n%s%u cases in %.0f s%s: %u measured, %u not here, %s%u "
+	printf("\n%s%u case%s in %.0f s%s: %u measured, %u not here, %s%u "
 	       "failed%s\n",
-	       bench_style(BENCH_BOLD), cases, results->seconds,
-	       bench_style(BENCH_PLAIN), sums.state[BENCH_OK],
+	       bench_style(BENCH_BOLD), cases, cases == 1 ? "" : "s",
+	       results->seconds, bench_style(BENCH_PLAIN), sums.state[BENCH_OK],
 	       sums.state[BENCH_NOT_HERE],
 	       sums.state[BENCH_FAILED] ? bench_style(BENCH_BAD) : "",
 	       sums.state[BENCH_FAILED], bench_style(BENCH_PLAIN));

@@ -56,7 +56,7 @@ void bench_progress(double done, const char *case_name,
 		    const struct bench_subject *subject, unsigned int turn,
 		    unsigned int turns)
 {
-	char line[256], name[96], left[32];
+	char line[256], name[96], left[32], what[48] = "warming up";
 	unsigned int columns;
 
 	if (!on_terminal())
@@ -65,10 +65,11 @@ void bench_progress(double done, const char *case_name,
 		begun_ns = bench_now_ns();
 	columns = terminal_columns() - 1;
 	left_text(done, left, sizeof(left));
-	snprintf(line, sizeof(line), "%3.0f %%  %s  %s  turn %u of %u  %s",
-		 done * 100, case_name,
-		 bench_subject_name(subject, name, sizeof(name)), turn, turns,
-		 left);
+	if (turn)
+		snprintf(what, sizeof(what), "turn %u of %u", turn, turns);
+	snprintf(line, sizeof(line), "%3.0f %%  %s  %s  %s  %s", done * 100,
+		 case_name, bench_subject_name(subject, name, sizeof(name)),
+		 what, left);
 	fprintf(stderr, "\r%.*s\033[K", (int)columns, line);
 	fflush(stderr);
 	drawn = true;
