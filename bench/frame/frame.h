@@ -111,6 +111,13 @@ double bench_most(const double *values, unsigned int count);
 double bench_ratio(const double *values, const double *against,
 		   unsigned int count);
 
+/*
+ * Is the one figure always so many times the other, or its reciprocal, as a rate
+ * is a time's? Then it says nothing new.
+ */
+bool bench_follows(const struct bench_case_result *result, unsigned int figure,
+		   unsigned int other);
+
 /* What ratios of this case are to: the first Tapio that was measured; or NULL. */
 const struct bench_outcome *
 bench_reference(const struct bench_case_result *result);
@@ -238,7 +245,7 @@ void bench_table_case(const struct bench_options *options,
 void bench_table_question_end(const struct bench_question_result *question);
 void bench_table_summary(const struct bench_options *options,
 			 const struct bench_results *results);
-void bench_goals_show(const struct bench_case_result *result);
+void bench_goals_show(const struct bench_case_result *result, bool missed_only);
 
 void bench_list(const struct bench_options *options);
 

@@ -3,35 +3,50 @@
 #include "bench/frame/frame.h"
 
 /*
- * A ratio in the way that a goal is written: "1.5 x the floor" is Tapio's over
- * the other's; "4 x ahead of the best peer", where less is better, is a limit of
- * 0.25 and turned round.
+ * A ratio in the way that a goal is written. "1.5 x the floor" is Tapio's figure
+ * over the other's. "4 x ahead of the best peer", where less is better, is a limit
+ * of 0.25, and turned round.
  */
+static void ratio_text(const struct bench_goal *goal, bool more_is_better,
+		       const struct bench_judgement *j, char *text,
+		       size_t bytes)
+{
+	const bool turned = !more_is_better && goal->limit <= 1;
+	char times[32], name[96];
+
+	bench_subject_name(j->against, name, sizeof(name));
+	if (!turned)
+		snprintf(text, bytes, "%s %s",
+			 bench_times(j->value, times, sizeof(times)), name);
+	else if (j->value <= 1)
+		snprintf(text, bytes, "%s ahead of %s",
+			 bench_times(1 / j->value, times, sizeof(times)), name);
+	else
+		snprintf(text, bytes, "%s is ahead by %s", name,
+			 bench_times(j->value, times, sizeof(times)));
+}
+
 static void value_text(const struct bench_case_result *result,
 		       const struct bench_goal *goal,
 		       const struct bench_judgement *j, char *text,
 		       size_t bytes)
 {
 	const struct bench_figure *f = &result->of->figures[goal->figure];
-	const bool turned = !f->more_is_better && goal->limit < 1;
-	char number[32], name[96];
-	double times = turned ? 1 / j->value : j->value;
+	struct bench_scale s;
+	char number[32];
 
-	if (goal->kind == BENCH_GOAL_VALUE) {
-		struct bench_scale s = bench_scale(f->unit, j->value);
-
-		snprintf(text, bytes, "%s %s",
-			 bench_number(j->value * s.factor, number,
-				      sizeof(number)),
-			 s.unit);
-		return;
+	if (j->verdict == BENCH_OPEN) {
+		snprintf(text, bytes, "%s", j->why);
+	} else if (goal->kind != BENCH_GOAL_VALUE) {
+		ratio_text(goal, f->more_is_better, j, text, bytes);
+	} else {
+		s = bench_scale(f->unit, j->value);
+		bench_number(j->value * s.factor, number, sizeof(number));
+		snprintf(text, bytes, "%s %s", number, s.unit);
 	}
-	snprintf(text, bytes, "%s%s %s", bench_times(times, number, 32),
-		 turned ? " ahead of" : "",
-		 bench_subject_name(j->against, name, sizeof(name)));
 }
 
-void bench_goals_show(const struct bench_case_result *result)
+void bench_goals_show(const struct bench_case_result *result, bool missed_only)
 {
 	static const struct {
 		const char *word;
@@ -41,16 +56,15 @@ void bench_goals_show(const struct bench_case_result *result)
 		[BENCH_MISSED] = {"goal MISSED ", BENCH_BAD},
 		[BENCH_OPEN] = {"goal open   ", BENCH_DIM},
 	};
-	char text[256], value[192];
+	char text[256], value[160];
 
 	for (unsigned int i = 0; i < bench_goal_count(result->of); i++) {
 		const struct bench_goal *goal = &result->of->goals[i];
 		struct bench_judgement j = bench_judge(result, goal);
 
-		if (j.verdict == BENCH_OPEN)
-			snprintf(value, sizeof(value), "%s", j.why);
-		else
-			value_text(result, goal, &j, value, sizeof(value));
+		if (missed_only && j.verdict != BENCH_MISSED)
+			continue;
+		value_text(result, goal, &j, value, sizeof(value));
 		snprintf(text, sizeof(text), "%s: %s", goal->text, value);
 		printf("    %s%s%s  ", bench_style(verdicts[j.verdict].style),
 		       verdicts[j.verdict].word, bench_style(BENCH_PLAIN));

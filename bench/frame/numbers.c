@@ -87,6 +87,37 @@ double bench_ratio(const double *values, const double *against,
 	return bench_median(ratios, count);
 }
 
+static bool is_near(double a, double b)
+{
+	return fabs(a - b) <= 1e-6 * fabs(a);
+}
+
+bool bench_follows(const struct bench_case_result *result, unsigned int figure,
+		   unsigned int other)
+{
+	bool multiple = true, reciprocal = true;
+	double quotient = 0, product = 0;
+	unsigned int seen = 0;
+
+	for (unsigned int i = 0; i < result->subjects; i++) {
+		const struct bench_outcome *s = &result->subject[i];
+
+		for (unsigned int t = 0;
+		     s->state == BENCH_OK && t < result->turns; t++) {
+			double a = s->turns[figure][t], b = s->turns[other][t];
+
+			if (!seen++) {
+				quotient = a / b;
+				product = a * b;
+			}
+			multiple = multiple && is_near(quotient, a / b);
+			reciprocal = reciprocal && is_near(product, a * b);
+		}
+	}
+	/* One pair of numbers is a multiple of anything. */
+	return seen > 1 && (multiple || reciprocal);
+}
+
 const struct bench_outcome *
 bench_reference(const struct bench_case_result *result)
 {

@@ -252,6 +252,6 @@ void bench_table_summary(const struct bench_options *options,
 			if (!has_missed(c))
 				continue;
 			printf("  %s\n", c->of->name);
-			bench_goals_show(c);
+			bench_goals_show(c, true);
 		}
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A case as a table: a row per subject, and per figure its median, the least and
- * the most, and the ratio to Tapio. Figures stand side by side as far as 100
- * columns go, and below each other from there on. All figures of a column are in
- * one unit, so that they can be compared by looking.
+ * the most, and the ratio to Tapio; of a figure that follows from an earlier one,
+ * as a rate from a time, the median alone. Figures stand side by side as far as
+ * 100 columns go, and below each other from there on. All of a column are in one
+ * unit, so that they can be compared by looking.
  */
 #include <math.h>
 #include <string.h>
@@ -20,7 +21,10 @@
 /* One figure of all subjects, as text. */
 struct column {
 	const struct bench_figure *of;
-	char title[64];
+	bool brief;     /* the median alone */
+	double in_unit; /* factor */
+	char unit[40];
+	char title[80];
 	struct cells {
 		char median[CELL_BYTES];
 		char least[CELL_BYTES];
@@ -36,15 +40,17 @@ static unsigned int larger(unsigned int a, unsigned int b)
 	return a > b ? a : b;
 }
 
-static double least_of_all(const struct bench_case_result *result,
-			   unsigned int figure)
+/* What the unit of a column is to fit: Tapio's figure, or else the least. */
+static double typical(const struct bench_case_result *result,
+		      unsigned int figure)
 {
+	const struct bench_outcome *tapio = bench_reference(result);
 	double least = INFINITY, median;
 
 	for (unsigned int i = 0; i < result->subjects; i++) {
 		const struct bench_outcome *s = &result->subject[i];
 
-		if (s->state != BENCH_OK)
+		if (s->state != BENCH_OK || (tapio && s != tapio))
 			continue;
 		median = bench_median(s->turns[figure], result->turns);
 		/* A figure that is nothing says nothing about the unit. */
@@ -69,9 +75,9 @@ static void fill_ratio(struct cells *cells, const struct bench_outcome *tapio,
 
 static void fill_cells(struct column *column, struct cells *cells,
 		       const struct bench_outcome *s, unsigned int figure,
-		       unsigned int turns, double factor)
+		       unsigned int turns)
 {
-	const double *values = s->turns[figure];
+	const double *values = s->turns[figure], factor = column->in_unit;
 
 	bench_number(bench_median(values, turns) * factor, cells->median,
 		     CELL_BYTES);
@@ -85,12 +91,44 @@ static void fill_cells(struct column *column, struct cells *cells,
 	column->ratio = larger(column->ratio, bench_width(cells->ratio));
 }
 
-static void title_column(struct column *column, const char *unit)
+static void name_column(struct column *column, double typical_figure)
 {
-	const char *micro = !strcmp(unit, "us") ? bench_micro() : "";
+	struct bench_scale scale =
+		bench_scale(column->of->unit, typical_figure);
+	bool micro = !strcmp(scale.unit, "us");
 
-	snprintf(column->title, sizeof(column->title), "%s, %s%s",
-		 column->of->name, micro, *micro ? unit + 1 : unit);
+	column->in_unit = scale.factor;
+	snprintf(column->unit, sizeof(column->unit), "%s%s",
+		 micro ? bench_micro() : "", scale.unit + micro);
+	if (column->brief)
+		snprintf(column->title, sizeof(column->title), "%s",
+			 column->of->name);
+	else
+		snprintf(column->title, sizeof(column->title), "%s, %s",
+			 column->of->name, column->unit);
+}
+
+/* Columns of the screen, without the gap before it. */
+static unsigned int column_width(const struct column *c)
+{
+	return c->brief ? c->median
+			: c->median + 2 + c->least + 3 + c->most + 2 + c->ratio;
+}
+
+/* So that its titles fit. */
+static void widen_column(struct column *c)
+{
+	if (c->brief) {
+		c->median = larger(c->median, bench_width(c->title));
+		c->median = larger(c->median, bench_width(c->unit));
+		return;
+	}
+	c->median = larger(c->median, (unsigned int)strlen("median"));
+	c->ratio = larger(c->ratio, (unsigned int)strlen(RATIO_TITLE));
+	while (c->least + 3 + c->most < strlen("least - most"))
+		c->least++;
+	while (column_width(c) < bench_width(c->title))
+		c->median++;
 }
 
 static void fill_column(struct column *column,
@@ -98,66 +136,56 @@ static void fill_column(struct column *column,
 			unsigned int figure)
 {
 	const struct bench_outcome *tapio = bench_reference(result);
-	struct bench_scale scale;
 
-	*column = (struct column){
-		.of = &result->of->figures[figure],
-		.median = (unsigned int)strlen("median"),
-		.least = 1,
-		.most = 1,
-		.ratio = (unsigned int)strlen(RATIO_TITLE),
-	};
-	scale = bench_scale(column->of->unit, least_of_all(result, figure));
-	title_column(column, scale.unit);
+	*column = (struct column){.of = &result->of->figures[figure]};
+	for (unsigned int i = 0; i < figure; i++)
+		column->brief |= bench_follows(result, figure, i);
+	name_column(column, typical(result, figure));
 	for (unsigned int i = 0; i < result->subjects; i++) {
 		const struct bench_outcome *s = &result->subject[i];
 
 		if (s->state != BENCH_OK)
 			continue;
 		fill_ratio(&column->cell[i], tapio, s, figure, result->turns);
-		fill_cells(column, &column->cell[i], s, figure, result->turns,
-			   scale.factor);
+		fill_cells(column, &column->cell[i], s, figure, result->turns);
 	}
-	/* The title above, the range's title below it. */
-	while (column->least + 3 + column->most < strlen("least - most"))
-		column->least++;
-	while (bench_width(column->title) >
-	       column->median + 2 + column->least + 3 + column->most)
-		column->median++;
-}
-
-static unsigned int column_width(const struct column *column)
-{
-	return GAP + column->median + 2 + column->least + 3 + column->most + 2 +
-	       column->ratio;
+	widen_column(column);
 }
 
 /* ---- printing ----------------------------------------------------------------- */
 
-static void print_titles(const struct column *columns, unsigned int first,
-			 unsigned int end, unsigned int name_columns)
-{
-	char range[32];
+/* What of a block is printed: columns [first, end), behind the names. */
+struct block {
+	const struct column *columns;
+	unsigned int first;
+	unsigned int end;
+	unsigned int names;
+};
 
-	printf("%s%*s", bench_style(BENCH_DIM), (int)(INDENT + name_columns),
-	       "");
-	for (unsigned int i = first; i < end; i++) {
-		const struct column *c = &columns[i];
-		unsigned int used =
-			c->median + 2 + c->least + 3 + c->most + 2 + c->ratio;
+static void print_titles(const struct block *b)
+{
+	printf("%s%*s", bench_style(BENCH_DIM), (int)(INDENT + b->names), "");
+	for (unsigned int i = b->first; i < b->end; i++) {
+		const struct column *c = &b->columns[i];
+		bool last = i + 1 == b->end;
 
 		printf("%*s", GAP, "");
 		/* No blanks at the end of a line. */
-		bench_cell(c->title, i + 1 < end ? used : bench_width(c->title),
-			   false);
+		bench_cell(c->title,
+			   last && !c->brief ? bench_width(c->title)
+					     : column_width(c),
+			   c->brief);
 	}
-	printf("\n%*s", (int)(INDENT + name_columns), "");
-	snprintf(range, sizeof(range), "least %s most", bench_dash());
-	for (unsigned int i = first; i < end; i++) {
-		const struct column *c = &columns[i];
+	printf("\n%*s", (int)(INDENT + b->names), "");
+	for (unsigned int i = b->first; i < b->end; i++) {
+		const struct column *c = &b->columns[i];
+		char range[32];
 
 		printf("%*s", GAP, "");
-		bench_cell("median", c->median, true);
+		bench_cell(c->brief ? c->unit : "median", c->median, true);
+		if (c->brief)
+			continue;
+		snprintf(range, sizeof(range), "least %s most", bench_dash());
 		printf("  ");
 		bench_cell(range, c->least + 3 + c->most, true);
 		printf("  ");
@@ -189,6 +217,8 @@ static void print_cells(const struct column *column,
 
 	printf("%*s", GAP, "");
 	bench_cell(cells->median, column->median, true);
+	if (column->brief)
+		return;
 	printf("  %s", bench_style(BENCH_DIM));
 	bench_cell(cells->least, column->least, true);
 	printf(" %s ", bench_dash());
@@ -201,31 +231,34 @@ static void print_cells(const struct column *column,
 		fputs(bench_style(BENCH_PLAIN), stdout);
 }
 
+static void print_reason(const struct bench_outcome *s, unsigned int at)
+{
+	const bool failed = s->state == BENCH_FAILED;
+	const char *word = failed ? "FAILED:" : "not here:";
+
+	printf("%*s%s%s%s ", GAP, "", failed ? bench_style(BENCH_BAD) : "",
+	       word, failed ? bench_style(BENCH_PLAIN) : "");
+	at += GAP + (unsigned int)strlen(word) + 1;
+	bench_wrapped(s->why, at, at);
+}
+
 static void print_row(const struct bench_outcome *s, unsigned int subject,
-		      const struct column *columns, unsigned int first,
-		      unsigned int end, unsigned int name_columns)
+		      const struct block *b)
 {
 	const bool tapio = s->of->peer->kind == BENCH_TAPIO;
 	char name[128];
 
 	bench_subject_name(s->of, name, sizeof(name));
 	printf("%*s%s", INDENT, "", tapio ? bench_style(BENCH_BOLD) : "");
-	bench_cell(name, name_columns, false);
+	bench_cell(name, b->names, false);
 	fputs(tapio ? bench_style(BENCH_PLAIN) : "", stdout);
-	if (s->state == BENCH_OK) {
-		for (unsigned int i = first; i < end; i++)
-			print_cells(&columns[i], s, subject);
-		putchar('\n');
-	} else if (s->state == BENCH_FAILED) {
-		printf("   %sFAILED:%s ", bench_style(BENCH_BAD),
-		       bench_style(BENCH_PLAIN));
-		bench_wrapped(s->why, INDENT + name_columns + 11,
-			      INDENT + name_columns + 11);
-	} else {
-		printf("   not here: ");
-		bench_wrapped(s->why, INDENT + name_columns + 13,
-			      INDENT + name_columns + 13);
+	if (s->state != BENCH_OK) {
+		print_reason(s, INDENT + b->names);
+		return;
 	}
+	for (unsigned int i = b->first; i < b->end; i++)
+		print_cells(&b->columns[i], s, subject);
+	putchar('\n');
 }
 
 static unsigned int name_width(const struct bench_case_result *result)
@@ -267,29 +300,29 @@ void bench_table_case(const struct bench_options *options,
 		      const struct bench_case_result *result)
 {
 	struct column columns[BENCH_FIGURES_MAX];
-	unsigned int names = name_width(result), end;
+	struct block b = {.columns = columns, .names = name_width(result)};
 
 	print_title(options, result->of);
 	for (unsigned int i = 0; i < result->figures; i++)
 		fill_column(&columns[i], result, i);
-	for (unsigned int first = 0; first < result->figures; first = end) {
-		unsigned int used = INDENT + names;
+	for (; b.first < result->figures; b.first = b.end) {
+		unsigned int used = INDENT + b.names;
 
-		for (end = first; end < result->figures; end++) {
-			used += column_width(&columns[end]);
-			if (end > first && used > BENCH_TABLE_COLUMNS)
+		for (b.end = b.first; b.end < result->figures; b.end++) {
+			used += GAP + column_width(&columns[b.end]);
+			if (b.end > b.first && used > BENCH_TABLE_COLUMNS)
 				break;
 		}
-		print_titles(columns, first, end, names);
+		print_titles(&b);
 		for (unsigned int i = 0; i < result->subjects; i++) {
 			const struct bench_outcome *s = &result->subject[i];
 
 			/* Once is enough of those that have no figures. */
-			if (s->state == BENCH_OK || !first)
-				print_row(s, i, columns, first, end, names);
+			if (s->state == BENCH_OK || !b.first)
+				print_row(s, i, &b);
 		}
 	}
 	if (!options->quick)
-		bench_goals_show(result);
+		bench_goals_show(result, false);
 	fflush(stdout);
 }

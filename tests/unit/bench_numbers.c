@@ -227,6 +227,26 @@ START_TEST(without_tapio_every_goal_is_open)
 }
 END_TEST
 
+START_TEST(a_rate_follows_from_its_time_and_a_quantile_does_not)
+{
+	ck_assert(bench_follows(&result, 1, 0));
+	ck_assert(bench_follows(&result, 0, 1));
+	for (unsigned int i = 0; i < result.subjects; i++)
+		for (unsigned int t = 0; t < 3; t++)
+			result.subject[i].turns[1][t] =
+				result.subject[i].turns[0][t] * 64;
+	ck_assert(bench_follows(&result, 1, 0));
+	result.subject[4].turns[1][2] *= 1.001;
+	ck_assert(!bench_follows(&result, 1, 0));
+	/* Who was not measured has no say; */
+	result.subject[4].state = BENCH_FAILED;
+	ck_assert(bench_follows(&result, 1, 0));
+	/* a single turn of a single one is not enough to tell. */
+	result.subjects = result.turns = 1;
+	ck_assert(!bench_follows(&result, 1, 0));
+}
+END_TEST
+
 /* ---- which cases -------------------------------------------------------------- */
 
 START_TEST(globs_mean_names_numbers_and_trees)
@@ -400,6 +420,8 @@ int main(void)
 	tcase_add_test(goals, the_best_peer_is_neither_a_floor_nor_tapio);
 	tcase_add_test(goals, who_was_not_measured_is_not_the_best);
 	tcase_add_test(goals, without_tapio_every_goal_is_open);
+	tcase_add_test(goals,
+		       a_rate_follows_from_its_time_and_a_quantile_does_not);
 	tcase_add_test(goals, goals_are_counted_up_to_the_last);
 	suite_add_tcase(suite, goals);
 	runner = srunner_create(suite);
