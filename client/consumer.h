@@ -77,7 +77,8 @@ struct tpi_track {
 struct tpi_level {
 	struct tpi_track **tracks;
 	uint32_t count;
-	uint32_t turn; /* where the next look begins */
+	uint32_t turn;   /* where the next look begins */
+	uint32_t stayed; /* how many looks in a row it has been the same lane */
 };
 
 /* fd.c: shared with the helper thread. */

@@ -50,7 +50,8 @@ static bool copy_event(struct tpi_copies *copies, const struct tpi_lane *lane,
 	if (length > copies->bytes - copies->used)
 		return false;
 	memcpy(to, tpi_lane_block(lane, TAPIO_DESC_BLOCK(desc)), length);
-	tpi_view_fill(view, lane, position, desc);
+	tpi_view_fill(view, lane, position, tpi_view_time(lane, position),
+		      desc);
 	view->data = to;
 	/* Events begin aligned, as they do in their blocks. */
 	copies->used += ((size_t)length + 15) & ~(size_t)15;

@@ -58,6 +58,10 @@ void tpi_gap_view(struct tapio_view *view, struct tapio_gap *gap,
 		  const struct tpi_lane *lane, uint32_t cause, uint64_t first,
 		  uint64_t count);
 
+/* Where a descriptor has the length. */
+#define TPI_LENGTH_SHIFT 20
+#define TPI_LENGTH_BITS  (UINT64_C(0xfffff) << TPI_LENGTH_SHIFT)
+
 _Static_assert(offsetof(struct tapio_view, length) ==
 			       offsetof(struct tapio_view, lane) + 4 &&
 		       offsetof(struct tapio_view, severity) ==
@@ -68,6 +72,15 @@ _Static_assert(offsetof(struct tapio_view, length) ==
 			       offsetof(struct tapio_view, type) + 4,
 	       "tpi_view_fill() stores neighbours together");
 
+/* The stamp of a position, 0 without. */
+static inline uint64_t tpi_view_time(const struct tpi_lane *lane,
+				     uint64_t position)
+{
+	/* Relaxed: belongs to the event, and is ordered as the event is. */
+	return lane->time ? tpi_load_relaxed(&lane->time[position & lane->mask])
+			  : 0;
+}
+
 /*
  * A view of an event, all but its data. Neighbours are stored together: a reader
  * that takes a descriptor every nanosecond or two feels each store. Little-endian,
@@ -75,26 +88,29 @@ _Static_assert(offsetof(struct tapio_view, length) ==
  */
 static inline void tpi_view_fill(struct tapio_view *view,
 				 const struct tpi_lane *lane, uint64_t position,
-				 uint64_t desc)
+				 uint64_t time, uint64_t desc)
 {
-	uint64_t where = lane->id | (uint64_t)TAPIO_DESC_LENGTH(desc) << 32;
+	uint64_t where = lane->id | (desc & TPI_LENGTH_BITS)
+					    << (32 - TPI_LENGTH_SHIFT);
 	uint64_t what = (desc >> 40 & 0xfffff) | (uint64_t)lane->klass << 24;
 
 	view->position = position;
-	/* Relaxed: belongs to the event, and is ordered as the event is. */
-	view->time =
-		lane->time
-			? tpi_load_relaxed(&lane->time[position & lane->mask])
-			: 0;
+	view->time = time;
 	memcpy(&view->lane, &where, sizeof(where));
 	memcpy(&view->type, &what, sizeof(what));
 }
 
-/* Whether a descriptor names a block of the lane and fits in it. */
+/*
+ * Whether a descriptor names a block of the lane and fits in it. The number of
+ * blocks is a power of two, so no other bit may be set.
+ */
 static inline bool tpi_desc_sane(const struct tpi_lane *lane, uint64_t desc)
 {
-	return TAPIO_DESC_BLOCK(desc) <= lane->mask &&
-	       TAPIO_DESC_LENGTH(desc) <= lane->block_bytes;
+	const uint64_t never = TAPIO_DESC_BLOCK_MASK & ~(uint64_t)lane->mask;
+	const uint64_t longest = (uint64_t)lane->block_bytes
+				 << TPI_LENGTH_SHIFT;
+
+	return !(desc & never) && (desc & TPI_LENGTH_BITS) <= longest;
 }
 
 #endif

@@ -77,6 +77,7 @@ void tpi_lease_sort(struct tapio_consumer *c)
 
 		level->tracks = at;
 		level->turn = 0;
+		level->stayed = 0;
 		for (i = 0; i < c->lane_count; i++)
 			if (c->tracks[i].leased &&
 			    priority(c, &c->tracks[i]) == p)

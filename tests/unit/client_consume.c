@@ -250,6 +250,44 @@ START_TEST(critical_events_come_first_and_do_not_starve_the_others)
 }
 END_TEST
 
+START_TEST(a_lane_that_is_never_empty_does_not_starve_its_neighbours)
+{
+	static const char config[] =
+		"channel t { stamp = \"none\"\n"
+		"class one { block = 64\n blocks = 64\n side_blocks = 64 }\n"
+		"class two { block = 64\n blocks = 64\n side_blocks = 64 }\n"
+		"}\n";
+	struct tapio_consumer *c;
+	struct tapio_view views[4];
+	unsigned int i, k, n, row = 0, longest = 0, last = 9;
+	uint64_t sent = 128;
+
+	set_up(config);
+	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
+	for (i = 0; i < 64; i++)
+		for (k = 0; k < 2; k++)
+			emit(TAPIO_TAG_CLASS(9, 9, k), i);
+	/* What is taken of either comes again, so that it fills every look. */
+	for (i = 0; i < 200; i++) {
+		n = look(c, views, 4);
+		ck_assert_uint_eq(n, 4);
+		tapio_release(c);
+		for (k = 0; k < n; k++, sent++) {
+			ck_assert_uint_eq(views[k].klass, views[0].klass);
+			emit(TAPIO_TAG_CLASS(9, 9, views[0].klass), i);
+		}
+		row = views[0].klass == last ? row + 1 : 1;
+		longest = row > longest ? row : longest;
+		last = views[0].klass;
+	}
+	ck_assert_uint_le(longest, 8);
+	drain(c);
+	assert_ledger(c, sent, 0, 0);
+	tapio_consumer_close(c);
+	tear_down();
+}
+END_TEST
+
 /* ---- overruns --------------------------------------------------------------------- */
 
 START_TEST(a_lossy_group_gets_gap_records_that_sum_exactly)
@@ -682,6 +720,8 @@ int main(void)
 	tcase_add_test(t, a_class_mask_passes_over_whole_lanes);
 	tcase_add_test(t,
 		       critical_events_come_first_and_do_not_starve_the_others);
+	tcase_add_test(
+		t, a_lane_that_is_never_empty_does_not_starve_its_neighbours);
 	tcase_add_test(t, a_lossy_group_gets_gap_records_that_sum_exactly);
 	tcase_add_test(
 		t,
