@@ -165,8 +165,8 @@ static json_t *machine(const struct bench_options *o,
 {
 	json_t *cpus = json_array();
 
-	json_array_append_new(cpus, json_integer(o->cpus[0]));
-	json_array_append_new(cpus, json_integer(o->cpus[1]));
+	for (unsigned int i = 0; i < o->cpu_count; i++)
+		json_array_append_new(cpus, json_integer(o->cpus[i]));
 	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:b, "
 			 "s:f}",
 			 "cpu", m->cpu, "architecture", m->architecture,
@@ -231,6 +231,21 @@ static void add_peers(json_t *list, const struct bench_results *r,
 	}
 }
 
+/* Those that no question knows of in this build, so that they are missed. */
+static void add_missing(json_t *list)
+{
+	for (const struct bench_built *b = bench_built; b->name; b++)
+		if (!b->present && !is_listed(list, b->name))
+			json_array_append_new(
+				list,
+				json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}",
+					  "name", b->name, "kind", "peer",
+					  "package", b->package, "copies", "",
+					  "across", "", "death", "", "absent",
+					  "its package was not there when this "
+					  "was built"));
+}
+
 static json_t *peers(const struct bench_results *r)
 {
 	json_t *list = json_array();
@@ -238,6 +253,7 @@ static json_t *peers(const struct bench_results *r)
 	for (unsigned int i = 0; i < r->question_count; i++)
 		for (unsigned int j = 0; j < r->questions[i].case_count; j++)
 			add_peers(list, r, &r->questions[i].cases[j]);
+	add_missing(list);
 	return list;
 }
 
