@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Markdown: one table of the headline cases, and where it goes in a README."""
+import re
+
+from report import headline, words
+from report.result import Case, Measured, ReportError, Result, Subject
+
+BEGIN = "<!-- bench:begin -->"
+END = "<!-- bench:end -->"
+
+
+def escape(text: str) -> str:
+    """As plain text inside a cell of a table."""
+    text = re.sub(r"([\\`*_\[\]|~])", r"\\\1", words.escape(text))
+    return re.sub(r"\s+", " ", text)
+
+
+def best_of(case: Case, peer: str, figure: int) -> Measured | None:
+    """A peer has one row: the best of its variants; Tapio's are named first."""
+    found = [s for s in case.measured() if s.peer == peer]
+    if not found:
+        return None
+    if found[0].kind == "tapio":
+        return found[0].figures[figure]
+    pick = max if case.figures[figure].more_is_better else min
+    return pick(found, key=lambda s: s.figures[figure].median).figures[figure]
+
+
+def cell(case: Case, figure: int, peer: str, kind: str) -> str:
+    measured = best_of(case, peer, figure)
+    if measured is None:
+        return "\u2013"
+    shown = words.quantity(measured.median, case.figures[figure].unit)
+    if kind == "tapio":
+        return f"**{shown}**"
+    against = words.ratio(measured.ratio)
+    return f"{shown} ({against})" if against else shown
+
+
+def rank(columns: list[headline.Column]) -> list[tuple[str, str]]:
+    """(peer, kind) of all that were measured: Tapio, peers, floors; best first."""
+    def key(peer: Subject) -> tuple[int, int, float]:
+        for i, at in enumerate(columns):
+            measured = best_of(at.case, peer.peer, at.figure)
+            if measured:
+                shown = at.case.figures[at.figure]
+                sign = -1 if shown.more_is_better else 1
+                return (groups[peer.kind], i, sign * measured.median)
+        return (groups[peer.kind], len(columns), 0)
+
+    groups = {"tapio": 0, "peer": 1, "floor": 2}
+    subjects = {s.peer: s for at in columns for s in at.case.measured()}
+    return [(s.peer, s.kind) for s in sorted(subjects.values(), key=key)]
+
+
+def table(result: Result) -> list[str]:
+    columns = headline.columns(result)
+    if not columns:
+        return ["Nothing was measured in this run."]
+    titles = [escape(at.label) for at in columns]
+    rows = [f"| | {' | '.join(titles)} |",
+            f"|---|{'---:|' * len(columns)}"]
+    for peer, kind in rank(columns):
+        name = {"tapio": f"**{escape(peer)}**",
+                "floor": f"*{escape(peer)}*"}.get(kind, escape(peer))
+        cells = [cell(at.case, at.figure, peer, kind) for at in columns]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return rows
+
+
+def provenance(result: Result) -> str:
+    m = result.machine
+    quick = " A quick run: its figures mean little." if result.quick else ""
+    moment = [words.quantity(ns, "ns") for ns in
+              (result.pingpong_before, result.pingpong_after)
+              if ns is not None]
+    handed = (f", a cache line from CPU to CPU in {' to '.join(moment)}"
+              if moment else "")
+    return (f"By `{code(result.command)}` on {escape(m.cpu)}, CPUs "
+            f"{escape(words.cpus(m))}, {escape(m.kernel)}, "
+            f"{escape(result.started[:10])}{handed}: medians of "
+            f"{words.count(result.turns, 'turn')} (A B C, A B C), in brackets "
+            f"the ratio to Tapio turn by turn; of each peer its best variant."
+            f"{quick} {headline.goals(result).capitalize()}.")
+
+
+def code(text: str) -> str:
+    """Between backquotes nothing can be escaped."""
+    return re.sub(r"\s+", " ", words.FORBIDDEN.sub("\ufffd", text)).replace(
+        "`", "'")
+
+
+def markdown(result: Result, picture: str) -> str:
+    """picture: where the plot lies, seen from the text."""
+    label = escape(headline.sentence(result))
+    return "\n".join([f"![{label}]({picture})", "", *table(result), "",
+                      provenance(result), ""])
+
+
+def replaced(readme: str, text: str, name: str) -> str:
+    """The README with that text between its two marks."""
+    for word in (BEGIN, END):
+        if readme.count(word) != 1:
+            raise ReportError(f"{name}: \"{word}\" stands in it "
+                              f"{readme.count(word)} times, not once")
+    before, rest = readme.split(BEGIN)
+    if END not in rest:
+        raise ReportError(f"{name}: \"{END}\" comes before \"{BEGIN}\"")
+    return f"{before}{BEGIN}\n{text}{END}{rest.split(END)[1]}"
