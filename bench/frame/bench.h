@@ -95,7 +95,9 @@ struct bench_subject {
 
 /* A goal of the project; missed ones are reported as such. */
 enum bench_goal_kind {
-	BENCH_GOAL_VALUE,     /* Tapio's figure against limit, in its unit */
+	/* Tapio's figure, or that of its variant `against`, is held against limit,
+	 * in its unit. */
+	BENCH_GOAL_VALUE,
 	BENCH_GOAL_SUBJECT,   /* Tapio's over that of `against` */
 	BENCH_GOAL_BEST_PEER, /* Tapio's over that of the best BENCH_PEER */
 };

@@ -190,6 +190,8 @@ struct bench_judgement bench_judge(const struct bench_case_result *result,
 	struct bench_judgement j = {.verdict = BENCH_OPEN, .value = NAN};
 	bool good;
 
+	if (goal->kind == BENCH_GOAL_VALUE && goal->against)
+		tapio = named(result, goal->against);
 	if (!tapio || goal->figure >= result->figures) {
 		j.why = "Tapio was not measured";
 		return j;

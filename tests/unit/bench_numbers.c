@@ -164,6 +164,16 @@ START_TEST(less_is_a_most_and_more_a_least)
 }
 END_TEST
 
+START_TEST(a_value_may_be_that_of_another_variant)
+{
+	/* The median of the second subject: 2 ns. */
+	judges(BENCH_GOAL_VALUE, "Tapio, batch", 0, 2, 2, BENCH_REACHED);
+	judges(BENCH_GOAL_VALUE, "Tapio, batch", 0, 1.9, 2, BENCH_MISSED);
+	ck_assert_int_eq(judge(BENCH_GOAL_VALUE, "Tapio, other", 0, 1).verdict,
+			 BENCH_OPEN);
+}
+END_TEST
+
 START_TEST(a_subject_is_compared_by_the_ratios_of_the_turns)
 {
 	judges(BENCH_GOAL_SUBJECT, "plain", 0, 1.3, 1.25, BENCH_REACHED);
@@ -415,6 +425,7 @@ int main(void)
 	suite_add_tcase(suite, numbers);
 	tcase_add_checked_fixture(goals, setup, NULL);
 	tcase_add_test(goals, less_is_a_most_and_more_a_least);
+	tcase_add_test(goals, a_value_may_be_that_of_another_variant);
 	tcase_add_test(goals, a_subject_is_compared_by_the_ratios_of_the_turns);
 	tcase_add_test(goals, a_subject_goes_by_its_peer_or_by_its_whole_name);
 	tcase_add_test(goals, the_best_peer_is_neither_a_floor_nor_tapio);
