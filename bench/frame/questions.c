@@ -6,10 +6,16 @@
  */
 #include "bench/frame/frame.h"
 
+extern const struct bench_question bench_question_bytes;
+extern const struct bench_question bench_question_pool;
+extern const struct bench_question bench_question_ring;
 extern const struct bench_question bench_question_stream;
 
 static const struct bench_question *questions[] = {
 	&bench_question_stream,
+	&bench_question_ring,
+	&bench_question_pool,
+	&bench_question_bytes,
 	NULL,
 };
 

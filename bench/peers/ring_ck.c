@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Concurrency Kit's ring of pointers, for bench-ring; it has no batches. */
+/* Concurrency Kit's ring of pointers for many producers and consumers; no batches. */
 #include <ck_ring.h>
-#include <stddef.h>
 
 struct ck_memory {
 	struct ck_ring ring;
@@ -15,25 +14,29 @@ struct ck_memory {
 #define GET(memory, value) \
 	ck_ring_dequeue_mpmc(&(memory)->ring, (memory)->slots, value)
 
-#include "bench/ring_loops.h"
+#include "bench/peers/ring_loops.h"
 
-static void *make(uint32_t capacity)
+static int make(struct ring_made *made, uint32_t capacity)
 {
-	struct ck_memory *memory = ring_memory(
-		sizeof(*memory) + 2 * capacity * sizeof(memory->slots[0]));
+	struct ck_memory *memory;
 
 	/* A ring of a size holds one less. */
+	made->bytes = sizeof(*memory) + 2 * capacity * sizeof(memory->slots[0]);
+	made->ring = made->memory = memory = bench_memory(made->bytes);
+	if (!memory)
+		return -1;
 	ck_ring_init(&memory->ring, 2 * capacity);
-	return memory;
+	return 0;
 }
 
 const struct ring_peer ring_ck = {
-	.name = "ck",
+	.peer = {.name = "ck_ring MPMC",
+		 .package = "libck-dev",
+		 .copies = "in and out",
+		 .across = "processes",
+		 .death =
+			 "a process killed inside a call stops the ring for ever",
+		 .kind = BENCH_PEER},
 	.make = make,
-	.pairs = loop_pairs,
-	.fill = loop_fill,
-	.drain = loop_drain,
-	.send = loop_send,
-	.receive = loop_receive,
-	.contend = loop_contend,
+	RING_LOOPS,
 };

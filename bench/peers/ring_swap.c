@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Floor: what the processor takes for the compare-and-swap of 128 bits by which a
+ * put of a ring that survives kills takes effect, and for that of 64 bits by which
+ * a get does. Each process keeps its position to itself; nothing is shared but the
+ * slots, and nothing else is done.
+ */
+#include "lib/atomic128.h"
+
+struct swap_ring {
+	uint64_t put; /* positions, of this process: its own copy */
+	uint64_t got;
+	uint64_t mask;
+	struct tpi_pair *slots; /* low: value, high: 2 x position, + 1 full */
+};
+
+static inline bool swap_put(struct swap_ring *ring, uint64_t value)
+{
+	struct tpi_pair *slot = &ring->slots[ring->put & ring->mask];
+	struct tpi_pair was, is = {value, 2 * ring->put + 1};
+
+	/* ORDER bench.swap (acquire): pairs with the swaps here. */
+	was.high = tpi_load_acquire(&slot->high);
+	was.low = tpi_load_relaxed(&slot->low); /* the swap compares it */
+	/* ORDER bench.swap (release): what was done before. Pairs with the
+	 * loads of the other side. */
+	if (was.high != 2 * ring->put || !tpi_cas128_acq_rel(slot, was, is))
+		return false;
+	ring->put++;
+	return true;
+}
+
+static inline bool swap_get(struct swap_ring *ring, uint64_t *value)
+{
+	struct tpi_pair *slot = &ring->slots[ring->got & ring->mask];
+	/* ORDER bench.swap (acquire): the value. Pairs with the swap above. */
+	uint64_t turn = tpi_load_acquire(&slot->high);
+
+	*value = tpi_load_relaxed(&slot->low);
+	if (turn != 2 * ring->got + 1 ||
+	    !tpi_cas_acq_rel(&slot->high, &turn,
+			     2 * (ring->got + ring->mask + 1)))
+		return false;
+	ring->got++;
+	return true;
+}
+
+#define RING struct swap_ring
+#define RING_ONE_TO_ONE
+#define PUT(ring, value) swap_put(ring, value)
+#define GET(ring, value) swap_get(ring, value)
+
+#include "bench/peers/ring_loops.h"
+
+/* Two processes at one slot: as many swaps, each until it succeeds. */
+static int contend(void *memory, uint64_t count, uint64_t *sum)
+{
+	struct tpi_pair *slot = ((struct swap_ring *)memory)->slots;
+	struct tpi_pair was, is;
+
+	for (uint64_t i = 0; i < 2 * count; i++)
+		do {
+			/* Relaxed, both: the swap compares them. */
+			was.low = tpi_load_relaxed(&slot->low);
+			was.high = tpi_load_relaxed(&slot->high);
+			is = (struct tpi_pair){was.low + 1, was.high + 1};
+		} while (!tpi_cas128_acq_rel(slot, was, is));
+	/* As if each had got what it put. */
+	*sum += count * (count - 1) / 2;
+	return 0;
+}
+
+static int make(struct ring_made *made, uint32_t capacity)
+{
+	static struct swap_ring ring;
+
+	made->bytes = capacity * sizeof(*ring.slots);
+	made->memory = bench_memory(made->bytes);
+	if (!made->memory)
+		return -1;
+	ring = (struct swap_ring){.mask = capacity - 1, .slots = made->memory};
+	for (uint64_t i = 0; i < capacity; i++)
+		ring.slots[i].high = 2 * i;
+	made->ring = &ring;
+	return 0;
+}
+
+const struct ring_peer ring_swap = {
+	.peer = {.name = "bare compare-and-swap",
+		 .package = "",
+		 .copies = "in and out",
+		 .across = "processes",
+		 .death = "",
+		 .kind = BENCH_FLOOR},
+	.make = make,
+	RING_LOOPS,
+	.contend = contend,
+};

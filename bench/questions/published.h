@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where figures that nobody measured here come from. */
+#ifndef BENCH_PUBLISHED_H
+#define BENCH_PUBLISHED_H
+
+/* On whose machine, and of how large a batch, it does not say: an order of
+ * magnitude, and no ratio. */
+#define BENCH_SEED "as published by the seed package, on a machine of its own"
+
+#endif
