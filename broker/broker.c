@@ -20,6 +20,7 @@ static void on_tick(struct tpi_timer *timer)
 	tpi_log_refill(&broker->log);
 	tpi_sessions_tick(broker);
 	tpi_reaper_tick(broker);
+	tpi_evict_tick(broker);
 	tpi_timer_start(broker->loop, timer, TPI_TICK_NS);
 }
 

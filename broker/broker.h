@@ -6,6 +6,7 @@
  *	process   who clients are, who lives    -> reaper
  *	group     joining and leaving           -> registry
  *	reaper    what the dead leave behind    -> group, registry
+ *	evict     what the living must not do   -> judge, group
  *	clock     TSC to CLOCK_REALTIME
  *
  * Everything runs on one thread, so there are no locks; callbacks of the loop
@@ -94,6 +95,12 @@ void tpi_group_leave(struct tpi_broker *broker,
 		     struct tpi_attachment *attachment);
 /* Makes the durable groups that the configuration names. */
 void tpi_groups_configured(struct tpi_broker *broker, struct tpi_host *host);
+/*
+ * Ends a group whose cursors are impossible. Its slot waits for the death of all
+ * who had it; one that is configured begins anew in another slot.
+ */
+void tpi_group_evict(struct tpi_broker *broker, struct tpi_host *host,
+		     struct tpi_group *group);
 /* A process is dead: slots that waited for it may be free now. */
 void tpi_groups_forget(struct tpi_broker *broker, struct tpi_process *process);
 /* The same for all processes, when the broker ends. */
@@ -115,5 +122,10 @@ void tpi_process_died(struct tpi_process *process, const char *how);
 void tpi_reaper_tick(struct tpi_broker *broker);
 /* Wakes all sleepers of a channel. */
 void tpi_host_wake(struct tpi_host *host);
+
+/* ---- evict.c -------------------------------------------------------------- */
+
+/* Judges all groups, ends those that lie; clears leases that are nobody's. */
+void tpi_evict_tick(struct tpi_broker *broker);
 
 #endif

@@ -42,6 +42,9 @@
 #include "lib/histogram.h"
 #include "lib/wake.h"
 
+/* Slots of groups that one uid's processes had, and were evicted from. */
+#define EVICTED_MAX 8
+
 static uint32_t slot_of(const struct tpi_host *host,
 			const struct tpi_group *group)
 {
@@ -130,6 +133,8 @@ static void raise_heads(struct tpi_host *host, const struct tpi_group *group)
 		 * with the acquire in tpi_gate_compute(). */
 		tpi_store_release(&cursor->head,
 				  TAPIO_HEAD(tail, group->incarnation, 0));
+		tpi_judge_begin(&host->judge, slot_of(host, group), i, tail,
+				group->incarnation);
 	}
 }
 
@@ -153,6 +158,8 @@ static void open_group(struct tpi_broker *broker, struct tpi_host *host,
 		       struct tpi_group *group)
 {
 	group->incarnation = (group->incarnation + 1) & TAPIO_INCARNATION_MASK;
+	group->openings++;
+	group->looks = 0;
 	reset_cursors(host, group);
 	describe(host, group);
 	group->state = TAPIO_SLOT_ACTIVE;
@@ -214,7 +221,9 @@ static struct tpi_holder *holder_of(struct tpi_group *group,
 	return NULL;
 }
 
-static int hold(struct tpi_group *group, struct tpi_process *process)
+/* `since`: the opening of the group that it joins. */
+static int hold(struct tpi_group *group, struct tpi_process *process,
+		uint64_t since)
 {
 	struct tpi_holder *holder = holder_of(group, process);
 
@@ -223,6 +232,7 @@ static int hold(struct tpi_group *group, struct tpi_process *process)
 		if (!holder)
 			return -ENOMEM;
 		holder->process = process;
+		holder->since = since;
 		tpi_process_get(process);
 		LIST_INSERT_HEAD(&group->holders, holder, link);
 	}
@@ -235,7 +245,7 @@ static bool reusable_by(const struct tpi_group *group, uid_t uid)
 {
 	const struct tpi_holder *holder;
 
-	if (group->state != TAPIO_SLOT_CLOSED)
+	if (group->state != TAPIO_SLOT_CLOSED || group->evicted)
 		return false;
 	LIST_FOREACH (holder, &group->holders, link)
 		if (holder->attached || holder->process->uid != uid)
@@ -252,23 +262,39 @@ static uint32_t count_active(const struct tpi_host *host)
 	return count;
 }
 
-/* Closed ones first, so that one uid's comings and goings keep to one slot. */
-static struct tpi_group *free_slot(struct tpi_host *host, uid_t uid)
+static struct tpi_group *unused_slot(struct tpi_host *host)
 {
-	for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++)
-		if (reusable_by(&host->groups[i], uid))
-			return &host->groups[i];
 	for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++)
 		if (host->groups[i].state == TAPIO_SLOT_FREE)
 			return &host->groups[i];
 	return NULL;
 }
 
+/* Closed ones first, so that one uid's comings and goings keep to one slot. */
+static struct tpi_group *free_slot(struct tpi_host *host, uid_t uid)
+{
+	for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++)
+		if (reusable_by(&host->groups[i], uid))
+			return &host->groups[i];
+	return unused_slot(host);
+}
+
 static void close_group(struct tpi_host *host, struct tpi_group *group)
 {
 	group->state = LIST_EMPTY(&group->holders) ? TAPIO_SLOT_FREE
 						   : TAPIO_SLOT_CLOSED;
+	group->evicted &= group->state == TAPIO_SLOT_CLOSED;
 	show_slot(host, group);
+}
+
+/* Slots that this uid's evicted processes keep from everybody by living on. */
+static uint32_t count_evicted(const struct tpi_host *host, uid_t uid)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++)
+		count += host->groups[i].evicted && host->groups[i].uid == uid;
+	return count;
 }
 
 static void release(struct tpi_holder *holder)
@@ -298,8 +324,11 @@ static void forget_in_host(struct tpi_host *host,
 
 void tpi_groups_forget(struct tpi_broker *broker, struct tpi_process *process)
 {
-	for (uint32_t i = 0; i < broker->registry.host_count; i++)
+	for (uint32_t i = 0; i < broker->registry.host_count; i++) {
 		forget_in_host(&broker->registry.hosts[i], process);
+		/* Those that were evicted and found no slot then. */
+		tpi_groups_configured(broker, &broker->registry.hosts[i]);
+	}
 }
 
 void tpi_host_forget(struct tpi_host *host)
@@ -406,6 +435,13 @@ static int make_group(struct tpi_broker *broker, struct tpi_host *host,
 				"%u",
 				host->config->spec.name, active,
 				host->config->groups_max);
+	if (count_evicted(host, attachment->process->uid) >= EVICTED_MAX)
+		return tpi_fail(-EUSERS, error, error_bytes,
+				"channel \"%s\": uid %u was evicted from %d "
+				"groups, and processes that had them still "
+				"live",
+				host->config->spec.name,
+				attachment->process->uid, EVICTED_MAX);
 	group = free_slot(host, attachment->process->uid);
 	if (!group)
 		return tpi_fail(-EUSERS, error, error_bytes,
@@ -428,6 +464,58 @@ static int make_group(struct tpi_broker *broker, struct tpi_host *host,
 	return 0;
 }
 
+/* ---- the configuration's ------------------------------------------------------------ */
+
+static const struct tpi_config_group *configured(const struct tpi_host *host,
+						 const char *name)
+{
+	for (uint32_t i = 0; i < host->config->group_count; i++)
+		if (!strcmp(host->config->groups[i].name, name))
+			return &host->config->groups[i];
+	return NULL;
+}
+
+void tpi_groups_configured(struct tpi_broker *broker, struct tpi_host *host)
+{
+	struct tpi_group *group;
+
+	for (uint32_t i = 0; i < host->config->group_count; i++) {
+		const struct tpi_config_group *from = &host->config->groups[i];
+
+		if (find_group(host, from->name))
+			continue;
+		/* A slot that nobody else can write: it is for all uids. */
+		group = unused_slot(host);
+		if (!group)
+			return;
+		group->policy = from->policy;
+		group->lag = from->lag;
+		group->durable = true;
+		group->configured = true;
+		group->private = false;
+		group->uid = geteuid();
+		group->members = 0;
+		memcpy(group->name, from->name, sizeof(group->name));
+		open_group(broker, host, group);
+	}
+}
+
+/* One of the configuration's may be gone for want of a slot. */
+static struct tpi_group *find_or_restore(struct tpi_broker *broker,
+					 struct tpi_host *host,
+					 const char *name)
+{
+	struct tpi_group *group = find_group(host, name);
+
+	if (!group && configured(host, name)) {
+		tpi_groups_configured(broker, host);
+		group = find_group(host, name);
+	}
+	return group;
+}
+
+/* ---- joining and leaving ----------------------------------------------------------- */
+
 int tpi_group_join(struct tpi_broker *broker, struct tpi_attachment *attachment,
 		   const struct tpi_group_request *request, bool *first,
 		   char *error, size_t error_bytes)
@@ -442,7 +530,12 @@ int tpi_group_join(struct tpi_broker *broker, struct tpi_attachment *attachment,
 	if (err)
 		return err;
 	if (request->name[0])
-		group = find_group(host, request->name);
+		group = find_or_restore(broker, host, request->name);
+	if (!group && configured(host, request->name))
+		return tpi_fail(-EUSERS, error, error_bytes,
+				"group \"%s\" was evicted, and no slot is free "
+				"to begin it anew",
+				request->name);
 	*first = !group;
 	err = group ? check_existing(group, process, request, owner, error,
 				     error_bytes)
@@ -450,7 +543,7 @@ int tpi_group_join(struct tpi_broker *broker, struct tpi_attachment *attachment,
 				 error, error_bytes);
 	if (err)
 		return err;
-	err = hold(group, process);
+	err = hold(group, process, group->openings + *first);
 	if (err)
 		return tpi_fail(err, error, error_bytes, "out of memory");
 	group->members++;
@@ -484,18 +577,20 @@ void tpi_group_leave(struct tpi_broker *broker,
 		show_slot(host, group);
 }
 
-void tpi_groups_configured(struct tpi_broker *broker, struct tpi_host *host)
-{
-	for (uint32_t i = 0; i < host->config->group_count; i++) {
-		const struct tpi_config_group *from = &host->config->groups[i];
-		struct tpi_group *group = &host->groups[i];
+/* ---- the end of one that lies ----------------------------------------------------- */
 
-		group->policy = from->policy;
-		group->lag = from->lag;
-		group->durable = true;
-		group->configured = true;
-		group->uid = geteuid();
-		memcpy(group->name, from->name, sizeof(group->name));
-		open_group(broker, host, group);
-	}
+void tpi_group_evict(struct tpi_broker *broker, struct tpi_host *host,
+		     struct tpi_group *group)
+{
+	struct tapio_shm_group *shm = &host->shm_groups[slot_of(host, group)];
+
+	tpi_add_relaxed(&broker->registry.catalog.broker->evictions, 1);
+	/* Relaxed: shown only. */
+	tpi_store_relaxed(&shm->flags, shm->flags | TAPIO_GROUP_EVICTED);
+	group->evicted = true;
+	group->durable = false;
+	group->configured = false;
+	close_group(host, group);
+	tpi_groups_configured(broker, host);
+	tpi_host_wake(host);
 }

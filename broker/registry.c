@@ -266,6 +266,8 @@ static int make_host(struct maker *m, struct tpi_host *host, uint32_t index)
 	if (!err)
 		err = attach_lanes(m, host);
 	if (!err)
+		err = tpi_judge_init(&host->judge, &host->lanes);
+	if (!err)
 		tpi_log(m->log, TAPIO_LOG_INFO,
 			"channel \"%s\": %u lanes, %" PRIu64 " bytes",
 			host->config->spec.name, lanes,
@@ -437,6 +439,7 @@ int tpi_registry_create(struct tpi_registry *registry,
 
 static void destroy_host(struct tpi_host *host)
 {
+	tpi_judge_fini(&host->judge);
 	tpi_channel_detach(&host->lanes);
 	for (uint32_t i = 0; host->nodes && i < host->node_count; i++)
 		tpi_segment_destroy(&host->nodes[i]);

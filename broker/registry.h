@@ -11,6 +11,7 @@
 #include <sys/queue.h>
 
 #include "broker/config.h"
+#include "broker/judge.h"
 #include "broker/log.h"
 #include "broker/plan.h"
 #include "broker/process.h"
@@ -22,6 +23,7 @@ struct tpi_session;
 struct tpi_holder {
 	struct tpi_process *process;
 	uint32_t attached; /* members of it in the slot's group now */
+	uint64_t since;    /* tpi_group.openings when it got them */
 	LIST_ENTRY(tpi_holder) link;
 };
 
@@ -32,6 +34,9 @@ struct tpi_group {
 	uint32_t policy;      /* TAPIO_POLICY_*, as asked for */
 	uint32_t lag;
 	uint32_t members;
+	uint64_t openings; /* groups that the slot has had, this one included */
+	uint32_t looks;    /* in a row that found it impossible (evict.c) */
+	bool evicted; /* CLOSED for that; waits until all holders are dead */
 	bool durable;
 	bool configured; /* named by the configuration: not one uid's own */
 	bool private;    /* of one member, without a name */
@@ -52,6 +57,7 @@ struct tpi_host {
 	struct tpi_cursors cursors[TAPIO_GROUP_SLOTS];
 	struct tpi_channel lanes;
 	struct tpi_group groups[TAPIO_GROUP_SLOTS];
+	struct tpi_judge judge;
 	struct tpi_file *files; /* of all its segments, to look for in maps */
 	uint32_t file_count;
 };

@@ -90,6 +90,21 @@ void tpi_lease_sort(struct tapio_consumer *c)
 
 /* ---- taking ----------------------------------------------------------------- */
 
+/*
+ * Where to go on when the head says nothing: at the gate, which has not passed
+ * what the group had released; but the gate may be older than the group.
+ */
+static uint64_t restart(const struct tpi_track *t)
+{
+	uint64_t gate =
+		tpi_load_relaxed(&t->lane->shm->gate) & TAPIO_POSITION_MASK;
+	/* Relaxed: written before this member was answered. */
+	uint64_t start =
+		tpi_load_relaxed(&t->cursor->start) & TAPIO_POSITION_MASK;
+
+	return tapio_position_diff(gate, start) < 0 ? start : gate;
+}
+
 /* Goes on where the last holder left off. */
 static void begin(struct tapio_consumer *c, struct tpi_track *t)
 {
@@ -106,8 +121,7 @@ static void begin(struct tapio_consumer *c, struct tpi_track *t)
 	 * or before what our group had released. */
 	if (TAPIO_HEAD_INCARNATION(head) != c->incarnation ||
 	    tapio_position_diff(tail, position) < 0)
-		position = tpi_load_relaxed(&lane->shm->gate) &
-			   TAPIO_POSITION_MASK;
+		position = restart(t);
 	t->record = TAPIO_HEAD_RECORD(head);
 	t->tally = t->cursor->tally[t->record];
 	t->head = t->next = position;

@@ -196,6 +196,7 @@ int tpi_ledger_read(const struct tpi_lane *lane,
 
 	for (int i = 0; i < ATTEMPTS && !steady; i++)
 		steady = read_once(lane, cursor, &head, ledger);
+	ledger->word = head;
 	ledger->head = TAPIO_HEAD_POSITION(head);
 	/* relaxed: written before the answer; the others are shown only */
 	ledger->start = tpi_load_relaxed(&cursor->start) & TAPIO_POSITION_MASK;

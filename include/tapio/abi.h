@@ -514,7 +514,8 @@ struct tapio_shm_broker {
 	uint64_t swept_blocks;
 	uint64_t leases_cleared;
 	uint64_t evictions;
-	uint64_t reserved[15];
+	uint64_t suspicions; /* looks that found a group impossible */
+	uint64_t reserved[14];
 };
 TAPIO_ASSERT_SIZE(tapio_shm_broker, 448);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, attachment, 0);
@@ -544,7 +545,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_broker, sweeps, 296);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, swept_blocks, 304);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, leases_cleared, 312);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, evictions, 320);
-TAPIO_ASSERT_OFFSET(tapio_shm_broker, reserved, 328);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, suspicions, 328);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, reserved, 336);
 
 #define TAPIO_ROLE_PRODUCE 1
 #define TAPIO_ROLE_CONSUME 2
@@ -718,7 +720,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
  * state:8 | policy:8 << 8 | incarnation:16 << 16 | lag:32 << 32.
  *
  * `slot` is stored with release and loaded with acquire; the rest is written by
- * the broker while the slot is FREE.
+ * the broker while the slot is FREE, but for `members`, and EVICTED in `flags`,
+ * which are relaxed.
  */
 #define TAPIO_SLOT_FREE   0
 #define TAPIO_SLOT_ACTIVE 1
@@ -738,6 +741,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
 #define TAPIO_SLOT_LAG(slot)         ((uint32_t)((slot) >> 32)) /* 0: N / 2 */
 
 #define TAPIO_GROUP_DURABLE UINT32_C(1) /* stays when its last member leaves */
+#define TAPIO_GROUP_EVICTED UINT32_C(2) /* CLOSED for impossible cursors */
 
 struct tapio_shm_group {
 	uint64_t slot;

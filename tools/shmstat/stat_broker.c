@@ -113,6 +113,7 @@ static json_t *counters(const struct tapio_shm_broker *b)
 		{"swept_blocks", &b->swept_blocks},
 		{"leases_cleared", &b->leases_cleared},
 		{"evictions", &b->evictions},
+		{"suspicions", &b->suspicions},
 	};
 	json_t *object = json_object();
 

@@ -82,6 +82,9 @@ static json_t *one(const struct tpi_inspect *inspect, uint32_t channel,
 	json_object_set_new(object, "durable",
 			    json_boolean(tpi_load_relaxed(&group->flags) &
 					 TAPIO_GROUP_DURABLE));
+	json_object_set_new(object, "evicted",
+			    json_boolean(tpi_load_relaxed(&group->flags) &
+					 TAPIO_GROUP_EVICTED));
 	json_object_set_new(object, "members",
 			    value_count(tpi_load_relaxed(&group->members)));
 	json_object_set_new(object, "lanes_leased", value_count(sums.leased));
