@@ -42,7 +42,10 @@ static void value_text(const struct bench_case_result *result,
 	} else {
 		s = bench_scale(f->unit, j->value);
 		bench_number(j->value * s.factor, number, sizeof(number));
-		snprintf(text, bytes, "%s %s", number, s.unit);
+		snprintf(text, bytes, "%s %s%s%s%s", number, s.unit,
+			 goal->against ? " (" : "",
+			 goal->against ? goal->against : "",
+			 goal->against ? ")" : "");
 	}
 }
 

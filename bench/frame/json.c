@@ -108,7 +108,7 @@ static json_t *goal(const struct bench_case_result *c,
 		reached = json_boolean(j.verdict == BENCH_REACHED);
 	if (j.against)
 		bench_subject_name(j.against, name, sizeof(name));
-	else if (g->kind == BENCH_GOAL_SUBJECT && g->against)
+	else if (g->kind != BENCH_GOAL_BEST_PEER && g->against)
 		snprintf(name, sizeof(name), "%s", g->against);
 	return json_pack("{s:s, s:s, s:o, s:i, s:f, s:o, s:o, s:o}", "text",
 			 g->text, "kind", goal_kinds[g->kind], "against",

@@ -5,6 +5,7 @@
  * kind of moment it was; the goals at the end.
  */
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "bench/frame/frame.h"
@@ -100,37 +101,59 @@ static unsigned int measured_peers(const struct bench_question_result *q,
 	return count;
 }
 
-static unsigned int widest(unsigned int width, const char *text)
-{
-	unsigned int own = bench_width(text);
+/* A column of the table below: what of a peer it shows. */
+struct known {
+	const char *title;
+	size_t offset;
+	unsigned int columns; /* it takes; 0: nobody has anything to say */
+};
 
-	return own > width ? own : width;
+static const char *text_of(const struct bench_peer *peer, const struct known *k)
+{
+	const char *text;
+
+	memcpy(&text, (const char *)peer + k->offset, sizeof(text));
+	return text ? text : "";
+}
+
+static void fit(struct known *k, const struct bench_peer *const *peers,
+		unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		unsigned int width = bench_width(text_of(peers[i], k));
+
+		if (width && k->columns < strlen(k->title))
+			k->columns = (unsigned int)strlen(k->title);
+		if (width > k->columns)
+			k->columns = width;
+	}
 }
 
 static void show_differences(const struct bench_question_result *q)
 {
+	struct known known[] = {
+		{"who", offsetof(struct bench_peer, name), 0},
+		{"copies", offsetof(struct bench_peer, copies), 0},
+		{"across", offsetof(struct bench_peer, across), 0},
+	};
 	const struct bench_peer *peers[64];
-	unsigned int n = measured_peers(q, peers, 64);
-	unsigned int name = 12, copies = 6, across = 6, at;
+	unsigned int n = measured_peers(q, peers, 64), at = 2;
 
-	for (unsigned int i = 0; i < n; i++) {
-		name = widest(name, peers[i]->name);
-		copies = widest(copies, peers[i]->copies);
-		across = widest(across, peers[i]->across);
-	}
 	if (!n)
 		return;
-	at = 2 + name + 2 + copies + 2 + across + 2;
 	printf("\n  %s", bench_style(BENCH_DIM));
-	bench_cell("who", name + 2, false);
-	bench_cell("copies", copies + 2, false);
-	bench_cell("across", across + 2, false);
+	for (unsigned int k = 0; k < 3; k++) {
+		fit(&known[k], peers, n);
+		known[k].columns += known[k].columns ? 2 : 0;
+		at += known[k].columns;
+		bench_cell(known[k].title, known[k].columns, false);
+	}
 	printf("when one dies%s\n", bench_style(BENCH_PLAIN));
 	for (unsigned int i = 0; i < n; i++) {
 		printf("  ");
-		bench_cell(peers[i]->name, name + 2, false);
-		bench_cell(peers[i]->copies, copies + 2, false);
-		bench_cell(peers[i]->across, across + 2, false);
+		for (unsigned int k = 0; k < 3; k++)
+			bench_cell(text_of(peers[i], &known[k]),
+				   known[k].columns, false);
 		bench_wrapped(peers[i]->death, at, at);
 	}
 }
@@ -138,14 +161,14 @@ static void show_differences(const struct bench_question_result *q)
 static void show_published(const struct bench_published *p)
 {
 	char text[512], number[32];
+	const char *label = "published";
 
 	for (; p && p->what; p++) {
-		snprintf(text, sizeof(text),
-			 "%s: %s %s (%s; elsewhere, so an order of magnitude)",
-			 p->what,
+		snprintf(text, sizeof(text), "%s: %s %s (%s)", p->what,
 			 bench_number(p->value, number, sizeof(number)),
 			 p->unit, p->source);
-		labelled("published", text);
+		labelled(label, text);
+		label = "";
 	}
 }
 
