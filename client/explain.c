@@ -26,18 +26,18 @@ struct why {
 #define SAY(w, ...) tpi_fail(0, (w)->text, (w)->bytes, __VA_ARGS__)
 
 /* The class that the event would go to; a too long one: the largest. */
-static const struct tpi_size *class_of(const struct tpi_producer_hot *hot,
+static const struct tpi_size *class_of(const struct tpi_emit *emit,
 				       uint32_t tag, uint32_t length)
 {
-	const struct tpi_size *size = tpi_size_of(hot, tag, length, false);
+	const struct tpi_size *size = tpi_size_of(emit, tag, length, false);
 	uint32_t klass = tag >> 24;
 
 	if (size)
 		return size;
-	if (klass > hot->class_count)
+	if (klass > emit->class_count)
 		return NULL;
-	return klass ? &hot->classes[klass - 1]
-		     : &hot->sizes[hot->size_count - 1];
+	return klass ? &emit->classes[klass - 1]
+		     : &emit->sizes[emit->size_count - 1];
 }
 
 static void wrong(const struct why *w)
@@ -90,7 +90,7 @@ void tapio_producer_explain(const struct tapio_producer *p, int err,
 		SAY(&w, "the handle belongs to the parent of this process");
 		return;
 	}
-	w.size = class_of(&p->hot, tag, length);
+	w.size = class_of(&p->hot.emit, tag, length);
 	if (w.size)
 		w.klass = w.info->classes[w.size->klass].name;
 	if (err == -EINVAL)

@@ -15,23 +15,23 @@
 
 int tpi_no_size(struct tapio_producer *p, uint32_t tag)
 {
-	const struct tpi_producer_hot *hot = &p->hot;
+	const struct tpi_emit *emit = &p->hot.emit;
 	const struct tpi_size *size;
 	const struct tpi_lane *lane;
 	uint32_t klass = tag >> 24;
 
-	if (klass > hot->class_count)
+	if (klass > emit->class_count)
 		return -EINVAL;
-	size = klass ? &hot->classes[klass - 1]
-		     : &hot->sizes[hot->size_count - 1];
-	lane = tpi_lane_here(hot, size);
-	tpi_count_drop(lane ? lane : hot->lanes, TAPIO_DROP_SIZE, 1);
+	size = klass ? &emit->classes[klass - 1]
+		     : &emit->sizes[emit->size_count - 1];
+	lane = tpi_lane_here(emit, size);
+	tpi_count_drop(lane ? lane : emit->lanes, TAPIO_DROP_SIZE, 1);
 	return -EMSGSIZE;
 }
 
 int tpi_no_lane(struct tapio_producer *p, uint32_t count)
 {
-	tpi_count_drop(p->hot.lanes, TAPIO_DROP_NO_LANE, count);
+	tpi_count_drop(p->hot.emit.lanes, TAPIO_DROP_NO_LANE, count);
 	return -ENOBUFS;
 }
 
@@ -156,9 +156,9 @@ static int emit_once(struct tapio_producer *p, const struct tpi_size *size,
  * As many of `count` items of one class as there is room for, at least one: waits
  * for it if the policy says so. `offered` events are refused when it fails.
  */
-static int emit(struct tapio_producer *p, const struct tpi_size *size,
-		const struct tapio_item *items, uint32_t count,
-		uint32_t offered)
+static int emit_items(struct tapio_producer *p, const struct tpi_size *size,
+		      const struct tapio_item *items, uint32_t count,
+		      uint32_t offered)
 {
 	struct tpi_room room = {0};
 	const struct tpi_lane *lane = NULL;
@@ -167,7 +167,7 @@ static int emit(struct tapio_producer *p, const struct tpi_size *size,
 	for (;;) {
 		n = emit_once(p, size, items, count, &lane, &result);
 		if (n > 0) {
-			tpi_ring_if_armed(&p->hot, lane);
+			tpi_ring_if_armed(&p->hot.emit, lane);
 			return n;
 		}
 		if (n == -ENOBUFS)
@@ -182,11 +182,11 @@ static int emit(struct tapio_producer *p, const struct tpi_size *size,
 	}
 }
 
-__attribute__((noinline, cold)) int tpi_output_slow(struct tapio_producer *p,
-						    uint32_t tag,
-						    const void *data,
-						    uint32_t length)
+__attribute__((cold)) int tpi_output_slow(const struct tpi_emit *emit,
+					  uint32_t tag, const void *data,
+					  uint32_t length)
 {
+	struct tapio_producer *p = tpi_producer_of(emit);
 	struct tapio_item item = {.data = data, .length = length, .tag = tag};
 	const struct tpi_size *size;
 	int err;
@@ -195,10 +195,10 @@ __attribute__((noinline, cold)) int tpi_output_slow(struct tapio_producer *p,
 		return -ECHILD;
 	if (!TAPIO_TAG_TYPE(tag))
 		return -EINVAL;
-	size = tpi_size_of(&p->hot, tag, length, false);
+	size = tpi_size_of(&p->hot.emit, tag, length, false);
 	if (!size)
 		return tpi_no_size(p, tag);
-	err = emit(p, size, &item, 1, 1);
+	err = emit_items(p, size, &item, 1, 1);
 	return err < 0 ? err : 0;
 }
 
@@ -211,8 +211,8 @@ static uint32_t same_class(const struct tapio_producer *p,
 
 	*size = NULL;
 	for (n = 0; n < count && n < TPI_BATCH; n++) {
-		const struct tpi_size *s = tpi_size_of(&p->hot, items[n].tag,
-						       items[n].length, false);
+		const struct tpi_size *s = tpi_size_of(
+			&p->hot.emit, items[n].tag, items[n].length, false);
 
 		if (!s || !TAPIO_TAG_TYPE(items[n].tag))
 			break;
@@ -235,7 +235,8 @@ int tapio_output_batch(struct tapio_producer *p, const struct tapio_item *items,
 	while (done < count) {
 		run = same_class(p, items + done, count - done, &size);
 		if (run)
-			n = emit(p, size, items + done, run, count - done);
+			n = emit_items(p, size, items + done, run,
+				       count - done);
 		else if (!TAPIO_TAG_TYPE(items[done].tag))
 			n = -EINVAL;
 		else

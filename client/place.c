@@ -28,7 +28,7 @@ static const struct tpi_lane *lane_here(const struct tapio_producer *p,
 	/* Relaxed: our own thread's area; only the kernel writes it. */
 	if (tpi_load_relaxed(&tpi_rseq_area()->cpu_id) >= UINT32_C(1) << 31)
 		return NULL;
-	return tpi_lane_here(&p->hot, size);
+	return tpi_lane_here(&p->hot.emit, size);
 }
 
 uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
@@ -42,7 +42,7 @@ uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
 	if (lane->cpu == TAPIO_CPU_SIDE)
 		return 0; /* nobody abandons blocks of a side lane */
 	while (n < want) {
-		block = tpi_lane_claim(lane, p->hot.me, &at, CLAIM_LOOKS);
+		block = tpi_lane_claim(lane, p->hot.emit.me, &at, CLAIM_LOOKS);
 		if (block < 0)
 			break;
 		blocks[n++] = (uint32_t)block;
@@ -61,8 +61,8 @@ static uint32_t reserve_some(struct tapio_producer *p,
 			     uint32_t *blocks, int *result)
 {
 	for (; want; want /= 2) {
-		*result = tpi_lane_reserve(lane, &p->hot.gating, p->hot.me,
-					   blocks, want);
+		*result = tpi_lane_reserve(lane, &p->hot.emit.gating,
+					   p->hot.emit.me, blocks, want);
 		if (!*result)
 			return want;
 		if (*result == TPI_MOVED)
@@ -122,7 +122,8 @@ static int put_on_side(struct tapio_producer *p, const struct tpi_lane *lane,
 	if (err)
 		return -EINVAL;
 	if (mine == lane)
-		err = tpi_lane_publish(lane, descs, count, tpi_stamp(&p->hot));
+		err = tpi_lane_publish(lane, descs, count,
+				       tpi_stamp(&p->hot.emit));
 	else
 		err = -EINVAL; /* never ours: no reservation of this handle */
 	tpi_side_leave(p, &signals);
@@ -132,13 +133,13 @@ static int put_on_side(struct tapio_producer *p, const struct tpi_lane *lane,
 int tpi_put(struct tapio_producer *p, const struct tpi_lane *lane,
 	    const uint64_t *descs, uint32_t count)
 {
-	const struct tpi_size *size = &p->hot.classes[lane->klass];
+	const struct tpi_size *size = &p->hot.emit.classes[lane->klass];
 	uint64_t time;
 	int tries, err;
 
 	if (lane->cpu == TAPIO_CPU_SIDE)
 		return put_on_side(p, lane, descs, count);
-	time = tpi_stamp(&p->hot);
+	time = tpi_stamp(&p->hot.emit);
 	for (tries = 0; tries < TPI_TRIES; tries++) {
 		if (lane_here(p, size) != lane)
 			break;
@@ -160,8 +161,8 @@ static int copy_on_side(struct tapio_producer *p, const struct tpi_size *size,
 	if (err)
 		return err;
 	do {
-		err = tpi_lane_output(*lane, &p->hot.gating, meta,
-				      tpi_stamp(&p->hot), data, length);
+		err = tpi_lane_output(*lane, &p->hot.emit.gating, meta,
+				      tpi_stamp(&p->hot.emit), data, length);
 	} while (err == TPI_MOVED);
 	tpi_side_leave(p, &signals);
 	return err;
@@ -177,8 +178,8 @@ int tpi_copy(struct tapio_producer *p, const struct tpi_size *size,
 		*lane = lane_here(p, size);
 		if (!*lane || length > size->fast_bytes)
 			break;
-		err = tpi_lane_output(*lane, &p->hot.gating, meta,
-				      tpi_stamp(&p->hot), data, length);
+		err = tpi_lane_output(*lane, &p->hot.emit.gating, meta,
+				      tpi_stamp(&p->hot.emit), data, length);
 		if (err != TPI_MOVED)
 			return err;
 	}

@@ -1,111 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opening and closing a producer, and the fast path of tapio_output.
+ * Opening and closing a producer. tapio_output is here as the first thing to look
+ * for; its fast path is in lib/lane.c.
  */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "client/producer.h"
-#include "lib/testpoint.h"
 
-/*
- * What a kill or a stop does at each step:
- *
- *   choosing class and lane   nothing has happened
- *   tpi_lane_output           lane.c: before its commit nothing, after it all
- *   tpi_ring_if_armed         the event is published; who sleeps is woken by the
- *                             next producer, by the broker, or by the bound
- *
- * Migration and signal handlers: the lane was a guess, the section checks it. A
- * handler that emits here runs a whole output of its own; ours finds another
- * state and tries again (tpi_output_slow).
- */
 int tapio_output(struct tapio_producer *p, uint32_t tag, const void *data,
 		 uint32_t length)
 {
-	const struct tpi_producer_hot *hot = &p->hot;
-	const struct tpi_size *size = tpi_size_of(hot, tag, length, true);
-	const struct tpi_lane *lane;
-
-	if (tpi_unlikely(!size || !TAPIO_TAG_TYPE(tag)))
-		return tpi_output_slow(p, tag, data, length);
-	lane = tpi_lane_here(hot, size);
-	if (tpi_unlikely(!lane) ||
-	    tpi_unlikely(tpi_lane_output(lane, &hot->gating,
-					 tpi_meta(tag, length), tpi_stamp(hot),
-					 data, length)))
-		return tpi_output_slow(p, tag, data, length);
-	TPI_TESTPOINT("output.published");
-	tpi_ring_if_armed(hot, lane);
-	return 0;
-}
-
-/* Out of line: it needs room on the stack, which the others do not. */
-__attribute__((noinline)) uint64_t tpi_clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-/* Whether a group has as much to read on a lane as its member waits for. */
-static bool mark_reached(const struct tpi_producer_hot *hot,
-			 const struct tpi_lane *lane, int slot)
-{
-	const struct tapio_shm_cursor *cursor = hot->gating.cursors[slot];
-	uint64_t head, tail, unread;
-	uint32_t mark;
-
-	if (!cursor)
-		return true;
-	cursor += lane->id;
-	/* Relaxed, all of them: the sleeper's barrier orders them (wake.h). */
-	mark = tpi_load_relaxed(&cursor->mark);
-	if (mark <= 1)
-		return true;
-	head = tpi_load_relaxed(&cursor->head);
-	tail = TAPIO_STATE_TAIL(tpi_load_relaxed(&lane->shm->state));
-	unread = (tail - TAPIO_HEAD_POSITION(head)) & TAPIO_POSITION_MASK;
-	/* Whatever the mark says: a lane is not left to fill up. */
-	return unread >= mark || unread > lane->mask / 2;
-}
-
-/*
- * W2 to W5 of wake.h, for every group that waits: they all sleep on the one
- * doorbell, so one ring answers them all.
- */
-__attribute__((noinline, cold)) void
-tpi_ring(const struct tpi_producer_hot *hot, const struct tpi_lane *lane)
-{
-	uint64_t active = tpi_load_relaxed(hot->active);
-	uint32_t armed[TAPIO_GROUP_SLOTS];
-	uint64_t rest;
-	bool due = !lane;
-	int slot;
-
-	for (rest = active; rest; rest &= rest - 1) {
-		slot = __builtin_ctzll(rest);
-		armed[slot] = tpi_load_relaxed(hot->armed[slot]);
-		if (!due &&
-		    tpi_wake_wanted(armed[slot],
-				    tpi_load_relaxed(&hot->bell->rung[slot])))
-			due = mark_reached(hot, lane, slot);
-	}
-	if (!due)
-		return;
-	tpi_wake_all(&hot->bell->doorbell);
-	/* SIGKILL here: `rung` stays old, the next producer rings again. */
-	TPI_TESTPOINT("ring.woken");
-	for (rest = active; rest; rest &= rest - 1) {
-		slot = __builtin_ctzll(rest);
-		/* Relaxed: whoever reads it does so after its own commit and
-		 * needs no order with ours; a lost update rings once more. */
-		if (tpi_wake_wanted(armed[slot],
-				    tpi_load_relaxed(&hot->bell->rung[slot])))
-			tpi_store_relaxed(&hot->bell->rung[slot], armed[slot]);
-	}
+	return tpi_emit_output(&p->hot.emit, tag, data, length);
 }
 
 /* ---- opening and closing --------------------------------------------------- */
@@ -129,7 +35,7 @@ static void fill_size(struct tapio_producer *p, uint32_t klass,
 static void fill_sizes(struct tapio_producer *p)
 {
 	const struct tapio_shm_channel *info = &p->client.channel.info;
-	struct tpi_producer_hot *hot = &p->hot;
+	struct tpi_emit *emit = &p->hot.emit;
 	uint32_t lowest = UINT32_MAX;
 	uint32_t k, i;
 
@@ -140,32 +46,32 @@ static void fill_sizes(struct tapio_producer *p)
 		struct tpi_size size = {0};
 
 		fill_size(p, k, &size);
-		hot->classes[k] = size;
+		emit->classes[k] = size;
 		if (info->classes[k].priority != lowest)
 			continue;
-		for (i = hot->size_count++; i; i--) {
-			if (hot->sizes[i - 1].bytes <= size.bytes)
+		for (i = emit->size_count++; i; i--) {
+			if (emit->sizes[i - 1].bytes <= size.bytes)
 				break;
-			hot->sizes[i] = hot->sizes[i - 1];
+			emit->sizes[i] = emit->sizes[i - 1];
 		}
-		hot->sizes[i] = size;
+		emit->sizes[i] = size;
 	}
-	hot->class_count = info->class_count;
-	p->max_bytes = hot->sizes[hot->size_count - 1].bytes;
+	emit->class_count = info->class_count;
+	p->max_bytes = emit->sizes[emit->size_count - 1].bytes;
 }
 
 static void fill_groups(struct tapio_producer *p)
 {
 	struct tpi_client *client = &p->client;
-	struct tpi_producer_hot *hot = &p->hot;
+	struct tpi_emit *emit = &p->hot.emit;
 	int slot;
 
-	hot->gating.generation = &client->shared->generation;
-	hot->gating.active = &client->shared->active;
-	hot->gating.groups = client->groups;
+	emit->gating.generation = &client->shared->generation;
+	emit->gating.active = &client->shared->active;
+	emit->gating.groups = client->groups;
 	for (slot = 0; slot < TAPIO_GROUP_SLOTS; slot++) {
-		hot->gating.cursors[slot] = client->cursors[slot].cursors;
-		hot->armed[slot] = &client->cursors[slot].control->armed;
+		emit->gating.cursors[slot] = client->cursors[slot].cursors;
+		emit->armed[slot] = &client->cursors[slot].control->armed;
 	}
 }
 
@@ -184,18 +90,23 @@ static bool sections_hold(const struct tapio_producer *p)
 
 static void fill_hot(struct tapio_producer *p)
 {
-	struct tpi_producer_hot *hot = &p->hot;
+	struct tpi_emit *emit = &p->hot.emit;
 	const struct tpi_channel *channel = &p->client.channel;
 
 	fill_sizes(p);
 	fill_groups(p);
-	hot->stamp = channel->info.stamp;
-	hot->me = p->client.granted.attachment;
-	hot->active = &p->client.shared->active;
-	hot->bell = channel->doorbell;
-	hot->lanes = channel->lanes;
-	hot->lane_count = channel->lane_count;
-	hot->cpus = sections_hold(p) ? channel->cpus : 0;
+	emit->output_slow = tpi_output_slow;
+	emit->reserve_slow = tpi_reserve_slow;
+	emit->submit_slow = tpi_submit_slow;
+	emit->stamp = channel->info.stamp;
+	if (emit->stamp == TAPIO_STAMP_NONE)
+		emit->plain_bytes = 64; /* as any block, and one section */
+	emit->me = p->client.granted.attachment;
+	emit->active = &p->client.shared->active;
+	emit->bell = channel->doorbell;
+	emit->lanes = channel->lanes;
+	emit->lane_count = channel->lane_count;
+	emit->cpus = sections_hold(p) ? channel->cpus : 0;
 }
 
 static int open_producer(struct tapio_producer *p, const char *channel,

@@ -24,9 +24,8 @@
 #include <tapio/producer.h>
 
 #include "client/client.h"
+#include "lib/emit.h"
 #include "lib/lane.h"
-#include "lib/rseq.h"
-#include "lib/wake.h"
 
 /* Longer events are copied outside a section: an abort there costs the copy. */
 #define TPI_COPY_BYTES 4096
@@ -37,31 +36,10 @@
 /* Blocks in one section. */
 #define TPI_BATCH 64
 
-/* One class, as a choice for an event. */
-struct tpi_size {
-	uint32_t fast_bytes; /* longest that one section copies */
-	uint32_t bytes;      /* longest of all */
-	uint32_t klass;
-	uint32_t reserved;
-	struct tpi_lane *const *row; /* [cpus], by CPU; NULL: no lane there */
-};
-
-/* What emitting reads. In a forked child all of it is zero. */
+/* In a forked child all of it is zero. */
 struct tpi_producer_hot {
 	struct tpi_hot hot;
-	uint32_t cpus; /* of each row; 0: side lanes only */
-	uint32_t size_count;
-	uint32_t class_count;
-	uint32_t stamp; /* TAPIO_STAMP_* */
-	uint32_t me;    /* name of the attachment */
-	const uint64_t *active;
-	struct tapio_shm_doorbell *bell;
-	struct tpi_size sizes[TAPIO_CLASSES_MAX];   /* untagged, by size */
-	struct tpi_size classes[TAPIO_CLASSES_MAX]; /* by index */
-	const struct tpi_lane *lanes;
-	uint32_t lane_count;
-	struct tpi_gating gating;
-	const uint32_t *armed[TAPIO_GROUP_SLOTS];
+	struct tpi_emit emit;
 };
 
 /* side.c */
@@ -87,104 +65,21 @@ struct tapio_producer {
 	bool fence;        /* no membarrier reaches us: fence each commit */
 };
 
-static inline uint32_t tpi_size_limit(const struct tpi_size *size, bool fast)
+/* The producer that lib/emit.h calls back with what it leaves to us. */
+static inline struct tapio_producer *
+tpi_producer_of(const struct tpi_emit *emit)
 {
-	return fast ? size->fast_bytes : size->bytes;
+	return (struct tapio_producer *)((char *)(uintptr_t)emit -
+					 offsetof(struct tapio_producer,
+						  hot.emit));
 }
 
-/*
- * The class for an event, or NULL when the slow path has to say why there is
- * none. `fast`: one that a single section copies.
- */
-static inline const struct tpi_size *
-tpi_size_of(const struct tpi_producer_hot *hot, uint32_t tag, uint32_t length,
-	    bool fast)
-{
-	uint32_t i, klass = tag >> 24;
-	const struct tpi_size *size = hot->sizes;
-
-	if (tpi_unlikely(klass)) {
-		if (klass > hot->class_count)
-			return NULL;
-		size = &hot->classes[klass - 1];
-		return length <= tpi_size_limit(size, fast) ? size : NULL;
-	}
-	/* Most events fit the smallest class. In a forked child it is all zero,
-	 * and there is no CPU for it. */
-	if (tpi_likely(length <= tpi_size_limit(size, fast)))
-		return size;
-	for (i = 1; i < hot->size_count; i++)
-		if (length <= tpi_size_limit(++size, fast))
-			return size;
-	return NULL;
-}
-
-/* The lane of the CPU that we are on, as far as one can tell; or NULL. */
-static inline const struct tpi_lane *
-tpi_lane_here(const struct tpi_producer_hot *hot, const struct tpi_size *size)
-{
-	uint32_t cpu = tpi_load_relaxed(&tpi_rseq_area()->cpu_id_start);
-
-	/* Written by the kernel, but so is the area of a thread that libc did
-	 * not make: bound it. */
-	if (tpi_unlikely(cpu >= hot->cpus))
-		return NULL;
-	return size->row[cpu];
-}
-
-/* A tag is laid out so that one shift makes type and severity of it. */
-static inline uint64_t tpi_meta(uint32_t tag, uint32_t length)
-{
-	return (uint64_t)(tag & 0xfffff) << 40 | (uint64_t)length << 20;
-}
-_Static_assert(TAPIO_DESC_META(0x1234, 5, 6) ==
-		       ((uint64_t)(TAPIO_TAG(0x1234, 5) & 0xfffff) << 40 |
-			6 << 20),
-	       "tpi_meta() of a tag is its TAPIO_DESC_META()");
-
-/* CLOCK_REALTIME in nanoseconds; producer.c. */
-uint64_t tpi_clock_ns(void);
-
-/* How the event is stamped; a clock is read now, before the section. */
-static inline uint64_t tpi_stamp(const struct tpi_producer_hot *hot)
-{
-	return tpi_likely(hot->stamp != TAPIO_STAMP_CLOCK) ? TPI_STAMP_TSC
-							   : tpi_clock_ns();
-}
-
-/*
- * Rings the channel's doorbell for the groups that wait, if one of them waits for
- * what was published on `lane` (NULL: it may be any); producer.c.
- */
-void tpi_ring(const struct tpi_producer_hot *hot, const struct tpi_lane *lane);
-
-/*
- * After each commit: does a consumer sleep? No fence: a consumer that announces
- * itself runs a membarrier (ORDER wake.barrier, in tpi_barrier()), so either it
- * sees our commit in its last look, or we see its announcement; the same goes for
- * `active`, after whose change the broker runs one. Relaxed loads: a stale `rung`
- * costs one ring too many.
- */
-static inline void tpi_ring_if_armed(const struct tpi_producer_hot *hot,
-				     const struct tpi_lane *lane)
-{
-	uint64_t active = tpi_load_relaxed(hot->active);
-	int slot;
-
-	for (; active; active &= active - 1) {
-		slot = __builtin_ctzll(active);
-		if (tpi_unlikely(tpi_wake_wanted(
-			    tpi_load_relaxed(hot->armed[slot]),
-			    tpi_load_relaxed(&hot->bell->rung[slot])))) {
-			tpi_ring(hot, lane);
-			return;
-		}
-	}
-}
+/* What lib/emit.h leaves to us; output.c, reserve.c. */
+tpi_output_fn tpi_output_slow;
+tpi_reserve_fn tpi_reserve_slow;
+tpi_submit_fn tpi_submit_slow;
 
 /* output.c */
-int tpi_output_slow(struct tapio_producer *p, uint32_t tag, const void *data,
-		    uint32_t length);
 /* Why tpi_size_of found no class: -EINVAL or -EMSGSIZE, which is counted. */
 int tpi_no_size(struct tapio_producer *p, uint32_t tag);
 /* -ENOBUFS for `count` events, counted on the first lane. */

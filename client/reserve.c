@@ -24,46 +24,6 @@
 #include "client/producer.h"
 #include "lib/testpoint.h"
 
-static inline void fill(struct tapio_reservation *out,
-			const struct tpi_lane *lane, uint32_t block,
-			uint32_t tag, uint32_t length)
-{
-	out->data = tpi_lane_block(lane, block);
-	out->length = length;
-	out->tag = tag;
-	out->capacity = lane->block_bytes;
-	out->lane = lane->id;
-	out->block = block;
-	out->moves = 0;
-}
-
-/*
- * The lane of an open reservation, or NULL. A copy of a reservation that was
- * submitted already is found out when somebody else has taken the block since, or
- * when nothing is held any more; the owner word of a block in the ring says
- * nothing, so a quicker double submit of a copy cannot be told.
- */
-static inline const struct tpi_lane *
-reserved(const struct tpi_producer_hot *hot, const struct tapio_reservation *r)
-{
-	const struct tpi_lane *lane;
-
-	if (tpi_unlikely(!r->data || r->lane >= hot->lane_count))
-		return NULL;
-	lane = &hot->lanes[r->lane];
-	/* Relaxed: if it is our name, this process wrote it. */
-	if (tpi_unlikely(r->block > lane->mask ||
-			 tpi_load_relaxed(&lane->owner[r->block]) != hot->me))
-		return NULL;
-	return lane;
-}
-
-static inline bool fits(const struct tpi_lane *lane,
-			const struct tapio_reservation *r)
-{
-	return r->length <= lane->block_bytes && TAPIO_TAG_TYPE(r->tag);
-}
-
 static int invalid(const struct tapio_producer *p)
 {
 	return tpi_alive(&p->hot.hot) ? -EINVAL : -ECHILD;
@@ -104,36 +64,30 @@ reserve_slow(struct tapio_producer *p, uint32_t tag, uint32_t length,
 		return -ECHILD;
 	if (!TAPIO_TAG_TYPE(tag))
 		return -EINVAL;
-	size = tpi_size_of(&p->hot, tag, length, false);
+	size = tpi_size_of(&p->hot.emit, tag, length, false);
 	if (!size)
 		return tpi_no_size(p, tag);
 	n = take_or_wait(p, size, count, blocks, &lane);
 	for (i = 0; i < n; i++)
-		fill(&out[i], lane, blocks[i], tag, length);
+		tpi_reservation_fill(&out[i], lane, blocks[i], tag, length);
 	return n;
+}
+
+__attribute__((cold)) int tpi_reserve_slow(const struct tpi_emit *emit,
+					   uint32_t tag, uint32_t length,
+					   struct tapio_reservation *out)
+{
+	int n;
+
+	out->data = NULL;
+	n = reserve_slow(tpi_producer_of(emit), tag, length, out, 1);
+	return n < 0 ? n : 0;
 }
 
 int tapio_reserve(struct tapio_producer *p, uint32_t tag, uint32_t length,
 		  struct tapio_reservation *out)
 {
-	const struct tpi_producer_hot *hot = &p->hot;
-	const struct tpi_size *size = tpi_size_of(hot, tag, length, false);
-	const struct tpi_lane *lane = NULL;
-	uint32_t block;
-	int n;
-
-	out->data = NULL;
-	if (tpi_likely(size && TAPIO_TAG_TYPE(tag)))
-		lane = tpi_lane_here(hot, size);
-	if (tpi_likely(lane) &&
-	    tpi_likely(!tpi_lane_reserve(lane, &hot->gating, hot->me, &block,
-					 1))) {
-		TPI_TESTPOINT("reserve.taken");
-		fill(out, lane, block, tag, length);
-		return 0;
-	}
-	n = reserve_slow(p, tag, length, out, 1);
-	return n < 0 ? n : 0;
+	return tpi_emit_reserve(&p->hot.emit, tag, length, out);
 }
 
 int tapio_reserve_batch(struct tapio_producer *p, uint32_t tag, uint32_t length,
@@ -190,7 +144,7 @@ static int submit_once(struct tapio_producer *p, struct tapio_reservation *r,
 		       const struct tpi_lane **lane,
 		       const struct tpi_lane **full)
 {
-	const struct tpi_size *size = &p->hot.classes[(*lane)->klass];
+	const struct tpi_size *size = &p->hot.emit.classes[(*lane)->klass];
 	uint64_t desc = tpi_meta(r->tag, r->length) | r->block;
 	int err;
 
@@ -236,34 +190,24 @@ submit_slow(struct tapio_producer *p, struct tapio_reservation *r,
 	}
 	r->data = NULL;
 	/* Where it was copied to, if it was. */
-	tpi_ring_if_armed(&p->hot, full ? full : lane);
+	tpi_ring_if_armed(&p->hot.emit, full ? full : lane);
 	return 0;
+}
+
+__attribute__((cold)) int tpi_submit_slow(const struct tpi_emit *emit,
+					  struct tapio_reservation *r)
+{
+	const struct tpi_lane *lane = tpi_reservation_lane(emit, r);
+	struct tapio_producer *p = tpi_producer_of(emit);
+
+	if (!lane || !tpi_reservation_fits(lane, r))
+		return invalid(p);
+	return submit_slow(p, r, lane);
 }
 
 int tapio_submit(struct tapio_producer *p, struct tapio_reservation *r)
 {
-	const struct tpi_producer_hot *hot = &p->hot;
-	const struct tpi_lane *lane = reserved(hot, r);
-	uint64_t desc;
-	int err;
-
-	if (tpi_unlikely(!lane || !fits(lane, r)))
-		return invalid(p);
-	desc = tpi_meta(r->tag, r->length) | r->block;
-	/* Relaxed: a guess that the section checks. */
-	if (tpi_likely(tpi_load_relaxed(&tpi_rseq_area()->cpu_id_start) ==
-		       lane->cpu)) {
-		err = tpi_lane_publish(lane, &desc, 1, tpi_stamp(hot));
-		if (tpi_likely(!err)) {
-			TPI_TESTPOINT("submit.published");
-			r->data = NULL;
-			tpi_ring_if_armed(hot, lane);
-			return 0;
-		}
-		if (err < 0)
-			return err;
-	}
-	return submit_slow(p, r, lane);
+	return tpi_emit_submit(&p->hot.emit, r);
 }
 
 /*
@@ -279,8 +223,9 @@ static uint32_t gather(const struct tapio_producer *p,
 	uint32_t n;
 
 	for (n = 0; n < count && n < TPI_BATCH; n++) {
-		l = reserved(&p->hot, &r[n]);
-		if (!l || (n && l != *lane) || (!discard && !fits(l, &r[n])))
+		l = tpi_reservation_lane(&p->hot.emit, &r[n]);
+		if (!l || (n && l != *lane) ||
+		    (!discard && !tpi_reservation_fits(l, &r[n])))
 			break;
 		*lane = l;
 		descs[n] = r[n].block;
@@ -309,7 +254,7 @@ int tapio_submit_batch(struct tapio_producer *p,
 		}
 		err = tpi_put(p, lane, descs, n);
 		if (!err) {
-			tpi_ring_if_armed(&p->hot, lane);
+			tpi_ring_if_armed(&p->hot.emit, lane);
 			for (done += n; n; n--)
 				r++->data = NULL;
 		} else if (err == TPI_MOVED) {
@@ -350,7 +295,7 @@ int tapio_discard_batch(struct tapio_producer *p,
 		/* A discard takes a position too: consumers have to pass it
 		 * before its slot is free again. */
 		if (!err)
-			tpi_ring_if_armed(&p->hot, lane);
+			tpi_ring_if_armed(&p->hot.emit, lane);
 		done += n;
 	}
 	return (int)done;

@@ -53,7 +53,8 @@ static void announce(struct tapio_producer *p, const struct tpi_lane *lane,
 	uint64_t gate, generation;
 	int slot;
 
-	if (!tpi_gate_compute(lane, &p->hot.gating, &gate, &generation, &slot))
+	if (!tpi_gate_compute(lane, &p->hot.emit.gating, &gate, &generation,
+			      &slot))
 		return; /* groups come and go: look again at once */
 	if (slot < 0) {
 		nap(left);
@@ -62,7 +63,7 @@ static void announce(struct tapio_producer *p, const struct tpi_lane *lane,
 	control = p->client.cursors[slot].control;
 	room->heard = tpi_wake_listen(&control->room);
 	/* Relaxed: the barrier orders it. */
-	tpi_add_relaxed(&p->hot.bell->room_armed, 1);
+	tpi_add_relaxed(&p->hot.emit.bell->room_armed, 1);
 	if (tpi_barrier()) {
 		nap(left);
 		return;

@@ -46,7 +46,8 @@ static const struct tpi_lane *take_lane(struct tapio_producer *p,
 		 * the lane. Pairs with the release in give_lane() and with the
 		 * broker's after its sweep.
 		 */
-		if (tpi_cas_acq_rel(&lane->shm->owner, &nobody, p->hot.me)) {
+		if (tpi_cas_acq_rel(&lane->shm->owner, &nobody,
+				    p->hot.emit.me)) {
 			TPI_TESTPOINT("side.taken");
 			return lane;
 		}
@@ -57,7 +58,7 @@ static const struct tpi_lane *take_lane(struct tapio_producer *p,
 static void give_lane(struct tapio_producer *p, const struct tpi_lane *lane)
 {
 	uint64_t state = tpi_load_relaxed(&lane->shm->state);
-	uint32_t me = p->hot.me;
+	uint32_t me = p->hot.emit.me;
 
 	if (TAPIO_STATE_HELD(state))
 		return; /* open reservations: the broker takes them back */

@@ -18,8 +18,8 @@ int tapio_producer_stats(const struct tapio_producer *p,
 
 	if (!tpi_alive(&p->hot.hot))
 		return -ECHILD;
-	for (i = 0; i < p->hot.lane_count; i++) {
-		tpi_lane_account_read(&p->hot.lanes[i], &account);
+	for (i = 0; i < p->hot.emit.lane_count; i++) {
+		tpi_lane_account_read(&p->hot.emit.lanes[i], &account);
 		sum.published += account.published;
 		sum.dropped += account.dropped_total;
 		sum.held += account.held;

@@ -40,8 +40,10 @@
 #include <string.h>
 
 #include "lib/atomic.h"
+#include "lib/emit.h"
 #include "lib/lane.h"
 #include "lib/rseq.h"
+#include "lib/testpoint.h"
 #include "lib/tsc.h"
 
 _Static_assert(sizeof(struct tpi_lane) == 64, "a lane's handle is one line");
@@ -62,6 +64,15 @@ typedef long long vec16 __attribute__((vector_size(16)));
 /* Up to 64 bytes, gathered before the section so that it only stores. */
 struct payload {
 	vec16 x[4];
+};
+
+/* Where an event goes: what a section stores to, computed before it. */
+struct spot {
+	unsigned char *block;
+	uint32_t *owner;
+	uint64_t *slot; /* of the descriptor, at the tail */
+	uint64_t *time; /* of the stamp; not to be used by lanes without */
+	uint64_t desc;
 };
 
 /* As many blocks as may be reserved on a lane at once. */
@@ -338,52 +349,87 @@ static inline uint32_t block_at(const struct tpi_lane *lane, uint64_t position)
 /* ---- the operations --------------------------------------------------------- */
 
 /*
- * The block that will be taken some events from now: by then its lines are ours
- * again, and the stores into it do not wait for a consumer's cache. 12 events
- * ahead is what hides one transfer (bench/lane.c). A hint needs no proof.
+ * The event with that `meta` in the block that is the oldest in the ring: the one
+ * at reap = tail + held - N, which is a slot of the same index as tail + held.
  */
-static inline void prefetch_ahead(const struct tpi_lane *lane, uint64_t reap)
+static inline __attribute__((always_inline)) struct spot
+spot_of(const struct tpi_lane *lane, uint64_t state, uint64_t meta)
 {
-	unsigned char *block = tpi_lane_block(lane, block_at(lane, reap + 12));
+	const uint32_t mask = lane->mask;
+	uint64_t tail = TAPIO_STATE_TAIL(state);
+	uint64_t oldest = tail + TAPIO_STATE_HELD(state);
+	uint32_t block =
+		(uint32_t)tpi_load_relaxed(&lane->desc[oldest & mask]) & mask;
 
-	tpi_prefetch_write(block);
-	if (lane->block_bytes > 64)
-		tpi_prefetch_write(block + 64);
+	return (struct spot){
+		.block = tpi_lane_block(lane, block),
+		.owner = &lane->owner[block],
+		.slot = &lane->desc[tail & mask],
+		.time = lane->time ? &lane->time[tail & mask] : NULL,
+		.desc = meta | block,
+	};
 }
 
-#define OUTPUT_BY_STAMP(name, ...)                         \
-	(!lane->time             ? name(__VA_ARGS__)       \
-	 : time == TPI_STAMP_TSC ? name##_tsc(__VA_ARGS__) \
-				 : name##_value(__VA_ARGS__))
+enum output_size {
+	OUTPUT_32, /* up to 31 bytes, in two moves that may overlap */
+	OUTPUT_64, /* 32 to 64, in four */
+	OUTPUT_LONG,
+};
+enum output_stamp {
+	OUTPUT_PLAIN, /* the lane has no stamps */
+	OUTPUT_TSC,   /* read inside the section */
+	OUTPUT_VALUE, /* a clock, read before it */
+};
 
-static inline int cpu_output(const struct tpi_lane *lane, uint64_t state,
-			     uint32_t block, uint64_t desc, uint64_t time,
-			     const unsigned char *data, uint32_t length)
+static inline enum output_size output_size_of(uint32_t length)
 {
-	unsigned char *dst = tpi_lane_block(lane, block);
-	uint32_t *owner = &lane->owner[block];
-	struct payload in = {0};
-
 	if (length > 64)
-		return OUTPUT_BY_STAMP(section_output_long, lane, state, owner,
-				       desc, time, dst, data, length);
-	if (length >= 32) {
+		return OUTPUT_LONG;
+	return length >= 32 ? OUTPUT_64 : OUTPUT_32;
+}
+
+#define BY_STAMP(name, ...)                              \
+	(stamp == OUTPUT_PLAIN ? name(__VA_ARGS__)       \
+	 : stamp == OUTPUT_TSC ? name##_tsc(__VA_ARGS__) \
+			       : name##_value(__VA_ARGS__))
+
+/* Size and stamp are constants where it matters how long it takes. */
+static inline __attribute__((always_inline)) int
+cpu_output(const struct tpi_lane *lane, uint64_t state, const struct spot *at,
+	   const unsigned char *data, uint64_t length, uint64_t time,
+	   enum output_size size, enum output_stamp stamp)
+{
+	struct payload in;
+
+	switch (size) {
+	case OUTPUT_32:
+		if (length >= 16) {
+			in.x[0] = load16(data);
+			in.x[1] = load16(data + length - 16);
+		} else {
+			in.x[0] = in.x[1] = load_short(data, (uint32_t)length);
+			length = 16;
+		}
+		return BY_STAMP(section_output_32, lane, state, at, time, data,
+				length, &in);
+	case OUTPUT_64:
 		in.x[0] = load16(data);
 		in.x[1] = load16(data + 16);
 		in.x[2] = load16(data + length - 32);
 		in.x[3] = load16(data + length - 16);
-		return OUTPUT_BY_STAMP(section_output_64, lane, state, owner,
-				       desc, time, dst, dst + length, &in);
+		return BY_STAMP(section_output_64, lane, state, at, time, data,
+				length, &in);
+	default:
+		return BY_STAMP(section_output_long, lane, state, at, time,
+				data, length, NULL);
 	}
-	if (length >= 16) {
-		in.x[0] = load16(data);
-		in.x[1] = load16(data + length - 16);
-		return OUTPUT_BY_STAMP(section_output_32, lane, state, owner,
-				       desc, time, dst, dst + length, &in);
-	}
-	in.x[0] = in.x[1] = load_short(data, length);
-	return OUTPUT_BY_STAMP(section_output_32, lane, state, owner, desc,
-			       time, dst, dst + 16, &in);
+}
+
+static enum output_stamp stamp_of(const struct tpi_lane *lane, uint64_t time)
+{
+	if (!lane->time)
+		return OUTPUT_PLAIN;
+	return time == TPI_STAMP_TSC ? OUTPUT_TSC : OUTPUT_VALUE;
 }
 
 int tpi_lane_output(const struct tpi_lane *lane,
@@ -393,19 +439,18 @@ int tpi_lane_output(const struct tpi_lane *lane,
 	/* Relaxed, as are gate and descriptors: only this CPU writes them, and
 	 * if we have moved, the section notices. */
 	uint64_t state = tpi_load_relaxed(&lane->shm->state);
-	uint64_t reap = tpi_lane_reap_unmasked(lane, state);
-	uint32_t block;
+	struct spot at;
 	int err;
 
 	err = room(lane, gating, state, 1);
 	if (tpi_unlikely(err))
 		return err;
-	block = block_at(lane, reap);
-	prefetch_ahead(lane, reap);
-	if (tpi_unlikely(lane->cpu == TAPIO_CPU_SIDE))
-		return side_output(lane, state, block, meta, time, data,
-				   length);
-	return cpu_output(lane, state, block, meta | block, time, data, length);
+	at = spot_of(lane, state, meta);
+	if (lane->cpu == TAPIO_CPU_SIDE)
+		return side_output(lane, state, at.desc & lane->mask, meta,
+				   time, data, length);
+	return cpu_output(lane, state, &at, data, length, time,
+			  output_size_of(length), stamp_of(lane, time));
 }
 
 int tpi_lane_reserve(const struct tpi_lane *lane,
@@ -446,3 +491,5 @@ int tpi_lane_publish(const struct tpi_lane *lane, const uint64_t *descs,
 					   time);
 	return section_publish_value(lane, state, next, descs, count, time);
 }
+
+#include "lib/lane_fast.h"

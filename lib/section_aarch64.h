@@ -66,14 +66,16 @@
 	"b %l[moved]\n"                          \
 	"8:\n\t"
 
-#define COPY_32                    \
-	"str %q[x0], [%[dst]]\n\t" \
-	"stur %q[x1], [%[end], #-16]\n\t"
-#define COPY_64                           \
-	"str %q[x0], [%[dst]]\n\t"        \
-	"str %q[x1], [%[dst], #16]\n\t"   \
-	"stur %q[x2], [%[end], #-32]\n\t" \
-	"stur %q[x3], [%[end], #-16]\n\t"
+#define COPY_32                          \
+	"str %q[x0], [%[dst]]\n\t"       \
+	"add x11, %[dst], %[length]\n\t" \
+	"stur %q[x1], [x11, #-16]\n\t"
+#define COPY_64                          \
+	"str %q[x0], [%[dst]]\n\t"       \
+	"str %q[x1], [%[dst], #16]\n\t"  \
+	"add x11, %[dst], %[length]\n\t" \
+	"stur %q[x2], [x11, #-32]\n\t"   \
+	"stur %q[x3], [x11, #-16]\n\t"
 
 /* 64 bytes at a time from x11 to x12, the last 64 again up to the end. */
 #define COPY_STEP                    \
@@ -93,80 +95,107 @@
 	"add x11, %[src], x13\n\t"                 \
 	"add x12, %[dst], x13\n\t" COPY_STEP
 
-/* x11 = index of the slot at the tail. */
-#define TAIL_INDEX                                   \
-	"ldr w12, [%[lane], #" TPI_LANE_MASK "]\n\t" \
-	"lsr x11, %[old], #16\n\t"                   \
-	"and x11, x11, x12\n\t"
-
 #define STAMP_NONE
-#define STAMP_STORE                                  \
-	"ldr x12, [%[lane], #" TPI_LANE_TIME "]\n\t" \
-	"str x13, [x12, x11, lsl #3]\n\t"
-#define STAMP_VALUE TAIL_INDEX "mov x13, %[time]\n\t" STAMP_STORE
-#define STAMP_TSC   TAIL_INDEX "mrs x13, cntvct_el0\n\t" STAMP_STORE
+#define STAMP_VALUE "str %[value], [%[time]]\n\t"
+#define STAMP_TSC                 \
+	"mrs x13, cntvct_el0\n\t" \
+	"str x13, [%[time]]\n\t"
 
-#define OUTPUT_COMMIT                                \
-	"str wzr, [%[owner]]\n\t" TAIL_INDEX         \
-	"ldr x12, [%[lane], #" TPI_LANE_DESC "]\n\t" \
-	"str %[desc], [x12, x11, lsl #3]\n\t"        \
-	"add x9, %[old], #16, lsl #12\n\t"           \
+#define OUTPUT_COMMIT                      \
+	"str wzr, [%[owner]]\n\t"          \
+	"str %[desc], [%[slot]]\n\t"       \
+	"add x9, %[old], #16, lsl #12\n\t" \
 	"stlr x9, [x10]\n"
 
-#define OUTPUT_IN(l, o, own, d, t)                              \
-	[rs] "r"(tpi_rseq_area()), [lane] "r"(l), [old] "r"(o), \
-		[owner] "r"(own), [desc] "r"(d), [time] "r"(t)
-#define SCRATCH "memory", "cc", "x9", "x10", "x11", "x12", "x13", "x14", "x15"
+#define OUTPUT_IN                                                    \
+	[rs] "r"(tpi_rseq_area()), [lane] "r"(lane), [old] "r"(old), \
+		[owner] "r"(at->owner), [slot] "r"(at->slot),        \
+		[desc] "r"(at->desc), [dst] "r"(at->block),          \
+		[length] "r"(length)
+#define IN_32   , [x0] "w"(in->x[0]), [x1] "w"(in->x[1])
+#define IN_64   IN_32, [x2] "w"(in->x[2]), [x3] "w"(in->x[3])
+#define IN_LONG , [src] "r"(src)
+#define IN_NONE
+#define IN_TSC   , [time] "r"(at->time)
+#define IN_VALUE , [time] "r"(at->time), [value] "r"(value)
+#define CLOBBERS_32
+#define CLOBBERS_64
+#define CLOBBERS_LONG , "v0", "v1", "v2", "v3"
+#define SCRATCH       "memory", "cc", "x9", "x10", "x11", "x12", "x13", "x14", "x15"
 
-#define DEFINE_OUTPUT_SHORT(name, COPY, STAMP)                                \
-	static inline int name(const struct tpi_lane *lane, uint64_t old,     \
-			       uint32_t *owner, uint64_t desc, uint64_t time, \
-			       unsigned char *dst, unsigned char *end,        \
-			       const struct payload *in)                      \
-	{                                                                     \
-		__asm__ __volatile__ goto(                                    \
-			SECTION_ENTER SECTION_CHECK_STATE COPY STAMP          \
-				OUTPUT_COMMIT SECTION_LEAVE                   \
-			: /* none */                                          \
-			: OUTPUT_IN(lane, old, owner, desc, time),            \
-			  [dst] "r"(dst), [end] "r"(end), [x0] "w"(in->x[0]), \
-			  [x1] "w"(in->x[1]), [x2] "w"(in->x[2]),             \
-			  [x3] "w"(in->x[3])                                  \
-			: SCRATCH                                             \
-			: moved);                                             \
-		return 0;                                                     \
-moved:                                                                        \
-		return TPI_MOVED;                                             \
+/* Each instantiation is one section: output by payload size and stamp. */
+#define DEFINE_OUTPUT(name, SIZE, STAMP)                                  \
+	static inline __attribute__((always_inline)) int name(            \
+		const struct tpi_lane *lane, uint64_t old,                \
+		const struct spot *at, uint64_t value, const void *src,   \
+		uint64_t length, const struct payload *in)                \
+	{                                                                 \
+		(void)value, (void)src, (void)in;                         \
+		__asm__ __volatile__ goto(                                \
+			SECTION_ENTER SECTION_CHECK_STATE COPY_##SIZE     \
+				STAMP_##STAMP OUTPUT_COMMIT SECTION_LEAVE \
+			: /* none */                                      \
+			: OUTPUT_IN IN_##SIZE IN_##STAMP                  \
+			: SCRATCH CLOBBERS_##SIZE                         \
+			: moved);                                         \
+		return 0;                                                 \
+moved:                                                                    \
+		return TPI_MOVED;                                         \
 	}
+DEFINE_OUTPUT(section_output_32, 32, NONE)
+DEFINE_OUTPUT(section_output_32_value, 32, VALUE)
+DEFINE_OUTPUT(section_output_32_tsc, 32, TSC)
+DEFINE_OUTPUT(section_output_64, 64, NONE)
+DEFINE_OUTPUT(section_output_64_value, 64, VALUE)
+DEFINE_OUTPUT(section_output_64_tsc, 64, TSC)
+DEFINE_OUTPUT(section_output_long, LONG, NONE)
+DEFINE_OUTPUT(section_output_long_value, LONG, VALUE)
+DEFINE_OUTPUT(section_output_long_tsc, LONG, TSC)
 
-#define DEFINE_OUTPUT_LONG(name, STAMP)                                        \
-	static inline int name(const struct tpi_lane *lane, uint64_t old,      \
-			       uint32_t *owner, uint64_t desc, uint64_t time,  \
-			       unsigned char *dst, const void *src,            \
-			       uint64_t length)                                \
-	{                                                                      \
-		__asm__ __volatile__ goto(                                     \
-			SECTION_ENTER SECTION_CHECK_STATE COPY_LONG STAMP      \
-				OUTPUT_COMMIT SECTION_LEAVE                    \
-			: /* none */                                           \
-			: OUTPUT_IN(lane, old, owner, desc, time),             \
-			  [dst] "r"(dst), [src] "r"(src), [length] "r"(length) \
-			: SCRATCH, "v0", "v1", "v2", "v3"                      \
-			: moved);                                              \
-		return 0;                                                      \
-moved:                                                                         \
-		return TPI_MOVED;                                              \
+/* owner = me; commit held + 1. */
+static inline int section_reserve_one(const struct tpi_lane *lane, uint64_t old,
+				      uint32_t *owner, uint32_t me)
+{
+	__asm__ __volatile__ goto(
+		SECTION_ENTER SECTION_CHECK_STATE
+		"str %w[me], [%[owner]]\n\t"
+		"add x9, %[old], #1\n\t"
+		"stlr x9, [x10]\n" SECTION_LEAVE "dmb ishst\n\t"
+		: /* none */
+		: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane), [old] "r"(old),
+		  [owner] "r"(owner), [me] "r"(me)
+		: SCRATCH
+		: moved);
+	return 0;
+moved:
+	return TPI_MOVED;
+}
+
+/* *slot = desc; commit tail + 1, held - 1. */
+#define DEFINE_PUBLISH_ONE(name, STAMP)                                 \
+	static inline __attribute__((always_inline)) int name(          \
+		const struct tpi_lane *lane, uint64_t old,              \
+		const struct spot *at, uint64_t value)                  \
+	{                                                               \
+		(void)value;                                            \
+		__asm__ __volatile__ goto(                              \
+			SECTION_ENTER SECTION_CHECK_STATE STAMP_##STAMP \
+			"str %[desc], [%[slot]]\n\t"                    \
+			"add x9, %[old], #16, lsl #12\n\t"              \
+			"sub x9, x9, #1\n\t"                            \
+			"stlr x9, [x10]\n" SECTION_LEAVE                \
+			: /* none */                                    \
+			: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane),  \
+			  [old] "r"(old), [slot] "r"(at->slot),         \
+			  [desc] "r"(at->desc)IN_##STAMP:SCRATCH        \
+			: moved);                                       \
+		return 0;                                               \
+moved:                                                                  \
+		return TPI_MOVED;                                       \
 	}
-
-DEFINE_OUTPUT_SHORT(section_output_32, COPY_32, STAMP_NONE)
-DEFINE_OUTPUT_SHORT(section_output_32_value, COPY_32, STAMP_VALUE)
-DEFINE_OUTPUT_SHORT(section_output_32_tsc, COPY_32, STAMP_TSC)
-DEFINE_OUTPUT_SHORT(section_output_64, COPY_64, STAMP_NONE)
-DEFINE_OUTPUT_SHORT(section_output_64_value, COPY_64, STAMP_VALUE)
-DEFINE_OUTPUT_SHORT(section_output_64_tsc, COPY_64, STAMP_TSC)
-DEFINE_OUTPUT_LONG(section_output_long, STAMP_NONE)
-DEFINE_OUTPUT_LONG(section_output_long_value, STAMP_VALUE)
-DEFINE_OUTPUT_LONG(section_output_long_tsc, STAMP_TSC)
+DEFINE_PUBLISH_ONE(section_publish_one, NONE)
+DEFINE_PUBLISH_ONE(section_publish_one_value, VALUE)
+DEFINE_PUBLISH_ONE(section_publish_one_tsc, TSC)
 
 /* owner[blocks[i]] = me for i < count; commit held + count. */
 static inline int section_reserve(const struct tpi_lane *lane, uint64_t old,

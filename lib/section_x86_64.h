@@ -25,7 +25,7 @@
  *
  * Operands are few (at -O0 and under ASan registers run out) and what a section
  * needs beyond them it loads from the private struct tpi_lane: its offsets are
- * asserted in lane.c. rcx holds the shared lane throughout.
+ * asserted in lane.c. The lane in shared memory is [shm] throughout.
  */
 #ifndef TPI_SECTION_X86_64_H
 #define TPI_SECTION_X86_64_H
@@ -39,48 +39,47 @@
 #define TPI_RSEQ_CPU  "4"
 #define TPI_RSEQ_CS   "8"
 
-#define SECTION_ENTER                               \
-	".pushsection __rseq_cs, \"aw\"\n\t"        \
-	".balign 32\n"                              \
-	"3:\n\t"                                    \
-	".long 0, 0\n\t"                            \
-	".quad 1f, 2f - 1f, 4f\n\t"                 \
-	".popsection\n\t"                           \
-	"leaq 3b(%%rip), %%rax\n\t"                 \
-	"movq %%rax, " TPI_RSEQ_CS "(%[rs])\n"      \
-	"1:\n\t"                                    \
-	"movl " TPI_LANE_CPU "(%[lane]), %%eax\n\t" \
-	"cmpl %%eax, " TPI_RSEQ_CPU "(%[rs])\n\t"   \
-	"jne 5f\n\t"                                \
-	"movq " TPI_LANE_SHM "(%[lane]), %%rcx\n\t"
+#define SECTION_ENTER                                  \
+	".pushsection __rseq_cs, \"aw\"\n\t"           \
+	".balign 32\n"                                 \
+	"3:\n\t"                                       \
+	".long 0, 0\n\t"                               \
+	".quad 1f, 2f - 1f, 4f\n\t"                    \
+	".popsection\n\t"                              \
+	"leaq 3b(%%rip), %%rax\n\t"                    \
+	"movq %%rax, %%fs:" TPI_RSEQ_CS "(%[rs])\n"    \
+	"1:\n\t"                                       \
+	"movl " TPI_LANE_CPU "(%[lane]), %%eax\n\t"    \
+	"cmpl %%eax, %%fs:" TPI_RSEQ_CPU "(%[rs])\n\t" \
+	"jne 5f\n\t"
 
-#define SECTION_CHECK_STATE        \
-	"cmpq %[old], (%%rcx)\n\t" \
+#define SECTION_CHECK_STATE         \
+	"cmpq %[old], (%[shm])\n\t" \
 	"jne 5f\n\t"
 
 /* After the commit; 5: is the way out with nothing changed. */
 #define SECTION_LEAVE                                     \
 	"2:\n\t"                                          \
-	"movq $0, " TPI_RSEQ_CS "(%[rs])\n\t"             \
+	"movq $0, %%fs:" TPI_RSEQ_CS "(%[rs])\n\t"        \
 	".pushsection .text.tapio_rseq_abort, \"ax\"\n\t" \
 	".byte 0x0f, 0xb9, 0x3d\n\t"                      \
 	".long 0x53053053\n"                              \
 	"4:\n\t"                                          \
 	"jmp %l[moved]\n"                                 \
 	"5:\n\t"                                          \
-	"movq $0, " TPI_RSEQ_CS "(%[rs])\n\t"             \
+	"movq $0, %%fs:" TPI_RSEQ_CS "(%[rs])\n\t"        \
 	"jmp %l[moved]\n\t"                               \
 	".popsection\n\t"
 
 /* Copies of up to 32 and up to 64 bytes, preloaded: x0..x3 to both ends. */
 #define COPY_32                      \
 	"movups %[x0], (%[dst])\n\t" \
-	"movups %[x1], -16(%[end])\n\t"
-#define COPY_64                         \
-	"movups %[x0], (%[dst])\n\t"    \
-	"movups %[x1], 16(%[dst])\n\t"  \
-	"movups %[x2], -32(%[end])\n\t" \
-	"movups %[x3], -16(%[end])\n\t"
+	"movups %[x1], -16(%[dst], %[length])\n\t"
+#define COPY_64                                    \
+	"movups %[x0], (%[dst])\n\t"               \
+	"movups %[x1], 16(%[dst])\n\t"             \
+	"movups %[x2], -32(%[dst], %[length])\n\t" \
+	"movups %[x3], -16(%[dst], %[length])\n\t"
 
 /* 64 bytes at a time, the last 64 again up to the end; length >= 64. */
 #define COPY_STEP(at)                           \
@@ -99,109 +98,117 @@
 				    "cmpq %%rax, %%rdx\n\t" \
 				    "jb 6b\n\t" COPY_STEP("%%rax")
 
-/* rdx = index of the slot at the tail. */
-#define TAIL_INDEX               \
-	"movq %[old], %%rdx\n\t" \
-	"shrq $16, %%rdx\n\t"    \
-	"andl " TPI_LANE_MASK "(%[lane]), %%edx\n\t"
-
 #define STAMP_NONE
-#define STAMP_VALUE                                  \
-	TAIL_INDEX                                   \
-	"movq " TPI_LANE_TIME "(%[lane]), %%rax\n\t" \
-	"movq %[time], (%%rax, %%rdx, 8)\n\t"
-/* The time lies in xmm0 while the index takes rdx. */
-#define STAMP_TSC                                                 \
-	"rdtsc\n\t"                                               \
-	"shlq $32, %%rdx\n\t"                                     \
-	"orq %%rdx, %%rax\n\t"                                    \
-	"movq %%rax, %%xmm0\n\t" TAIL_INDEX "movq " TPI_LANE_TIME \
-	"(%[lane]), %%rax\n\t"                                    \
-	"movq %%xmm0, (%%rax, %%rdx, 8)\n\t"
+#define STAMP_VALUE "movq %[value], (%[time])\n\t"
+#define STAMP_TSC              \
+	"rdtsc\n\t"            \
+	"shlq $32, %%rdx\n\t"  \
+	"orq %%rdx, %%rax\n\t" \
+	"movq %%rax, (%[time])\n\t"
 
 /* Owner first: a block that output took bears nobody's name (see sweep). */
-#define OUTPUT_COMMIT                                              \
-	"movl $0, (%[owner])\n\t" TAIL_INDEX "movq " TPI_LANE_DESC \
-	"(%[lane]), %%rax\n\t"                                     \
-	"movq %[desc], (%%rax, %%rdx, 8)\n\t"                      \
-	"leaq 0x10000(%[old]), %%rax\n\t"                          \
-	"movq %%rax, (%%rcx)\n"
+#define OUTPUT_COMMIT                     \
+	"movl $0, (%[owner])\n\t"         \
+	"movq %[desc], (%[slot])\n\t"     \
+	"leaq 0x10000(%[old]), %%rax\n\t" \
+	"movq %%rax, (%[shm])\n"
 
-#define OUTPUT_IN(l, o, own, d, t)                              \
-	[rs] "r"(tpi_rseq_area()), [lane] "r"(l), [old] "r"(o), \
-		[owner] "r"(own), [desc] "x"(d), [time] "x"(t)
+#define OUTPUT_IN                                                             \
+	[rs] "r"(tpi_rseq_offset), [lane] "r"(lane), [shm] "r"(lane->shm),    \
+		[old] "r"(old), [owner] "r"(at->owner), [slot] "r"(at->slot), \
+		[desc] "x"(at->desc), [dst] "r"(at->block),                   \
+		[length] "r"(length)
+#define IN_32 , [x0] "x"(in->x[0]), [x1] "x"(in->x[1])
+#define IN_64                                                         \
+	, [x0] "x"(in->x[0]), [x1] "x"(in->x[1]), [x2] "x"(in->x[2]), \
+		[x3] "x"(in->x[3])
+#define IN_LONG , [src] "r"(src)
+#define IN_NONE
+#define IN_TSC   , [time] "r"(at->time)
+#define IN_VALUE , [time] "r"(at->time), [value] "x"(value)
+#define CLOBBERS_32
+#define CLOBBERS_64
+#define CLOBBERS_LONG , "rdx", "xmm0", "xmm1", "xmm2", "xmm3"
+#define CLOBBERS_NONE
+#define CLOBBERS_VALUE
+#define CLOBBERS_TSC , "rdx"
 
 /* Each instantiation is one section: output by payload size and stamp. */
-#define DEFINE_OUTPUT_32(name, STAMP)                                         \
-	static inline int name(const struct tpi_lane *lane, uint64_t old,     \
-			       uint32_t *owner, uint64_t desc, uint64_t time, \
-			       unsigned char *dst, unsigned char *end,        \
-			       const struct payload *in)                      \
-	{                                                                     \
-		__asm__ __volatile__ goto(                                    \
-			SECTION_ENTER SECTION_CHECK_STATE COPY_32 STAMP       \
-				OUTPUT_COMMIT SECTION_LEAVE                   \
-			: /* none */                                          \
-			: OUTPUT_IN(lane, old, owner, desc, time),            \
-			  [dst] "r"(dst), [end] "r"(end), [x0] "x"(in->x[0]), \
-			  [x1] "x"(in->x[1])                                  \
-			: "memory", "cc", "rax", "rcx", "rdx", "xmm0"         \
-			: moved);                                             \
-		return 0;                                                     \
-moved:                                                                        \
-		return TPI_MOVED;                                             \
+#define DEFINE_OUTPUT(name, SIZE, STAMP)                                  \
+	static inline __attribute__((always_inline)) int name(            \
+		const struct tpi_lane *lane, uint64_t old,                \
+		const struct spot *at, uint64_t value, const void *src,   \
+		uint64_t length, const struct payload *in)                \
+	{                                                                 \
+		(void)value, (void)src, (void)in;                         \
+		__asm__ __volatile__ goto(                                \
+			SECTION_ENTER SECTION_CHECK_STATE COPY_##SIZE     \
+				STAMP_##STAMP OUTPUT_COMMIT SECTION_LEAVE \
+			: /* none */                                      \
+			: OUTPUT_IN IN_##SIZE IN_##STAMP                  \
+			: "memory", "cc",                                 \
+			  "rax" CLOBBERS_##SIZE CLOBBERS_##STAMP          \
+			: moved);                                         \
+		return 0;                                                 \
+moved:                                                                    \
+		return TPI_MOVED;                                         \
 	}
 
-#define DEFINE_OUTPUT_64(name, STAMP)                                         \
-	static inline int name(const struct tpi_lane *lane, uint64_t old,     \
-			       uint32_t *owner, uint64_t desc, uint64_t time, \
-			       unsigned char *dst, unsigned char *end,        \
-			       const struct payload *in)                      \
-	{                                                                     \
-		__asm__ __volatile__ goto(                                    \
-			SECTION_ENTER SECTION_CHECK_STATE COPY_64 STAMP       \
-				OUTPUT_COMMIT SECTION_LEAVE                   \
-			: /* none */                                          \
-			: OUTPUT_IN(lane, old, owner, desc, time),            \
-			  [dst] "r"(dst), [end] "r"(end), [x0] "x"(in->x[0]), \
-			  [x1] "x"(in->x[1]), [x2] "x"(in->x[2]),             \
-			  [x3] "x"(in->x[3])                                  \
-			: "memory", "cc", "rax", "rcx", "rdx", "xmm0"         \
-			: moved);                                             \
-		return 0;                                                     \
-moved:                                                                        \
-		return TPI_MOVED;                                             \
-	}
+DEFINE_OUTPUT(section_output_32, 32, NONE)
+DEFINE_OUTPUT(section_output_32_value, 32, VALUE)
+DEFINE_OUTPUT(section_output_32_tsc, 32, TSC)
+DEFINE_OUTPUT(section_output_64, 64, NONE)
+DEFINE_OUTPUT(section_output_64_value, 64, VALUE)
+DEFINE_OUTPUT(section_output_64_tsc, 64, TSC)
+DEFINE_OUTPUT(section_output_long, LONG, NONE)
+DEFINE_OUTPUT(section_output_long_value, LONG, VALUE)
+DEFINE_OUTPUT(section_output_long_tsc, LONG, TSC)
 
-#define DEFINE_OUTPUT_LONG(name, STAMP)                                        \
-	static inline int name(const struct tpi_lane *lane, uint64_t old,      \
-			       uint32_t *owner, uint64_t desc, uint64_t time,  \
-			       unsigned char *dst, const void *src,            \
-			       uint64_t length)                                \
+/* owner = me; commit held + 1. */
+static inline __attribute__((always_inline)) int
+section_reserve_one(const struct tpi_lane *lane, uint64_t old, uint32_t *owner,
+		    uint32_t me)
+{
+	__asm__ __volatile__ goto(SECTION_ENTER SECTION_CHECK_STATE
+				  "movl %[me], (%[owner])\n\t"
+				  "leaq 1(%[old]), %%rax\n\t"
+				  "movq %%rax, (%[shm])\n" SECTION_LEAVE
+				  : /* none */
+				  : [rs] "r"(tpi_rseq_offset), [lane] "r"(lane),
+				    [shm] "r"(lane->shm), [old] "r"(old),
+				    [owner] "r"(owner), [me] "r"(me)
+				  : "memory", "cc", "rax"
+				  : moved);
+	return 0;
+moved:
+	return TPI_MOVED;
+}
+
+/* *slot = desc; commit tail + 1, held - 1. */
+#define DEFINE_PUBLISH_ONE(name, STAMP)                                        \
+	static inline __attribute__((always_inline)) int name(                 \
+		const struct tpi_lane *lane, uint64_t old,                     \
+		const struct spot *at, uint64_t value)                         \
 	{                                                                      \
+		(void)value;                                                   \
 		__asm__ __volatile__ goto(                                     \
-			SECTION_ENTER SECTION_CHECK_STATE COPY_LONG STAMP      \
-				OUTPUT_COMMIT SECTION_LEAVE                    \
+			SECTION_ENTER SECTION_CHECK_STATE STAMP_##STAMP        \
+			"movq %[desc], (%[slot])\n\t"                          \
+			"leaq 0xffff(%[old]), %%rax\n\t"                       \
+			"movq %%rax, (%[shm])\n" SECTION_LEAVE                 \
 			: /* none */                                           \
-			: OUTPUT_IN(lane, old, owner, desc, time),             \
-			  [dst] "r"(dst), [src] "r"(src), [length] "r"(length) \
-			: "memory", "cc", "rax", "rcx", "rdx", "xmm0", "xmm1", \
-			  "xmm2", "xmm3"                                       \
+			: [rs] "r"(tpi_rseq_offset), [lane] "r"(lane),         \
+			  [shm] "r"(lane->shm), [old] "r"(old),                \
+			  [slot] "r"(at->slot), [desc] "r"(at->desc)IN_##STAMP \
+			: "memory", "cc", "rax" CLOBBERS_##STAMP               \
 			: moved);                                              \
 		return 0;                                                      \
 moved:                                                                         \
 		return TPI_MOVED;                                              \
 	}
-
-DEFINE_OUTPUT_32(section_output_32, STAMP_NONE)
-DEFINE_OUTPUT_32(section_output_32_value, STAMP_VALUE)
-DEFINE_OUTPUT_32(section_output_32_tsc, STAMP_TSC)
-DEFINE_OUTPUT_64(section_output_64, STAMP_NONE)
-DEFINE_OUTPUT_64(section_output_64_value, STAMP_VALUE)
-DEFINE_OUTPUT_64(section_output_64_tsc, STAMP_TSC)
-DEFINE_OUTPUT_LONG(section_output_long, STAMP_NONE)
-DEFINE_OUTPUT_LONG(section_output_long_value, STAMP_VALUE)
-DEFINE_OUTPUT_LONG(section_output_long_tsc, STAMP_TSC)
+DEFINE_PUBLISH_ONE(section_publish_one, NONE)
+DEFINE_PUBLISH_ONE(section_publish_one_value, VALUE)
+DEFINE_PUBLISH_ONE(section_publish_one_tsc, TSC)
 
 /* owner[blocks[i]] = me for i < count; commit held + count. */
 static inline int section_reserve(const struct tpi_lane *lane, uint64_t old,
@@ -219,11 +226,12 @@ static inline int section_reserve(const struct tpi_lane *lane, uint64_t old,
 		"cmpq %[count], %%rsi\n\t"
 		"jb 6b\n\t"
 		"leaq (%[old], %[count]), %%rax\n\t"
-		"movq %%rax, (%%rcx)\n" SECTION_LEAVE
+		"movq %%rax, (%[shm])\n" SECTION_LEAVE
 		: /* none */
-		: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane), [old] "r"(old),
-		  [blocks] "r"(blocks), [count] "r"(count), [me] "r"(me)
-		: "memory", "cc", "rax", "rcx", "rdx", "rsi"
+		: [rs] "r"(tpi_rseq_offset), [lane] "r"(lane),
+		  [shm] "r"(lane->shm), [old] "r"(old), [blocks] "r"(blocks),
+		  [count] "r"(count), [me] "r"(me)
+		: "memory", "cc", "rax", "rdx", "rsi"
 		: moved);
 	return 0;
 moved:
@@ -256,7 +264,7 @@ moved:
 	"incq %%rsi\n\t"           \
 	"cmpq %[count], %%rsi\n\t" \
 	"jb 6b\n\t"                \
-	"movq %[new], (%%rcx)\n"
+	"movq %[new], (%[shm])\n"
 
 #define DEFINE_PUBLISH(name, READ, STAMP)                                     \
 	static inline int name(const struct tpi_lane *lane, uint64_t old,     \
@@ -267,11 +275,11 @@ moved:
 			SECTION_ENTER SECTION_CHECK_STATE READ PUBLISH_LOOP   \
 				STAMP PUBLISH_COMMIT SECTION_LEAVE            \
 			: /* none */                                          \
-			: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane),        \
-			  [old] "r"(old), [new] "r"(new), [descs] "r"(descs), \
+			: [rs] "r"(tpi_rseq_offset), [lane] "r"(lane),        \
+			  [shm] "r"(lane->shm), [old] "r"(old),               \
+			  [new] "r"(new), [descs] "r"(descs),                 \
 			  [count] "r"(count), [time] "x"(time)                \
-			: "memory", "cc", "rax", "rcx", "rdx", "rsi", "xmm0", \
-			  "xmm1"                                              \
+			: "memory", "cc", "rax", "rdx", "rsi", "xmm0", "xmm1" \
 			: moved);                                             \
 		return 0;                                                     \
 moved:                                                                        \
@@ -289,15 +297,15 @@ static inline int section_gate(const struct tpi_lane *lane,
 	__asm__ __volatile__ goto(
 		SECTION_ENTER "cmpq %[seen], (%[generation])\n\t"
 			      "jne 5f\n\t"
-			      "cmpq %[old], " TPI_SHM_GATE "(%%rcx)\n\t"
+			      "cmpq %[old], " TPI_SHM_GATE "(%[shm])\n\t"
 			      "jne 5f\n\t"
 			      "movq %[new], " TPI_SHM_GATE
-			      "(%%rcx)\n" SECTION_LEAVE
+			      "(%[shm])\n" SECTION_LEAVE
 		: /* none */
-		: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane),
-		  [generation] "r"(generation), [seen] "r"(seen),
-		  [old] "r"(old), [new] "r"(new)
-		: "memory", "cc", "rax", "rcx"
+		: [rs] "r"(tpi_rseq_offset), [lane] "r"(lane),
+		  [shm] "r"(lane->shm), [generation] "r"(generation),
+		  [seen] "r"(seen), [old] "r"(old), [new] "r"(new)
+		: "memory", "cc", "rax"
 		: moved);
 	return 0;
 moved:

@@ -189,7 +189,7 @@ static void work(void)
 		do_batch(p);
 		do_abandon(p);
 		side = rig_producer();
-		side->hot.cpus = 0;
+		side->hot.emit.cpus = 0;
 		do_output(side, 8);
 		do_output(side, 8000);
 		tapio_producer_close(side);
@@ -245,7 +245,7 @@ static void assert_lanes_whole(struct tapio_consumer *c,
 	}
 	for (i = 0; i < SIDES; i++) {
 		sides[i] = rig_producer();
-		sides[i]->hot.cpus = 0;
+		sides[i]->hot.emit.cpus = 0;
 		ck_assert_int_eq(
 			tapio_output(sides[i], TAPIO_TAG(1, 1), &x, sizeof(x)),
 			0);
@@ -336,7 +336,7 @@ static void *feed(void *arg)
 
 	for (i = 0; i < PRODUCERS; i++) {
 		p[i] = rig_producer();
-		p[i]->hot.cpus = 0;
+		p[i]->hot.emit.cpus = 0;
 	}
 	/* Until the other one has died, and some more. */
 	for (number = 0; number < NUMBERS && left; number++) {

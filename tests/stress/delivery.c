@@ -261,10 +261,10 @@ static struct tpi_ledger ledger_of(const char *group)
 	int slot = slot_of(group);
 
 	ck_assert_int_ge(slot, 0);
-	for (uint32_t i = 0; i < p->hot.lane_count; i++) {
+	for (uint32_t i = 0; i < p->hot.emit.lane_count; i++) {
 		ck_assert_int_eq(
 			tpi_ledger_read(
-				&p->hot.lanes[i], &p->client.groups[slot],
+				&p->hot.emit.lanes[i], &p->client.groups[slot],
 				&p->client.cursors[slot].cursors[i], &one),
 			0);
 		ck_assert_msg(!one.faults, "lane %u: faults 0x%x", i,

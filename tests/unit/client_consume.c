@@ -520,9 +520,9 @@ static const struct tpi_lane *lane_in_use(void)
 {
 	uint32_t i;
 
-	for (i = 0; i < p->hot.lane_count; i++)
-		if (TAPIO_STATE_TAIL(p->hot.lanes[i].shm->state) != 64)
-			return &p->hot.lanes[i];
+	for (i = 0; i < p->hot.emit.lane_count; i++)
+		if (TAPIO_STATE_TAIL(p->hot.emit.lanes[i].shm->state) != 64)
+			return &p->hot.emit.lanes[i];
 	ck_abort_msg("no lane is in use");
 	return NULL;
 }

@@ -467,9 +467,9 @@ START_TEST(when_every_side_lane_is_taken_the_call_is_refused_and_counted)
 	others[0] = rig_producer();
 	others[1] = rig_producer();
 	/* As on a CPU that has no lane. */
-	p->hot.cpus = 0;
-	others[0]->hot.cpus = 0;
-	others[1]->hot.cpus = 0;
+	p->hot.emit.cpus = 0;
+	others[0]->hot.emit.cpus = 0;
+	others[1]->hot.emit.cpus = 0;
 	ck_assert_int_eq(tapio_output(p, TAG, &x, sizeof(x)), 0);
 	ck_assert_int_eq(tapio_output(others[0], TAG, &x, sizeof(x)), 0);
 	ck_assert_int_eq(tapio_output(others[1], TAG, &x, sizeof(x)), -ENOBUFS);

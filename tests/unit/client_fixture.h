@@ -148,7 +148,7 @@ static inline void pin(int n)
 /* Whether this process works on CPUs' lanes. */
 static inline bool on_cpu_lanes(const struct tapio_producer *p)
 {
-	return p->hot.cpus != 0;
+	return p->hot.emit.cpus != 0;
 }
 
 /* Polls once without waiting; fails on an error. */
@@ -199,8 +199,9 @@ static inline uint64_t dropped(const struct tapio_producer *p,
 	uint64_t sum = 0;
 	uint32_t i;
 
-	for (i = 0; i < p->hot.lane_count; i++)
-		sum += tpi_load_relaxed(&p->hot.lanes[i].shm->dropped[cause]);
+	for (i = 0; i < p->hot.emit.lane_count; i++)
+		sum += tpi_load_relaxed(
+			&p->hot.emit.lanes[i].shm->dropped[cause]);
 	return sum;
 }
 

@@ -30,7 +30,7 @@ static void set_up(void)
 	rig_start(CONFIG);
 	for (i = 0; i < PRODUCERS; i++) {
 		producers[i] = rig_producer();
-		producers[i]->hot.cpus = 0;
+		producers[i]->hot.emit.cpus = 0;
 	}
 }
 

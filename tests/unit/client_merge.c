@@ -31,7 +31,7 @@ static void set_up_stamped(const char *stamp, unsigned int blocks)
 	rig_start(config);
 	for (int i = 0; i < LANES; i++) {
 		producers[i] = rig_producer();
-		producers[i]->hot.cpus = 0;
+		producers[i]->hot.emit.cpus = 0;
 	}
 }
 

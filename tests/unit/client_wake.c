@@ -215,11 +215,11 @@ static void by_discard(void)
 
 static void by_side_lane(void)
 {
-	uint32_t cpus = p->hot.cpus;
+	uint32_t cpus = p->hot.emit.cpus;
 
-	p->hot.cpus = 0;
+	p->hot.emit.cpus = 0;
 	emit(1);
-	p->hot.cpus = cpus;
+	p->hot.emit.cpus = cpus;
 }
 
 static void (*const ways[])(void) = {
