@@ -90,6 +90,15 @@ struct tpi_bellhop {
 	int64_t due_ns; /* what is unread is not to be read before; or 0 */
 };
 
+/* poll.c: when it is better to look less often. */
+struct tpi_pace {
+	uint32_t streak;
+	uint32_t pauses;
+	uint32_t found;
+	uint32_t reserved;
+	uint64_t left; /* TSC when the last look returned; while in a streak */
+};
+
 struct tapio_consumer {
 	union {
 		struct tpi_hot hot;
@@ -99,6 +108,7 @@ struct tapio_consumer {
 	struct tpi_filter filter;
 	struct tpi_latency latency;
 	struct tpi_merge merge;
+	struct tpi_pace pace;
 
 	const uint64_t *slot;                    /* our group, in the catalog */
 	const struct tapio_shm_doorbell *bell;   /* read-only */
