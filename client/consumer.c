@@ -75,13 +75,9 @@ static int set_up(struct tapio_consumer *c,
 				"no memory for the state of %u lanes",
 				client->channel.lane_count);
 	err = tpi_merge_init(&c->merge, client, options->merge_ns,
-			     client->channel.lane_count);
+			     client->channel.lane_count, &options->broker);
 	if (err)
-		return tpi_fail(err, options->broker.error,
-				options->broker.error_bytes,
-				"merging needs memory, and time stamps, which "
-				"channel \"%s\" may not have",
-				client->channel.info.name);
+		return err;
 	tpi_latency_init(&c->latency, client,
 			 options->latency == TAPIO_LATENCY_RECORDED);
 	tpi_check_slot(c);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/error.h"
 #include "lib/tsc.h"
 #include "lib/wake.h"
 
@@ -20,7 +21,8 @@ static bool before(uint64_t a, uint64_t b)
 }
 
 int tpi_merge_init(struct tpi_merge *merge, const struct tpi_client *client,
-		   uint64_t wait_ns, uint32_t sources)
+		   uint64_t wait_ns, uint32_t sources,
+		   const struct tapio_options *broker)
 {
 	uint32_t stamp = client->channel.info.stamp;
 
@@ -28,11 +30,16 @@ int tpi_merge_init(struct tpi_merge *merge, const struct tpi_client *client,
 	if (!wait_ns)
 		return 0;
 	if (stamp == TAPIO_STAMP_NONE)
-		return -EINVAL;
+		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
+				"channel \"%s\" has no time stamps to merge by",
+				client->channel.info.name);
 	merge->tsc = stamp == TAPIO_STAMP_TSC;
 	merge->wait_ns = wait_ns;
 	merge->heap = calloc(sources, sizeof(*merge->heap));
-	return merge->heap ? 0 : -ENOMEM;
+	return merge->heap
+		       ? 0
+		       : tpi_fail(-ENOMEM, broker->error, broker->error_bytes,
+				  "no memory to merge %u lanes", sources);
 }
 
 void tpi_merge_fini(struct tpi_merge *merge)

@@ -42,9 +42,13 @@ struct tpi_merge {
 	uint32_t shift;
 };
 
-/* For up to `sources`; wait_ns 0: no merge. -EINVAL no stamps, -ENOMEM. */
+/*
+ * For up to `sources`; wait_ns 0: no merge. -EINVAL no stamps, -ENOMEM; broker has
+ * the place for why.
+ */
 int tpi_merge_init(struct tpi_merge *merge, const struct tpi_client *client,
-		   uint64_t wait_ns, uint32_t sources);
+		   uint64_t wait_ns, uint32_t sources,
+		   const struct tapio_options *broker);
 void tpi_merge_fini(struct tpi_merge *merge);
 
 /* A round: begin, push every source that has something, pop until NULL. */

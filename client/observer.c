@@ -101,7 +101,7 @@ static int open_observer(struct tapio_observer *o, const char *channel,
 		err = make_watches(o, options->start);
 	if (!err)
 		err = tpi_merge_init(&o->merge, &o->client, options->merge_ns,
-				     o->lane_count);
+				     o->lane_count, &options->broker);
 	if (err)
 		tpi_client_close(&o->client);
 	return err;
