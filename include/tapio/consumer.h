@@ -36,7 +36,7 @@ struct tapio_consumer;
  * Whether the time from an event's stamp to the tapio_poll that hands it out goes
  * to the group's histogram, where `tapio-shmstat groups` finds it. It costs one
  * look at the clock for each lane that gives something to a tapio_poll (some 20 ns;
- * build/bin/bench-deliver); channels without stamps have none.
+ * `tapio-bench --run poll`); channels without stamps have none.
  */
 #define TAPIO_LATENCY_RECORDED 0
 #define TAPIO_LATENCY_OFF      1
