@@ -285,6 +285,10 @@ START_TEST(wrong_usage_is_status_2)
 		{"--duration", "forever"},
 		{"--pin=x"},
 		{"argument"},
+		{"--policy", "lossless,nonsense"},
+		{"--stand-still", "--kill", "5"},
+		{"--stand-still", "--socket", "/nonexistent"},
+		{"--stand-still=0s"},
 	};
 
 	command_run(&run, "tapio-load", wrong[_i][0], wrong[_i][1],
@@ -294,7 +298,7 @@ START_TEST(wrong_usage_is_status_2)
 	ck_assert_str_eq(run.out, "");
 }
 END_TEST
-#define WRONG 16
+#define WRONG 20
 
 START_TEST(a_broker_that_is_not_there_is_status_3)
 {
@@ -343,6 +347,49 @@ START_TEST(where_rseq_is_refused_side_lanes_carry_everything)
 }
 END_TEST
 
+/* ---- one group stands still ----------------------------------------------- */
+
+static long long of(const char *object, const char *key)
+{
+	json_t *value = json_object_get(json_object_get(summary, object), key);
+
+	ck_assert_msg(json_is_integer(value), "%s.%s is no number", object,
+		      key);
+	return json_integer_value(value);
+}
+
+/*
+ * The only member of a lossless group is stopped for a second, or a minute: the
+ * producers of its channel are refused as the channel says, and each refusal is
+ * counted; what was accepted arrives at its group and at a lossy one beside it;
+ * another channel goes on, with an exact account. (How fast, it prints.)
+ */
+START_TEST(a_lossless_group_that_stands_still_costs_its_channel_and_no_other)
+{
+	static const char *const room[] = {"--drop", "--room-wait=3ms"};
+	static const char *const cause[] = {"full", "timeout"};
+	const char *value = getenv("TAPIO_LONG");
+	bool minute = value && *value && strcmp(value, "0") != 0;
+
+	LOAD(0, minute ? "--stand-still=1m" : "--stand-still", "-p", "2",
+	     "--rate", "20k", "--groups", "2", "--policy", "lossless,lossy",
+	     "--drop", room[_i]);
+	take_summary();
+	assert_clean();
+	ck_assert_int_eq(number("stops"), 1);
+	ck_assert_int_gt(number("refused"), 0);
+	ck_assert_int_eq(number("dropped"), number("refused"));
+	ck_assert_int_eq(of("dropped_for", cause[_i]), number("refused"));
+	ck_assert_int_eq(of("ledger", "in_flight"), 0);
+	ck_assert_int_gt(of("beside", "during"), 0);
+	ck_assert_int_eq(of("beside", "received"), of("beside", "sent"));
+	ck_assert_int_eq(of("beside", "refused"), 0);
+	ck_assert(json_is_true(
+		json_object_get(json_object_get(summary, "beside"), "exact")));
+	printf("%s", run.out);
+}
+END_TEST
+
 static void add_loads(TCase *tc)
 {
 	tcase_add_test(tc, one_event_per_call_arrives);
@@ -373,6 +420,7 @@ int main(void)
 	Suite *suite = suite_create("load");
 	TCase *loads = tcase_create("loads");
 	TCase *usage = tcase_create("usage");
+	TCase *still = tcase_create("still");
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
@@ -385,7 +433,14 @@ int main(void)
 		       more_memory_than_there_is_is_refused_with_the_numbers);
 	tcase_add_test(usage, a_cpu_that_is_not_there_is_named);
 	tcase_add_test(usage, help_says_which_broker_it_uses);
+	tcase_add_checked_fixture(still, NULL, teardown);
+	tcase_set_timeout(still, 15); /* of 20 s: see CK_TIMEOUT_MULTIPLIER */
+	tcase_add_loop_test(
+		still,
+		a_lossless_group_that_stands_still_costs_its_channel_and_no_other,
+		0, 2);
 	suite_add_tcase(suite, loads);
+	suite_add_tcase(suite, still);
 	suite_add_tcase(suite, usage);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

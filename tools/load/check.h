@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 
+#include <tapio/abi.h>
 #include <tapio/common.h>
 
 #include "tools/load/board.h"
@@ -65,10 +66,11 @@ void load_note_released(struct load_checker *checker,
 struct load_verdicts {
 	uint64_t accepted; /* for sure, the probe's included */
 	uint64_t in_doubt;
-	uint64_t sent;       /* accepted, and of those in doubt what arrived */
-	uint64_t received;   /* different events, summed over groups */
-	uint64_t probed;     /* sent by the probe; in neither of these two */
-	uint64_t missing;    /* sent and not delivered, summed over groups */
+	uint64_t sent;     /* accepted, and of those in doubt what arrived */
+	uint64_t received; /* different events, summed over groups */
+	uint64_t probed;   /* sent by the probe; in neither of these two */
+	uint64_t missing;  /* sent and not delivered, summed over groups */
+	uint64_t missing_of[TAPIO_GROUP_SLOTS];
 	uint64_t lost;       /* missing, and no gap accounts for it */
 	uint64_t duplicated; /* given twice, though nobody died over it */
 	uint64_t redelivered;
@@ -78,13 +80,14 @@ struct load_verdicts {
 	uint64_t gaps;
 	uint64_t overrun; /* positions in gaps and in overrun batches */
 	uint64_t thrown;
+	uint64_t thrown_of[TAPIO_GROUP_SLOTS];
 };
 
 /*
- * The verdict, when all processes have ended. `overrun` is what the groups'
- * ledgers say was lost by overrun: so much may be missing.
+ * The verdict, when all processes have ended. `overrun` is what each group's
+ * ledger says was lost by overrun: so much may be missing there.
  */
-void load_judge(const struct load_board *board, uint64_t overrun,
+void load_judge(const struct load_board *board, const uint64_t *overrun,
 		struct load_verdicts *verdicts);
 
 #endif

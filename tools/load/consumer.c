@@ -206,7 +206,7 @@ static int open_consumer(struct receiver *r, const struct load_run *run,
 			   .error = why,
 			   .error_bytes = why_bytes},
 		.group = group,
-		.policy = run->options.policy,
+		.policy = load_policy(&run->options, r->checker.group),
 		.start = TAPIO_START_NEWEST,
 		.types = wanted,
 		.type_count = run->options.filter ? 1 : 0,
@@ -233,10 +233,11 @@ int load_consumer(struct load_run *run, uint32_t consumer)
 	r->board = run->board;
 	r->place = place;
 	r->options = &run->options;
-	r->overrun = run->options.policy != TAPIO_GROUP_LOSSLESS;
 	r->saboteur = run->options.sabotage && index == 0;
 	load_checker_init(&r->checker, run->board, index,
 			  LOAD_CONSUMER_LIFE(consumer));
+	r->overrun = load_policy(&run->options, r->checker.group) !=
+		     TAPIO_GROUP_LOSSLESS;
 	err = open_consumer(r, run, why, sizeof(why));
 	if (err)
 		return load_place_failed(place, err, "opening a consumer", why);

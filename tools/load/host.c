@@ -17,7 +17,7 @@
 #include <tapio/broker.h>
 
 #include "lib/error.h"
-#include "tools/load/run.h"
+#include "tools/load/beside.h"
 
 #define START_MS 60000
 
@@ -38,33 +38,51 @@ static uint64_t budget(const struct load_options *o)
 {
 	uint64_t lane = (uint64_t)o->blocks * (o->block_bytes + 32) + 4096;
 	long cpus = sysconf(_SC_NPROCESSORS_CONF);
-	uint64_t need = ((uint64_t)(cpus > 0 ? cpus : 1) + 16) * lane +
-			(UINT64_C(64) << 20);
+	uint64_t channels = o->still_ns ? 2 : 1;
+	uint64_t need =
+		channels * ((uint64_t)(cpus > 0 ? cpus : 1) + 16) * lane +
+		(UINT64_C(64) << 20);
 
 	/* The broker refuses what is more, with the numbers: better than that
 	 * the machine has no memory left. */
 	return need < half_of_memory() ? need : half_of_memory();
 }
 
+static int write_channel(char *text, size_t bytes, const char *name,
+			 const struct load_options *o)
+{
+	char full[64] = "full = \"drop\"";
+
+	if (o->room_ns)
+		snprintf(full, sizeof(full),
+			 "full = \"wait\"\n\twait = \"%lluns\"",
+			 (unsigned long long)o->room_ns);
+	return snprintf(text, bytes,
+			"channel \"%s\" {\n"
+			"\tstamp = \"%s\"\n"
+			"\t%s\n"
+			"\tgroups_max = %u\n"
+			"\tclass \"main\" {\n"
+			"\t\tblock = %u\n"
+			"\t\tblocks = %u\n"
+			"\t}\n"
+			"}\n",
+			name, o->stamp, full, o->groups < 16 ? 16 : o->groups,
+			o->block_bytes, o->blocks);
+}
+
 static void write_config(char *text, size_t bytes, const struct load_options *o)
 {
 	uint32_t clients = o->producers + o->groups * o->members + 64;
+	int used;
 
 	/* Those that were killed count until they are swept. */
-	snprintf(text, bytes,
-		 "budget = \"%llu\"\n"
-		 "clients_max = %u\n"
-		 "channel \"%s\" {\n"
-		 "\tstamp = \"%s\"\n"
-		 "\tgroups_max = %u\n"
-		 "\tclass \"main\" {\n"
-		 "\t\tblock = %u\n"
-		 "\t\tblocks = %u\n"
-		 "\t}\n"
-		 "}\n",
-		 (unsigned long long)budget(o), clients * 2, o->channel,
-		 o->stamp, o->groups < 16 ? 16 : o->groups, o->block_bytes,
-		 o->blocks);
+	used = snprintf(text, bytes, "budget = \"%llu\"\nclients_max = %u\n",
+			(unsigned long long)budget(o), clients * 2);
+	used += write_channel(text + used, bytes - (size_t)used, o->channel, o);
+	if (o->still_ns)
+		write_channel(text + used, bytes - (size_t)used,
+			      LOAD_BESIDE_CHANNEL, o);
 }
 
 static void log_line(void *arg, int level, const char *message)

@@ -44,7 +44,7 @@ static void judge_word(const struct load_board *board, uint64_t index,
 		got = load_bits(board, g)[index];
 		v->received +=
 			(uint64_t)__builtin_popcountll(got & (must | may));
-		v->missing +=
+		v->missing_of[g] +=
 			(uint64_t)__builtin_popcountll((must | any) & ~got);
 		v->corrupt +=
 			(uint64_t)__builtin_popcountll(got & ~(must | may));
@@ -81,6 +81,7 @@ static void add_counts(const struct load_board *board, struct load_verdicts *v)
 		v->foreign += c->foreign;
 		v->gaps += c->gaps;
 		v->thrown += c->thrown;
+		v->thrown_of[i / board->shape.members] += c->thrown;
 	}
 	/* After a consumer that is not dead nothing may come twice. */
 	for (uint32_t life = 0; life < board->life_count; life++) {
@@ -91,7 +92,7 @@ static void add_counts(const struct load_board *board, struct load_verdicts *v)
 	}
 }
 
-void load_judge(const struct load_board *board, uint64_t overrun,
+void load_judge(const struct load_board *board, const uint64_t *overrun,
 		struct load_verdicts *v)
 {
 	uint64_t spans = board->next_span, excused;
@@ -102,7 +103,11 @@ void load_judge(const struct load_board *board, uint64_t overrun,
 	for (uint64_t n = 0; n < spans; n++)
 		judge_span(board, n, v);
 	add_counts(board, v);
-	v->overrun = overrun;
-	excused = overrun + v->thrown;
-	v->lost = v->missing > excused ? v->missing - excused : 0;
+	for (uint32_t g = 0; g < board->shape.groups; g++) {
+		v->overrun += overrun[g];
+		v->missing += v->missing_of[g];
+		excused = overrun[g] + v->thrown_of[g];
+		if (v->missing_of[g] > excused)
+			v->lost += v->missing_of[g] - excused;
+	}
 }

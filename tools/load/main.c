@@ -69,6 +69,29 @@ static int try_channel(struct load_run *run)
 	return TPI_EXIT_OK;
 }
 
+/* Its index in the catalog; -ENOENT, and it was said, when it is not there. */
+static int find_channel(const struct load_run *run, const char *name,
+			uint32_t *index)
+{
+	const struct tpi_inspect *inspect = run->inspect;
+	struct tapio_shm_channel info;
+
+	for (uint32_t i = 0; i < inspect->catalog.channel_count; i++) {
+		if (tpi_channel_describe(&inspect->catalog, i, &info, NULL,
+					 0) ||
+		    strcmp(info.name, name))
+			continue;
+		*index = i;
+		if (inspect->channels[i].channel.lane_count)
+			return 0;
+		tpi_say("channel '%s' cannot be looked into: %s", name,
+			inspect->channels[i].why);
+		return -ENOENT;
+	}
+	tpi_say("no channel '%s'", name);
+	return -ENOENT;
+}
+
 static int look_inside(struct load_run *run)
 {
 	struct tpi_inspect_options options = {
@@ -76,7 +99,6 @@ static int look_inside(struct load_run *run)
 		.timeout_ns = INT64_C(10000000000),
 	};
 	char error[512];
-	struct tapio_shm_channel info;
 	int err;
 
 	err = tpi_inspect_open(&run->inspect, &options, error, sizeof(error));
@@ -84,21 +106,13 @@ static int look_inside(struct load_run *run)
 		tpi_say("%s", *error ? error : strerror(-err));
 		return TPI_EXIT_FAILURE;
 	}
-	for (uint32_t i = 0; i < run->inspect->catalog.channel_count; i++) {
-		if (tpi_channel_describe(&run->inspect->catalog, i, &info, NULL,
-					 0) ||
-		    strcmp(info.name, run->options.channel))
-			continue;
-		run->channel = i;
-		run->lanes = run->inspect->channels[i].channel.lane_count;
-		if (run->lanes)
-			return TPI_EXIT_OK;
-		tpi_say("channel '%s' cannot be looked into: %s",
-			run->options.channel, run->inspect->channels[i].why);
+	if (run->options.still_ns &&
+	    find_channel(run, LOAD_BESIDE_CHANNEL, &run->beside_channel))
+		return TPI_EXIT_FAILURE;
+	if (find_channel(run, run->options.channel, &run->channel))
 		return TPI_EXIT_REFUSED;
-	}
-	tpi_say("no channel '%s'", run->options.channel);
-	return TPI_EXIT_REFUSED;
+	run->lanes = run->inspect->channels[run->channel].channel.lane_count;
+	return TPI_EXIT_OK;
 }
 
 static uint64_t events_max(const struct load_options *o)
@@ -112,7 +126,9 @@ static uint64_t events_max(const struct load_options *o)
 	if (o->events) {
 		all = o->events * o->producers * 9 / 8;
 	} else if (!o->kills && !o->kills_consumers && !o->stops) {
-		seconds = (uint64_t)o->duration_ns / 1000000000 + 2;
+		seconds = (uint64_t)(o->duration_ns + 3 * o->still_ns) /
+				  1000000000 +
+			  2;
 		all = seconds * EVENTS_PER_S * o->producers;
 	}
 	return all < EVENTS_MAX ? all + more : EVENTS_MAX;
@@ -176,10 +192,13 @@ static void run_all(struct load_run *run, struct load_result *result)
 
 	measure_baseline(run, result);
 	load_sum_ledgers(run, &before);
-	load_storm(run);
+	load_storm(run, &result->beside);
 	result->drained = load_drain(run, run->failed ? 0 : PATIENCE_NS);
 	load_sum_ledgers(run, &result->ledger);
 	result->dropped = result->ledger.dropped - before.dropped;
+	for (int i = 0; i < TAPIO_DROP_CAUSES; i++)
+		result->dropped_for[i] =
+			result->ledger.dropped_for[i] - before.dropped_for[i];
 	result->bytes = load_bytes_per_group(run);
 	if (!result->drained) {
 		result->wedged = load_count_stuck(run);

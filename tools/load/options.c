@@ -16,7 +16,8 @@
 #include "tools/load/event.h"
 
 /* How long events wait for earlier ones, when merging. */
-#define MERGE_NS 1000000
+#define MERGE_NS     1000000
+#define STILL_NS_MAX INT64_C(3600000000000)
 
 enum {
 	KEY_GROUPS = 256,
@@ -38,6 +39,8 @@ enum {
 	KEY_KILL,
 	KEY_KILL_CONSUMERS,
 	KEY_STOP,
+	KEY_STILL,
+	KEY_ROOM,
 	KEY_NO_CHECK,
 	KEY_BASELINE,
 	KEY_SABOTAGE,
@@ -65,8 +68,8 @@ static const struct argp_option options[] = {
 	{"discard", KEY_DISCARD, "N",
 	 TEXT("In reserve and mix discard every Nth reservation")},
 	{"drop", KEY_DROP, NULL, TEXT("Do not try again what was refused")},
-	{"policy", KEY_POLICY, "P",
-	 TEXT("Of the groups: lossless (default), until, lossy")},
+	{"policy", KEY_POLICY, "P[,P..]",
+	 TEXT("Of the groups, in turn: lossless (default), until, lossy")},
 	{"merge", KEY_MERGE, "WAIT", OPTION_ARG_OPTIONAL,
 	 "Consumers get events in the order of time stamps, each when it is so "
 	 "old (1ms)",
@@ -86,12 +89,18 @@ static const struct argp_option options[] = {
 	 TEXT("The same with consumers (two members per group or more)")},
 	{"stop", KEY_STOP, "N",
 	 TEXT("SIGSTOP processes at N random instants for a while")},
+	{"stand-still", KEY_STILL, "TIME", OPTION_ARG_OPTIONAL,
+	 "SIGSTOP all members of the first group for this time (1s), after the "
+	 "same time at work, with another channel at work beside it",
+	 0},
 	{NULL, 0, NULL, 0, "Broker (by default one of its own):", 3},
 	{"channel", KEY_CHANNEL, "NAME", TEXT("Channel to use (load)")},
 	{"blocks", KEY_BLOCKS, "N",
 	 TEXT("Own broker: blocks per lane, a power of two (4096)")},
 	{"block-bytes", KEY_BLOCK_BYTES, "BYTES",
 	 TEXT("Own broker: size of a block (as the largest event)")},
+	{"room-wait", KEY_ROOM, "TIME",
+	 TEXT("Own broker: how long producers wait for room (not at all)")},
 	{"stamp", KEY_STAMP, "HOW",
 	 TEXT("Own broker: time stamps, none (default), tsc, clock")},
 	{NULL, 0, NULL, 0, "Output and checks:", 4},
@@ -129,6 +138,32 @@ static uint32_t count(struct argp_state *state, const char *option,
 		      const char *text, uint64_t max)
 {
 	return (uint32_t)tpi_arg_count(state, option, text, 1, max);
+}
+
+/* "lossless,lossy" */
+static void parse_policies(struct load_options *o, struct argp_state *state,
+			   const char *text)
+{
+	static const char *const policies[] = {"lossy", "until", "lossless"};
+	char one[16];
+
+	o->policy_count = 0;
+	for (;; text++) {
+		size_t length = strcspn(text, ",");
+
+		if (length >= sizeof(one) ||
+		    o->policy_count == TAPIO_GROUP_SLOTS)
+			argp_error(state, "--policy: '%s' is no list of them",
+				   text);
+		memcpy(one, text, length);
+		one[length] = '\0';
+		o->policies[o->policy_count++] =
+			TAPIO_GROUP_LOSSY +
+			(uint32_t)word(state, "--policy", one, policies, 3);
+		text += length;
+		if (!*text)
+			return;
+	}
 }
 
 static void parse_size(struct load_options *o, struct argp_state *state,
@@ -200,7 +235,6 @@ static error_t parse_load(int key, char *arg, struct argp_state *state)
 {
 	static const char *const modes[] = {"output", "reserve", "batch",
 					    "mix"};
-	static const char *const policies[] = {"lossy", "until", "lossless"};
 	struct parsed *p = state->input;
 	struct load_options *o = p->o;
 
@@ -249,8 +283,7 @@ static error_t parse_load(int key, char *arg, struct argp_state *state)
 		o->drop = true;
 		return 0;
 	case KEY_POLICY:
-		o->policy = TAPIO_GROUP_LOSSY +
-			    (uint32_t)word(state, "--policy", arg, policies, 3);
+		parse_policies(o, state, arg);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -272,6 +305,17 @@ static error_t parse_faults(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_STOP:
 		o->stops = count(state, "--stop", arg, 10000000);
+		return 0;
+	case KEY_STILL:
+		o->still_ns = INT64_C(1000000000);
+		if (arg)
+			o->still_ns =
+				tpi_arg_duration(state, "--stand-still", arg);
+		if (o->still_ns < 1 || o->still_ns > STILL_NS_MAX)
+			argp_error(state,
+				   "--stand-still: '%s' is nothing, or more "
+				   "than an hour",
+				   arg);
 		return 0;
 	case KEY_NO_CHECK:
 		o->check = false;
@@ -334,6 +378,11 @@ static error_t parse_rest(int key, char *arg, struct argp_state *state)
 	case KEY_FILTER:
 		o->filter = count(state, "--filter", arg, UINT32_MAX);
 		return 0;
+	case KEY_ROOM:
+		o->room_ns = tpi_arg_duration(state, "--room-wait", arg);
+		if (o->room_ns < 0)
+			argp_error(state, "--room-wait: a wait must end");
+		return 0;
 	case KEY_STAMP:
 		o->stamp = stamps[word(state, "--stamp", arg, stamps, 3)];
 		return 0;
@@ -370,7 +419,7 @@ static void settle(struct parsed *p, struct argp_state *state)
 		argp_error(state, "--discard: only in the modes reserve and "
 				  "mix");
 	if (!p->duration_given && !o->events && !o->kills &&
-	    !o->kills_consumers && !o->stops)
+	    !o->kills_consumers && !o->stops && !o->still_ns)
 		o->duration_ns = INT64_C(5000000000);
 	if (o->duration_ns == TAPIO_FOREVER)
 		argp_error(state, "--duration: a run must end");
@@ -398,7 +447,11 @@ static void refuse_combinations(const struct load_options *o,
 	if (!o->check && (o->kills || o->kills_consumers || o->sabotage))
 		argp_error(state, "--no-check: kills and sabotage are for the "
 				  "checker to find");
-	if (o->kills_consumers && o->policy != TAPIO_GROUP_LOSSLESS)
+	if (o->still_ns && (o->kills || o->kills_consumers || o->stops ||
+			    o->connect.socket || getenv("TAPIO_SOCKET")))
+		argp_error(state, "--stand-still: needs a broker of our own, "
+				  "and no other faults");
+	if (o->kills_consumers && !load_all_lossless(o))
 		argp_error(state, "--kill-consumers: only lossless groups are "
 				  "owed what a dead member read");
 	if (o->baseline && (o->producers > 1 || o->members * o->groups > 1))
@@ -444,7 +497,8 @@ void load_options_parse(struct load_options *o, int argc, char **argv)
 		.blocks = 4096,
 		.producers = 1,
 		.groups = 1,
-		.policy = TAPIO_GROUP_LOSSLESS,
+		.policies = {TAPIO_GROUP_LOSSLESS},
+		.policy_count = 1,
 		.size_min = 64,
 		.size_max = 64,
 		.poll = 256,
@@ -453,6 +507,19 @@ void load_options_parse(struct load_options *o, int argc, char **argv)
 	};
 	argp_parse(&argp, argc, argv, 0, NULL, &parsed);
 	o->own_broker = !o->connect.socket && !getenv("TAPIO_SOCKET");
+}
+
+uint32_t load_policy(const struct load_options *o, uint32_t group)
+{
+	return o->policies[group % o->policy_count];
+}
+
+bool load_all_lossless(const struct load_options *o)
+{
+	for (uint32_t i = 0; i < o->groups; i++)
+		if (load_policy(o, i) != TAPIO_GROUP_LOSSLESS)
+			return false;
+	return true;
 }
 
 int load_cpu(const struct load_options *o, uint32_t n)

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <tapio/abi.h>
+
 #include "tools/common/tool.h"
 
 #define LOAD_BATCH_MAX 64 /* what tapio_reserve_batch takes at a time */
@@ -31,11 +33,13 @@ struct load_options {
 	const char *stamp; /* of an own broker's channel */
 	uint32_t blocks;   /* of an own broker's lanes */
 	uint32_t block_bytes;
+	int64_t room_ns; /* how long producers of an own broker wait; 0 */
 
 	uint32_t producers;
 	uint32_t groups;
 	uint32_t members;
-	uint32_t policy; /* TAPIO_GROUP_* */
+	uint32_t policies[TAPIO_GROUP_SLOTS]; /* TAPIO_GROUP_*, in turn */
+	uint32_t policy_count;
 	uint64_t events; /* per producer; 0: no limit */
 	int64_t duration_ns;
 	uint64_t rate; /* per producer and second; 0: as fast as it goes */
@@ -58,6 +62,7 @@ struct load_options {
 	uint64_t kills;
 	uint64_t kills_consumers;
 	uint64_t stops;
+	int64_t still_ns; /* how long the first group is to stand still; 0 */
 
 	bool baseline;
 	bool json;
@@ -66,6 +71,10 @@ struct load_options {
 
 /* Parses; wrong usage ends the program with TPI_EXIT_USAGE. */
 void load_options_parse(struct load_options *options, int argc, char **argv);
+
+/* TAPIO_GROUP_* of a group. */
+uint32_t load_policy(const struct load_options *options, uint32_t group);
+bool load_all_lossless(const struct load_options *options);
 
 /* The CPU for the n-th process, producers first; -1: any. */
 int load_cpu(const struct load_options *options, uint32_t n);

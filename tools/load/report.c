@@ -53,7 +53,7 @@ void load_collect(const struct load_run *run, struct load_result *r)
 	uint64_t ended_ns = run->kills ? (uint64_t)run->ended_ns : 0, owed;
 
 	if (run->options.check)
-		load_judge(run->board, r->ledger.lost, v);
+		load_judge(run->board, r->ledger.lost_of, v);
 	add_places(run, r, &ended_ns);
 	r->took_ns = (int64_t)ended_ns - run->started_ns;
 	if (r->took_ns <= 0)
@@ -78,7 +78,7 @@ static bool counts_agree(const struct load_run *run,
 {
 	if (!run->kills_consumers && r->late != r->told_late)
 		return false;
-	return run->failed || run->options.policy != TAPIO_GROUP_LOSSLESS ||
+	return run->failed || !load_all_lossless(&run->options) ||
 	       r->ledger.skipped >= r->filtered * run->options.groups;
 }
 
@@ -86,6 +86,8 @@ bool load_passed(const struct load_run *run, const struct load_result *r)
 {
 	const struct load_verdicts *v = &r->verdicts;
 
+	if (run->options.still_ns && !r->beside.exact)
+		return false;
 	return !run->failed && r->drained && !v->lost && !v->duplicated &&
 	       !v->corrupt && counts_agree(run, r) && !v->disordered &&
 	       !r->wedged && !r->ledger.faults;
@@ -154,6 +156,45 @@ static void add_ledger(json_t *o, const struct load_result *r)
 	json_object_set_new(o, "ledger", ledger);
 }
 
+static void add_causes(json_t *o, const struct load_result *r)
+{
+	static const char *const names[] = {"full", "held", "size", "timeout",
+					    "no_lane"};
+	json_t *causes = json_object();
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		set(causes, names[i], r->dropped_for[i]);
+	json_object_set_new(o, "dropped_for", causes);
+}
+
+static double per_s(uint64_t count, int64_t ns)
+{
+	return ns > 0 ? (double)count * 1e9 / (double)ns : 0;
+}
+
+static void add_beside(json_t *o, const struct load_run *run,
+		       const struct load_beside_result *b)
+{
+	double before = per_s(b->before, b->before_ns);
+	double during = per_s(b->during, b->during_ns);
+	json_t *beside;
+
+	if (!run->options.still_ns)
+		return;
+	beside = json_object();
+	set(beside, "sent", b->sent);
+	set(beside, "received", b->received);
+	set(beside, "refused", b->refused);
+	set(beside, "disordered", b->disordered);
+	set(beside, "during", b->during);
+	json_object_set_new(beside, "exact", json_boolean(b->exact));
+	json_object_set_new(beside, "before_events_per_s", json_real(before));
+	json_object_set_new(beside, "during_events_per_s", json_real(during));
+	json_object_set_new(beside, "ratio",
+			    json_real(before > 0 ? during / before : 0));
+	json_object_set_new(o, "beside", beside);
+}
+
 static void add_speed(json_t *o, const struct load_result *r)
 {
 	double seconds = (double)r->took_ns / 1e9;
@@ -187,7 +228,7 @@ static void read_groups(const struct load_run *run, struct tpi_histogram *all)
 	memset(all, 0, sizeof(*all));
 	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++) {
 		if (!channel->cursors[slot].histogram ||
-		    !load_is_ours(run, slot))
+		    load_group_of(run, slot) < 0)
 			continue;
 		tpi_histogram_read(channel->cursors[slot].histogram, &one);
 		tpi_histogram_merge(all, &one);
@@ -233,7 +274,9 @@ static int print_summary(const struct load_run *run,
 	char *line;
 
 	add_counts(o, run, r);
+	add_causes(o, r);
 	add_ledger(o, r);
+	add_beside(o, run, &r->beside);
 	add_speed(o, r);
 	add_group_latency(o, run);
 	add_circumstances(o, run);
@@ -248,6 +291,19 @@ static int print_summary(const struct load_run *run,
 }
 
 /* ---- for people ------------------------------------------------------------------ */
+
+static void print_beside(const struct load_beside_result *b)
+{
+	double before = per_s(b->before, b->before_ns);
+	double during = per_s(b->during, b->during_ns);
+
+	printf("beside      %.0f/s in %.1f s, %.0f/s in %.1f s of standing "
+	       "still: %.3f times; %llu sent, %llu received, %s\n",
+	       before, (double)b->before_ns / 1e9, during,
+	       (double)b->during_ns / 1e9, before > 0 ? during / before : 0,
+	       (unsigned long long)b->sent, (unsigned long long)b->received,
+	       b->exact ? "exact" : "not exact");
+}
 
 static void print_text(const struct load_run *run, const struct load_result *r)
 {
@@ -287,6 +343,8 @@ static void print_text(const struct load_run *run, const struct load_result *r)
 	       (double)histogram_quantile(&r->latency, 0.99) / 1e3,
 	       (double)histogram_quantile(&r->latency, 0.999) / 1e3,
 	       (double)r->latency.max / 1e3);
+	if (run->options.still_ns)
+		print_beside(&r->beside);
 	if (r->baseline_per_s > 0)
 		printf("baseline    %.3f M/s without any safety: %.2f times "
 		       "this\n",

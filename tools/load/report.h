@@ -3,6 +3,7 @@
 #ifndef LOAD_REPORT_H
 #define LOAD_REPORT_H
 
+#include "tools/load/beside.h"
 #include "tools/load/check.h"
 #include "tools/load/run.h"
 
@@ -10,6 +11,7 @@ struct load_result {
 	struct load_verdicts verdicts;
 	struct load_ledger_sum ledger; /* at the end, before anybody left */
 	uint64_t dropped; /* events refused, by the lanes' counts */
+	uint64_t dropped_for[TAPIO_DROP_CAUSES];
 	uint64_t refused; /* the same, as producers saw it */
 	uint64_t wedged;
 	uint64_t filtered;  /* events that no group wants, accepted */
@@ -20,6 +22,7 @@ struct load_result {
 	int64_t took_ns;       /* from the start to the last accepted event */
 	uint64_t bytes;        /* of events, as a group got them */
 	struct load_histogram latency;
+	struct load_beside_result beside; /* with --stand-still */
 };
 
 /* Bytes delivered so far, the mean over groups. */

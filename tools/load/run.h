@@ -30,6 +30,7 @@ struct load_run {
 	struct tpi_inspect *inspect;
 	uint32_t channel; /* index in the catalog */
 	uint32_t lanes;
+	uint32_t beside_channel; /* with --stand-still; also in the catalog */
 	uint32_t rseq; /* verdict of this machine, as a producer has it */
 	pid_t leader;
 
@@ -100,8 +101,12 @@ void load_host_stop(struct load_host *host);
 
 /* ---- the course of a run (storm.c, settle.c) ---------------------------------- */
 
-/* Starts everybody and runs the load with its faults until it is over. */
-void load_storm(struct load_run *run);
+/*
+ * Starts everybody and runs the load with its faults until it is over; what came
+ * of the channel beside, with --stand-still.
+ */
+struct load_beside_result;
+void load_storm(struct load_run *run, struct load_beside_result *beside);
 
 struct load_ledger_sum {
 	uint64_t
@@ -109,15 +114,17 @@ struct load_ledger_sum {
 	uint64_t delivered;
 	uint64_t skipped;
 	uint64_t lost;
+	uint64_t lost_of[TAPIO_GROUP_SLOTS]; /* by group of this run */
 	uint64_t in_flight;
 	uint64_t dropped; /* by lanes, all causes, since the run began */
+	uint64_t dropped_for[TAPIO_DROP_CAUSES];
 	uint32_t held;
 	uint32_t faults;
 	uint32_t groups; /* of this run that were found */
 };
 
-/* Is the group in this slot one of this run? */
-bool load_is_ours(const struct load_run *run, uint32_t slot);
+/* Which group of this run has this slot; -1: none. */
+int load_group_of(const struct load_run *run, uint32_t slot);
 
 /* Sums over the channel's lanes and this run's groups. */
 void load_sum_ledgers(const struct load_run *run, struct load_ledger_sum *sum);

@@ -28,7 +28,7 @@ static void nap(void)
 
 /* ---- the ledgers ------------------------------------------------------------ */
 
-bool load_is_ours(const struct load_run *run, uint32_t slot)
+int load_group_of(const struct load_run *run, uint32_t slot)
 {
 	const struct tapio_shm_group *group =
 		&tpi_inspect_groups(run->inspect, run->channel)[slot];
@@ -38,16 +38,19 @@ bool load_is_ours(const struct load_run *run, uint32_t slot)
 	for (uint32_t g = 0; g < run->options.groups; g++) {
 		load_group_name(run, g, name);
 		if (!strncmp(name, theirs, sizeof(name)))
-			return true;
+			return (int)g;
 	}
-	return false;
+	return -1;
 }
 
 static bool add_group(const struct load_run *run, uint32_t slot,
 		      struct load_ledger_sum *sum)
 {
+	int group = load_group_of(run, slot);
 	struct tpi_ledger l;
 
+	if (group < 0)
+		return false;
 	for (uint32_t lane = 0; lane < run->lanes; lane++) {
 		if (tpi_inspect_ledger(run->inspect, run->channel, lane, slot,
 				       &l))
@@ -56,6 +59,7 @@ static bool add_group(const struct load_run *run, uint32_t slot,
 		sum->delivered += l.delivered;
 		sum->skipped += l.skipped;
 		sum->lost += l.lost;
+		sum->lost_of[group] += l.lost;
 		sum->in_flight += l.in_flight;
 		sum->faults |= l.faults;
 	}
@@ -70,11 +74,12 @@ void load_sum_ledgers(const struct load_run *run, struct load_ledger_sum *sum)
 
 	memset(sum, 0, sizeof(*sum));
 	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++)
-		if (load_is_ours(run, slot) && add_group(run, slot, sum))
-			sum->groups++;
+		sum->groups += add_group(run, slot, sum);
 	for (uint32_t lane = 0; lane < run->lanes; lane++) {
 		tpi_lane_account_read(&channel->lanes[lane], &account);
 		sum->dropped += account.dropped_total;
+		for (int i = 0; i < TAPIO_DROP_CAUSES; i++)
+			sum->dropped_for[i] += account.dropped[i];
 		sum->held += account.held;
 		sum->faults |= account.faults;
 	}
@@ -104,7 +109,7 @@ static bool is_stuck(const struct load_run *run, uint32_t lane)
 	struct tpi_ledger l;
 
 	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++)
-		if (load_is_ours(run, slot) &&
+		if (load_group_of(run, slot) >= 0 &&
 		    !tpi_inspect_ledger(run->inspect, run->channel, lane, slot,
 					&l) &&
 		    (l.in_flight || l.held || l.faults))

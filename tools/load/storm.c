@@ -8,6 +8,9 @@
  * at a random instant after they began to work. Instants are not rounded to the
  * leader's own rhythm: it sleeps until the next one is due.
  *
+ * With --stand-still: all are at work for a time, then all members of the first
+ * group are stopped for the same time, and then all go on again for a while.
+ *
  * Consumers are killed only while another member of their group is at work, so
  * that the group does not end with its last member.
  */
@@ -21,6 +24,7 @@
 #include <unistd.h>
 
 #include "lib/atomic.h"
+#include "tools/load/beside.h"
 #include "tools/load/event.h"
 #include "tools/load/run.h"
 
@@ -33,6 +37,7 @@
 #define STOPPED_NS  UINT64_C(20000000)
 #define PROGRESS_NS INT64_C(500000000)
 #define STALL_NS    INT64_C(20000000000)
+#define AFTER_NS    INT64_C(500000000)
 #define NEVER       INT64_MAX
 
 /* A place as the leader sees it. */
@@ -61,6 +66,9 @@ struct storm {
 	int64_t stalled_at_ns; /* when a stall will have lasted too long */
 	uint64_t published;
 	uint64_t random;
+	struct load_beside *beside;
+	unsigned int phase; /* of standing still: 1 at work, 2 still, 3 over */
+	int64_t next_phase_ns; /* NEVER: not with --stand-still */
 };
 
 static uint64_t roll(struct storm *s, uint64_t below)
@@ -182,6 +190,8 @@ static void reap(struct storm *s)
 		c = child_of(s, pid);
 		if (c)
 			bury(s, c, status);
+		else if (s->beside && load_beside_ended(s->beside, pid))
+			load_fail(s->run, "what runs beside ended early");
 		else
 			load_fail(s->run, "the broker's host ended");
 	}
@@ -255,11 +265,52 @@ static void continue_if_due(struct child *c, int64_t now)
 		kill(c->place->pid, SIGCONT);
 }
 
+/* Stops or continues all members of the first group. */
+static void signal_first_group(struct storm *s, int signal)
+{
+	const struct load_shape *shape = &s->run->board->shape;
+
+	for (uint32_t i = 0; i < shape->members; i++) {
+		struct child *c = &s->children[shape->producers + i];
+
+		if (!c->place->pid)
+			continue;
+		kill(c->place->pid, signal);
+		c->cont_ns = NEVER;
+		s->run->stops += signal == SIGSTOP;
+	}
+}
+
+static void stand_still(struct storm *s, int64_t now)
+{
+	int64_t still_ns = s->run->options.still_ns;
+
+	if (s->next_phase_ns > now)
+		return;
+	if (s->phase++ == 1) {
+		load_beside_phase(s->beside, 1);
+		signal_first_group(s, SIGSTOP);
+		s->next_phase_ns = now + still_ns;
+		return;
+	}
+	load_beside_phase(s->beside, 2);
+	signal_first_group(s, SIGCONT);
+	s->next_phase_ns = NEVER;
+	/* They are to be seen at work again. */
+	if (s->run->options.duration_ns < now + AFTER_NS - s->run->started_ns)
+		s->run->options.duration_ns =
+			now + AFTER_NS - s->run->started_ns;
+	s->stalled_at_ns = 0;
+}
+
 static int64_t do_what_is_due(struct storm *s, int64_t now)
 {
 	int64_t next = now + TICK_NS;
 
 	stop_one(s, now);
+	stand_still(s, now);
+	if (s->next_phase_ns < next)
+		next = s->next_phase_ns;
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct child *c = &s->children[i];
 
@@ -301,6 +352,7 @@ static void watch_for_stall(struct storm *s, int64_t now)
 	if (s->next_look_ns > now)
 		return;
 	s->next_look_ns = now + PROGRESS_NS;
+	patience += s->run->options.still_ns;
 	if (s->run->options.rate)
 		patience += INT64_C(3000000000) / (int64_t)s->run->options.rate;
 	load_sum_ledgers(s->run, &sum);
@@ -314,7 +366,8 @@ static void watch_for_stall(struct storm *s, int64_t now)
 
 static bool faults_left(const struct storm *s)
 {
-	return s->kills_left || s->kills_consumers_left || s->stops_left;
+	return s->kills_left || s->kills_consumers_left || s->stops_left ||
+	       s->next_phase_ns != NEVER;
 }
 
 static bool someone_doomed(const struct storm *s)
@@ -412,7 +465,23 @@ static int make_children(struct storm *s)
 	return 0;
 }
 
-void load_storm(struct load_run *run)
+/* The channel beside begins, if there is one, and the first phase. */
+static void begin_beside(struct storm *s)
+{
+	struct load_run *run = s->run;
+
+	s->next_phase_ns = NEVER;
+	if (!run->options.still_ns || run->failed)
+		return;
+	s->beside = load_beside_start(run);
+	if (!s->beside)
+		return;
+	s->phase = 1;
+	s->next_phase_ns = tpi_monotonic_ns() + run->options.still_ns;
+	load_beside_phase(s->beside, 0);
+}
+
+void load_storm(struct load_run *run, struct load_beside_result *beside)
 {
 	struct storm s = {
 		.run = run,
@@ -427,6 +496,7 @@ void load_storm(struct load_run *run)
 	start_all(&s, true);
 	if (!run->failed)
 		start_all(&s, false);
+	begin_beside(&s);
 	/* From here on they may be killed. */
 	s.kills_left = run->options.kills;
 	s.kills_consumers_left = run->options.kills_consumers;
@@ -444,7 +514,11 @@ void load_storm(struct load_run *run)
 		show_progress(&s, tpi_monotonic_ns());
 	}
 	run->ended_ns = tpi_monotonic_ns();
+	if (s.phase == 2)
+		signal_first_group(&s, SIGCONT);
 	stop_producers(&s);
+	if (s.beside)
+		load_beside_finish(run, s.beside, beside);
 	if (!run->options.json && isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
 	free(s.children);
