@@ -17,6 +17,9 @@
  *	EVENT(h, i, bytes)           the i-th of these, as const uint64_t *
  *	DONE(h, count, bytes)        all of them were read
  *
+ *	STREAM_OWN_SEND              there is no loop_send: the peer has a send of
+ *	                             its own
+ *
  * Calls that fail return a negative number and have called bench_why(). A peer
  * that nothing can be received from defines no FETCH.
  *
@@ -146,6 +149,7 @@ STREAM_INLINE int stream_send_batches(HANDLE *h, const struct stream_spec *spec,
 }
 #endif
 
+#ifndef STREAM_OWN_SEND
 static int loop_send(void *handle, const struct stream_spec *spec,
 		     uint64_t from, uint64_t to)
 {
@@ -160,6 +164,7 @@ static int loop_send(void *handle, const struct stream_spec *spec,
 	return -1;
 #endif
 }
+#endif
 
 static void stream_wait_until(const struct stream_spec *spec, uint64_t due_ns)
 {
