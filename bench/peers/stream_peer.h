@@ -103,6 +103,9 @@ extern const struct stream_peer stream_ck_mp;   /* nor here */
 extern const struct stream_peer stream_rte_spsc;
 extern const struct stream_peer stream_rte_mp;
 #endif
+#ifdef BENCH_HAVE_ICEORYX
+extern const struct stream_peer stream_iceoryx; /* no batches */
+#endif
 #ifdef BENCH_HAVE_BPF
 extern const struct stream_peer stream_bpf; /* no batches */
 #endif

@@ -49,6 +49,9 @@ static const struct bench_subject ck_mp = SUBJECT(stream_ck_mp, NULL);
 static const struct bench_subject rte = SUBJECT(stream_rte_spsc, NULL);
 static const struct bench_subject rte_mp = SUBJECT(stream_rte_mp, NULL);
 #endif
+#ifdef BENCH_HAVE_ICEORYX
+static const struct bench_subject iox = SUBJECT(stream_iceoryx, NULL);
+#endif
 #ifdef BENCH_HAVE_BPF
 static const struct bench_subject bpf = SUBJECT(stream_bpf, NULL);
 #endif
@@ -60,6 +63,9 @@ static const struct bench_subject *const singles[] = {
 #endif
 #ifdef BENCH_HAVE_DPDK
 	&rte,   &rte_mp,
+#endif
+#ifdef BENCH_HAVE_ICEORYX
+	&iox,
 #endif
 #ifdef BENCH_HAVE_BPF
 	&bpf,
