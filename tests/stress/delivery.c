@@ -27,6 +27,7 @@
 #define LAG       100
 #define MEMBERS   2
 #define GROUPS    16
+#define VISITS    1000 /* of members, and of groups */
 #define MS        INT64_C(1000000)
 #define GIVE_UP_S 100
 
@@ -581,7 +582,7 @@ static uint64_t visit(const char *group, bool alone)
 START_TEST(a_thousand_members_and_groups_come_and_go_under_load)
 {
 	struct tapio_consumer *resident;
-	uint64_t delivered = 0, accepted = 0;
+	uint64_t delivered = 0, accepted = 0, attaches, closes;
 
 	resident = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	for (uint32_t i = 0; i < SOURCES; i++) {
@@ -589,12 +590,19 @@ START_TEST(a_thousand_members_and_groups_come_and_go_under_load)
 		pthread_create(&sources[i].thread, NULL, produce_on,
 			       &sources[i]);
 	}
-	for (int i = 0; i < 500; i++) {
+	attaches = tpi_load_relaxed(&p->client.catalog.broker->attaches);
+	closes = tpi_load_relaxed(&p->client.catalog.broker->closes);
+	for (int i = 0; i < VISITS; i++) {
 		delivered += visit("g", false);
 		delivered += drain(resident);
 		visit("passing", true);
 		delivered += drain(resident);
 	}
+	/* Each of them, a member and a group's only one, came and went. */
+	ck_assert_uint_eq(tpi_load_relaxed(&p->client.catalog.broker->attaches),
+			  attaches + 2 * VISITS);
+	ck_assert_uint_eq(tpi_load_relaxed(&p->client.catalog.broker->closes),
+			  closes + 2 * VISITS);
 	tpi_store_release(&shared->finish, 1);
 	for (uint32_t i = 0; i < SOURCES; i++) {
 		pthread_join(sources[i].thread, NULL);
