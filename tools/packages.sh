@@ -13,7 +13,7 @@ tapio_build_packages=(
 
 # What the tests want on top.
 tapio_test_packages=(
-	git python3 valgrind spin clang libclang-rt-14-dev clang-format
+	git python3 strace valgrind spin clang libclang-rt-14-dev clang-format
 	mandoc shellcheck util-linux gcc-aarch64-linux-gnu
 	libc6-dev-arm64-cross qemu-system-x86 qemu-system-arm
 	busybox-static cpio
