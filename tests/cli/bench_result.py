@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A result as tapio-bench writes it, small and with everything that can be in it:
-figures of all units, one that follows from another, both directions, goals of all
+"""A result as tapio-bench writes it, small and with everything that can be in
+it: figures of all units, one that follows from another, both directions, goals of all
 kinds in all states, a subject that failed, absent peers, a question that could not be
 asked, two families of cases, and names that are no good HTML, XML or Markdown."""
 from typing import Any
@@ -77,10 +77,11 @@ def latency() -> Json:
     def one(peer: str, ns: float) -> Json:
         return subject(peer, [measured(ns, ns / 200),
                               measured(ns * 3, ns / 200),
-                              measured(ns * 20, ns / 200)])
+                              measured(ns * 20, ns / 200),
+                               measured(1.75, 1)])
     return case("latency/64/awake", "both awake",
                 [("p50", "ns", False), ("p99", "ns", False),
-                 ("p99.9", "ns", False)],
+                 ("p99.9", "ns", False), ("p99 : p50", "x", False)],
                 [one("Tapio", 200), one("pipe", 940)])
 
 
@@ -133,5 +134,9 @@ def result() -> Json:
             question(4, "How late?", [latency()]),
             question(5, "How far?", [fanout(1), fanout(2), fanout(4)]),
             question(8, "How often?", [rate(10000), rate(1000000)]),
+            question(8, "How much?", [
+                case("much", "one", [("much", "bytes", False)],
+                     [subject("Tapio", [measured(1000, 1)]),
+                      subject("plain stores", [measured(900, 0.9)])])]),
             question(9, "How large?", [], "no <memory>")],
     }

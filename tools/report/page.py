@@ -132,8 +132,8 @@ def warnings(result: Result) -> list[str]:
 
 def navigation(result: Result) -> str:
     targets = [("goals", "Goals")]
-    targets += [(f"q{q.number}", f"{q.number}. {brief(q.text)}")
-                for q in result.questions]
+    targets += [(f"q{place}", f"{q.number}. {brief(q.text)}")
+                for place, q in enumerate(result.questions)]
     targets += [("peers", "Who was measured")]
     links = " ".join(f'<a href="#{place}">{escape(text)}</a>'
                      for place, text in targets)
@@ -304,12 +304,18 @@ def family_tables(family: lines.Family) -> list[str]:
 
 
 def differences(peers: list[Peer]) -> str:
-    """What one has to know before comparing."""
-    rows = [row((tag("td", escape(p.name), "name"), tag("td", escape(p.across)),
-                 tag("td", escape(p.copies)),
-                 tag("td", escape(p.death), "long")), p.kind) for p in peers]
-    return table([("What they do differently", ""), ("Across", ""),
-                  ("Copies", ""), ("When a producer dies", "")], rows)
+    """What one has to know before comparing; no column with nothing in it."""
+    columns = [(title, cls, said) for title, cls, said in (
+        ("Across", "", [peer.across for peer in peers]),
+        ("Copies", "", [peer.copies for peer in peers]),
+        ("When a producer dies", "long", [peer.death for peer in peers]))
+               if any(said)]
+    rows = [row((tag("td", escape(peer.name), "name"),
+                 *(tag("td", escape(said[i]), cls)
+                   for _, cls, said in columns)), peer.kind)
+            for i, peer in enumerate(peers)]
+    return table([("What they do differently", ""),
+                  *((title, "") for title, _, _ in columns)], rows)
 
 
 def in_question(question: Question, result: Result) -> list[Peer]:
@@ -328,14 +334,14 @@ def moment(before: Moment, after: Moment) -> list[str]:
               [words.steadiness(before.line_ns, after.line_ns)] if text)]
 
 
-def question_cases(question: Question) -> list[str]:
+def question_cases(question: Question, place: int) -> list[str]:
     families = lines.families(question.cases)
     in_lines = {case.name for family in families for case in family.cases}
     parts = []
     for i, case in enumerate(question.cases):
         if case.name in in_lines:
             continue
-        name = f"hatch-{question.number}-{i}"
+        name = f"hatch-{place}-{i}"
         parts += [anchor(case), figure(bars.bars(case, name, PLOT_WIDTH)),
                   case_table(case)]
     for family in families:
@@ -350,13 +356,15 @@ def anchor(case: Case) -> str:
     return f'<a id="{escape(case.name)}"></a>'
 
 
-def question_section(question: Question, result: Result) -> list[str]:
-    parts = [f'<h2 id="q{question.number}">{question.number}. '
+def question_section(result: Result, place: int) -> list[str]:
+    """place: of the question in the result; several may have one number."""
+    question = result.questions[place]
+    parts = [f'<h2 id="q{place}">{question.number}. '
              f"{escape(question.text)}</h2>"]
     if question.absent:
         parts.append(paragraph(f"Not asked: {question.absent}", "warning"))
     parts += moment(question.before, question.after)
-    parts += question_cases(question)
+    parts += question_cases(question, place)
     peers = in_question(question, result)
     if peers:
         parts.append(differences(peers))
@@ -420,8 +428,8 @@ def published(result: Result) -> list[str]:
 
 def page(result: Result) -> str:
     parts = opening(result) + goals(result)
-    for question in result.questions:
-        parts += question_section(question, result)
+    for place in range(len(result.questions)):
+        parts += question_section(result, place)
     parts += who(result) + published(result)
     parts.append(tag("footer", escape(
         f"tapio-bench {result.version}, {result.started}. Made by "

@@ -67,17 +67,18 @@ def scaled(value: float, unit: str) -> tuple[float, str]:
 
 def quantity(value: float, unit: str) -> str:
     number, name = scaled(value, unit)
-    if name == "%":
-        return f"{digits(number)}%"
-    return f"{digits(number)} {name}".strip()
+    return digits(number) + suffix(name)
+
+
+def suffix(unit: str) -> str:
+    """What stands behind a number; "x" is a ratio's."""
+    return {"%": "%", "x": TIMES, "": ""}.get(unit, f" {unit}")
 
 
 def exactly(value: float, unit: str) -> str:
     """A quantity that is meant as it is; 0 without a unit."""
     number, name = scaled(value, unit)
-    if name == "%":
-        return f"{plain(number)}%"
-    return f"{plain(number)} {name}" if number else "0"
+    return plain(number) + suffix(name) if number else "0"
 
 
 def span(measured: Measured, unit: str) -> str:
