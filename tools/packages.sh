@@ -19,6 +19,13 @@ tapio_test_packages=(
 	busybox-static cpio
 )
 
+# What tapio-bench compares Tapio with, each if it is there.
+tapio_bench_packages=(
+	libck-dev libdpdk-dev libjemalloc-dev
+	libiceoryx-binding-c-dev iceoryx
+	liblttng-ust-dev lttng-tools
+)
+
 tapio_package_installed() {
 	dpkg-query -W -f='${db:Status-Status}\n' "$1" 2>/dev/null |
 		grep -qx installed
@@ -59,5 +66,22 @@ tapio_need_packages() {
 			"${missing[@]}" >/dev/null; then
 		echo "Could not install: ${missing[*]}" >&2
 		return 1
+	fi
+}
+
+# Installs what is to be had of the given packages, and says what is not.
+tapio_try_packages() {
+	local package without=()
+
+	# At once is quicker, and how it nearly always is.
+	if tapio_need_packages "$@" 2>/dev/null; then
+		return
+	fi
+	for package in "$@"; do
+		tapio_need_packages "$package" >/dev/null 2>&1 ||
+			without+=("$package")
+	done
+	if [ ${#without[@]} -gt 0 ]; then
+		echo "Going on without: ${without[*]}"
 	fi
 }
