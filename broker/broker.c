@@ -41,6 +41,30 @@ static const char *choose_socket(const struct tpi_broker *broker,
 	return setup->socket_default;
 }
 
+static int read_topology(struct tpi_broker *broker,
+			 const struct tpi_broker_setup *setup, char *error,
+			 size_t error_bytes)
+{
+	uint32_t nodes = setup->nodes ? setup->nodes : 1;
+	int err;
+
+	if (!setup->cpus) {
+		err = tpi_topology_read(&broker->topology,
+					"/sys/devices/system");
+		if (err)
+			tpi_fail(err, error, error_bytes,
+				 "the list of CPUs in /sys/devices/system: %s",
+				 strerror(-err));
+		return err;
+	}
+	err = tpi_topology_simulate(&broker->topology, setup->cpus, nodes);
+	if (err)
+		tpi_fail(err, error, error_bytes,
+			 "no machine of %u CPUs and %u nodes can be simulated",
+			 setup->cpus, nodes);
+	return err;
+}
+
 static int set_up(struct tpi_broker *broker,
 		  const struct tpi_broker_setup *setup, enum tpi_stage *stage,
 		  char *error, size_t error_bytes)
@@ -57,11 +81,9 @@ static int set_up(struct tpi_broker *broker,
 	if (err)
 		return err;
 	*stage = TPI_STAGE_MEMORY;
-	err = tpi_topology_read(&broker->topology, "/sys/devices/system");
+	err = read_topology(broker, setup, error, error_bytes);
 	if (err)
-		return tpi_fail(err, error, error_bytes,
-				"the list of CPUs in /sys/devices/system: %s",
-				strerror(-err));
+		return err;
 	err = tpi_registry_create(&broker->registry, &broker->config,
 				  &broker->topology, &broker->log, error,
 				  error_bytes);

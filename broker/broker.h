@@ -48,6 +48,8 @@ struct tpi_broker_setup {
 	const char *config_text;
 	const char *socket;         /* before the configuration's */
 	const char *socket_default; /* where neither says; NULL: abstract */
+	uint32_t cpus;              /* of a simulated machine; 0: this one */
+	uint32_t nodes;
 	struct tpi_log log;
 };
 

@@ -187,6 +187,8 @@ static int start(struct tapio_broker *b, const struct tapio_broker_options *o)
 		.log = {.level = o->log_level,
 			.sink = o->log,
 			.arg = o->log_arg},
+		.cpus = o->simulate_cpus,
+		.nodes = o->simulate_nodes,
 	};
 	enum tpi_stage stage;
 	int err;

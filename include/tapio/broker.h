@@ -48,6 +48,12 @@ struct tapio_broker_options {
 	/* If not NULL, a failed start writes here, with the numbers, why. */
 	char *error;
 	size_t error_bytes;
+	/* Lanes as on a machine with so many CPUs, dealt to so many NUMA nodes (0:
+	 * one), to see what it would take and cost. Those of CPUs that are not
+	 * there stay idle; where there are fewer lanes than CPUs, threads on the
+	 * others use side lanes. 0 CPUs: this machine's. */
+	uint32_t simulate_cpus;
+	uint32_t simulate_nodes;
 };
 
 /*
@@ -55,7 +61,7 @@ struct tapio_broker_options {
  * (RLIMIT_NOFILE) if it has to: 132 for a channel, and two for each client that the
  * configuration allows. A forked child has no broker, and none of its descriptors.
  *
- * -EINVAL, -ENOENT, ... configuration; -ENOMEM the channels do not fit in the
+ * -EINVAL, -ENOENT, ... configuration, or no such machine; -ENOMEM the channels do not fit in the
  * budget or in memory; -EMFILE too few descriptors; -EADDRINUSE another broker
  * answers at the socket (found out in a second); -EEXIST a file that is no socket
  * is there; -ENOSYS or -EPERM io_uring is not to be had (the message says which

@@ -419,6 +419,60 @@ START_TEST(time_stamps_are_clock_time_or_nothing)
 }
 END_TEST
 
+static int start_simulated(uint32_t cpus, uint32_t nodes)
+{
+	struct tapio_broker_options options = {
+		.size = sizeof(options),
+		.config_text = RIG_CONFIG,
+		.error = rig.error,
+		.error_bytes = sizeof(rig.error),
+		.simulate_cpus = cpus,
+		.simulate_nodes = nodes,
+	};
+	int err = tapio_broker_start(&rig.broker, &options);
+
+	rig.options = (struct tapio_options){.size = sizeof(rig.options)};
+	if (!err)
+		rig.options.socket = tapio_broker_socket(rig.broker);
+	return err;
+}
+
+START_TEST(a_simulated_machine_has_lanes_for_each_of_its_cpus)
+{
+	static const struct {
+		uint32_t cpus, nodes;
+	} machines[] = {{512, 8}, {64, 0}, {1, 1}};
+	const uint32_t cpus = machines[_i].cpus;
+	struct tapio_consumer_stats stats = {.size = sizeof(stats)};
+	struct tapio_producer *p;
+	struct tapio_consumer *c;
+	struct tapio_view v;
+
+	ck_assert_int_eq(start_simulated(cpus, machines[_i].nodes), 0);
+	/* On a CPU that it has no lane for, if there is one. */
+	pin(cpu_count() - 1);
+	p = rig_producer();
+	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
+	ck_assert_int_eq(tapio_consumer_stats(c, &stats), 0);
+	ck_assert_uint_eq(stats.lane_count, cpus + 8);
+	ck_assert_int_eq(tapio_output(p, TAG, "x", 1), 0);
+	ck_assert_uint_eq(look(c, &v, 1), 1);
+	tapio_release(c);
+	tapio_consumer_close(c);
+	tapio_producer_close(p);
+	rig_stop();
+}
+END_TEST
+
+START_TEST(a_machine_that_cannot_be_is_refused_with_its_size)
+{
+	ck_assert_int_eq(start_simulated(100000, 1), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(rig.error, "100000 CPUs"));
+	ck_assert_int_eq(start_simulated(2, 4), -EINVAL);
+	ck_assert_ptr_null(rig.broker);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("client connect");
@@ -438,6 +492,9 @@ int main(void)
 	tcase_add_test(t, when_the_broker_has_gone_events_still_flow);
 	tcase_add_test(t, opening_and_closing_leaves_nothing_open);
 	tcase_add_loop_test(t, time_stamps_are_clock_time_or_nothing, 0, 3);
+	tcase_add_loop_test(
+		t, a_simulated_machine_has_lanes_for_each_of_its_cpus, 0, 3);
+	tcase_add_test(t, a_machine_that_cannot_be_is_refused_with_its_size);
 	suite_add_tcase(suite, t);
 	return rig_run(suite);
 }
