@@ -13,9 +13,12 @@
  *   abort handler       -> proof
  *   flag seen inside    -> the kernel does not abort
  *
- * and once more with the victim moved to another CPU instead. The caller ends a
- * round after its share of 50 ms by flag = FLAG_END: inconclusive, and the
- * broker's verdict for this boot counts.
+ * twice, and once more with the victim moved to another CPU instead. The rounds
+ * are played at the same time, since most of each is waiting: a victim that was
+ * preempted inside is owed an abort whoever preempted it. One verdict of the first
+ * two will do, together with that of the third. After 50 ms the caller ends what is
+ * not over by flag = FLAG_END: inconclusive, and the broker's verdict for this boot
+ * counts.
  *
  * The threads block every signal. SIGSTOP stops all of them; afterwards the
  * abort is owed all the same. fork in another thread copies neither.
@@ -26,6 +29,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/rseq.h>
 #include <time.h>
 
@@ -34,8 +38,11 @@
 #include "lib/atomic.h"
 #include "lib/rseq.h"
 
-#define ROUND_NS       UINT64_C(16000000) /* three rounds in 50 ms */
+#define ROUNDS         3
+#define ROUNDS_NS      UINT64_C(50000000)
 #define RIVAL_SLEEP_NS 50000
+#define WATCH_SLEEP_NS 20000
+#define TIMER_SLACK_NS 1 /* or each of these takes 50 us more */
 #define VICTIM_STACK   65536
 
 enum {
@@ -187,6 +194,7 @@ static void *rival_main(void *arg)
 	struct timespec nap = {.tv_nsec = RIVAL_SLEEP_NS};
 	struct round *r = arg;
 
+	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
 	while (!tpi_load_relaxed(&r->started) &&
 	       tpi_load_relaxed(&r->flag) == FLAG_NONE)
 		nanosleep(&nap, NULL);
@@ -233,61 +241,124 @@ static int other_cpu(const cpu_set_t *allowed, int cpu)
 	return -1;
 }
 
-/* Waits for the victim's verdict, moving it to `target` if that is not -1. */
-static void watch(struct round *r, pthread_t victim, int target)
-{
-	struct timespec nap = {.tv_nsec = 20000};
-	uint64_t end = now_ns() + ROUND_NS;
-	cpu_set_t set;
-
-	while (!tpi_load_relaxed(&r->result) && now_ns() < end) {
-		nanosleep(&nap, NULL);
-		if (target >= 0 && tpi_load_relaxed(&r->started)) {
-			CPU_ZERO(&set);
-			CPU_SET(target, &set);
-			pthread_setaffinity_np(victim, sizeof(set), &set);
-			/* It has moved when this returns. */
-			tpi_store_relaxed(&r->flag, FLAG_RIVAL);
-			target = -1;
-		}
-	}
-	if (tpi_load_relaxed(&r->flag) == FLAG_NONE)
-		tpi_store_relaxed(&r->flag, FLAG_END);
-}
-
 /*
- * One round. The threads are not waited for: on a busy machine a SCHED_IDLE
- * thread may not run for long, and may not leave that class without a right.
+ * One round as its caller sees it. `target` is where the victim is moved to, or
+ * -1 where a rival preempts it.
  */
-static uint32_t play(int cpu, int target)
+struct trial {
+	struct round *round; /* NULL: it could not be begun */
+	pthread_t victim;
+	int target;
+	bool moved;
+};
+
+static void begin(struct trial *t, int cpu, int target)
 {
 	struct round *r = calloc(1, sizeof(*r));
-	uint32_t result = SAW_NOTHING;
-	pthread_t victim, rival;
+	pthread_t rival;
 
+	*t = (struct trial){.target = target};
 	if (!r)
-		return SAW_NOTHING;
+		return;
 	r->users = 3;
-	if (start_on(&victim, cpu, victim_main, r)) {
+	if (start_on(&t->victim, cpu, victim_main, r)) {
 		free(r);
-		return SAW_NOTHING;
+		return;
 	}
+	t->round = r;
 	if (target >= 0 || start_on(&rival, cpu, rival_main, r))
 		leave(r); /* in the place of a rival */
 	else
 		pthread_detach(rival);
-	watch(r, victim, target);
+}
+
+static void move_victim(struct trial *t)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(t->target, &set);
+	t->moved = true;
+	/* It has moved when this returns; or, refused, shows nothing. */
+	if (pthread_setaffinity_np(t->victim, sizeof(set), &set))
+		tpi_store_relaxed(&t->round->flag, FLAG_END);
+	else
+		tpi_store_relaxed(&t->round->flag, FLAG_RIVAL);
+}
+
+static bool is_over(struct trial *t)
+{
+	struct round *r = t->round;
+
+	if (!r || tpi_load_relaxed(&r->result))
+		return true;
+	if (t->target >= 0 && !t->moved && tpi_load_relaxed(&r->started))
+		move_victim(t);
+	return false;
+}
+
+/* Of the two victims that are preempted, one verdict will do. */
+static bool are_over(struct trial *trials)
+{
+	bool first = is_over(&trials[0]), second = is_over(&trials[1]);
+	bool moved = is_over(&trials[2]);
+
+	return (first || second) && moved;
+}
+
+/* Until there are verdicts, or the time is over. */
+static void watch(struct trial *trials)
+{
+	struct timespec nap = {.tv_nsec = WATCH_SLEEP_NS};
+	uint64_t end = now_ns() + ROUNDS_NS;
+	int slack = prctl(PR_GET_TIMERSLACK);
+
+	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
+	do {
+		nanosleep(&nap, NULL);
+	} while (!are_over(trials) && now_ns() < end);
+	if (slack > 0)
+		prctl(PR_SET_TIMERSLACK, slack);
+}
+
+/*
+ * The threads are not waited for: on a busy machine a SCHED_IDLE thread may not run
+ * for long, and may not leave that class without a right.
+ */
+static uint32_t finish(struct trial *t)
+{
+	struct round *r = t->round;
+	uint32_t result;
+
+	if (!r)
+		return SAW_NOTHING;
+	if (tpi_load_relaxed(&r->flag) == FLAG_NONE)
+		tpi_store_relaxed(&r->flag, FLAG_END);
 	result = tpi_load_relaxed(&r->result);
-	pthread_detach(victim);
+	pthread_detach(t->victim);
 	leave(r);
 	return result ? result : SAW_NOTHING;
 }
 
+static void play(uint32_t *saw, int cpu, int target)
+{
+	struct trial trials[ROUNDS] = {{.round = NULL}};
+	int i;
+
+	begin(&trials[0], cpu, -1);
+	begin(&trials[1], cpu, -1);
+	if (target >= 0)
+		begin(&trials[2], cpu, target);
+	watch(trials);
+	for (i = 0; i < ROUNDS; i++)
+		saw[i] = finish(&trials[i]);
+}
+
 static uint32_t judge(const char **reason)
 {
-	uint32_t saw[3] = {SAW_NOTHING, SAW_NOTHING, SAW_NOTHING};
+	uint32_t saw[ROUNDS];
 	cpu_set_t allowed;
-	int i, cpu, target;
+	int i, cpu;
 
 	if (tpi_rseq_area()->cpu_id >= UINT32_C(1) << 31) {
 		*reason = "not registered by libc or refused by the kernel";
@@ -298,17 +369,13 @@ static uint32_t judge(const char **reason)
 		return TAPIO_RSEQ_INCONCLUSIVE;
 	}
 	cpu = sched_getcpu();
-	target = other_cpu(&allowed, cpu);
-	saw[0] = play(cpu, -1);
-	saw[1] = play(cpu, -1);
-	if (target >= 0)
-		saw[2] = play(cpu, target);
-	for (i = 0; i < 3; i++)
+	play(saw, cpu, other_cpu(&allowed, cpu));
+	for (i = 0; i < ROUNDS; i++)
 		if (saw[i] == SAW_RIVAL) {
 			*reason = "a section went on across a preemption";
 			return TAPIO_RSEQ_BROKEN;
 		}
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < ROUNDS; i++)
 		if (saw[i] == SAW_ABORT) {
 			*reason = "aborts on preemption and migration seen";
 			return TAPIO_RSEQ_PROVEN;
