@@ -12,14 +12,24 @@ extern const struct bench_question bench_question_merge;
 extern const struct bench_question bench_question_poll;
 extern const struct bench_question bench_question_pool;
 extern const struct bench_question bench_question_ring;
+extern const struct bench_question bench_question_scale;
 extern const struct bench_question bench_question_stamp;
 extern const struct bench_question bench_question_stream;
 
+/* clang-format off */
 static const struct bench_question *questions[] = {
-	&bench_question_stream, &bench_question_ring,  &bench_question_pool,
-	&bench_question_bytes,  &bench_question_stamp, &bench_question_filter,
-	&bench_question_poll,   &bench_question_merge, NULL,
+	&bench_question_stream,
+	&bench_question_ring,
+	&bench_question_pool,
+	&bench_question_bytes,
+	&bench_question_stamp,
+	&bench_question_filter,
+	&bench_question_poll,
+	&bench_question_merge,
+	&bench_question_scale,
+	NULL,
 };
+/* clang-format on */
 
 /* By insertion: it keeps the order of those that share a number. */
 static void sort(void)
