@@ -87,8 +87,10 @@ const char *bench_number(double value, char *text, size_t bytes)
 		snprintf(text, bytes, "%.1f", value);
 	else if (size >= 0.9995 || value == 0)
 		snprintf(text, bytes, "%.2f", value);
-	else
+	else if (size >= 0.0995)
 		snprintf(text, bytes, "%.3f", value);
+	else
+		snprintf(text, bytes, "%.2g", value);
 	return text;
 }
 

@@ -234,8 +234,14 @@ const char *bench_rule(void);  /* one column of a line */
 
 /* `text` in `columns`, cut or filled up; to the right with `right`. */
 void bench_cell(const char *text, unsigned int columns, bool right);
-/* `text` over as many lines as it takes, the later ones indented. */
-void bench_wrapped(const char *text, unsigned int at, unsigned int indent);
+/*
+ * As many words of `text` as fit in so many columns, one at least, into `line`;
+ * returns what is left.
+ */
+const char *bench_line(const char *text, unsigned int columns, char *line,
+		       size_t bytes);
+/* `text`, which begins at `indent`, over as many lines as it takes. */
+void bench_wrapped(const char *text, unsigned int indent);
 
 void bench_table_head(const struct bench_options *options,
 		      const struct bench_results *results);

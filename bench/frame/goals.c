@@ -71,6 +71,6 @@ void bench_goals_show(const struct bench_case_result *result, bool missed_only)
 		snprintf(text, sizeof(text), "%s: %s", goal->text, value);
 		printf("    %s%s%s  ", bench_style(verdicts[j.verdict].style),
 		       verdicts[j.verdict].word, bench_style(BENCH_PLAIN));
-		bench_wrapped(text, 18, 18);
+		bench_wrapped(text, 18);
 	}
 }

@@ -21,7 +21,7 @@ static void list_case(const struct bench_case *c)
 				bench_subject_name(c->subjects[i], name,
 						   sizeof(name)));
 	printf("\n      ");
-	bench_wrapped(names, 6, 6);
+	bench_wrapped(names, 6);
 }
 
 static void list_question(const struct bench_options *options,

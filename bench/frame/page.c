@@ -19,7 +19,7 @@ static void labelled(const char *label, const char *text)
 	printf("  %s", bench_style(BENCH_DIM));
 	bench_cell(label, LABEL_COLUMNS, false);
 	fputs(bench_style(BENCH_PLAIN), stdout);
-	bench_wrapped(text, 2 + LABEL_COLUMNS, 2 + LABEL_COLUMNS);
+	bench_wrapped(text, 2 + LABEL_COLUMNS);
 }
 
 static void machine_text(const struct bench_machine *m, char *text,
@@ -105,8 +105,10 @@ static unsigned int measured_peers(const struct bench_question_result *q,
 struct known {
 	const char *title;
 	size_t offset;
+	unsigned int most;    /* columns; longer texts are wrapped */
 	unsigned int columns; /* it takes; 0: nobody has anything to say */
 };
+#define KNOWN 4
 
 static const char *text_of(const struct bench_peer *peer, const struct known *k)
 {
@@ -127,35 +129,66 @@ static void fit(struct known *k, const struct bench_peer *const *peers,
 		if (width > k->columns)
 			k->columns = width;
 	}
+	if (k->columns > k->most)
+		k->columns = k->most;
+}
+
+/* One peer, over as many lines as its longest text takes. */
+static void show_peer(const struct bench_peer *peer, const struct known *known)
+{
+	const char *left[KNOWN];
+	char line[128];
+	bool more = true;
+
+	for (unsigned int k = 0; k < KNOWN; k++)
+		left[k] = text_of(peer, &known[k]);
+	while (more) {
+		more = false;
+		for (unsigned int k = 0; k < KNOWN; k++) {
+			left[k] = bench_line(left[k], known[k].columns, line,
+					     sizeof(line));
+			more |= *left[k];
+			if (known[k].columns)
+				printf("  ");
+			bench_cell(line,
+				   k + 1 < KNOWN ? known[k].columns
+						 : bench_width(line),
+				   false);
+		}
+		putchar('\n');
+	}
 }
 
 static void show_differences(const struct bench_question_result *q)
 {
-	struct known known[] = {
-		{"who", offsetof(struct bench_peer, name), 0},
-		{"copies", offsetof(struct bench_peer, copies), 0},
-		{"across", offsetof(struct bench_peer, across), 0},
+	struct known known[KNOWN] = {
+		{"who", offsetof(struct bench_peer, name), 29, 0},
+		{"copies", offsetof(struct bench_peer, copies), 17, 0},
+		{"across", offsetof(struct bench_peer, across), 9, 0},
+		{"when one dies", offsetof(struct bench_peer, death), 90, 0},
 	};
 	const struct bench_peer *peers[64];
-	unsigned int n = measured_peers(q, peers, 64), at = 2;
+	unsigned int n = measured_peers(q, peers, 64), used = 0;
 
 	if (!n)
 		return;
-	printf("\n  %s", bench_style(BENCH_DIM));
-	for (unsigned int k = 0; k < 3; k++) {
+	printf("\n%s", bench_style(BENCH_DIM));
+	for (unsigned int k = 0; k < KNOWN; k++) {
+		known[k].most = k + 1 < KNOWN ? known[k].most
+					      : BENCH_TABLE_COLUMNS - used - 2;
 		fit(&known[k], peers, n);
-		known[k].columns += known[k].columns ? 2 : 0;
-		at += known[k].columns;
-		bench_cell(known[k].title, known[k].columns, false);
-	}
-	printf("when one dies%s\n", bench_style(BENCH_PLAIN));
-	for (unsigned int i = 0; i < n; i++) {
+		used += known[k].columns ? known[k].columns + 2 : 0;
+		if (!known[k].columns)
+			continue;
 		printf("  ");
-		for (unsigned int k = 0; k < 3; k++)
-			bench_cell(text_of(peers[i], &known[k]),
-				   known[k].columns, false);
-		bench_wrapped(peers[i]->death, at, at);
+		bench_cell(known[k].title,
+			   k + 1 < KNOWN ? known[k].columns
+					 : bench_width(known[k].title),
+			   false);
 	}
+	printf("%s\n", bench_style(BENCH_PLAIN));
+	for (unsigned int i = 0; i < n; i++)
+		show_peer(peers[i], known);
 }
 
 static void show_published(const struct bench_published *p)

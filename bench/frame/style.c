@@ -79,26 +79,40 @@ void bench_cell(const char *text, unsigned int columns, bool right)
 		spaces(columns - width);
 }
 
-void bench_wrapped(const char *text, unsigned int at, unsigned int indent)
+const char *bench_line(const char *text, unsigned int columns, char *line,
+		       size_t bytes)
 {
+	unsigned int used = 0;
+	size_t length = 0;
+
 	while (*text) {
 		size_t word = strcspn(text, " ");
 		char one[128];
 
 		snprintf(one, sizeof(one), "%.*s", (int)word, text);
-		if (at > indent &&
-		    at + 1 + bench_width(one) > BENCH_TABLE_COLUMNS) {
-			putchar('\n');
-			spaces(indent);
-			at = indent;
-		} else if (at > indent) {
-			putchar(' ');
-			at++;
-		}
-		fputs(one, stdout);
-		at += bench_width(one);
+		if (used && used + 1 + bench_width(one) > columns)
+			break;
+		length += (size_t)snprintf(line + length, bytes - length,
+					   "%s%s", used ? " " : "", one);
+		if (length >= bytes)
+			length = bytes - 1;
+		used += (used ? 1 : 0) + bench_width(one);
 		text += word;
 		text += strspn(text, " ");
 	}
-	putchar('\n');
+	line[length] = 0;
+	return text;
+}
+
+void bench_wrapped(const char *text, unsigned int indent)
+{
+	char line[512];
+
+	do {
+		text = bench_line(text, BENCH_TABLE_COLUMNS - indent, line,
+				  sizeof(line));
+		puts(line);
+		if (*text)
+			spaces(indent);
+	} while (*text);
 }

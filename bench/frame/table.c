@@ -238,8 +238,7 @@ static void print_reason(const struct bench_outcome *s, unsigned int at)
 
 	printf("%*s%s%s%s ", GAP, "", failed ? bench_style(BENCH_BAD) : "",
 	       word, failed ? bench_style(BENCH_PLAIN) : "");
-	at += GAP + (unsigned int)strlen(word) + 1;
-	bench_wrapped(s->why, at, at);
+	bench_wrapped(s->why, at + GAP + (unsigned int)strlen(word) + 1);
 }
 
 static void print_row(const struct bench_outcome *s, unsigned int subject,

@@ -316,11 +316,22 @@ START_TEST(numbers_keep_three_digits)
 		double value;
 		const char *text;
 	} tries[] = {
-		{0, "0.00"},       {0.0314, "0.031"},      {0.9996, "1.00"},
-		{3.406, "3.41"},   {9.996, "10.0"},        {12.34, "12.3"},
-		{99.96, "100"},    {123.4, "123"},         {1720.4, "1,720"},
-		{-1234, "-1,234"}, {1234567, "1,234,567"}, {1e300, "1e+300"},
-		{NAN, "-"},        {INFINITY, "-"},
+		{0, "0.00"},
+		{0.0314, "0.031"},
+		{0.25, "0.250"},
+		{0.000349, "0.00035"},
+		{0.9996, "1.00"},
+		{3.406, "3.41"},
+		{9.996, "10.0"},
+		{12.34, "12.3"},
+		{99.96, "100"},
+		{123.4, "123"},
+		{1720.4, "1,720"},
+		{-1234, "-1,234"},
+		{1234567, "1,234,567"},
+		{1e300, "1e+300"},
+		{NAN, "-"},
+		{INFINITY, "-"},
 	};
 	char text[32];
 
@@ -391,6 +402,26 @@ START_TEST(a_width_is_in_columns_not_in_bytes)
 }
 END_TEST
 
+START_TEST(a_text_is_cut_between_words)
+{
+	const char *left = "one two  three";
+	char line[32];
+
+	left = bench_line(left, 7, line, sizeof(line));
+	ck_assert_str_eq(line, "one two");
+	ck_assert_str_eq(left, "three");
+	/* A word that does not fit has a line of its own. */
+	left = bench_line(left, 3, line, sizeof(line));
+	ck_assert_str_eq(line, "three");
+	ck_assert_str_eq(left, "");
+	bench_line("", 3, line, sizeof(line));
+	ck_assert_str_eq(line, "");
+	/* Nor is more written than there is room for. */
+	bench_line("one two three", 80, line, 6);
+	ck_assert_str_eq(line, "one t");
+}
+END_TEST
+
 START_TEST(goals_are_counted_up_to_the_last)
 {
 	struct bench_case c = {.goals = {{.text = NULL}}};
@@ -422,6 +453,7 @@ int main(void)
 	tcase_add_test(numbers, ratios_are_no_more_exact_than_they_are);
 	tcase_add_test(numbers, a_unit_fits_the_least_figure_of_a_column);
 	tcase_add_test(numbers, a_width_is_in_columns_not_in_bytes);
+	tcase_add_test(numbers, a_text_is_cut_between_words);
 	suite_add_tcase(suite, numbers);
 	tcase_add_checked_fixture(goals, setup, NULL);
 	tcase_add_test(goals, less_is_a_most_and_more_a_least);
