@@ -100,26 +100,58 @@ static void reserve_submit(const char *channel, unsigned long count)
 	close_producer(p);
 }
 
-#define POLL_BATCH 32
-#define POLL_MAX   512 /* batches: they all lie in the lane at once */
+#define BATCH     32
+#define BATCH_MAX 512 /* they all lie in the lane at once */
+
+static void output_batch(const char *channel, unsigned long count)
+{
+	struct tapio_producer *p = open_producer(channel);
+	const unsigned char event[64] = {1};
+	struct tapio_item items[BATCH];
+	long accepted = 0;
+
+	for (int i = 0; i < BATCH; i++)
+		items[i] = (struct tapio_item){event, sizeof(event),
+					       TAPIO_TAG(1, 6)};
+	for (unsigned long i = 0; i < count; i++)
+		accepted += tapio_output_batch(p, items, BATCH);
+	check("tapio_output_batch", accepted, (long)count * BATCH);
+	close_producer(p);
+}
+
+static void reserve_batch(const char *channel, unsigned long count)
+{
+	struct tapio_producer *p = open_producer(channel);
+	struct tapio_reservation r[BATCH];
+	long reserved = 0, submitted = 0;
+
+	for (unsigned long i = 0; i < count; i++) {
+		reserved +=
+			tapio_reserve_batch(p, TAPIO_TAG(1, 6), 64, r, BATCH);
+		submitted += tapio_submit_batch(p, r, BATCH);
+	}
+	check("tapio_reserve_batch", reserved, (long)count * BATCH);
+	check("tapio_submit_batch", submitted, (long)count * BATCH);
+	close_producer(p);
+}
 
 static void poll_batch(const char *channel, unsigned long count)
 {
 	struct tapio_producer *p = open_producer(channel);
-	struct tapio_view views[POLL_BATCH];
+	struct tapio_view views[BATCH];
 	struct tapio_consumer *c;
 	int64_t overrun = 0;
 	long polled = 0;
 
 	check("tapio_consumer_open", tapio_consumer_open(&c, channel, NULL), 0);
-	for (int i = 0; i < POLL_MAX * POLL_BATCH; i++)
+	for (int i = 0; i < BATCH_MAX * BATCH; i++)
 		check("tapio_output",
 		      tapio_output(p, TAPIO_TAG(1, 6), &i, sizeof(i)), 0);
 	for (unsigned long i = 0; i < count; i++) {
-		polled += tapio_poll(c, views, POLL_BATCH, 0);
+		polled += tapio_poll(c, views, BATCH, 0);
 		overrun |= tapio_release(c);
 	}
-	check("tapio_poll", polled, (long)count * POLL_BATCH);
+	check("tapio_poll", polled, (long)count * BATCH);
 	check("tapio_release", (long)overrun, 0);
 	tapio_consumer_close(c);
 	close_producer(p);
@@ -133,16 +165,19 @@ int main(int argc, char **argv)
 	} operations[] = {
 		{"output", output},
 		{"reserve_submit", reserve_submit},
+		{"output_batch", output_batch},
+		{"reserve_batch", reserve_batch},
 		{"poll", poll_batch},
 	};
 
-	for (unsigned int i = 0; argc == 3 && i < 3; i++) {
+	const unsigned int known = sizeof(operations) / sizeof(operations[0]);
+
+	for (unsigned int i = 0; argc == 3 && i < known; i++) {
 		if (!strcmp(argv[1], operations[i].name)) {
 			operations[i].run(argv[1], strtoul(argv[2], NULL, 10));
 			return 0;
 		}
 	}
-	fprintf(stderr, "usage: %s output|reserve_submit|poll COUNT\n",
-		argv[0]);
+	fprintf(stderr, "usage: %s OPERATION COUNT\n", argv[0]);
 	return 2;
 }

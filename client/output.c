@@ -74,8 +74,12 @@ static int fill_and_put(struct tapio_producer *p, const struct tpi_lane *lane,
 	int err;
 
 	for (i = 0; i < count; i++) {
-		copy_in(tpi_lane_block(lane, blocks[i]), items[i].data,
-			items[i].length);
+		unsigned char *block = tpi_lane_block(lane, blocks[i]);
+
+		/* As in lane_fast.h: it is ours again by the time that it is
+		 * taken. */
+		tpi_prefetch_write(block + 12 * TAPIO_CACHE_LINE);
+		copy_in(block, items[i].data, items[i].length);
 		descs[i] = tpi_meta(items[i].tag, items[i].length) | blocks[i];
 	}
 	TPI_TESTPOINT("output.filled");
@@ -202,23 +206,32 @@ __attribute__((cold)) int tpi_output_slow(const struct tpi_emit *emit,
 	return err < 0 ? err : 0;
 }
 
-/* How many items from the first on go to one class; it is in *size. */
+/*
+ * How many items from the first on go to one class, which is *size. A batch is mostly
+ * of one tag and of one size; what differs is looked up.
+ */
 static uint32_t same_class(const struct tapio_producer *p,
 			   const struct tapio_item *items, uint32_t count,
 			   const struct tpi_size **size)
 {
+	const struct tpi_emit *emit = &p->hot.emit;
+	const uint32_t tag = items->tag, length = items->length;
+	const struct tpi_size *s;
 	uint32_t n;
 
-	*size = NULL;
-	for (n = 0; n < count && n < TPI_BATCH; n++) {
-		const struct tpi_size *s = tpi_size_of(
-			&p->hot.emit, items[n].tag, items[n].length, false);
+	*size = s = tpi_size_of(emit, tag, length, false);
+	if (!s || !TAPIO_TAG_TYPE(tag))
+		return 0;
+	if (count > TPI_BATCH)
+		count = TPI_BATCH;
+	for (n = 1; n < count; n++) {
+		const struct tapio_item *item = &items[n];
 
-		if (!s || !TAPIO_TAG_TYPE(items[n].tag))
+		if (tpi_likely(item->tag == tag && item->length == length))
+			continue;
+		if (!TAPIO_TAG_TYPE(item->tag) ||
+		    tpi_size_of(emit, item->tag, item->length, false) != s)
 			break;
-		if (n && s != *size)
-			break;
-		*size = s;
 	}
 	return n;
 }

@@ -419,11 +419,11 @@ unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
  *
  * It never does so when it had to wait for what it found (events are far apart, and
  * latency is what matters), when its caller takes its time with them, or when there
- * was enough. A look away is half a microsecond at most.
+ * was enough. A look away is a microsecond at most.
  */
 #define PACE_STREAK 8  /* looks in a row that found little, before it begins */
 #define PACE_ENOUGH 24 /* events at one look */
-#define PACE_MAX    16 /* tpi_cpu_relax() at once: 200 to 400 ns */
+#define PACE_MAX    64 /* tpi_cpu_relax() at once: some 800 ns */
 /* Some 50 ns, in ticks of any clock from 1 to 4 GHz. */
 #define PACE_TICKS 128
 

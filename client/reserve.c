@@ -219,18 +219,23 @@ static uint32_t gather(const struct tapio_producer *p,
 		       bool discard, const struct tpi_lane **lane,
 		       uint64_t *descs)
 {
-	const struct tpi_lane *l;
+	const uint32_t id = r->lane, me = p->hot.emit.me;
+	const struct tpi_lane *l = tpi_reservation_lane(&p->hot.emit, r);
 	uint32_t n;
 
-	for (n = 0; n < count && n < TPI_BATCH; n++) {
-		l = tpi_reservation_lane(&p->hot.emit, &r[n]);
-		if (!l || (n && l != *lane) ||
-		    (!discard && !tpi_reservation_fits(l, &r[n])))
+	if (!l)
+		return 0;
+	*lane = l;
+	for (n = 0; n < count && n < TPI_BATCH; n++, r++) {
+		if (tpi_unlikely(r->lane != id || !r->data ||
+				 !tpi_reservation_open(l, r, me)))
 			break;
-		*lane = l;
-		descs[n] = r[n].block;
-		if (!discard)
-			descs[n] |= tpi_meta(r[n].tag, r[n].length);
+		descs[n] = r->block;
+		if (discard)
+			continue;
+		if (tpi_unlikely(!tpi_reservation_fits(l, r)))
+			break;
+		descs[n] |= tpi_meta(r->tag, r->length);
 	}
 	return n;
 }

@@ -191,6 +191,16 @@ static inline void tpi_reservation_fill(struct tapio_reservation *out,
 	out->moves = 0;
 }
 
+/* Whether a reservation on this lane names a block that bears our name. */
+static inline bool tpi_reservation_open(const struct tpi_lane *lane,
+					const struct tapio_reservation *r,
+					uint32_t me)
+{
+	/* Relaxed: if it is our name, this process wrote it. */
+	return r->block <= lane->mask &&
+	       tpi_load_relaxed(&lane->owner[r->block]) == me;
+}
+
 /*
  * The lane of an open reservation, or NULL. A copy of a reservation that was
  * submitted already is found out when somebody else has taken the block since, or
@@ -206,9 +216,7 @@ tpi_reservation_lane(const struct tpi_emit *emit,
 	if (tpi_unlikely(!r->data || r->lane >= emit->lane_count))
 		return NULL;
 	lane = &emit->lanes[r->lane];
-	/* Relaxed: if it is our name, this process wrote it. */
-	if (tpi_unlikely(r->block > lane->mask ||
-			 tpi_load_relaxed(&lane->owner[r->block]) != emit->me))
+	if (tpi_unlikely(!tpi_reservation_open(lane, r, emit->me)))
 		return NULL;
 	return lane;
 }

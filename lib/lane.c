@@ -453,13 +453,32 @@ int tpi_lane_output(const struct tpi_lane *lane,
 			  output_size_of(length), stamp_of(lane, time));
 }
 
+/* block_at() for `count` positions: a run up to the ring's end, and one after. */
+static void blocks_at(const struct tpi_lane *lane, uint64_t position,
+		      uint32_t *blocks, uint32_t count)
+{
+	const uint32_t mask = lane->mask;
+	uint32_t at = (uint32_t)position & mask;
+	uint32_t n, run;
+
+	while (count) {
+		const uint64_t *desc = &lane->desc[at];
+
+		run = mask + 1 - at < count ? mask + 1 - at : count;
+		for (n = 0; n < run; n++)
+			blocks[n] = (uint32_t)tpi_load_relaxed(&desc[n]) & mask;
+		blocks += run;
+		count -= run;
+		at = 0;
+	}
+}
+
 int tpi_lane_reserve(const struct tpi_lane *lane,
 		     const struct tpi_gating *gating, uint32_t me,
 		     uint32_t *blocks, uint32_t count)
 {
 	uint64_t state = tpi_load_relaxed(&lane->shm->state);
 	uint64_t reap = tpi_lane_reap_unmasked(lane, state);
-	uint32_t i;
 	int err;
 
 	if (tpi_unlikely(TAPIO_STATE_HELD(state) + count > held_limit(lane)))
@@ -467,8 +486,7 @@ int tpi_lane_reserve(const struct tpi_lane *lane,
 	err = room(lane, gating, state, count);
 	if (tpi_unlikely(err))
 		return err;
-	for (i = 0; i < count; i++)
-		blocks[i] = block_at(lane, reap + i);
+	blocks_at(lane, reap, blocks, count);
 	if (lane->cpu == TAPIO_CPU_SIDE)
 		return side_reserve(lane, state, blocks, count, me);
 	return section_reserve(lane, state, blocks, count, me);
@@ -479,17 +497,21 @@ int tpi_lane_publish(const struct tpi_lane *lane, const uint64_t *descs,
 {
 	uint64_t state = tpi_load_relaxed(&lane->shm->state);
 	uint64_t next = state + TAPIO_STATE(count, 0) - count;
+	enum output_stamp stamp;
+	uint64_t at;
 
 	if (tpi_unlikely(TAPIO_STATE_HELD(state) < count))
 		return -EINVAL;
 	if (lane->cpu == TAPIO_CPU_SIDE)
 		return side_publish(lane, state, descs, count, time);
-	if (!lane->time)
-		return section_publish(lane, state, next, descs, count, time);
-	if (time == TPI_STAMP_TSC)
-		return section_publish_tsc(lane, state, next, descs, count,
-					   time);
-	return section_publish_value(lane, state, next, descs, count, time);
+	at = TAPIO_STATE_TAIL(state) & lane->mask;
+	stamp = stamp_of(lane, time);
+	if (tpi_unlikely(at + count > (uint64_t)lane->mask + 1))
+		return BY_STAMP(section_publish, lane, state, next, descs,
+				count, time);
+	return BY_STAMP(section_publish_run, lane, state, next, lane->desc + at,
+			lane->time ? lane->time + at : NULL, descs, count,
+			time);
 }
 
 #include "lib/lane_fast.h"

@@ -266,6 +266,20 @@ DEFINE_PUBLISH(section_publish, , )
 DEFINE_PUBLISH(section_publish_value, "mov x13, %[time]\n\t", PUBLISH_STAMP)
 DEFINE_PUBLISH(section_publish_tsc, "mrs x13, cntvct_el0\n\t", PUBLISH_STAMP)
 
+/* As in section_x86_64.h; here one way serves both. */
+#define DEFINE_PUBLISH_RUN(name, publish)                                      \
+	static inline int name(const struct tpi_lane *lane, uint64_t old,      \
+			       uint64_t new, uint64_t *slots, uint64_t *times, \
+			       const uint64_t *descs, uint64_t count,          \
+			       uint64_t value)                                 \
+	{                                                                      \
+		(void)slots, (void)times;                                      \
+		return publish(lane, old, new, descs, count, value);           \
+	}
+DEFINE_PUBLISH_RUN(section_publish_run, section_publish)
+DEFINE_PUBLISH_RUN(section_publish_run_value, section_publish_value)
+DEFINE_PUBLISH_RUN(section_publish_run_tsc, section_publish_tsc)
+
 /* gate = new, if *generation and the gate are still what they were. */
 static inline int section_gate(const struct tpi_lane *lane,
 			       const uint64_t *generation, uint64_t seen,

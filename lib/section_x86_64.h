@@ -210,6 +210,11 @@ DEFINE_PUBLISH_ONE(section_publish_one, NONE)
 DEFINE_PUBLISH_ONE(section_publish_one_value, VALUE)
 DEFINE_PUBLISH_ONE(section_publish_one_tsc, TSC)
 
+/*
+ * Loops run with an index from -count to 0, relative to the ends of what they read
+ * and write.
+ */
+
 /* owner[blocks[i]] = me for i < count; commit held + count. */
 static inline int section_reserve(const struct tpi_lane *lane, uint64_t old,
 				  const uint32_t *blocks, uint64_t count,
@@ -217,28 +222,92 @@ static inline int section_reserve(const struct tpi_lane *lane, uint64_t old,
 {
 	__asm__ __volatile__ goto(
 		SECTION_ENTER SECTION_CHECK_STATE
-		"movq 16(%[lane]), %%rdx\n\t"
-		"xorl %%esi, %%esi\n"
+		"movq %[count], %%rdx\n\t"
+		"negq %%rdx\n"
 		"6:\n\t"
-		"movl (%[blocks], %%rsi, 4), %%eax\n\t"
-		"movl %[me], (%%rdx, %%rax, 4)\n\t"
-		"incq %%rsi\n\t"
-		"cmpq %[count], %%rsi\n\t"
-		"jb 6b\n\t"
+		"movl (%[end], %%rdx, 4), %%eax\n\t"
+		"movl %[me], (%[owner], %%rax, 4)\n\t"
+		"incq %%rdx\n\t"
+		"jnz 6b\n\t"
 		"leaq (%[old], %[count]), %%rax\n\t"
 		"movq %%rax, (%[shm])\n" SECTION_LEAVE
 		: /* none */
 		: [rs] "r"(tpi_rseq_offset), [lane] "r"(lane),
-		  [shm] "r"(lane->shm), [old] "r"(old), [blocks] "r"(blocks),
+		  [shm] "r"(lane->shm), [old] "r"(old),
+		  [owner] "r"(lane->owner), [end] "r"(blocks + count),
 		  [count] "r"(count), [me] "r"(me)
-		: "memory", "cc", "rax", "rdx", "rsi"
+		: "memory", "cc", "rax", "rdx"
 		: moved);
 	return 0;
 moved:
 	return TPI_MOVED;
 }
 
-/* desc[tail + i] = descs[i] for i < count; commit tail + count, held - count. */
+/*
+ * slot[i] = descs[i] for i < count, where the slots do not go round the ring's end;
+ * commit tail + count, held - count. Two at a time, an odd one first: nothing may be
+ * written behind the last, which may be in the ring.
+ */
+#define RUN_COPY                                  \
+	"movq %[count], %%rdx\n\t"                \
+	"negq %%rdx\n\t"                          \
+	"testb $1, %%dl\n\t"                      \
+	"jz 6f\n\t"                               \
+	"movq (%[descs], %%rdx, 8), %%xmm1\n\t"   \
+	"movq %%xmm1, (%[slots], %%rdx, 8)\n\t"   \
+	"incq %%rdx\n\t"                          \
+	"jz 7f\n"                                 \
+	"6:\n\t"                                  \
+	"movups (%[descs], %%rdx, 8), %%xmm1\n\t" \
+	"movups %%xmm1, (%[slots], %%rdx, 8)\n\t" \
+	"addq $2, %%rdx\n\t"                      \
+	"jnz 6b\n"                                \
+	"7:\n\t"
+/* rax = the stamp; after the copy, since a stamp is as late as can be. */
+#define RUN_STAMP                              \
+	"movq %[count], %%rdx\n\t"             \
+	"negq %%rdx\n"                         \
+	"8:\n\t"                               \
+	"movq %%rax, (%[times], %%rdx, 8)\n\t" \
+	"incq %%rdx\n\t"                       \
+	"jnz 8b\n\t"
+#define RUN_NONE
+#define RUN_VALUE "movq %[value], %%rax\n\t" RUN_STAMP
+#define RUN_TSC               \
+	"rdtsc\n\t"           \
+	"shlq $32, %%rdx\n\t" \
+	"orq %%rdx, %%rax\n\t" RUN_STAMP
+#define RUN_IN_NONE
+#define RUN_IN_TSC   , [times] "r"(times + count)
+#define RUN_IN_VALUE , [times] "r"(times + count), [value] "x"(value)
+
+#define DEFINE_PUBLISH_RUN(name, STAMP)                                        \
+	static inline int name(const struct tpi_lane *lane, uint64_t old,      \
+			       uint64_t new, uint64_t *slots, uint64_t *times, \
+			       const uint64_t *descs, uint64_t count,          \
+			       uint64_t value)                                 \
+	{                                                                      \
+		(void)value, (void)times;                                      \
+		__asm__ __volatile__ goto(                                     \
+			SECTION_ENTER SECTION_CHECK_STATE RUN_COPY RUN_##STAMP \
+			"movq %[new], (%[shm])\n" SECTION_LEAVE                \
+			: /* none */                                           \
+			: [rs] "r"(tpi_rseq_offset), [lane] "r"(lane),         \
+			  [shm] "r"(lane->shm), [old] "r"(old),                \
+			  [new] "r"(new), [slots] "r"(slots + count),          \
+			  [descs] "r"(descs + count),                          \
+			  [count] "r"(count)RUN_IN_##STAMP                     \
+			: "memory", "cc", "rax", "rdx", "xmm1"                 \
+			: moved);                                              \
+		return 0;                                                      \
+moved:                                                                         \
+		return TPI_MOVED;                                              \
+	}
+DEFINE_PUBLISH_RUN(section_publish_run, NONE)
+DEFINE_PUBLISH_RUN(section_publish_run_value, VALUE)
+DEFINE_PUBLISH_RUN(section_publish_run_tsc, TSC)
+
+/* The same where they go round: desc[tail + i] = descs[i] for i < count; commit tail + count, held - count. */
 #define PUBLISH_LOOP                                 \
 	"movq %[old], %%rdx\n\t"                     \
 	"shrq $16, %%rdx\n\t"                        \

@@ -103,7 +103,7 @@ TAPIO_API void tapio_consumer_close(struct tapio_consumer *consumer);
  * next tapio_release or close; polling again without a release hands out more.
  * With a lossy policy, or `lag`, data may be overwritten under the reader:
  * tapio_release tells. A caller that comes back at once, many times in a row, and
- * finds few events each time, waits up to half a microsecond before the look: more
+ * finds few events each time, waits up to a microsecond before the look: more
  * events are there then, and the producer is not disturbed for each.
  *
  * -EINTR a signal handler ran while it slept; -ENOTCONN the group was ended by
