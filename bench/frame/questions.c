@@ -7,18 +7,24 @@
 #include "bench/frame/frame.h"
 
 extern const struct bench_question bench_question_bytes;
+extern const struct bench_question bench_question_emit;
 extern const struct bench_question bench_question_filter;
+extern const struct bench_question bench_question_latency;
 extern const struct bench_question bench_question_merge;
 extern const struct bench_question bench_question_poll;
 extern const struct bench_question bench_question_pool;
 extern const struct bench_question bench_question_ring;
 extern const struct bench_question bench_question_scale;
+extern const struct bench_question bench_question_scaling;
 extern const struct bench_question bench_question_stamp;
 extern const struct bench_question bench_question_stream;
 
 /* clang-format off */
 static const struct bench_question *questions[] = {
+	&bench_question_emit,
 	&bench_question_stream,
+	&bench_question_scaling,
+	&bench_question_latency,
 	&bench_question_ring,
 	&bench_question_pool,
 	&bench_question_bytes,

@@ -295,6 +295,17 @@ static void print_title(const struct bench_options *options,
 	putchar('\n');
 }
 
+/* Nobody was measured, and for all it is for the same reason. */
+static bool is_out_whole(const struct bench_case_result *result)
+{
+	const struct bench_outcome *s = result->subject;
+
+	for (unsigned int i = 0; i < result->subjects; i++)
+		if (s[i].state != BENCH_NOT_HERE || strcmp(s[i].why, s->why))
+			return false;
+	return result->subjects;
+}
+
 void bench_table_case(const struct bench_options *options,
 		      const struct bench_case_result *result)
 {
@@ -302,6 +313,12 @@ void bench_table_case(const struct bench_options *options,
 	struct block b = {.columns = columns, .names = name_width(result)};
 
 	print_title(options, result->of);
+	if (is_out_whole(result)) {
+		printf("%*s", INDENT - GAP, "");
+		print_reason(result->subject, INDENT - GAP);
+		fflush(stdout);
+		return;
+	}
 	for (unsigned int i = 0; i < result->figures; i++)
 		fill_column(&columns[i], result, i);
 	for (; b.first < result->figures; b.first = b.end) {

@@ -41,8 +41,7 @@
 /*
  * How often a side that found nothing looks away before it looks again. An index
  * that is polled all the time changes hands with every event: streams are two to
- * four times slower then, everybody's. Where latency is asked for nobody looks
- * away.
+ * four times slower then, everybody's. Where latency is asked for nobody does.
  */
 #define STREAM_PAUSES 64
 
@@ -75,9 +74,11 @@ static inline int loop_open(void *channel, void **handle)
 
 STREAM_INLINE void stream_idle(const struct stream_spec *spec)
 {
+	const int pauses = spec->eager || spec->yields ? 0 : STREAM_PAUSES;
+
 	if (spec->yields)
 		sched_yield();
-	for (int i = 0; i < STREAM_PAUSES; i++)
+	for (int i = 0; i < pauses; i++)
 		tpi_cpu_relax();
 }
 
@@ -101,27 +102,47 @@ STREAM_INLINE int stream_no_room(HANDLE *h, const struct stream_spec *spec,
 }
 
 STREAM_INLINE int stream_send_one(HANDLE *h, const struct stream_spec *spec,
-				  uint32_t bytes,
-				  const struct stream_event *event)
+				  uint32_t bytes, const uint64_t *event)
 {
 	int sent;
 
-	while ((sent = SEND(h, event->word, bytes)) == 0)
+	while ((sent = SEND(h, event, bytes)) == 0)
 		if (stream_no_room(h, spec, bytes))
 			return -1;
 	return sent < 0 ? -1 : 0;
 }
 
-/* The sender's event is there already, but for its sequence. */
+/*
+ * The sender's events are there already, but for their sequence; `bytes` apart.
+ * They are made so many at a time even if each is sent alone: right after its
+ * sequence was stored, copying an event waits for all stores before that one.
+ */
+static struct stream_event stream_events[STREAM_BATCH];
+
+STREAM_INLINE int stream_make_events(uint32_t bytes, uint64_t from, uint64_t to)
+{
+	uint64_t *word = stream_events[0].word;
+	uint64_t left = to - from;
+	int n = left < STREAM_BATCH ? (int)left : STREAM_BATCH;
+
+	for (int i = 0; i < n; i++)
+		word[(uint32_t)i * (bytes / 8)] = from + (uint32_t)i;
+	return n;
+}
+
 STREAM_INLINE int stream_send_each(HANDLE *h, const struct stream_spec *spec,
 				   uint32_t bytes, uint64_t from, uint64_t to)
 {
-	static struct stream_event event;
+	const uint64_t *word = stream_events[0].word;
 
-	for (; from < to; from++) {
-		event.word[0] = from;
-		if (stream_send_one(h, spec, bytes, &event))
-			return -1;
+	while (from < to) {
+		int n = stream_make_events(bytes, from, to);
+
+		for (int i = 0; i < n; i++)
+			if (stream_send_one(h, spec, bytes,
+					    word + (uint32_t)i * (bytes / 8)))
+				return -1;
+		from += (uint32_t)n;
 	}
 	return 0;
 }
@@ -131,15 +152,11 @@ STREAM_INLINE int stream_send_batches(HANDLE *h, const struct stream_spec *spec,
 				      uint32_t bytes, uint64_t from,
 				      uint64_t to)
 {
-	static struct stream_event events[STREAM_BATCH];
-	uint64_t *word = events[0].word;
+	const uint64_t *word = stream_events[0].word;
 
 	while (from < to) {
-		uint64_t left = to - from;
-		int n = left < STREAM_BATCH ? (int)left : STREAM_BATCH;
+		int n = stream_make_events(bytes, from, to);
 
-		for (int i = 0; i < n; i++)
-			word[(uint32_t)i * (bytes / 8)] = from + (uint32_t)i;
 		n = SEND_BATCH(h, word, bytes, n);
 		if (n < 0 || (n == 0 && stream_no_room(h, spec, bytes)))
 			return -1;
@@ -194,7 +211,7 @@ static int loop_send_paced(void *handle, const struct stream_spec *spec,
 		for (uint32_t i = 0; i < spec->burst && from < to; i++) {
 			event.word[0] = from++;
 			event.word[1] = tpi_tsc();
-			if (stream_send_one(h, spec, spec->bytes, &event))
+			if (stream_send_one(h, spec, spec->bytes, event.word))
 				return -1;
 		}
 	}
@@ -209,13 +226,23 @@ STREAM_INLINE int stream_wrong(const uint64_t *word, uint64_t expected)
 	return -1;
 }
 
+static inline bool stream_was_last(const struct stream_spec *spec,
+				   uint64_t received)
+{
+	/* Relaxed: a count, of events that are received or not. 0: not yet. */
+	const uint64_t total = tpi_load_relaxed(spec->total);
+
+	return total && total == received;
+}
+
 /* From one producer, or `many`. */
 STREAM_INLINE int stream_receive(HANDLE *h, const struct stream_spec *spec,
 				 uint32_t bytes, uint64_t from, uint64_t to,
 				 bool many)
 {
 	uint64_t next[BENCH_SIDES_MAX], sum = 0;
-	uint64_t left = (to - from) * (many ? spec->producers : 1);
+	const uint64_t all = (to - from) * (many ? spec->producers : 1);
+	uint64_t left = all;
 
 	for (uint32_t p = 0; p < (many ? BENCH_SIDES_MAX : 1); p++)
 		next[p] = ((uint64_t)p << STREAM_PRODUCER_SHIFT) + from;
@@ -224,6 +251,8 @@ STREAM_INLINE int stream_receive(HANDLE *h, const struct stream_spec *spec,
 
 		if (n < 0)
 			return -1;
+		if (n == 0 && spec->total && stream_was_last(spec, all - left))
+			break;
 		if (n == 0)
 			stream_idle(spec);
 		for (int i = 0; i < n; i++) {
@@ -269,7 +298,6 @@ STREAM_INLINE uint32_t stream_ticks_since(uint64_t stamp)
 	return ticks > UINT32_MAX ? UINT32_MAX : (uint32_t)ticks;
 }
 
-/* No pauses while there is nothing: they would be part of the latency. */
 STREAM_INLINE int stream_receive_timed(HANDLE *h,
 				       const struct stream_spec *spec,
 				       uint32_t bytes, uint64_t from,
@@ -282,8 +310,8 @@ STREAM_INLINE int stream_receive_timed(HANDLE *h,
 
 		if (n < 0)
 			return -1;
-		if (n == 0 && spec->yields)
-			sched_yield();
+		if (n == 0)
+			stream_idle(spec);
 		for (int i = 0; i < n; i++) {
 			const uint64_t *word = EVENT(h, i, bytes);
 

@@ -24,8 +24,12 @@ struct stream_spec {
 	uint32_t producers; /* processes that send into the same channel */
 	uint32_t consumers; /* 0: nobody reads; 1 */
 	bool sleeping;      /* the consumer blocks when there is nothing */
+	bool eager;         /* who finds nothing looks again at once */
 	bool yields;        /* sides share a CPU: who finds nothing gives way */
 	uint64_t events;    /* of each producer */
+	/* Where it is said in the end, and not before, how many events of all
+	 * producers there were; receive() returns with the last one. Or NULL. */
+	const uint64_t *total;
 	/* For send_paced: every gap_ns a burst of so many, one by one. */
 	uint64_t gap_ns;
 	uint32_t burst;

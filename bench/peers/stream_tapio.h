@@ -20,6 +20,8 @@
 #define TAPIO_BENCH_CHANNEL "stream"
 /* A consumer that is not to sleep looks so long before it would. */
 #define TAPIO_BENCH_SPIN_NS 1000000000u
+/* And then says that it found nothing. */
+#define TAPIO_BENCH_WAIT_NS 20000000
 
 struct tapio_channel {
 	struct tapio_broker *broker;
@@ -36,7 +38,7 @@ struct tapio_end {
 STREAM_INLINE int tapio_fetch(struct tapio_end *end)
 {
 	int n = tapio_poll(end->consumer, end->views, STREAM_BATCH,
-			   TAPIO_FOREVER);
+			   TAPIO_BENCH_WAIT_NS);
 
 	if (n < 0)
 		bench_why("tapio_poll: %s", strerror(-n));
