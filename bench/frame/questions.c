@@ -8,14 +8,17 @@
 
 extern const struct bench_question bench_question_bytes;
 extern const struct bench_question bench_question_emit;
+extern const struct bench_question bench_question_fanout;
 extern const struct bench_question bench_question_filter;
 extern const struct bench_question bench_question_latency;
 extern const struct bench_question bench_question_merge;
+extern const struct bench_question bench_question_observers;
 extern const struct bench_question bench_question_poll;
 extern const struct bench_question bench_question_pool;
 extern const struct bench_question bench_question_ring;
 extern const struct bench_question bench_question_scale;
 extern const struct bench_question bench_question_scaling;
+extern const struct bench_question bench_question_share;
 extern const struct bench_question bench_question_stamp;
 extern const struct bench_question bench_question_stream;
 
@@ -28,6 +31,9 @@ static const struct bench_question *questions[] = {
 	&bench_question_ring,
 	&bench_question_pool,
 	&bench_question_bytes,
+	&bench_question_fanout,
+	&bench_question_observers,
+	&bench_question_share,
 	&bench_question_stamp,
 	&bench_question_filter,
 	&bench_question_poll,

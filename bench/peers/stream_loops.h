@@ -23,8 +23,9 @@
  * Calls that fail return a negative number and have called bench_why(). A peer
  * that nothing can be received from defines no FETCH.
  *
- * It makes loop_send, loop_receive, loop_send_paced and loop_receive_timed, for
- * STREAM_LOOPS in the peer's struct; and loop_open, for STREAM_ENDS there.
+ * It makes loop_send, loop_receive, loop_receive_shared, loop_send_paced and
+ * loop_receive_timed, for STREAM_LOOPS in the peer's struct; and loop_open, for
+ * STREAM_ENDS there.
  *
  * `bytes` is a constant in each call for the sizes that the questions ask for,
  * so that a copy is a few moves for everybody.
@@ -283,6 +284,50 @@ static int loop_receive(void *handle, const struct stream_spec *spec,
 	return STREAM_BY_BYTES(stream_receive, h, spec, from, to, false);
 }
 
+/* Each event once, and what one consumer gets in order. */
+STREAM_INLINE int stream_receive_shared(HANDLE *h,
+					const struct stream_spec *spec,
+					uint32_t bytes,
+					struct stream_share *share)
+{
+	uint64_t count = 0, sum = 0, next = 0;
+
+	/* Relaxed: a flag, and a figure. */
+	while (!tpi_load_relaxed(share->stop)) {
+		int n = FETCH(h, bytes);
+
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			stream_idle(spec);
+		for (int i = 0; i < n; i++) {
+			const uint64_t *word = EVENT(h, i, bytes);
+
+			if (*word < next)
+				return stream_wrong(word, next);
+			next = *word + 1;
+			share->sum += *word;
+			sum |= bench_read(word, bytes);
+		}
+		if (n > 0)
+			DONE(h, n, bytes);
+		count += (uint32_t)n;
+		tpi_store_relaxed(share->count, count);
+	}
+	if (sum)
+		bench_why("an event's words are not what was sent");
+	return sum ? -1 : 0;
+}
+
+static inline int loop_receive_shared(void *handle,
+				      const struct stream_spec *spec,
+				      struct stream_share *share)
+{
+	HANDLE *h = handle;
+
+	return STREAM_BY_BYTES(stream_receive_shared, h, spec, share);
+}
+
 /* What passed since the stamp that was just loaded. */
 STREAM_INLINE uint32_t stream_ticks_since(uint64_t stamp)
 {
@@ -336,9 +381,10 @@ static int loop_receive_timed(void *handle, const struct stream_spec *spec,
 	return STREAM_BY_BYTES(stream_receive_timed, h, spec, from, to, ticks);
 }
 
-#define STREAM_LOOPS                                      \
-	.send = loop_send, .send_paced = loop_send_paced, \
-	.receive = loop_receive, .receive_timed = loop_receive_timed
+#define STREAM_LOOPS                                                  \
+	.send = loop_send, .send_paced = loop_send_paced,             \
+	.receive = loop_receive, .receive_timed = loop_receive_timed, \
+	.receive_shared = loop_receive_shared
 #else
 #define STREAM_LOOPS .send = loop_send, .send_paced = loop_send_paced
 #endif

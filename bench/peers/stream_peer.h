@@ -49,6 +49,13 @@ struct stream_event {
 	_Alignas(64) uint64_t word[128];
 };
 
+/* What one of several consumers takes out of what they share. */
+struct stream_share {
+	const uint32_t *stop; /* not 0: nothing more will come */
+	uint64_t *count;      /* so many so far; others look at it */
+	uint64_t sum;         /* of their sequences */
+};
+
 struct stream_peer {
 	struct bench_peer peer;
 	/*
@@ -78,6 +85,9 @@ struct stream_peer {
 	 */
 	int (*receive)(void *handle, const struct stream_spec *spec,
 		       uint64_t from, uint64_t to);
+	/* Whatever nobody else has taken, from one producer. NULL, too. */
+	int (*receive_shared)(void *handle, const struct stream_spec *spec,
+			      struct stream_share *share);
 	/* At spec's pace, each event with its time. NULL, too: not to be had. */
 	int (*send_paced)(void *handle, const struct stream_spec *spec,
 			  uint64_t from, uint64_t to);

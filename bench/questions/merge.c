@@ -54,13 +54,10 @@ static int open_end(const struct laps *laps, bool reads, void **out)
 static int fill(void *arg, uint64_t from, uint32_t count)
 {
 	struct end *end = arg;
-	int err = 0;
 
-	for (uint64_t i = from; !err && i < from + count; i++)
-		err = rig_emit(end->producer,
-			       TAPIO_TAG_CLASS(1, 6, i % end->of->classes), i,
-			       1);
-	return err;
+	return rig_emit(end->producer,
+			(struct rig_events){64, end->of->classes, 1}, from,
+			count);
 }
 
 static void look_at(struct end *end, int n)

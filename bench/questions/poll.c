@@ -45,7 +45,7 @@ static int fill(void *arg, uint64_t from, uint32_t count)
 {
 	struct end *end = arg;
 
-	return rig_emit(end->producer, RIG_TAG, from, count);
+	return rig_emit(end->producer, RIG_PLAIN, from, count);
 }
 
 static int poll_all(void *arg, uint64_t count)

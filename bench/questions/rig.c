@@ -103,22 +103,51 @@ int rig_on_cpu_lanes(const struct tapio_producer *producer)
 	return BENCH_ABSENT;
 }
 
-int rig_emit(struct tapio_producer *producer, uint32_t tag, uint64_t from,
-	     uint64_t count)
+unsigned int rig_make(struct stream_event *made, uint64_t from, uint64_t count)
 {
-	static struct rig_event event;
+	const unsigned int n =
+		count < RIG_BATCH ? (unsigned int)count : RIG_BATCH;
+
+	for (unsigned int i = 0; i < n; i++)
+		made[i].word[0] = from + i;
+	return n;
+}
+
+static int emit_one(struct tapio_producer *producer, uint32_t tag,
+		    const struct stream_event *event, uint32_t bytes)
+{
 	int err;
 
-	for (const uint64_t to = from + count; from < to; from++) {
-		event.word[0] = from;
-		while ((err = tapio_output(producer, tag, &event,
-					   sizeof(event)))) {
-			if (err != -EAGAIN) {
-				bench_why("tapio_output: %s", strerror(-err));
-				return err;
-			}
-			tpi_cpu_relax();
+	while ((err = tapio_output(producer, tag, event, bytes)) == -EAGAIN)
+		tpi_cpu_relax();
+	if (err)
+		bench_why("tapio_output: %s", strerror(-err));
+	return err;
+}
+
+/* The tag of the i-th class and type that are used in turn. */
+static uint32_t tag_of(struct rig_events events, uint32_t klass, uint32_t type)
+{
+	return events.classes ? TAPIO_TAG_CLASS(RIG_TYPE + type, 6, klass)
+			      : TAPIO_TAG(RIG_TYPE + type, 6);
+}
+
+int rig_emit(struct tapio_producer *producer, struct rig_events events,
+	     uint64_t from, uint64_t count)
+{
+	static struct stream_event made[RIG_BATCH];
+	uint32_t type = 0, klass = 0;
+	unsigned int n;
+	int err = 0;
+
+	for (; !err && count; from += n, count -= n) {
+		n = rig_make(made, from, count);
+		for (unsigned int i = 0; !err && i < n; i++) {
+			err = emit_one(producer, tag_of(events, klass, type),
+				       &made[i], events.bytes);
+			type = type + 1 >= events.types ? 0 : type + 1;
+			klass = klass + 1 >= events.classes ? 0 : klass + 1;
 		}
 	}
-	return 0;
+	return err;
 }

@@ -44,18 +44,27 @@ struct tapio_observer *rig_observer(const struct rig *rig,
 int rig_on_cpu_lanes(const struct tapio_producer *producer);
 
 /*
- * The event of 64 bytes that is `sequence`: the words behind the first are zero, as
- * those of the stream peers.
+ * Emits events of `bytes`, one at a time, in so many classes in turn (0: none is
+ * named), and of so many types from RIG_TYPE on. Their first words are the
+ * numbers from `from` on, the others zero, as those of the stream peers. Waits for
+ * room where there is none. 0, or negative.
  */
-struct rig_event {
-	_Alignas(64) uint64_t word[8];
+struct rig_events {
+	uint32_t bytes;
+	uint32_t classes;
+	uint32_t types;
 };
+#define RIG_PLAIN ((struct rig_events){64, 0, 1})
+#define RIG_TYPE  100
+int rig_emit(struct tapio_producer *producer, struct rig_events events,
+	     uint64_t from, uint64_t count);
 
 /*
- * Emits `count` of them, one at a time, from number `from` on, and waits for room
- * where there is none. 0, or negative.
+ * The next 32 of them, made but not emitted: how many, up to `count`. Right after
+ * its number was stored, copying an event waits for all stores before that one; so
+ * events are made some at a time, though each is emitted alone.
  */
-int rig_emit(struct tapio_producer *producer, uint32_t tag, uint64_t from,
-	     uint64_t count);
+unsigned int rig_make(struct stream_event *made, uint64_t from, uint64_t count);
+#define RIG_BATCH 32
 
 #endif

@@ -13,7 +13,8 @@
 #include "lib/atomic.h"
 #include "lib/tsc.h"
 
-#define WARM (2 * RIG_BLOCKS_64)
+#define BYTES 64
+#define WARM  (2 * RIG_BLOCKS_64)
 
 struct stamping {
 	struct rig rig;
@@ -25,26 +26,29 @@ struct stamping {
 static int output(struct tapio_producer *producer, uint64_t from,
 		  uint64_t count)
 {
-	return rig_emit(producer, RIG_TAG, from, count);
+	return rig_emit(producer, RIG_PLAIN, from, count);
 }
 
 static int reserve(struct tapio_producer *producer, uint64_t from,
 		   uint64_t count)
 {
-	static struct rig_event event;
+	static struct stream_event made[RIG_BATCH];
 	struct tapio_reservation r;
+	unsigned int n;
 	int err;
 
-	for (uint64_t i = from; i < from + count; i++) {
-		err = tapio_reserve(producer, RIG_TAG, sizeof(event), &r);
-		if (err) {
-			bench_why("tapio_reserve: %s", strerror(-err));
-			return err;
+	for (; count; from += n, count -= n) {
+		n = rig_make(made, from, count);
+		for (unsigned int i = 0; i < n; i++) {
+			err = tapio_reserve(producer, RIG_TAG, BYTES, &r);
+			if (err) {
+				bench_why("tapio_reserve: %s", strerror(-err));
+				return err;
+			}
+			memcpy(r.data, &made[i], BYTES);
+			while (tapio_submit(producer, &r)) /* moved, no room */
+				tpi_cpu_relax();
 		}
-		event.word[0] = i;
-		memcpy(r.data, &event, sizeof(event));
-		while (tapio_submit(producer, &r)) /* moved, and no room */
-			tpi_cpu_relax();
 	}
 	return 0;
 }
