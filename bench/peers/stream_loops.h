@@ -260,8 +260,10 @@ STREAM_INLINE int stream_receive(HANDLE *h, const struct stream_spec *spec,
 			const uint64_t *word = EVENT(h, i, bytes);
 			uint64_t p = many ? *word >> STREAM_PRODUCER_SHIFT : 0;
 
-			if (p >= BENCH_SIDES_MAX || *word != next[p])
+			if (p >= BENCH_SIDES_MAX)
 				return stream_wrong(word, next[0]);
+			if (*word != next[p])
+				return stream_wrong(word, next[p]);
 			next[p]++;
 			sum ^= bench_read(word, bytes);
 		}

@@ -81,7 +81,8 @@ static int run(const struct bench_run *run, const struct bench_subject *subject,
 		return -1;
 	err = bench_sides_run(sides, 1, &shared);
 	emit.peer->unmake(emit.channel);
-	figures[0] = shared.side[0].value[0];
+	if (!err)
+		figures[0] = shared.side[0].value[0];
 	return err;
 }
 
@@ -105,15 +106,22 @@ SUBJECT(rte, stream_rte_spsc);
 SUBJECT(rte_mp, stream_rte_mp);
 #endif
 
+/* clang-format off */
 static const struct bench_subject *const copied[] = {
-	&output, &stores,
+	&output,
+	&stores,
 #ifdef BENCH_HAVE_CK
-	&ck,     &ck_mp,
+	&ck,
+	&ck_mp,
 #endif
 #ifdef BENCH_HAVE_DPDK
-	&rte,    &rte_mp,
+	&rte,
+	&rte_mp,
 #endif
-	&pipes,  &packets, &queue, NULL,
+	&pipes,
+	&packets,
+	&queue,
+	NULL,
 };
 
 /* Those that can be filled in place. */
@@ -127,12 +135,18 @@ static const struct bench_subject *const in_place[] = {
 };
 
 static const struct bench_subject *const batches[] = {
-	&reserve, &output,  &stores,
+	&output,
+	&reserve,
+	&stores,
 #ifdef BENCH_HAVE_DPDK
-	&rte,     &rte_mp,
+	&rte,
+	&rte_mp,
 #endif
-	&pipes,   &packets, NULL,
+	&pipes,
+	&packets,
+	NULL,
 };
+/* clang-format on */
 
 #define CASE(size, how, at_a_time, text, who, n)                              \
 	.name = "emit/" #size "/" how, .title = #size " bytes, " text,        \

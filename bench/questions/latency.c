@@ -214,20 +214,35 @@ SUBJECT(rte, stream_rte_spsc);
 SUBJECT(rte_mp, stream_rte_mp);
 #endif
 
+/* clang-format off */
 static const struct bench_subject *const awake[] = {
-	&tapio, &one_line, &two_lines,
+	&tapio,
+	&one_line,
+	&two_lines,
 #ifdef BENCH_HAVE_CK
-	&ck,    &ck_mp,
+	&ck,
+	&ck_mp,
 #endif
 #ifdef BENCH_HAVE_DPDK
-	&rte,   &rte_mp,
+	&rte,
+	&rte_mp,
 #endif
-	&pipes, &packets,  &queue,     NULL,
+	&pipes,
+	&packets,
+	&queue,
+	NULL,
 };
 
 static const struct bench_subject *const asleep[] = {
-	&tapio, &futex, &eventfd, &pipes, &packets, &queue, NULL,
+	&tapio,
+	&futex,
+	&eventfd,
+	&pipes,
+	&packets,
+	&queue,
+	NULL,
 };
+/* clang-format on */
 
 static const struct bench_case cases[] = {
 	{

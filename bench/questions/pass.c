@@ -54,15 +54,18 @@ static int produce(void *arg, struct bench_shared *shared, unsigned int index)
 		return -1;
 	bench_ready(shared); /* the consumer has joined */
 	err = peer->send(handle, spec, side->from, warm);
+	if (err)
+		return err; /* which ends the others */
 	bench_ready(shared); /* and has read that */
 	shared->side[index].start_ns = bench_now_ns();
-	if (!err)
-		err = peer->send(handle, spec, warm, warm + spec->events);
+	err = peer->send(handle, spec, warm, warm + spec->events);
+	if (err)
+		return err;
 	if (!spec->consumers)
 		shared->side[index].end_ns = bench_now_ns();
 	bench_ready(shared); /* and that: nothing is closed under it */
 	peer->close(handle);
-	return err;
+	return 0;
 }
 
 static int consume(void *arg, struct bench_shared *shared, unsigned int index)
@@ -78,14 +81,16 @@ static int consume(void *arg, struct bench_shared *shared, unsigned int index)
 		return -1;
 	bench_ready(shared);
 	err = peer->receive(handle, spec, 0, warm);
+	if (err)
+		return err;
 	bench_ready(shared);
-	if (!err)
-		err = peer->receive(handle, spec, warm, warm + spec->events);
+	err = peer->receive(handle, spec, warm, warm + spec->events);
+	if (err)
+		return err;
 	shared->side[index].end_ns = bench_now_ns();
-	if (!err)
-		bench_ready(shared);
+	bench_ready(shared);
 	peer->close(handle);
-	return err;
+	return 0;
 }
 
 static int run_sides(const struct pass *pass, void *channel, double *span_ns)

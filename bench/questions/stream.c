@@ -56,13 +56,18 @@ static const struct bench_subject iox = SUBJECT(stream_iceoryx, NULL);
 static const struct bench_subject bpf = SUBJECT(stream_bpf, NULL);
 #endif
 
+/* clang-format off */
 static const struct bench_subject *const singles[] = {
-	&tapio, &reserve, &floor_ring,
+	&tapio,
+	&reserve,
+	&floor_ring,
 #ifdef BENCH_HAVE_CK
-	&ck,    &ck_mp,
+	&ck,
+	&ck_mp,
 #endif
 #ifdef BENCH_HAVE_DPDK
-	&rte,   &rte_mp,
+	&rte,
+	&rte_mp,
 #endif
 #ifdef BENCH_HAVE_ICEORYX
 	&iox,
@@ -70,16 +75,25 @@ static const struct bench_subject *const singles[] = {
 #ifdef BENCH_HAVE_BPF
 	&bpf,
 #endif
-	&pipes, &packets, &queue,      NULL,
+	&pipes,
+	&packets,
+	&queue,
+	NULL,
 };
 
 static const struct bench_subject *const batches[] = {
-	&tapio, &reserve, &floor_ring,
+	&tapio,
+	&reserve,
+	&floor_ring,
 #ifdef BENCH_HAVE_DPDK
-	&rte,   &rte_mp,
+	&rte,
+	&rte_mp,
 #endif
-	&pipes, &packets, NULL,
+	&pipes,
+	&packets,
+	NULL,
 };
+/* clang-format on */
 
 #define FIGURES                                                        \
 	{                                                              \
