@@ -164,7 +164,7 @@ static void show_differences(const struct bench_question_result *q)
 	struct known known[KNOWN] = {
 		{"who", offsetof(struct bench_peer, name), 29, 0},
 		{"copies", offsetof(struct bench_peer, copies), 17, 0},
-		{"across", offsetof(struct bench_peer, across), 9, 0},
+		{"across", offsetof(struct bench_peer, across), 11, 0},
 		{"when one dies", offsetof(struct bench_peer, death), 90, 0},
 	};
 	const struct bench_peer *peers[64];

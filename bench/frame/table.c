@@ -21,7 +21,9 @@
 /* One figure of all subjects, as text. */
 struct column {
 	const struct bench_figure *of;
-	bool brief;     /* the median alone */
+	bool ranged;    /* the least and the most are shown */
+	bool rated;     /* the ratio is */
+	bool brief;     /* neither: the median alone */
 	double in_unit; /* factor */
 	char unit[40];
 	char title[80];
@@ -111,8 +113,8 @@ static void name_column(struct column *column, double typical_figure)
 /* Columns of the screen, without the gap before it. */
 static unsigned int column_width(const struct column *c)
 {
-	return c->brief ? c->median
-			: c->median + 2 + c->least + 3 + c->most + 2 + c->ratio;
+	return c->median + (c->ranged ? 2 + c->least + 3 + c->most : 0) +
+	       (c->rated ? 2 + c->ratio : 0);
 }
 
 /* So that its titles fit. */
@@ -131,6 +133,15 @@ static void widen_column(struct column *c)
 		c->median++;
 }
 
+static unsigned int measured_count(const struct bench_case_result *result)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < result->subjects; i++)
+		count += result->subject[i].state == BENCH_OK;
+	return count;
+}
+
 static void fill_column(struct column *column,
 			const struct bench_case_result *result,
 			unsigned int figure)
@@ -138,8 +149,13 @@ static void fill_column(struct column *column,
 	const struct bench_outcome *tapio = bench_reference(result);
 
 	*column = (struct column){.of = &result->of->figures[figure]};
+	/* Not of one turn, and not to nobody. */
+	column->ranged = result->turns > 1;
+	column->rated = measured_count(result) > 1;
 	for (unsigned int i = 0; i < figure; i++)
-		column->brief |= bench_follows(result, figure, i);
+		if (bench_follows(result, figure, i))
+			column->ranged = column->rated = false;
+	column->brief = !column->ranged && !column->rated;
 	name_column(column, typical(result, figure));
 	for (unsigned int i = 0; i < result->subjects; i++) {
 		const struct bench_outcome *s = &result->subject[i];
@@ -183,13 +199,11 @@ static void print_titles(const struct block *b)
 
 		printf("%*s", GAP, "");
 		bench_cell(c->brief ? c->unit : "median", c->median, true);
-		if (c->brief)
-			continue;
-		snprintf(range, sizeof(range), "least %s most", bench_dash());
-		printf("  ");
-		bench_cell(range, c->least + 3 + c->most, true);
-		printf("  ");
-		bench_cell(RATIO_TITLE, c->ratio, true);
+		snprintf(range, sizeof(range), "  least %s most", bench_dash());
+		if (c->ranged)
+			bench_cell(range, 2 + c->least + 3 + c->most, true);
+		if (c->rated)
+			bench_cell(RATIO_TITLE, 2 + c->ratio, true);
 	}
 	printf("%s\n", bench_style(BENCH_PLAIN));
 }
@@ -217,18 +231,20 @@ static void print_cells(const struct column *column,
 
 	printf("%*s", GAP, "");
 	bench_cell(cells->median, column->median, true);
-	if (column->brief)
-		return;
-	printf("  %s", bench_style(BENCH_DIM));
-	bench_cell(cells->least, column->least, true);
-	printf(" %s ", bench_dash());
-	bench_cell(cells->most, column->most, false);
-	printf("%s  ", bench_style(BENCH_PLAIN));
-	if (style != BENCH_PLAIN)
-		fputs(bench_style(style), stdout);
-	bench_cell(cells->ratio, column->ratio, true);
-	if (style != BENCH_PLAIN)
+	if (column->ranged) {
+		printf("  %s", bench_style(BENCH_DIM));
+		bench_cell(cells->least, column->least, true);
+		printf(" %s ", bench_dash());
+		bench_cell(cells->most, column->most, false);
 		fputs(bench_style(BENCH_PLAIN), stdout);
+	}
+	if (column->rated) {
+		if (style != BENCH_PLAIN)
+			fputs(bench_style(style), stdout);
+		bench_cell(cells->ratio, 2 + column->ratio, true);
+		if (style != BENCH_PLAIN)
+			fputs(bench_style(BENCH_PLAIN), stdout);
+	}
 }
 
 static void print_reason(const struct bench_outcome *s, unsigned int at)
@@ -272,26 +288,29 @@ static unsigned int name_width(const struct bench_case_result *result)
 	return width < NAME_MOST ? width : NAME_MOST;
 }
 
+/* "4 M events" */
+static const char *events_text(uint64_t events, char *text, size_t bytes)
+{
+	struct bench_scale s = bench_scale("events/s", (double)events);
+
+	snprintf(text, bytes, "%.3g %.*s", (double)events * s.factor,
+		 (int)(strlen(s.unit) - (events == 1 ? 3 : 2)), s.unit);
+	return text;
+}
+
 static void print_title(const struct bench_options *options,
 			const struct bench_case *c)
 {
 	uint64_t events = options->quick ? c->quick_events : c->events;
-	char number[32];
+	char text[48];
 
 	printf("\n  %s%s%s  %s", bench_style(BENCH_BOLD), c->name,
 	       bench_style(BENCH_PLAIN), c->title);
-	if (events) {
-		struct bench_scale s = bench_scale("events/s", (double)events);
-
-		/* "M events/s" without the "/s". */
-		s.unit[strlen(s.unit) - 2] = 0;
-		snprintf(number, sizeof(number), "%.3g",
-			 (double)events * s.factor);
-		printf("%s (%s %s, %u turn%s)%s", bench_style(BENCH_DIM),
-		       number, s.unit, options->turns,
+	if (events)
+		printf("%s (%s, %u turn%s)%s", bench_style(BENCH_DIM),
+		       events_text(events, text, sizeof(text)), options->turns,
 		       options->turns == 1 ? "" : "s",
 		       bench_style(BENCH_PLAIN));
-	}
 	putchar('\n');
 }
 
