@@ -54,6 +54,7 @@ struct tpi_track {
 	uint64_t end;                 /* read no further: the group has ended */
 	uint32_t marked;              /* as in the cursor */
 	uint32_t record;              /* which tally of the cursor counts */
+	const void *guess;            /* poll.c: to be prefetched */
 	uint32_t node;
 	bool leased;  /* the cursor's lease is ours */
 	bool touched; /* in consumer.touched */
