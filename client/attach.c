@@ -57,38 +57,42 @@ static int map_channel(struct tpi_client *client, bool writable, const int *fds)
 				  client->error, sizeof(client->error));
 }
 
-static int map_cursors(struct tpi_client *client, uint32_t slot, bool writable,
-		       int fd)
+/* A consumer's group slot, or all of them. */
+static int map_cursors(struct tpi_client *client, bool consume, const int *fds)
 {
-	struct tpi_map *map = &client->cursor_maps[client->cursor_count];
+	const struct tpi_wire_attached *g = &client->granted;
+	uint32_t i, slot;
 	int err;
 
-	err = tpi_map_fd(map, fd, writable, UINT64_MAX, client->error,
-			 sizeof(client->error));
+	err = tpi_map_fds(client->cursor_maps, fds, g->cursors_count, consume,
+			  UINT64_MAX, client->error, sizeof(client->error));
 	if (err)
 		return err;
-	client->cursor_count++;
-	return tpi_cursors_attach(&client->cursors[slot], map, &client->catalog,
-				  client->granted.channel, slot,
-				  client->channel.lane_count, client->error,
-				  sizeof(client->error));
+	client->cursor_count = g->cursors_count;
+	for (i = 0; i < g->cursors_count && !err; i++) {
+		slot = consume ? g->group_slot : i;
+		err = tpi_cursors_attach(&client->cursors[slot],
+					 &client->cursor_maps[i],
+					 &client->catalog, g->channel, slot,
+					 client->channel.lane_count,
+					 client->error, sizeof(client->error));
+	}
+	return err;
 }
 
 int tpi_client_map(struct tpi_client *client, const struct tpi_request *request,
 		   const int *fds)
 {
 	const struct tpi_wire_attached *g = &client->granted;
-	bool consume = request->role == TAPIO_ROLE_CONSUME;
-	uint32_t i;
 	int err;
 
 	err = check_granted(client, request->role);
 	if (!err)
 		err = map_channel(client, request->role == TAPIO_ROLE_PRODUCE,
 				  fds);
-	for (i = 0; !err && i < g->cursors_count; i++)
-		err = map_cursors(client, consume ? g->group_slot : i, consume,
-				  fds[g->segment_count + i]);
+	if (!err)
+		err = map_cursors(client, request->role == TAPIO_ROLE_CONSUME,
+				  fds + g->segment_count);
 	if (err)
 		return err;
 	client->shared = &client->catalog.channels[g->channel];
@@ -99,13 +103,9 @@ int tpi_client_map(struct tpi_client *client, const struct tpi_request *request,
 
 void tpi_client_unmap(struct tpi_client *client)
 {
-	uint32_t i;
-
 	tpi_channel_detach(&client->channel);
-	for (i = 0; i < client->cursor_count; i++)
-		tpi_map_close(&client->cursor_maps[i]);
-	for (i = 0; i < client->map_count; i++)
-		tpi_map_close(&client->maps[i]);
+	tpi_maps_close(client->cursor_maps, client->cursor_count);
+	tpi_maps_close(client->maps, client->map_count);
 	if (client->catalog_map.base)
 		tpi_map_close(&client->catalog_map);
 	client->cursor_count = 0;

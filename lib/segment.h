@@ -78,4 +78,14 @@ int tpi_map_fd(struct tpi_map *map, int fd, bool writable, uint64_t limit_bytes,
 	       char *error, size_t error_bytes);
 void tpi_map_close(struct tpi_map *map);
 
+/*
+ * The same for several, with one call of the kernel for what lies side by side: a
+ * producer maps the cursors of every group slot, and unmapping each by itself
+ * interrupts the other CPUs each time. On an error nothing is left mapped.
+ */
+int tpi_map_fds(struct tpi_map *maps, const int *fds, unsigned int count,
+		bool writable, uint64_t limit_bytes, char *error,
+		size_t error_bytes);
+void tpi_maps_close(struct tpi_map *maps, unsigned int count);
+
 #endif

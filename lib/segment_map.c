@@ -39,12 +39,15 @@ static int check_seals(int fd, char *error, size_t error_bytes)
 
 static int check_access(int fd, bool writable, char *error, size_t error_bytes)
 {
-	int flags = fcntl(fd, F_GETFL);
+	int flags;
 
+	if (!writable)
+		return 0; /* whatever a descriptor of a memfd is, it can be read */
+	flags = fcntl(fd, F_GETFL);
 	if (flags < 0)
 		return tpi_fail(-errno, error, error_bytes, "flags of fd %d",
 				fd);
-	if (writable && (flags & O_ACCMODE) != O_RDWR)
+	if ((flags & O_ACCMODE) != O_RDWR)
 		return tpi_fail(-EACCES, error, error_bytes,
 				"fd %d does not allow writing", fd);
 	return 0;
@@ -68,8 +71,9 @@ static int check_length(const struct stat *st, int fd, uint64_t limit_bytes,
 	return 0;
 }
 
-int tpi_map_fd(struct tpi_map *map, int fd, bool writable, uint64_t limit_bytes,
-	       char *error, size_t error_bytes)
+/* All of tpi_map_fd() but what keep_apart() does. */
+static int map_shared(struct tpi_map *map, int fd, bool writable,
+		      uint64_t limit_bytes, char *error, size_t error_bytes)
 {
 	int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
 	struct stat st;
@@ -95,20 +99,90 @@ int tpi_map_fd(struct tpi_map *map, int fd, bool writable, uint64_t limit_bytes,
 				(int64_t)st.st_size, strerror(-err));
 	*map = (struct tpi_map){base, (uint64_t)st.st_size, writable,
 				(uint32_t)st.st_blksize};
-	err = tpi_sys_madvise(base, map->bytes, MADV_DONTFORK);
-	if (err) {
-		tpi_map_close(map);
-		return tpi_fail(err, error, error_bytes, "MADV_DONTFORK: %s",
-				strerror(-err));
-	}
-	/* Where it is refused, core dumps are long; nothing else is lost. */
-	(void)tpi_sys_madvise(base, map->bytes, MADV_DONTDUMP);
 	return 0;
+}
+
+/*
+ * The first stretch of mappings, from *next on, that lie side by side in the order
+ * in which the kernel gives out addresses, from high to low. *next is then the one
+ * after it.
+ */
+static struct tpi_map stretch(const struct tpi_map *maps, unsigned int count,
+			      unsigned int *next)
+{
+	struct tpi_map all = maps[(*next)++];
+
+	while (*next < count &&
+	       (uintptr_t)maps[*next].base + maps[*next].bytes ==
+		       (uintptr_t)all.base) {
+		all.base = maps[*next].base;
+		all.bytes += maps[(*next)++].bytes;
+	}
+	return all;
+}
+
+/* Out of forked children and core dumps. */
+static int keep_apart(const struct tpi_map *maps, unsigned int count,
+		      char *error, size_t error_bytes)
+{
+	unsigned int next = 0;
+	struct tpi_map all;
+	int err;
+
+	while (next < count) {
+		all = stretch(maps, count, &next);
+		err = tpi_sys_madvise(all.base, all.bytes, MADV_DONTFORK);
+		if (err)
+			return tpi_fail(err, error, error_bytes,
+					"MADV_DONTFORK: %s", strerror(-err));
+		/* Where it is refused, core dumps are long; nothing else is
+		 * lost. */
+		(void)tpi_sys_madvise(all.base, all.bytes, MADV_DONTDUMP);
+	}
+	return 0;
+}
+
+int tpi_map_fds(struct tpi_map *maps, const int *fds, unsigned int count,
+		bool writable, uint64_t limit_bytes, char *error,
+		size_t error_bytes)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < count && !err; i++)
+		err = map_shared(&maps[i], fds[i], writable, limit_bytes, error,
+				 error_bytes);
+	if (err)
+		i--; /* the one that failed */
+	else
+		err = keep_apart(maps, count, error, error_bytes);
+	if (err)
+		tpi_maps_close(maps, i);
+	return err;
+}
+
+int tpi_map_fd(struct tpi_map *map, int fd, bool writable, uint64_t limit_bytes,
+	       char *error, size_t error_bytes)
+{
+	return tpi_map_fds(map, &fd, 1, writable, limit_bytes, error,
+			   error_bytes);
+}
+
+void tpi_maps_close(struct tpi_map *maps, unsigned int count)
+{
+	unsigned int next = 0, i;
+	struct tpi_map all;
+
+	while (next < count) {
+		all = stretch(maps, count, &next);
+		if (all.base)
+			munmap(all.base, all.bytes);
+	}
+	for (i = 0; i < count; i++)
+		maps[i] = (struct tpi_map){0};
 }
 
 void tpi_map_close(struct tpi_map *map)
 {
-	if (map->base)
-		munmap(map->base, map->bytes);
-	*map = (struct tpi_map){0};
+	tpi_maps_close(map, 1);
 }

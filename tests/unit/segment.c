@@ -347,6 +347,44 @@ START_TEST(a_mapping_is_whole_and_as_writable_as_was_asked)
 }
 END_TEST
 
+START_TEST(several_mappings_are_made_and_closed_as_one_would_be)
+{
+	struct tpi_segment s[3];
+	struct tpi_map m[3];
+	int fds[3];
+
+	for (int i = 0; i < 3; i++) {
+		create_plain(&s[i], 4096 * (uint64_t)(i + 1));
+		tpi_map_close(&s[i].map);
+		fds[i] = s[i].fd_ro;
+	}
+	ck_assert_int_eq(
+		tpi_map_fds(m, fds, 3, false, 12288, error, sizeof(error)), 0);
+	ck_assert_uint_eq(mapped_segments(), 3);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_uint_eq(m[i].bytes, 4096 * (uint64_t)(i + 1));
+		/* Not copied by fork, not dumped, not writable. */
+		ck_assert(has_flag(m[i].base, "dc"));
+		ck_assert(has_flag(m[i].base, "dd"));
+		ck_assert(!has_flag(m[i].base, "wr"));
+	}
+	/* One that has gone already, and its neighbours. */
+	tpi_map_close(&m[1]);
+	ck_assert_uint_eq(mapped_segments(), 2);
+	tpi_maps_close(m, 3);
+	ck_assert_uint_eq(mapped_segments(), 0);
+	ck_assert_ptr_null(m[0].base);
+	tpi_maps_close(m, 3);
+	/* The last one is too long. */
+	ck_assert_int_eq(
+		tpi_map_fds(m, fds, 3, false, 8192, error, sizeof(error)),
+		-EFBIG);
+	ck_assert_uint_eq(mapped_segments(), 0);
+	for (int i = 0; i < 3; i++)
+		tpi_segment_destroy(&s[i]);
+}
+END_TEST
+
 /* A memfd that could be sealed, with these seals. */
 static int memfd_with(int seals, off_t bytes)
 {
@@ -458,6 +496,7 @@ int main(void)
 	add_making(t);
 	tcase_add_test(t, a_forked_child_has_no_client_mapping);
 	tcase_add_test(t, a_mapping_is_whole_and_as_writable_as_was_asked);
+	tcase_add_test(t, several_mappings_are_made_and_closed_as_one_would_be);
 	tcase_add_test(t, an_fd_that_could_shrink_under_us_is_not_mapped);
 	tcase_add_test(t, an_fd_that_is_no_memfd_is_not_mapped);
 	tcase_add_test(t,
