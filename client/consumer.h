@@ -72,6 +72,11 @@ struct tpi_track {
 	bool past_seen; /* something of it was handed out */
 
 	struct tapio_gap gap;
+	/* release.c: of what was handed out since `asked_at` was the head */
+	uint64_t asked_at;
+	uint64_t asked_to; /* views below it have been asked about */
+	uint64_t asked;
+	uint64_t spoilt; /* of them, found to be overwritten */
 };
 
 /* Leased lanes of one priority. */

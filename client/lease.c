@@ -126,6 +126,7 @@ static void begin(struct tapio_consumer *c, struct tpi_track *t)
 	t->tally = t->cursor->tally[t->record];
 	t->head = t->next = position;
 	t->handed = t->skipped = t->lost = 0;
+	t->asked = 0;
 	t->giving = false;
 	/* Relaxed: a mark of the holder before us, who may have died. */
 	tpi_store_relaxed(&t->cursor->mark, 0);

@@ -18,6 +18,11 @@
  * reap only grows; or if the gate has not passed it, since no block is reused
  * before that; or if producers wait for us, which they did all the time if they
  * still do (the slot is ACTIVE and lossless now).
+ *
+ * Who wants to know it of each view asks tapio_view_intact() when it is done with
+ * the view, by the same three tests. Then that answer is what counts: a view that
+ * was whole is delivered, whatever happens to its block before the release. Views
+ * that nobody asked about are judged together, by the oldest of the batch.
  */
 #include <errno.h>
 
@@ -94,17 +99,89 @@ void tpi_wake_producers(struct tapio_consumer *c)
 	tpi_store_relaxed(&c->control->room_rung, armed);
 }
 
+/* Nobody writes into the block at a position before a later look than this. */
+static bool still_there(const struct tpi_track *t, uint64_t position)
+{
+	return tpi_lane_intact(t->lane, position) ||
+	       tpi_held_for_us(t->lane, position);
+}
+
+/* The same when some have been asked about. Off the way of who never asks. */
+__attribute__((noinline, cold)) static uint64_t count_asked(struct tpi_track *t)
+{
+	uint64_t rest = t->handed - t->asked, vain = t->spoilt;
+
+	if (t->asked_at != t->head) { /* of an earlier batch */
+		rest = t->handed;
+		vain = 0;
+	}
+	t->asked = 0;
+	if (rest && !still_there(t, t->first))
+		vain += rest;
+	t->lost += vain;
+	return vain;
+}
+
 /* How many of a lane's events were handed out in vain; they become lost. */
 static uint64_t count_overrun(struct tpi_track *t)
 {
 	uint64_t handed = t->handed;
 
-	if (!handed || tpi_lane_intact(t->lane, t->first) ||
-	    tpi_held_for_us(t->lane, t->first))
+	if (tpi_unlikely(t->asked))
+		return count_asked(t);
+	if (!handed || still_there(t, t->first))
 		return 0;
 	t->lost += handed;
 	t->handed = 0;
 	return handed;
+}
+
+/* A copy (past.c), or a record of ours: nobody overwrites it. */
+static bool is_private(const struct tapio_consumer *c,
+		       const struct tapio_view *view)
+{
+	const unsigned char *data = view->data;
+
+	return view->flags & TAPIO_VIEW_GAP ||
+	       (data >= c->copies.buffer &&
+		data < c->copies.buffer + c->copies.bytes);
+}
+
+static void note_asked(struct tpi_track *t, uint64_t position, bool whole)
+{
+	if (!t->asked || t->asked_at != t->head) {
+		t->asked_at = t->asked_to = t->head;
+		t->asked = t->spoilt = 0;
+	}
+	/* Once, and in order; any other is left to the release. */
+	if (tapio_position_diff(position, t->asked_to) < 0 ||
+	    tapio_position_diff(position, t->next) >= 0)
+		return;
+	t->asked_to = (position + 1) & TAPIO_POSITION_MASK;
+	t->asked++;
+	t->spoilt += !whole;
+}
+
+int tapio_view_intact(struct tapio_consumer *c, const struct tapio_view *view)
+{
+	struct tpi_track *t;
+	bool whole;
+
+	if (!tpi_alive(&c->hot))
+		return -ECHILD;
+	if (view->lane >= c->lane_count)
+		return -EINVAL;
+	if (is_private(c, view))
+		return 1;
+	/* ORDER group.slot (load-load): as in tapio_release(): what was read of
+	 * the event, before the look at the slot. Pairs with the broker's
+	 * release when it ends a group. */
+	tpi_fence_load_load();
+	tpi_check_slot(c);
+	t = &c->tracks[view->lane];
+	whole = c->lossless || still_there(t, view->position);
+	note_asked(t, view->position, whole);
+	return whole;
 }
 
 static void settle(struct tapio_consumer *c, struct tpi_track *t)

@@ -3,8 +3,9 @@
  * tapio-tail: shows the events of a channel, as text or as JSON Lines.
  *
  * By default an observer, which holds nobody up; with --group a consumer. One
- * thread: take a batch, format it, release it, write it. What a release reports
- * as overwritten is not shown. With --policy lossless it is written before it is
+ * thread: take a batch, format it, release it, write it. An event that was
+ * overwritten while it was formatted is not shown, and is counted as lost, here and
+ * in the group's ledger. With --policy lossless a batch is written before it is
  * released, so that a kill in between shows events twice and loses none.
  */
 #include <errno.h>
@@ -24,9 +25,7 @@
 #define SLICE_NS INT64_C(100000000)
 /* How long events wait for earlier ones, when merging. */
 #define MERGE_NS 10000000
-/* Where a batch may be lost as a whole, batches are short. */
-#define BATCH       128
-#define BATCH_LOSSY 16
+#define BATCH    128
 
 struct arguments {
 	struct tpi_connect connect;
@@ -313,9 +312,7 @@ static int broker_gone(struct run *run)
 static unsigned int batch_max(const struct run *run)
 {
 	const struct arguments *args = &run->args;
-	bool safe =
-		!args->tail.join || args->tail.policy == TAPIO_GROUP_LOSSLESS;
-	uint64_t max = safe ? BATCH : BATCH_LOSSY;
+	uint64_t max = BATCH;
 
 	/* No more than will be shown: what is released is consumed. */
 	if (args->count && max > args->count - run->shown)
@@ -323,18 +320,30 @@ static unsigned int batch_max(const struct run *run)
 	return (unsigned int)max;
 }
 
+/* Counts what is shown, and what was overwritten while it was formatted. */
 static int format_batch(struct run *run, const struct tapio_view *views,
-			int count, uint64_t *events)
+			int count, uint64_t *events, uint64_t *overwritten)
 {
 	int err = 0;
 
-	*events = 0;
+	*events = *overwritten = 0;
 	for (int i = 0; i < count && !err; i++) {
+		size_t before = run->out.used;
+
 		err = tpi_tail_out_view(
 			&run->out, &views[i],
 			tpi_tail_time_ns(&run->source, views[i].time));
-		*events += !(views[i].flags & TAPIO_VIEW_GAP);
+		if (views[i].flags & TAPIO_VIEW_GAP)
+			continue;
+		if (err || tpi_tail_intact(&run->source, &views[i])) {
+			++*events;
+			continue;
+		}
+		tpi_tail_out_rewind(&run->out, before);
+		++*overwritten;
 	}
+	if (!err && *overwritten)
+		err = tpi_tail_out_overwritten(&run->out, *overwritten);
 	return err;
 }
 
@@ -342,21 +351,16 @@ static int format_batch(struct run *run, const struct tapio_view *views,
 static int show(struct run *run, const struct tapio_view *views, int count)
 {
 	bool write_first = run->args.tail.policy == TAPIO_GROUP_LOSSLESS;
-	uint64_t events;
-	int err = format_batch(run, views, count, &events);
+	uint64_t events, overwritten;
+	int err = format_batch(run, views, count, &events, &overwritten);
 
 	if (!err && write_first)
 		err = tpi_tail_out_flush(&run->out);
 	if (err)
 		return err; /* what is not released, others get */
-	if (tpi_tail_release(&run->source) > 0 && !write_first) {
-		/* Which of them were overwritten is not known: none is shown. */
-		tpi_tail_out_discard(&run->out);
-		err = tpi_tail_out_overwritten(&run->out, events);
-		events = 0;
-	}
+	tpi_tail_release(&run->source);
 	run->shown += events;
-	return err ? err : tpi_tail_out_flush(&run->out);
+	return tpi_tail_out_flush(&run->out);
 }
 
 static int64_t next_timeout(const struct run *run)

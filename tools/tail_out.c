@@ -132,9 +132,9 @@ int tpi_tail_out_view(struct tpi_tail_out *out, const struct tapio_view *view,
 	return add_event(out, &event);
 }
 
-void tpi_tail_out_discard(struct tpi_tail_out *out)
+void tpi_tail_out_rewind(struct tpi_tail_out *out, size_t used)
 {
-	out->used = 0;
+	out->used = used;
 }
 
 /* Somebody made our output non-blocking: wait until it takes more. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What tapio-tail prints: lines are collected while a batch of events is read,
- * and written when the batch is known to be good.
+ * What tapio-tail prints: the lines of a batch of events are collected, and those
+ * taken back again whose event was overwritten meanwhile; then they are written.
  */
 #ifndef TPI_TAIL_OUT_H
 #define TPI_TAIL_OUT_H
@@ -27,11 +27,11 @@ struct tpi_tail_out {
 int tpi_tail_out_view(struct tpi_tail_out *out, const struct tapio_view *view,
 		      uint64_t time_ns);
 
-/* Adds the line of a batch that was overwritten while it was read. */
+/* Adds a line for events that were overwritten while they were read. */
 int tpi_tail_out_overwritten(struct tpi_tail_out *out, uint64_t count);
 
-/* Throws away what was not written yet. */
-void tpi_tail_out_discard(struct tpi_tail_out *out);
+/* Takes back what was added since `used` had that value. */
+void tpi_tail_out_rewind(struct tpi_tail_out *out, size_t used);
 
 /* Writes it all. -errno; -EPIPE: the reader has left. */
 int tpi_tail_out_flush(struct tpi_tail_out *out);

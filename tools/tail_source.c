@@ -64,6 +64,14 @@ int tpi_tail_next(struct tpi_tail_source *source, struct tapio_view *views,
 	return tapio_observe(source->observer, views, max, timeout_ns);
 }
 
+bool tpi_tail_intact(struct tpi_tail_source *source,
+		     const struct tapio_view *view)
+{
+	/* What an observer hands out are copies that were checked. */
+	return !source->consumer ||
+	       tapio_view_intact(source->consumer, view) == 1;
+}
+
 int64_t tpi_tail_release(struct tpi_tail_source *source)
 {
 	/* What an observer hands out are copies that were checked. */

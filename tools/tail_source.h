@@ -47,6 +47,10 @@ void tpi_tail_close(struct tpi_tail_source *source);
 int tpi_tail_next(struct tpi_tail_source *source, struct tapio_view *views,
 		  unsigned int max, int64_t timeout_ns);
 
+/* Whether a view that was just used was whole. */
+bool tpi_tail_intact(struct tpi_tail_source *source,
+		     const struct tapio_view *view);
+
 /* Done with all views; how many may have been overwritten while being read. */
 int64_t tpi_tail_release(struct tpi_tail_source *source);
 

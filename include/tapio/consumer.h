@@ -102,9 +102,10 @@ TAPIO_API void tapio_consumer_close(struct tapio_consumer *consumer);
  * a lane events come in order. Views and what they point to are valid until the
  * next tapio_release or close; polling again without a release hands out more.
  * With a lossy policy, or `lag`, data may be overwritten under the reader:
- * tapio_release tells. A caller that comes back at once, many times in a row, and
- * finds few events each time, waits up to a microsecond before the look: more
- * events are there then, and the producer is not disturbed for each.
+ * tapio_view_intact tells, or tapio_release of all at once. A caller that comes
+ * back at once, many times in a row, and finds few events each time, waits up to a
+ * microsecond before the look: more events are there then, and the producer is
+ * not disturbed for each.
  *
  * -EINTR a signal handler ran while it slept; -ENOTCONN the group was ended by
  * the broker (views already handed out stay valid until release); -ECHILD.
@@ -114,9 +115,25 @@ TAPIO_API int tapio_poll(struct tapio_consumer *consumer,
 			 int64_t timeout_ns);
 
 /*
+ * Whether a view's data was whole up to now: 1, or 0 when it may have been
+ * overwritten while it was read. Ask when you are done with the view (have copied
+ * or formatted it, say) and before its release; throw away what you made of one
+ * that was not whole. The first answer is what counts: what was whole then is
+ * delivered, whatever happens until the release, and what was not is lost. Ask
+ * about the views in the order in which they were handed out, and about all or
+ * none: those of a lane that were not asked about are judged at the release, by
+ * the oldest view of the batch. Some 5 ns; 1 at once for records of gaps, and
+ * always in a lossless group. By the thread that polls. -EINVAL not a view of this
+ * consumer; -ECHILD.
+ */
+TAPIO_API int tapio_view_intact(struct tapio_consumer *consumer,
+				const struct tapio_view *view);
+
+/*
  * Releases everything polled so far. Returns 0, or how many of the events handed
  * out since the last release may have been overwritten while they were read:
- * they are counted as lost, and the reader must throw away what it made of them.
+ * they are counted as lost, and the reader must throw away what it made of them
+ * (tapio_view_intact tells which).
  * -ECHILD after fork.
  */
 TAPIO_API int64_t tapio_release(struct tapio_consumer *consumer);

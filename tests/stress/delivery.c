@@ -45,10 +45,10 @@ struct body {
 
 /* What one consumer has seen; it alone writes it, after each release. */
 struct witness {
-	uint64_t released; /* events, of batches that were not overrun */
-	uint64_t thrown;   /* events that were overrun while they were read */
-	uint64_t gaps;     /* positions in gap records */
-	uint32_t done;     /* it has ended by itself */
+	uint64_t released; /* events that were whole */
+	uint64_t thrown; /* events that were overwritten while they were read */
+	uint64_t gaps;   /* positions in gap records */
+	uint32_t done;   /* it has ended by itself */
 };
 
 struct shared {
@@ -135,7 +135,6 @@ static void mark(uint8_t *seen, uint32_t *wrong, const struct tapio_view *v)
 	const struct body *body = v->data;
 	uint32_t source = body->source, number = body->number;
 
-	/* Where it may be overwritten, it may be anything. */
 	if (v->length != sizeof(*body) || source >= SOURCES ||
 	    number >= EACH_MAX) {
 		(*wrong)++;
@@ -146,7 +145,10 @@ static void mark(uint8_t *seen, uint32_t *wrong, const struct tapio_view *v)
 		++*seen;
 }
 
-/* Marks before it releases, if nobody can overwrite it; else after. */
+/*
+ * Copies what is whole. Marks it before it releases, if nobody can overwrite it;
+ * else after, when the release must count what was not.
+ */
 static int take(struct tapio_consumer *c, const struct reader *r,
 		const struct tapio_view *views, int n)
 {
@@ -155,7 +157,7 @@ static int take(struct tapio_consumer *c, const struct reader *r,
 	struct body copies[VIEWS];
 	struct tapio_view copy[VIEWS];
 	uint32_t wrong = 0;
-	uint64_t gaps = 0, events = 0;
+	uint64_t gaps = 0, events = 0, spoilt = 0;
 	int64_t vain;
 
 	for (int i = 0; i < n; i++) {
@@ -167,21 +169,23 @@ static int take(struct tapio_consumer *c, const struct reader *r,
 		copy[events] = views[i];
 		memcpy(&copies[events], views[i].data, sizeof(*copies));
 		copy[events].data = &copies[events];
-		events++;
+		if (tapio_view_intact(c, &views[i]))
+			events++;
+		else
+			spoilt++;
 	}
 	if (r->policy == TAPIO_GROUP_LOSSLESS)
 		for (uint64_t i = 0; i < events; i++)
 			mark(seen, &wrong, &copy[i]);
 	vain = tapio_release(c);
-	if (vain < 0)
+	if (vain < 0 || (uint64_t)vain != spoilt)
 		return 1;
-	/* Which of a batch were overrun is not known: none is believed. */
-	if (r->policy != TAPIO_GROUP_LOSSLESS && !vain)
+	if (r->policy != TAPIO_GROUP_LOSSLESS)
 		for (uint64_t i = 0; i < events; i++)
 			mark(seen, &wrong, &copy[i]);
 	w->gaps += gaps;
 	w->thrown += (uint64_t)vain;
-	w->released += events - (uint64_t)vain;
+	w->released += events;
 	return wrong ? 2 : 0;
 }
 

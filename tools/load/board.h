@@ -60,7 +60,7 @@ struct load_counts {
 	uint64_t foreign; /* not of this run */
 	uint64_t gaps;    /* gap records */
 	uint64_t gap_positions;
-	uint64_t thrown; /* read, but from a batch that was overrun */
+	uint64_t overwritten; /* while it was looked at */
 	uint64_t reserved[6];
 } __attribute__((aligned(LOAD_LINE)));
 

@@ -164,6 +164,9 @@ void load_mark(struct load_checker *c, const struct load_look *look)
 		c->counts->gaps++;
 		c->counts->gap_positions += look->id;
 		break;
+	case LOAD_OVERWRITTEN:
+		c->counts->overwritten++;
+		break;
 	}
 }
 

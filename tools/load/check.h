@@ -6,8 +6,8 @@
  *
  * A consumer of a lossless group marks what it was given and then releases it; a
  * kill in between lets the next member be given it again, which is recognised by
- * (lane, position). A consumer that may be overrun releases first, since only
- * then it knows whether what it read was whole.
+ * (lane, position). A consumer that may be overrun asks after each look whether the
+ * event was whole, and may release first: nobody is owed what it loses.
  *
  *	lossless: poll, look, mark, release, note    others: poll, look, release, mark
  */
@@ -37,7 +37,8 @@ enum load_verdict {
 	LOAD_INTACT,
 	LOAD_CORRUPT,
 	LOAD_FOREIGN,
-	LOAD_GAP
+	LOAD_GAP,
+	LOAD_OVERWRITTEN, /* while it was looked at */
 };
 
 struct load_checker {
@@ -78,9 +79,7 @@ struct load_verdicts {
 	uint64_t disordered;
 	uint64_t foreign;
 	uint64_t gaps;
-	uint64_t overrun; /* positions in gaps and in overrun batches */
-	uint64_t thrown;
-	uint64_t thrown_of[TAPIO_GROUP_SLOTS];
+	uint64_t overrun; /* positions in gaps, and events overwritten */
 };
 
 /*

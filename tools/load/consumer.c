@@ -116,25 +116,37 @@ static void mark_all(struct receiver *r, int n, int64_t now)
 	}
 }
 
+/* True when a view that was looked at was whole until then. */
+static bool was_whole(struct receiver *r, const struct tapio_view *view)
+{
+	return !r->overrun || tapio_view_intact(r->consumer, view) == 1;
+}
+
 static int check_batch(struct receiver *r, int n)
 {
 	int64_t now = tpi_monotonic_ns(), overrun;
+	int64_t spoilt = 0;
 
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
 		look(r, &r->views[i], &r->looks[i],
 		     i == 0 && r->saboteur &&
 			     r->options->sabotage == LOAD_TAMPER &&
 			     r->checker.counts->events >= SABOTAGE_AT);
+		if (was_whole(r, &r->views[i]))
+			continue;
+		r->looks[i].verdict = LOAD_OVERWRITTEN;
+		spoilt++;
+	}
 	if (!r->overrun)
 		mark_all(r, n, now);
 	overrun = tapio_release(r->consumer);
 	if (overrun < 0)
 		return (int)overrun;
-	if (r->overrun && !overrun)
+	/* The library counts what it has told, no more and no less. */
+	if (overrun != spoilt)
+		return -EPROTO;
+	if (r->overrun)
 		mark_all(r, n, now);
-	else if (overrun)
-		r->checker.counts->thrown +=
-			n > overrun ? (uint64_t)(n - overrun) : 0;
 	load_note_released(&r->checker, r->looks, (unsigned int)n);
 	return 0;
 }

@@ -80,8 +80,6 @@ static void add_counts(const struct load_board *board, struct load_verdicts *v)
 		v->disordered += c->disordered;
 		v->foreign += c->foreign;
 		v->gaps += c->gaps;
-		v->thrown += c->thrown;
-		v->thrown_of[i / board->shape.members] += c->thrown;
 	}
 	/* After a consumer that is not dead nothing may come twice. */
 	for (uint32_t life = 0; life < board->life_count; life++) {
@@ -95,7 +93,7 @@ static void add_counts(const struct load_board *board, struct load_verdicts *v)
 void load_judge(const struct load_board *board, const uint64_t *overrun,
 		struct load_verdicts *v)
 {
-	uint64_t spans = board->next_span, excused;
+	uint64_t spans = board->next_span;
 
 	memset(v, 0, sizeof(*v));
 	if (spans > board->span_count)
@@ -106,8 +104,7 @@ void load_judge(const struct load_board *board, const uint64_t *overrun,
 	for (uint32_t g = 0; g < board->shape.groups; g++) {
 		v->overrun += overrun[g];
 		v->missing += v->missing_of[g];
-		excused = overrun[g] + v->thrown_of[g];
-		if (v->missing_of[g] > excused)
-			v->lost += v->missing_of[g] - excused;
+		if (v->missing_of[g] > overrun[g])
+			v->lost += v->missing_of[g] - overrun[g];
 	}
 }
