@@ -122,7 +122,7 @@ struct bench_case {
 	const struct bench_subject *const *subjects;    /* NULL ends */
 	struct bench_goal goals[BENCH_GOALS_MAX + 1];
 	const char *param_name; /* "groups", "events/s"; NULL */
-	const void *arg;	/* the question's own */
+	const void *arg;        /* the question's own */
 };
 
 /* A figure of others, from elsewhere: shown as published, never as measured. */

@@ -81,24 +81,42 @@ void bench_table_question(const struct bench_question_result *question)
 
 /* ---- what has to be known ------------------------------------------------------ */
 
-/* The peers of a question that were measured, once each. */
-static unsigned int measured_peers(const struct bench_question_result *q,
-				   const struct bench_peer **peers,
-				   unsigned int max)
-{
-	unsigned int count = 0;
+#define PEERS_MAX 128
 
+/* A run's peers, each told of once: most take part in several questions. */
+static const struct bench_peer *told[PEERS_MAX];
+static unsigned int told_count;
+
+static bool is_told(const struct bench_peer *peer)
+{
+	for (unsigned int i = 0; i < told_count; i++)
+		if (told[i] == peer)
+			return true;
+	return false;
+}
+
+/*
+ * The peers of a question that were measured and not told of before, which are
+ * the last of `told`: how many; *others: whether there are more.
+ */
+static unsigned int new_peers(const struct bench_question_result *q,
+			      bool *others)
+{
+	const unsigned int before = told_count;
+
+	*others = false;
 	for (unsigned int i = 0; i < q->case_count; i++)
 		for (unsigned int j = 0; j < q->cases[i].subjects; j++) {
 			const struct bench_outcome *s = &q->cases[i].subject[j];
-			unsigned int k = 0;
 
-			while (k < count && peers[k] != s->of->peer)
-				k++;
-			if (k == count && k < max && s->state == BENCH_OK)
-				peers[count++] = s->of->peer;
+			if (s->state != BENCH_OK)
+				continue;
+			if (!is_told(s->of->peer) && told_count < PEERS_MAX)
+				told[told_count++] = s->of->peer;
+			for (unsigned int k = 0; k < before; k++)
+				*others |= told[k] == s->of->peer;
 		}
-	return count;
+	return told_count - before;
 }
 
 /* A column of the table below: what of a peer it shows. */
@@ -167,8 +185,9 @@ static void show_differences(const struct bench_question_result *q)
 		{"across", offsetof(struct bench_peer, across), 11, 0},
 		{"when one dies", offsetof(struct bench_peer, death), 90, 0},
 	};
-	const struct bench_peer *peers[64];
-	unsigned int n = measured_peers(q, peers, 64), used = 0;
+	bool others;
+	unsigned int n = new_peers(q, &others), used = 0;
+	const struct bench_peer *const *peers = &told[told_count - n];
 
 	if (!n)
 		return;
@@ -189,6 +208,9 @@ static void show_differences(const struct bench_question_result *q)
 	printf("%s\n", bench_style(BENCH_PLAIN));
 	for (unsigned int i = 0; i < n; i++)
 		show_peer(peers[i], known);
+	if (others)
+		printf("  %s(the others: as above)%s\n", bench_style(BENCH_DIM),
+		       bench_style(BENCH_PLAIN));
 }
 
 static void show_published(const struct bench_published *p)

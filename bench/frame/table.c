@@ -302,16 +302,17 @@ static void print_title(const struct bench_options *options,
 			const struct bench_case *c)
 {
 	uint64_t events = options->quick ? c->quick_events : c->events;
-	char text[48];
+	char text[256], number[48];
 
-	printf("\n  %s%s%s  %s", bench_style(BENCH_BOLD), c->name,
-	       bench_style(BENCH_PLAIN), c->title);
+	printf("\n  %s%s%s  ", bench_style(BENCH_BOLD), c->name,
+	       bench_style(BENCH_PLAIN));
 	if (events)
-		printf("%s (%s, %u turn%s)%s", bench_style(BENCH_DIM),
-		       events_text(events, text, sizeof(text)), options->turns,
-		       options->turns == 1 ? "" : "s",
-		       bench_style(BENCH_PLAIN));
-	putchar('\n');
+		snprintf(text, sizeof(text), "%s (%s, %u turn%s)", c->title,
+			 events_text(events, number, sizeof(number)),
+			 options->turns, options->turns == 1 ? "" : "s");
+	else
+		snprintf(text, sizeof(text), "%s", c->title);
+	bench_wrapped(text, 2 + bench_width(c->name) + 2);
 }
 
 /* Nobody was measured, and for all it is for the same reason. */
