@@ -142,6 +142,7 @@ struct tapio_consumer {
 	int64_t balanced_ns;
 	uint32_t spin_ns;
 	uint32_t wake_events; /* above 1: mark.c waits */
+	bool draining; /* mark.c: there may be more of what it waited for */
 	int64_t wake_ns;
 	uint32_t past_lanes; /* whose past is not read yet */
 	struct tpi_copies copies;

@@ -10,6 +10,9 @@
  * So producers ring twice for K events. When tapio_poll returns the marks are 0
  * again: an announcement that is left over costs one ring, as without a watermark.
  *
+ * What one tapio_poll could not take has not to wait again: until one comes back
+ * with fewer views than it could have filled, they only look.
+ *
  * SIGKILL: marks stay behind; the broker rings for our death, and who takes our
  * lanes clears them. SIGSTOP: our lanes are ours, so nobody else waits for them.
  */
@@ -159,8 +162,8 @@ static int wait_for(struct tapio_consumer *c, struct tapio_view *views,
 	}
 }
 
-int tpi_mark_wait(struct tapio_consumer *c, struct tapio_view *views,
-		  unsigned int max, int64_t timeout_ns)
+static int wait_until(struct tapio_consumer *c, struct tapio_view *views,
+		      unsigned int max, int64_t timeout_ns)
 {
 	struct waiting w = {0};
 	int n;
@@ -170,5 +173,16 @@ int tpi_mark_wait(struct tapio_consumer *c, struct tapio_view *views,
 					  : TPI_FOREVER_NS);
 	n = wait_for(c, views, max, &w);
 	set_marks(c, false);
+	return n;
+}
+
+int tpi_mark_wait(struct tapio_consumer *c, struct tapio_view *views,
+		  unsigned int max, int64_t timeout_ns)
+{
+	int n = c->draining ? (int)tpi_gather(c, views, max) : 0;
+
+	if (!n)
+		n = wait_until(c, views, max, timeout_ns);
+	c->draining = n == (int)max;
 	return n;
 }

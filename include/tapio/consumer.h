@@ -75,7 +75,8 @@ struct tapio_consumer_options {
 	 * Above 1: a tapio_poll that may wait returns when so many events (half
 	 * a lane at most) are unread on one lane of this member, or wake_ns
 	 * after it has seen the first one (0: 100 ms), or when its time-out has
-	 * passed; for few wake-ups with many events each. It does not spin.
+	 * passed; for few wake-ups with many events each. It does not spin. While
+	 * a tapio_poll fills all its views, the next one waits for no more events.
 	 * Events that the filter refuses count, too. Not with merge_ns, and
 	 * tapio_fd knows nothing of it. -EINVAL.
 	 */

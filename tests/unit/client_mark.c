@@ -167,6 +167,29 @@ START_TEST(few_wakeups_bring_many_events)
 }
 END_TEST
 
+/* Views for a few at a time do not make each few of them wait. */
+START_TEST(what_does_not_fit_into_the_views_comes_at_once)
+{
+	struct tapio_view views[5];
+	uint64_t sleeps;
+
+	open_marked(K, 60000 * MS);
+	emit(K);
+	for (int left = K; left > 0; left -= 5) {
+		ck_assert_int_eq(tapio_poll(c, views, 5, TAPIO_FOREVER),
+				 left < 5 ? left : 5);
+		ck_assert_int_eq(tapio_release(c), 0);
+	}
+	sleeps = group_stats(c).sleeps;
+	/* Then they wait again. */
+	emit(3);
+	ck_assert_int_eq(tapio_poll(c, views, 5, 20 * MS), 3);
+	ck_assert_uint_gt(group_stats(c).sleeps, sleeps);
+	ck_assert_int_eq(tapio_release(c), 0);
+	assert_ledger(c, K + 3, 0, 0);
+}
+END_TEST
+
 START_TEST(fewer_come_when_their_time_is_over)
 {
 	struct tapio_view views[64];
@@ -279,6 +302,7 @@ int main(void)
 	tcase_add_test(t, a_lane_half_full_rings_whatever_the_mark);
 	tcase_add_test(t, a_lane_without_a_mark_rings_at_once);
 	tcase_add_test(t, few_wakeups_bring_many_events);
+	tcase_add_test(t, what_does_not_fit_into_the_views_comes_at_once);
 	tcase_add_test(t, fewer_come_when_their_time_is_over);
 	tcase_add_test(t, a_time_out_brings_what_is_there);
 	tcase_add_test(t, a_mark_beyond_the_lane_is_cut_to_it);
