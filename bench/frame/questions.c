@@ -15,6 +15,7 @@ extern const struct bench_question bench_question_merge;
 extern const struct bench_question bench_question_observers;
 extern const struct bench_question bench_question_poll;
 extern const struct bench_question bench_question_pool;
+extern const struct bench_question bench_question_rate;
 extern const struct bench_question bench_question_ring;
 extern const struct bench_question bench_question_scale;
 extern const struct bench_question bench_question_scaling;
@@ -38,6 +39,7 @@ static const struct bench_question *questions[] = {
 	&bench_question_filter,
 	&bench_question_poll,
 	&bench_question_merge,
+	&bench_question_rate,
 	&bench_question_scale,
 	NULL,
 };

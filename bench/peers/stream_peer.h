@@ -34,6 +34,9 @@ struct stream_spec {
 	uint64_t gap_ns;
 	uint32_t burst;
 	bool paced_sleep; /* the sender sleeps between bursts, else it spins */
+	/* A sleeping consumer may be woken for as many events at once as come in
+	 * this time, and so late; 0: for each. Where the peer has that. */
+	uint64_t wake_ns;
 };
 
 #define STREAM_BATCH 32

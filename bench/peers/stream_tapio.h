@@ -20,25 +20,30 @@
 #define TAPIO_BENCH_CHANNEL "stream"
 /* A consumer that is not to sleep looks so long before it would. */
 #define TAPIO_BENCH_SPIN_NS 1000000000u
-/* And then says that it found nothing. */
+/* And where the end is only told when it has come, says so often that it found
+ * nothing. */
 #define TAPIO_BENCH_WAIT_NS 20000000
 
 struct tapio_channel {
 	struct tapio_broker *broker;
 	char socket[128];
 	bool sleeping;
+	int64_t wait_ns;
+	uint32_t wake_events;
+	uint64_t wake_ns;
 };
 
 struct tapio_end {
 	struct tapio_producer *producer;
 	struct tapio_consumer *consumer;
+	int64_t wait_ns;
 	struct tapio_view views[STREAM_BATCH];
 };
 
 STREAM_INLINE int tapio_fetch(struct tapio_end *end)
 {
 	int n = tapio_poll(end->consumer, end->views, STREAM_BATCH,
-			   TAPIO_BENCH_WAIT_NS);
+			   end->wait_ns);
 
 	if (n < 0)
 		bench_why("tapio_poll: %s", strerror(-n));
@@ -92,6 +97,11 @@ static void *tapio_make(const struct stream_spec *spec)
 	snprintf(channel->socket, sizeof(channel->socket), "%s",
 		 tapio_broker_socket(channel->broker));
 	channel->sleeping = spec->sleeping || spec->yields;
+	channel->wait_ns = spec->total ? TAPIO_BENCH_WAIT_NS : TAPIO_FOREVER;
+	channel->wake_ns = spec->wake_ns;
+	if (spec->wake_ns)
+		channel->wake_events =
+			(uint32_t)(spec->burst * spec->wake_ns / spec->gap_ns);
 	return channel;
 }
 
@@ -146,8 +156,12 @@ static int tapio_open_consumer(void *arg, void **handle)
 			   .error_bytes = sizeof(why)},
 		.policy = TAPIO_GROUP_LOSSLESS,
 		.spin_ns = channel->sleeping ? 0 : TAPIO_BENCH_SPIN_NS,
+		.wake_events = channel->wake_events,
+		.wake_ns = channel->wake_ns,
 	};
 
+	if (end)
+		end->wait_ns = channel->wait_ns;
 	*handle = end;
 	return tapio_opened(end,
 			    end ? tapio_consumer_open(&end->consumer,

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What do events cost at a fixed rate? Most programs do not run flat out. The
+ * producer sleeps between bursts, ten thousand of them a second, so that it uses
+ * the processor only for what it sends and for its timer; the consumer sleeps, too,
+ * or is told of many events at once, or spins. How much of a CPU each of them uses
+ * counts, and how long events are under way. Both read the processor's clock once
+ * for each event, whoever is measured.
+ *
+ * What cannot keep up sends fewer than are asked for; so the rate that was reached
+ * is shown, too. Its latencies are from the moment when it sent them at last.
+ *
+ * Idle: nobody sends anything, until one event ends it.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "bench/questions/clocks.h"
+#include "bench/questions/pass.h"
+
+#define BURSTS     10000 /* a second */
+#define WAKE_NS    1000000
+#define WARM_SHARE 10
+/* At such a rate what takes a system call for each event is asked for fewer. */
+#define TOO_FAST 10000000
+#define SLOWER   8
+
+/* A way to wait for events. */
+struct way {
+	const struct stream_peer *peer;
+	bool sleeping;
+	uint64_t wake_ns;
+};
+
+struct rate {
+	const struct way *way;
+	struct stream_spec spec;
+	uint64_t warm;
+	uint64_t idle_ns; /* before the only event */
+	double ahead;     /* of the consumer's clock, in ticks */
+	double ticks_per_ns;
+	void *channel;
+};
+
+/* ---- what a side uses --------------------------------------------------------------- */
+
+struct usage {
+	uint64_t wall_ns;
+	uint64_t cpu_ns;
+	long sleeps;
+};
+
+static struct usage usage_now(void)
+{
+	struct rusage r = {0};
+
+	getrusage(RUSAGE_SELF, &r);
+	return (struct usage){bench_now_ns(), bench_cpu_ns(), r.ru_nvcsw};
+}
+
+/* Percent of a CPU since then. */
+static double percent(struct usage since)
+{
+	const struct usage now = usage_now();
+
+	return 100.0 * (double)(now.cpu_ns - since.cpu_ns) /
+	       (double)(now.wall_ns - since.wall_ns);
+}
+
+/* ---- at a rate ------------------------------------------------------------------------ */
+
+static int send_all(void *arg, struct bench_shared *shared, unsigned int index)
+{
+	const struct rate *rate = arg;
+	const struct stream_peer *peer = rate->way->peer;
+	const uint64_t all = rate->warm + rate->spec.events;
+	struct bench_side_result *result = &shared->side[index];
+	void *handle = pass_open(peer, rate->channel, false);
+	struct usage begun;
+	int err;
+
+	if (!handle)
+		return -1;
+	prctl(PR_SET_TIMERSLACK, 1UL);
+	bench_ready(shared);
+	err = peer->send_paced(handle, &rate->spec, 0, rate->warm);
+	bench_ready(shared);
+	begun = usage_now();
+	result->start_ns = begun.wall_ns;
+	if (!err)
+		err = peer->send_paced(handle, &rate->spec, rate->warm, all);
+	result->value[0] = percent(begun);
+	bench_ready(shared);
+	peer->close(handle);
+	return err;
+}
+
+/* What passed from a stamp on; a clock that is behind may say less than nothing. */
+static double way_ns(const struct rate *rate, uint32_t ticks)
+{
+	const double passed = ticks == UINT32_MAX ? 0 : ticks;
+	const double ns = (passed - rate->ahead) / rate->ticks_per_ns;
+
+	return ns > 0 ? ns : 0;
+}
+
+static int judge(const struct rate *rate, const uint32_t *ticks,
+		 struct bench_side_result *result)
+{
+	const uint64_t n = rate->spec.events;
+	double *ns = calloc(n, sizeof(*ns));
+
+	if (!ns) {
+		bench_why("no memory");
+		return -1;
+	}
+	for (uint64_t i = 0; i < n; i++)
+		ns[i] = way_ns(rate, ticks[i]);
+	result->value[1] = bench_quantile(ns, n, 0.5);
+	result->value[2] = bench_quantile(ns, n, 0.99);
+	free(ns);
+	return 0;
+}
+
+static int receive_all(void *arg, struct bench_shared *shared,
+		       unsigned int index)
+{
+	const struct rate *rate = arg;
+	const struct stream_peer *peer = rate->way->peer;
+	const uint64_t all = rate->warm + rate->spec.events;
+	struct bench_side_result *result = &shared->side[index];
+	uint32_t *ticks = calloc(all, sizeof(*ticks));
+	void *handle = pass_open(peer, rate->channel, true);
+	struct usage begun;
+	int err;
+
+	if (!handle || !ticks)
+		return -1;
+	memset(ticks, 0xff, all * sizeof(*ticks)); /* a fault is no latency */
+	bench_ready(shared);
+	err = peer->receive_timed(handle, &rate->spec, 0, rate->warm, ticks);
+	bench_ready(shared);
+	begun = usage_now();
+	if (!err)
+		err = peer->receive_timed(handle, &rate->spec, rate->warm, all,
+					  ticks);
+	result->end_ns = bench_now_ns();
+	result->value[0] = percent(begun);
+	if (!err)
+		bench_ready(shared);
+	peer->close(handle);
+	if (!err)
+		err = judge(rate, ticks, result);
+	free(ticks);
+	return err;
+}
+
+typedef int side_run(void *arg, struct bench_shared *shared,
+		     unsigned int index);
+
+static int run_sides(const struct bench_run *run, struct rate *rate,
+		     side_run *sender, side_run *receiver,
+		     struct bench_shared *shared)
+{
+	const struct bench_side sides[] = {
+		{run->cpus[0], sender, rate},
+		{run->cpus[1], receiver, rate},
+	};
+	int err;
+
+	rate->channel = rate->way->peer->make(&rate->spec);
+	if (!rate->channel)
+		return -1;
+	err = bench_sides_run(sides, 2, shared);
+	rate->way->peer->unmake(rate->channel);
+	return err;
+}
+
+/* So many events in each burst, and bursts so far apart that the rate is right. */
+static struct stream_spec spec_of(const struct bench_run *run,
+				  const struct way *way)
+{
+	const uint64_t rate = run->of->param;
+	const uint32_t burst = rate > BURSTS ? (uint32_t)(rate / BURSTS) : 1;
+
+	return (struct stream_spec){
+		.bytes = run->of->bytes,
+		.batch = 1,
+		.producers = 1,
+		.consumers = 1,
+		.sleeping = way->sleeping,
+		.burst = burst,
+		.gap_ns = burst * UINT64_C(1000000000) / rate,
+		.paced_sleep = true,
+		.wake_ns = way->wake_ns,
+	};
+}
+
+static int run_rate(const struct bench_run *run,
+		    const struct bench_subject *subject, double *figures)
+{
+	struct rate rate = {
+		.way = subject->arg,
+		.spec = spec_of(run, subject->arg),
+		.ticks_per_ns = clocks_ticks_per_ns(),
+	};
+	const uint64_t events = run->events;
+	struct bench_shared shared;
+	int err;
+
+	/* It takes longer than the rate allows for, but not much longer. */
+	rate.spec.events = run->of->param >= TOO_FAST && rate.way->peer->slow
+				   ? events / SLOWER + 1
+				   : events;
+	rate.warm = rate.spec.events / WARM_SHARE + 1;
+	err = clocks_ahead(run->cpus[0], run->cpus[1], &rate.ahead);
+	if (!err)
+		err = run_sides(run, &rate, send_all, receive_all, &shared);
+	if (err)
+		return err;
+	figures[0] = shared.side[1].value[0];
+	figures[1] = shared.side[0].value[0];
+	figures[2] = shared.side[1].value[1];
+	figures[3] = shared.side[1].value[2];
+	figures[4] = (double)rate.spec.events / bench_span_ns(&shared) * 1e9;
+	return 0;
+}
+
+/* ---- idle ------------------------------------------------------------------------------ */
+
+static int send_late(void *arg, struct bench_shared *shared, unsigned int index)
+{
+	const struct rate *rate = arg;
+	const struct stream_peer *peer = rate->way->peer;
+	const struct timespec gap = {
+		.tv_sec = (time_t)(rate->idle_ns / 1000000000),
+		.tv_nsec = (long)(rate->idle_ns % 1000000000),
+	};
+	void *handle = pass_open(peer, rate->channel, false);
+	int err;
+
+	(void)index;
+	if (!handle)
+		return -1;
+	bench_ready(shared);
+	nanosleep(&gap, NULL);
+	err = peer->send_paced(handle, &rate->spec, 0, 1);
+	bench_ready(shared);
+	peer->close(handle);
+	return err;
+}
+
+static int wait_idle(void *arg, struct bench_shared *shared, unsigned int index)
+{
+	const struct rate *rate = arg;
+	const struct stream_peer *peer = rate->way->peer;
+	void *handle = pass_open(peer, rate->channel, true);
+	struct usage begun;
+	uint32_t ticks;
+	int err;
+
+	if (!handle)
+		return -1;
+	bench_ready(shared);
+	begun = usage_now();
+	err = peer->receive_timed(handle, &rate->spec, 0, 1, &ticks);
+	shared->side[index].value[0] = percent(begun);
+	/* Without the one that the event ended. */
+	shared->side[index].value[1] =
+		(double)(usage_now().sleeps - begun.sleeps -
+			 rate->way->sleeping) /
+		((double)rate->idle_ns / 1e9);
+	if (!err)
+		bench_ready(shared);
+	peer->close(handle);
+	return err;
+}
+
+static int run_idle(const struct bench_run *run,
+		    const struct bench_subject *subject, double *figures)
+{
+	struct rate rate = {
+		.way = subject->arg,
+		.spec = {.bytes = run->of->bytes,
+			 .batch = 1,
+			 .producers = 1,
+			 .consumers = 1,
+			 .sleeping =
+				 ((const struct way *)subject->arg)->sleeping,
+			 .events = 1,
+			 .burst = 1,
+			 .gap_ns = 1000},
+		.idle_ns = run->events * 1000000,
+	};
+	struct bench_shared shared;
+	int err = run_sides(run, &rate, send_late, wait_idle, &shared);
+
+	figures[0] = shared.side[1].value[0];
+	figures[1] = shared.side[1].value[1];
+	return err;
+}
+
+/* ---- cases ----------------------------------------------------------------------------- */
+
+#define SUBJECT(name, stream, how, sleeps, late)                           \
+	static const struct way name##_way = {                             \
+		.peer = &(stream), .sleeping = sleeps, .wake_ns = late};   \
+	static const struct bench_subject name = {.peer = &(stream).peer,  \
+						  .variant = how,          \
+						  .run = run_rate,         \
+						  .arg = &name##_way};     \
+	__attribute__((                                                    \
+		unused)) static const struct bench_subject name##_idle = { \
+		.peer = &(stream).peer,                                    \
+		.variant = how,                                            \
+		.run = run_idle,                                           \
+		.arg = &name##_way}
+
+SUBJECT(tapio, stream_tapio, "sleeps", true, 0);
+SUBJECT(many, stream_tapio, "woken each ms", true, WAKE_NS);
+SUBJECT(awake, stream_tapio, "spins", false, 0);
+SUBJECT(pipes, stream_pipe, "sleeps", true, 0);
+SUBJECT(packets, stream_seqpacket, "sleeps", true, 0);
+SUBJECT(stores, stream_floor, "spins", false, 0);
+#ifdef BENCH_HAVE_CK
+SUBJECT(ck, stream_ck_spsc, "spins", false, 0);
+#endif
+
+static const struct bench_subject *const subjects[] = {
+	&tapio,  &many, &awake, &pipes, &packets,
+#ifdef BENCH_HAVE_CK
+	&ck,
+#endif
+	&stores, NULL,
+};
+
+static const struct bench_subject *const idle[] = {
+	&tapio_idle,
+	&pipes_idle,
+#ifdef BENCH_HAVE_CK
+	&ck_idle,
+#endif
+	NULL,
+};
+
+/* Of a fifteenth of a second. */
+#define CASE(rate, text, few)                                      \
+	{                                                          \
+		.name = "rate/" #rate, .title = "64 bytes, " text, \
+		.bytes = 64, .batch = 1, .param = rate,            \
+		.param_name = "events/s", .events = rate / 15,     \
+		.quick_events = few,                               \
+		.figures = {{"consumer's CPU", "%", false},        \
+			    {"producer's CPU", "%", false},        \
+			    {"p50", "ns", false},                  \
+			    {"p99", "ns", false},                  \
+			    {"reached", "events/s", true}},        \
+		.subjects = subjects,                              \
+	}
+
+static const struct bench_case cases[] = {
+	CASE(10000, "10 thousand a second", 20),
+	CASE(165000, "165 thousand a second", 200),
+	CASE(1000000, "1 million a second", 1000),
+	CASE(10000000, "10 million a second", 10000),
+	{
+		.name = "rate/idle",
+		.title = "Nothing at all, for a fifth of a second",
+		.bytes = 64,
+		.batch = 1,
+		.events = 200, /* milliseconds */
+		.quick_events = 10,
+		.figures = {{"consumer's CPU", "%", false},
+			    {"sleeps", "per second", false}},
+		.subjects = idle,
+		.goals = {{"less than 0.1 % of a CPU", BENCH_GOAL_VALUE, NULL,
+			   0, 0.1}},
+	},
+	{.name = NULL},
+};
+
+const struct bench_question bench_question_rate = {
+	.number = 8,
+	.text = "What do events cost at a fixed rate?",
+	.cases = cases,
+};
