@@ -13,12 +13,12 @@
  *   abort handler       -> proof
  *   flag seen inside    -> the kernel does not abort
  *
- * twice, and once more with the victim moved to another CPU instead. The rounds
- * are played at the same time, since most of each is waiting: a victim that was
- * preempted inside is owed an abort whoever preempted it. One verdict of the first
- * two will do, together with that of the third. After 50 ms the caller ends what is
- * not over by flag = FLAG_END: inconclusive, and the broker's verdict for this boot
- * counts.
+ * twice, and once more with the victim moved to another CPU and back instead. The
+ * rounds are played at the same time, since most of each is waiting: a victim that
+ * was preempted inside is owed an abort whoever preempted it. One verdict of the
+ * first two will do, together with that of the third. After 50 ms the caller ends
+ * what is not over by flag = FLAG_END: inconclusive, and the broker's verdict for
+ * this boot counts.
  *
  * The threads block every signal. SIGSTOP stops all of them; afterwards the
  * abort is owed all the same. fork in another thread copies neither.
@@ -248,6 +248,7 @@ static int other_cpu(const cpu_set_t *allowed, int cpu)
 struct trial {
 	struct round *round; /* NULL: it could not be begun */
 	pthread_t victim;
+	int home;
 	int target;
 	bool moved;
 };
@@ -257,7 +258,7 @@ static void begin(struct trial *t, int cpu, int target)
 	struct round *r = calloc(1, sizeof(*r));
 	pthread_t rival;
 
-	*t = (struct trial){.target = target};
+	*t = (struct trial){.home = cpu, .target = target};
 	if (!r)
 		return;
 	r->users = 3;
@@ -272,18 +273,29 @@ static void begin(struct trial *t, int cpu, int target)
 		pthread_detach(rival);
 }
 
-static void move_victim(struct trial *t)
+static int pin_victim(const struct trial *t, int cpu)
 {
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
-	CPU_SET(t->target, &set);
+	CPU_SET(cpu, &set);
+	return pthread_setaffinity_np(t->victim, sizeof(set), &set);
+}
+
+/*
+ * There, and back again: a SCHED_IDLE thread might wait for long on a CPU that
+ * somebody else is using, while ours is free when we sleep.
+ */
+static void move_victim(struct trial *t)
+{
 	t->moved = true;
 	/* It has moved when this returns; or, refused, shows nothing. */
-	if (pthread_setaffinity_np(t->victim, sizeof(set), &set))
+	if (pin_victim(t, t->target)) {
 		tpi_store_relaxed(&t->round->flag, FLAG_END);
-	else
-		tpi_store_relaxed(&t->round->flag, FLAG_RIVAL);
+		return;
+	}
+	tpi_store_relaxed(&t->round->flag, FLAG_RIVAL);
+	pin_victim(t, t->home);
 }
 
 static bool is_over(struct trial *t)
