@@ -98,6 +98,14 @@ void tpi_group_leave(struct tpi_broker *broker,
 /* Makes the durable groups that the configuration names. */
 void tpi_groups_configured(struct tpi_broker *broker, struct tpi_host *host);
 /*
+ * Ends a durable group that nobody is in, for its creator's uid or for one who may
+ * do everything. -ENOENT no such group; -EBUSY it has members; -EACCES another
+ * uid's; -EPERM the configuration's. The slot's number, or the error.
+ */
+int tpi_group_remove(struct tpi_broker *broker, struct tpi_host *host,
+		     uid_t uid, const char *name, char *error,
+		     size_t error_bytes);
+/*
  * Ends a group whose cursors are impossible. Its slot waits for the death of all
  * who had it; one that is configured begins anew in another slot.
  */

@@ -361,6 +361,12 @@ static const char *policy_name(uint32_t policy)
 	return names[policy];
 }
 
+/* May do everything, also with what others have made. */
+static bool is_owner(const struct tpi_broker *broker, uid_t uid)
+{
+	return broker->config.trust_owner && (uid == 0 || uid == geteuid());
+}
+
 /* Joining what exists: with the same options, or with none. */
 static int check_existing(const struct tpi_group *group,
 			  const struct tpi_process *process,
@@ -523,8 +529,7 @@ int tpi_group_join(struct tpi_broker *broker, struct tpi_attachment *attachment,
 	struct tpi_process *process = attachment->process;
 	struct tpi_host *host = attachment->host;
 	struct tpi_group *group = NULL;
-	bool owner = broker->config.trust_owner &&
-		     (process->uid == 0 || process->uid == geteuid());
+	bool owner = is_owner(broker, process->uid);
 	int err = check_request(host, request, error, error_bytes);
 
 	if (err)
@@ -575,6 +580,52 @@ void tpi_group_leave(struct tpi_broker *broker,
 		close_group(host, group);
 	else if (group->policy == TAPIO_POLICY_LOSSLESS)
 		show_slot(host, group);
+}
+
+/* ---- removing ------------------------------------------------------------------------ */
+
+static int check_remove(const struct tpi_host *host,
+			const struct tpi_group *group, uid_t uid, bool owner,
+			const char *name, char *error, size_t error_bytes)
+{
+	const char *channel = host->config->spec.name;
+
+	if (!group)
+		return tpi_fail(-ENOENT, error, error_bytes,
+				"channel \"%s\" has no group \"%s\"", channel,
+				name);
+	if (group->configured)
+		return tpi_fail(-EPERM, error, error_bytes,
+				"group \"%s\" of channel \"%s\" is the "
+				"configuration's",
+				name, channel);
+	if (group->uid != uid && !owner)
+		return tpi_fail(-EACCES, error, error_bytes,
+				"group \"%s\" of channel \"%s\" is of uid %u, "
+				"this is uid %u",
+				name, channel, group->uid, uid);
+	if (group->members)
+		return tpi_fail(-EBUSY, error, error_bytes,
+				"group \"%s\" of channel \"%s\" has %u members",
+				name, channel, group->members);
+	return 0;
+}
+
+int tpi_group_remove(struct tpi_broker *broker, struct tpi_host *host,
+		     uid_t uid, const char *name, char *error,
+		     size_t error_bytes)
+{
+	struct tpi_group *group = find_group(host, name);
+	int err = check_remove(host, group, uid, is_owner(broker, uid), name,
+			       error, error_bytes);
+
+	if (err)
+		return err;
+	group->durable = false;
+	close_group(host, group);
+	/* Producers that waited for it have room now. */
+	tpi_host_wake(host);
+	return (int)slot_of(host, group);
 }
 
 /* ---- the end of one that lies ----------------------------------------------------- */

@@ -410,6 +410,52 @@ static void on_detach(struct tpi_session *session,
 	answer(session, &message, NULL, 0);
 }
 
+/* ---- REMOVE ---------------------------------------------------------------------------- */
+
+static int remove_group(struct tpi_session *session,
+			const struct tpi_wire_remove *remove,
+			struct tpi_host **host, char *why, size_t why_bytes)
+{
+	struct tpi_broker *broker = session->broker;
+	char name[TAPIO_NAME_BYTES];
+
+	if (tpi_wire_name(name, remove->channel) ||
+	    tpi_wire_name(name, remove->group))
+		return tpi_fail(-EINVAL, why, why_bytes,
+				"names of channels and groups have 1 to %d "
+				"printable characters",
+				TAPIO_NAME_BYTES - 1);
+	*host = tpi_registry_find(&broker->registry, remove->channel);
+	if (!*host)
+		return tpi_fail(-ENOENT, why, why_bytes, "no channel \"%s\"",
+				remove->channel);
+	return tpi_group_remove(broker, *host, session->process->uid,
+				remove->group, why, why_bytes);
+}
+
+static void on_remove(struct tpi_session *session,
+		      const struct tpi_wire_remove *remove)
+{
+	union tpi_wire_message message;
+	struct tpi_host *host = NULL;
+	char why[256];
+	int slot = remove_group(session, remove, &host, why, sizeof(why));
+
+	if (slot < 0) {
+		refuse(session, slot, why);
+		return;
+	}
+	tpi_log_client(&session->broker->log, TAPIO_LOG_INFO,
+		       "process %d \"%s\" (uid %u) removes group \"%s\" of "
+		       "channel \"%s\"",
+		       session->process->pid, session->process->comm,
+		       session->process->uid, remove->group, remove->channel);
+	tpi_wire_init(&message, TPI_WIRE_REMOVED);
+	message.removed.channel = host->index;
+	message.removed.group_slot = (uint32_t)slot;
+	answer(session, &message, NULL, 0);
+}
+
 /* ---- messages ---------------------------------------------------------------------------- */
 
 static void dispatch(struct tpi_session *session,
@@ -428,6 +474,8 @@ static void dispatch(struct tpi_session *session,
 		on_attach(session, &message->attach);
 	} else if (type == TPI_WIRE_DETACH && session->process) {
 		on_detach(session, &message->detach);
+	} else if (type == TPI_WIRE_REMOVE && session->process) {
+		on_remove(session, &message->remove);
 	} else {
 		snprintf(why, sizeof(why), "message type %u %s", type,
 			 session->process ? "is not a client's to send now"

@@ -37,6 +37,7 @@ struct tpi_client {
 	const struct tapio_shm_channel *shared;
 	const struct tapio_shm_group *groups; /* [TAPIO_GROUP_SLOTS] */
 	struct tpi_wire_attached granted;
+	uint8_t wire_minor; /* what the broker speaks */
 	char error[TPI_ERROR_BYTES];
 };
 
@@ -44,9 +45,9 @@ struct tpi_client {
 __attribute__((format(printf, 3, 4))) int
 tpi_client_fail(struct tpi_client *client, int err, const char *format, ...);
 
-/* What to ask the broker for. */
+/* What to ask the broker for: to attach, or to remove a group. */
 struct tpi_request {
-	uint32_t role; /* TAPIO_ROLE_* */
+	uint32_t role; /* TAPIO_ROLE_*; 0: to remove `group` */
 	const char *channel;
 	const char *group; /* NULL: none, or one of its own */
 	uint32_t policy;   /* TAPIO_GROUP_* (consumer.h) */
@@ -56,7 +57,7 @@ struct tpi_request {
 };
 
 /*
- * Connects, says hello, attaches and maps. Waits for a broker as the options say.
+ * Connects, says hello, attaches and maps (or has a group removed). Waits for a broker as the options say.
  * On error nothing is left but `client->error`, which also went to
  * options->error.
  */

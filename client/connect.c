@@ -5,6 +5,7 @@
  *
  *   connect -> HELLO (+ pidfd) -> WELCOME (+ catalog)
  *           -> ATTACH          -> ATTACHED (+ segments) | REFUSED
+ *        or -> REMOVE          -> REMOVED | REFUSED
  *
  * A broker that is not there yet, that has just died (its keeper holds the
  * listening socket meanwhile, so that connecting works and nobody answers), or
@@ -236,6 +237,7 @@ static int be_welcome(struct dial *d)
 	err = receive(d, TPI_WIRE_WELCOME, &message, &fd, &count);
 	if (err)
 		return err;
+	client->wire_minor = message.header.minor;
 	if (message.welcome.abi_major != TAPIO_ABI_MAJOR)
 		err = tpi_client_fail(
 			client, -EPROTONOSUPPORT,
@@ -272,6 +274,14 @@ static int fill_attach(struct tpi_wire_attach *attach,
 	return err;
 }
 
+static int bad_name(struct tpi_client *client, int err)
+{
+	return tpi_client_fail(
+		client, err,
+		"a name is empty, not printable, or longer than %d bytes",
+		TAPIO_NAME_BYTES - 1);
+}
+
 static int attach(struct dial *d, const struct tpi_request *request)
 {
 	struct tpi_client *client = d->client;
@@ -283,11 +293,7 @@ static int attach(struct dial *d, const struct tpi_request *request)
 	tpi_wire_init(&message, TPI_WIRE_ATTACH);
 	err = fill_attach(&message.attach, request);
 	if (err)
-		return tpi_client_fail(
-			client, err,
-			"a name is empty, not printable, or longer than %d "
-			"bytes",
-			TAPIO_NAME_BYTES - 1);
+		return bad_name(client, err);
 	err = send_message(d, &message, -1);
 	if (!err)
 		err = receive(d, TPI_WIRE_ATTACHED, &message, fds, &count);
@@ -299,6 +305,30 @@ static int attach(struct dial *d, const struct tpi_request *request)
 	return err;
 }
 
+static int remove_group(struct dial *d, const struct tpi_request *request)
+{
+	struct tpi_client *client = d->client;
+	union tpi_wire_message message;
+	unsigned int count = 0;
+	int err;
+
+	if (client->wire_minor < TPI_WIRE_MINOR_REMOVE)
+		return tpi_client_fail(client, -EOPNOTSUPP,
+				       "the broker speaks protocol %d.%d, in "
+				       "which groups cannot be removed",
+				       TPI_WIRE_MAJOR, client->wire_minor);
+	tpi_wire_init(&message, TPI_WIRE_REMOVE);
+	err = tpi_wire_name(message.remove.channel, request->channel);
+	if (!err)
+		err = tpi_wire_name(message.remove.group, request->group);
+	if (err)
+		return bad_name(client, err);
+	err = send_message(d, &message, -1);
+	if (!err)
+		err = receive(d, TPI_WIRE_REMOVED, &message, NULL, &count);
+	return err;
+}
+
 static void hang_up(struct tpi_client *client)
 {
 	tpi_client_unmap(client);
@@ -307,7 +337,7 @@ static void hang_up(struct tpi_client *client)
 	client->handle.sock = -1;
 }
 
-static int dial_and_attach(struct dial *d, const struct tpi_request *request)
+static int dial_and_ask(struct dial *d, const struct tpi_request *request)
 {
 	int err = dial(d);
 
@@ -316,7 +346,8 @@ static int dial_and_attach(struct dial *d, const struct tpi_request *request)
 	if (!err)
 		err = be_welcome(d);
 	if (!err)
-		err = attach(d, request);
+		err = request->role ? attach(d, request)
+				    : remove_group(d, request);
 	if (err)
 		hang_up(d->client);
 	return err;
@@ -353,7 +384,7 @@ int tpi_client_open(struct tpi_client *client,
 	do {
 		d.answer_by =
 			tpi_now_ns() + (wait > ANSWER_NS ? wait : ANSWER_NS);
-		err = dial_and_attach(&d, request);
+		err = dial_and_ask(&d, request);
 	} while (err && may_pass(err) && !d.refused &&
 		 pause_before_retry(&nap, until));
 	if (!err)

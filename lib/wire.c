@@ -65,6 +65,13 @@ static const struct wire_kind {
 			.bytes = WIRE_SIZE(refused),
 			.strings = {WIRE_STRING(refused, text)},
 		},
+	[TPI_WIRE_REMOVE] =
+		{
+			.bytes = WIRE_SIZE(remove),
+			.strings = {WIRE_STRING(remove, channel),
+				    WIRE_STRING(remove, group)},
+		},
+	[TPI_WIRE_REMOVED] = {.bytes = WIRE_SIZE(removed)},
 };
 #define WIRE_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 

@@ -10,6 +10,11 @@
  *                                <---   ATTACHED (+ segments), or REFUSED
  *   DETACH                       --->                  (one attachment at a
  *                                <---   DETACHED        time per connection)
+ *   REMOVE                       --->                  (since 1.1; a group that
+ *                                <---   REMOVED, or REFUSED  nobody is in)
+ *
+ * Each side says in its headers which minor version it speaks; who knows that the
+ * other speaks an older one does not send what that one does not know.
  *
  * A message of another major version is answered by REFUSED with -EPROTONOSUPPORT
  * and both versions, in the layout of version 1, which never changes.
@@ -24,7 +29,7 @@
 
 #define TPI_WIRE_MAGIC     UINT32_C(0x4d504154) /* "TAPM" */
 #define TPI_WIRE_MAJOR     1
-#define TPI_WIRE_MINOR     0
+#define TPI_WIRE_MINOR     1
 #define TPI_WIRE_BYTES_MAX 512
 #define TPI_WIRE_FDS_MAX   (TAPIO_NODES_MAX + TAPIO_GROUP_SLOTS)
 
@@ -36,7 +41,10 @@ enum tpi_wire_type {
 	TPI_WIRE_DETACH,
 	TPI_WIRE_DETACHED,
 	TPI_WIRE_REFUSED,
+	TPI_WIRE_REMOVE, /* since minor 1 */
+	TPI_WIRE_REMOVED,
 };
+#define TPI_WIRE_MINOR_REMOVE 1
 
 struct tpi_wire_header {
 	uint32_t magic;
@@ -115,6 +123,18 @@ struct tpi_wire_refused {
 		[256]; /* the rule or the limit, with numbers; NUL-terminated */
 };
 
+struct tpi_wire_remove {
+	struct tpi_wire_header header;
+	char channel[TAPIO_NAME_BYTES];
+	char group[TAPIO_NAME_BYTES];
+};
+
+struct tpi_wire_removed {
+	struct tpi_wire_header header;
+	uint32_t channel; /* index in the catalog */
+	uint32_t group_slot;
+};
+
 union tpi_wire_message {
 	struct tpi_wire_header header;
 	struct tpi_wire_hello hello;
@@ -124,6 +144,8 @@ union tpi_wire_message {
 	struct tpi_wire_detach detach;
 	struct tpi_wire_detached detached;
 	struct tpi_wire_refused refused;
+	struct tpi_wire_remove remove;
+	struct tpi_wire_removed removed;
 	unsigned char bytes[TPI_WIRE_BYTES_MAX];
 };
 

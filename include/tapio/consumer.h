@@ -56,7 +56,8 @@ struct tapio_consumer_options {
 	uint32_t class_mask; /* bit per class index */
 	uint32_t type_count;
 	const uint16_t *types; /* copied */
-	uint32_t durable;      /* 1: the group stays when nobody is attached */
+	/* 1: the group stays when nobody is attached (tapio_group_remove) */
+	uint32_t durable;
 	/* How long tapio_poll looks before it sleeps, in nanoseconds; 0: 20,000. */
 	uint32_t spin_ns;
 	uint32_t latency; /* TAPIO_LATENCY_* */
@@ -96,6 +97,18 @@ TAPIO_API int tapio_consumer_open(struct tapio_consumer **out,
 
 /* Leaves; what was polled and not released goes to other members. */
 TAPIO_API void tapio_consumer_close(struct tapio_consumer *consumer);
+
+/*
+ * Ends a durable group that a client had asked for and that nobody is in: producers
+ * do not wait for it any more, and what it had not consumed is not kept for it.
+ * For the uid that made the group, and for those who may do everything (see
+ * trust_owner in tapio.conf(5)). By any thread. Errors as tapio_producer_open (no
+ * such channel, no broker), and -ENOENT no such group, -EBUSY it has members,
+ * -EACCES it is another uid's, -EPERM it is the configuration's, -EOPNOTSUPP the
+ * broker is older than this call.
+ */
+TAPIO_API int tapio_group_remove(const struct tapio_options *options,
+				 const char *channel, const char *group);
 
 /*
  * Fills up to `max` views with the next events and returns how many: 0 when the

@@ -395,6 +395,118 @@ START_TEST(a_durable_group_that_was_asked_for_stays_too)
 }
 END_TEST
 
+/* ---- removing -------------------------------------------------------------------------- */
+
+static int make_d(void)
+{
+	struct peer c;
+
+	return -try_join(&c, "d", TAPIO_GROUP_UNTIL, 8, TPI_ATTACH_DURABLE);
+}
+
+static int remove_it(const char *channel, const char *group)
+{
+	struct peer peer;
+	int err;
+
+	peer_connect(&peer, broker);
+	err = peer_hello(&peer);
+	if (!err)
+		err = peer_remove(&peer, channel, group);
+	peer_close(&peer);
+	return err;
+}
+
+/* Who was in it may be dead and not yet found so. */
+static int remove_d(void)
+{
+	int err = -EBUSY;
+
+	for (int i = 0; i < 500 && err == -EBUSY; i++) {
+		err = remove_it("events", "d");
+		if (err == -EBUSY)
+			usleep(10000);
+	}
+	return -err;
+}
+
+START_TEST(a_durable_group_is_removed_when_nobody_is_in_it)
+{
+	struct tpi_lane *lane = side_lane();
+	struct tpi_gating gating;
+	struct peer c, other;
+	uint32_t s, n = lane->mask + 1;
+	int err = 0;
+
+	gating_all(&gating);
+	ck_assert_int_eq(
+		try_join(&c, "d", TAPIO_GROUP_UNTIL, 8, TPI_ATTACH_DURABLE), 0);
+	s = c.attached.group_slot;
+	peer_connect(&other, broker);
+	ck_assert_int_eq(peer_hello(&other), 0);
+	ck_assert_int_eq(peer_remove(&other, "events", "d"), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(other.refused.text, "members"));
+	ck_assert_int_eq(peer_detach(&c), 0);
+	peer_close(&c);
+	for (int i = 0; i < 500 && slot(s)->members; i++)
+		usleep(10000);
+	/* The connection is as good as before, whatever was refused. */
+	ck_assert_int_eq(peer_remove(&other, "events", "d"), 0);
+	ck_assert_uint_ne(TAPIO_SLOT_STATE(slot_word(s)), TAPIO_SLOT_ACTIVE);
+	ck_assert(!(producer.catalog.channels[0].active >> s & 1));
+	ck_assert_int_eq(peer_remove(&other, "events", "d"), -ENOENT);
+	peer_close(&other);
+	/* Nobody waits for it. */
+	for (uint32_t i = 0; i < 3 * n && !err; i++)
+		err = emit(lane, &gating);
+	ck_assert_int_eq(err, 0);
+	/* The name begins anew. */
+	ck_assert_int_eq(try_join(&c, "d", TAPIO_GROUP_LOSSY, 0, 0), 0);
+	ck_assert_uint_eq(c.attached.first, 1);
+	peer_close(&c);
+}
+END_TEST
+
+START_TEST(what_may_not_be_removed_is_refused_with_the_reason)
+{
+	struct peer peer;
+
+	peer_connect(&peer, broker);
+	/* Who has not said hello is not asked what it wants. */
+	ck_assert_int_eq(peer_remove(&peer, "events", "d"), -EPROTO);
+	peer_close(&peer);
+	peer_connect(&peer, broker);
+	ck_assert_int_eq(peer_hello(&peer), 0);
+	ck_assert_int_eq(peer_remove(&peer, "events", "audit"), -EPERM);
+	ck_assert_ptr_nonnull(strstr(peer.refused.text, "configuration"));
+	ck_assert_int_eq(peer_remove(&peer, "nowhere", "d"), -ENOENT);
+	ck_assert_int_eq(peer_remove(&peer, "events", ""), -EINVAL);
+	ck_assert_int_eq(peer_remove(&peer, "", "d"), -EINVAL);
+	ck_assert_int_eq(peer_remove(&peer, "events", "a b"), -EINVAL);
+	peer_close(&peer);
+}
+END_TEST
+
+START_TEST(a_group_is_removed_by_its_uid_and_by_the_brokers)
+{
+	if (getuid()) {
+		fprintf(stderr, "skipped: becoming another uid needs root\n");
+		return;
+	}
+	for (int round = 0; round < 2; round++) {
+		ck_assert_int_eq(as_uid(4321, make_d), 0);
+		ck_assert_int_eq(as_uid(4322, remove_d), EACCES);
+		if (round)
+			ck_assert_int_eq(remove_d(), 0);
+		else
+			ck_assert_int_eq(as_uid(4321, remove_d), 0);
+		ck_assert_int_eq(as_uid(4321, remove_d), ENOENT);
+	}
+	ck_assert_int_eq(make_d(), 0);
+	ck_assert_int_eq(as_uid(4321, remove_d), EACCES);
+}
+END_TEST
+
 /* ---- slots ---------------------------------------------------------------------------- */
 
 START_TEST(a_slot_goes_to_the_same_uid_at_once_with_another_incarnation)
@@ -514,6 +626,9 @@ int main(void)
 		a_slot_goes_to_the_same_uid_at_once_with_another_incarnation);
 	tcase_add_test(
 		c, a_slot_that_a_living_process_may_write_goes_to_no_other_uid);
+	tcase_add_test(c, a_durable_group_is_removed_when_nobody_is_in_it);
+	tcase_add_test(c, what_may_not_be_removed_is_refused_with_the_reason);
+	tcase_add_test(c, a_group_is_removed_by_its_uid_and_by_the_brokers);
 	tcase_add_test(
 		c, a_producer_that_saw_the_last_group_ring_rings_for_the_next);
 	suite_add_tcase(suite, c);

@@ -255,6 +255,18 @@ int peer_detach(struct peer *peer)
 	return err ? err : (int)m.detached.swept;
 }
 
+int peer_remove(struct peer *peer, const char *channel, const char *group)
+{
+	union tpi_wire_message m;
+	int err;
+
+	tpi_wire_init(&m, TPI_WIRE_REMOVE);
+	snprintf(m.remove.channel, sizeof(m.remove.channel), "%s", channel);
+	snprintf(m.remove.group, sizeof(m.remove.group), "%s", group);
+	err = peer_send(peer, &m, m.header.length, NULL, 0);
+	return err ? err : expect(peer, &m, TPI_WIRE_REMOVED);
+}
+
 void peer_hang_up(struct peer *peer)
 {
 	close(peer->sock);

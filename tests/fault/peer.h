@@ -57,6 +57,8 @@ int peer_attach(struct peer *peer, uint32_t role, const char *channel,
 		uint32_t flags);
 /* DETACH; how many blocks were swept, or the error. */
 int peer_detach(struct peer *peer);
+/* REMOVE of a group. 0, or the error of REFUSED. */
+int peer_remove(struct peer *peer, const char *channel, const char *group);
 /* Unmaps, closes; the connection too. */
 void peer_close(struct peer *peer);
 /* The same, but leaves the memory mapped. */

@@ -47,6 +47,14 @@ static void accepted(const union tpi_wire_message *m, size_t size,
 		FUZZ_CHECK(size >= sizeof(m->refused) && fds == 0);
 		FUZZ_CHECK(memchr(m->refused.text, 0, sizeof(m->refused.text)));
 		break;
+	case TPI_WIRE_REMOVE:
+		FUZZ_CHECK(size >= sizeof(m->remove) && fds == 0);
+		FUZZ_CHECK(memchr(m->remove.channel, 0, TAPIO_NAME_BYTES));
+		FUZZ_CHECK(memchr(m->remove.group, 0, TAPIO_NAME_BYTES));
+		break;
+	case TPI_WIRE_REMOVED:
+		FUZZ_CHECK(size >= sizeof(m->removed) && fds == 0);
+		break;
 	default:
 		FUZZ_CHECK(!"a type that is not known");
 	}

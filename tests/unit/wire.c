@@ -17,6 +17,8 @@
 #include "lib/fdpass.h"
 #include "lib/wire.h"
 
+#define TYPES_END (TPI_WIRE_REMOVED + 1)
+
 static char why[256];
 
 static int check(const union tpi_wire_message *m, size_t bytes,
@@ -119,10 +121,11 @@ START_TEST(another_major_is_told_both_versions)
 
 	tpi_wire_init(&m, TPI_WIRE_HELLO);
 	m.header.major = 7;
+	m.header.minor = 0;
 	m.header.type = 999; /* what a type means is that version's business */
 	ck_assert_int_eq(check(&m, m.header.length, 0), -EPROTONOSUPPORT);
 	ck_assert_ptr_nonnull(strstr(why, "7.0"));
-	ck_assert_ptr_nonnull(strstr(why, "1.0"));
+	ck_assert_ptr_nonnull(strstr(why, "1.1"));
 }
 END_TEST
 
@@ -134,7 +137,7 @@ START_TEST(wrong_magic_and_type_are_refused)
 	m.header.magic ^= 1;
 	ck_assert_int_eq(check(&m, m.header.length, 0), -EBADMSG);
 	for (unsigned int type = 0; type <= UINT16_MAX; type++) {
-		if (type >= TPI_WIRE_HELLO && type <= TPI_WIRE_REFUSED)
+		if (type >= TPI_WIRE_HELLO && type < TYPES_END)
 			continue;
 		tpi_wire_init(&m, TPI_WIRE_DETACH);
 		m.header.type = (uint16_t)type;
@@ -178,8 +181,9 @@ START_TEST(no_mutation_reads_past_the_message_or_slips_through)
 	ck_assert_int_eq(mprotect(two + page, (size_t)page, PROT_NONE), 0);
 	for (int round = 0; round < 200000; round++) {
 		union tpi_wire_message m;
-		unsigned int fds =
-			sample(&m, (enum tpi_wire_type)(1 + rand_r(&seed) % 7));
+		unsigned int fds = sample(
+			&m, (enum tpi_wire_type)(1 + rand_r(&seed) %
+							     TPI_WIRE_REMOVED));
 		size_t bytes = m.header.length;
 		unsigned char *at;
 
@@ -298,13 +302,15 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_add_loop_test(c, well_formed_messages_pass, 1, 8);
+	tcase_add_loop_test(c, well_formed_messages_pass, 1, TYPES_END);
 	tcase_add_loop_test(c, every_shorter_or_longer_message_is_refused, 1,
-			    8);
-	tcase_add_loop_test(
-		c, a_later_minor_version_may_send_more_and_never_less, 1, 8);
-	tcase_add_loop_test(
-		c, descriptors_that_a_type_does_not_carry_are_refused, 1, 8);
+			    TYPES_END);
+	tcase_add_loop_test(c,
+			    a_later_minor_version_may_send_more_and_never_less,
+			    1, TYPES_END);
+	tcase_add_loop_test(c,
+			    descriptors_that_a_type_does_not_carry_are_refused,
+			    1, TYPES_END);
 	tcase_add_test(c, counts_that_wrap_around_are_refused);
 	tcase_add_test(c, another_major_is_told_both_versions);
 	tcase_add_test(c, wrong_magic_and_type_are_refused);
