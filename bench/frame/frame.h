@@ -28,9 +28,10 @@ struct bench_options {
 	unsigned int glob_count; /* 0: everything */
 	bool list;
 	bool quick;
-	const char *json; /* a file, or "-"; NULL */
-	bool table;       /* stdout is not the JSON's */
-	unsigned int turns;
+	const char *json;         /* a file, or "-"; NULL */
+	bool table;               /* stdout is not the JSON's */
+	unsigned int turns;       /* of a case, at most */
+	bool all_turns;           /* however long they take */
 	int cpus[BENCH_CPUS_MAX]; /* named ones first, then the others */
 	unsigned int cpu_count;
 	int argc; /* as given, to be told again */

@@ -127,14 +127,14 @@ static json_t *one_case(const struct bench_options *o,
 	for (unsigned int i = 0; i < bench_goal_count(c->of); i++)
 		json_array_append_new(goals,
 				      goal(c, &c->of->goals[i], o->quick));
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-			 "name", c->of->name, "title", c->of->title, "bytes",
-			 whole(c->of->bytes), "batch", whole(c->of->batch),
-			 "param", whole(c->of->param), "param_name",
-			 text(c->of->param_name), "events",
-			 whole(o->quick ? c->of->quick_events : c->of->events),
-			 "figures", figure_list(c), "subjects", subjects,
-			 "goals", goals);
+	return json_pack(
+		"{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}",
+		"name", c->of->name, "title", c->of->title, "bytes",
+		whole(c->of->bytes), "batch", whole(c->of->batch), "param",
+		whole(c->of->param), "param_name", text(c->of->param_name),
+		"events", whole(o->quick ? c->of->quick_events : c->of->events),
+		"turns", (int)c->turns, "figures", figure_list(c), "subjects",
+		subjects, "goals", goals);
 }
 
 /* ---- a question --------------------------------------------------------------- */

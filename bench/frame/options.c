@@ -28,7 +28,8 @@ static const struct argp_option options[] = {
 	{"quick", KEY_QUICK, NULL,
 	 TEXT("A few events and one turn: shows that everything runs, not how "
 	      "fast")},
-	{"repeat", 'n', "N", TEXT("Turns of each case (7)")},
+	{"repeat", 'n', "N",
+	 TEXT("Turns of each case (7, or 3 and more where they take long)")},
 	{"cpus", KEY_CPUS, "A,B",
 	 TEXT("CPUs to measure on, at least two, as 0,2-3; then others are "
 	      "used where a case needs more")},
@@ -48,7 +49,6 @@ static const char doc[] =
 struct parsed {
 	struct bench_options *o;
 	const char *cpus;
-	bool turns_given;
 };
 
 static void use_cpu(struct argp_state *state, struct bench_options *o,
@@ -151,7 +151,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'n':
 		p->o->turns = (unsigned int)tpi_arg_count(
 			state, "--repeat", arg, 1, BENCH_TURNS_MAX);
-		p->turns_given = true;
+		p->o->all_turns = true;
 		break;
 	case KEY_CPUS:
 		p->cpus = arg;
@@ -162,7 +162,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		find_cpus(state, p);
 		p->o->table = !p->o->json || strcmp(p->o->json, "-");
-		if (!p->turns_given)
+		if (!p->o->all_turns)
 			p->o->turns = p->o->quick ? TURNS_QUICK : TURNS_DEFAULT;
 		break;
 	default:

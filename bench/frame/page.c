@@ -42,11 +42,13 @@ void bench_table_head(const struct bench_options *options,
 	       bench_style(BENCH_PLAIN), results->started);
 	machine_text(m, text, sizeof(text));
 	labelled("machine", text);
-	snprintf(text, sizeof(text),
-		 "CPUs %d and %d, %u turn%s of each case; figures are medians "
-		 "of the turns",
-		 options->cpus[0], options->cpus[1], options->turns,
-		 options->turns == 1 ? "" : "s");
+	snprintf(
+		text, sizeof(text),
+		"CPUs %d and %d, %s%u turn%s of each case; figures are medians "
+		"of the turns",
+		options->cpus[0], options->cpus[1],
+		options->all_turns || options->turns == 1 ? "" : "up to ",
+		options->turns, options->turns == 1 ? "" : "s");
 	labelled("measured on", text);
 	labelled("vs Tapio", "a row's figure over Tapio's, turn by turn: 5 x "
 			     "in ns is five times as slow");

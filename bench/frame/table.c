@@ -299,8 +299,9 @@ static const char *events_text(uint64_t events, char *text, size_t bytes)
 }
 
 static void print_title(const struct bench_options *options,
-			const struct bench_case *c)
+			const struct bench_case_result *result)
 {
+	const struct bench_case *c = result->of;
 	uint64_t events = options->quick ? c->quick_events : c->events;
 	char text[256], number[48];
 
@@ -309,7 +310,7 @@ static void print_title(const struct bench_options *options,
 	if (events)
 		snprintf(text, sizeof(text), "%s (%s, %u turn%s)", c->title,
 			 events_text(events, number, sizeof(number)),
-			 options->turns, options->turns == 1 ? "" : "s");
+			 result->turns, result->turns == 1 ? "" : "s");
 	else
 		snprintf(text, sizeof(text), "%s", c->title);
 	bench_wrapped(text, 2 + bench_width(c->name) + 2);
@@ -332,7 +333,7 @@ void bench_table_case(const struct bench_options *options,
 	struct column columns[BENCH_FIGURES_MAX];
 	struct block b = {.columns = columns, .names = name_width(result)};
 
-	print_title(options, result->of);
+	print_title(options, result);
 	if (is_out_whole(result)) {
 		printf("%*s", INDENT - GAP, "");
 		print_reason(result->subject, INDENT - GAP);

@@ -114,10 +114,12 @@ def check_goal(where, goal, case, quick):
 
 def check_case(where, case, peers, run):
     if not has(case, where, name=str, title=str, bytes=int, batch=int,
-               param=int, events=int, figures=list, subjects=list, goals=list):
+               param=int, events=int, turns=int, figures=list, subjects=list,
+               goals=list):
         return None
     where = f"{where} {case['name']}"
     check(case["figures"], where, "no figures")
+    check(1 <= case["turns"] <= run["turns"], where, "turns")
     for i, figure in enumerate(case["figures"]):
         has(figure, f"{where}.figures[{i}]", name=str, unit=str,
             more_is_better=bool)
@@ -127,7 +129,7 @@ def check_case(where, case, peers, run):
     check(len(set(names)) == len(names), where, f"names twice in {names}")
     for i, subject in enumerate(case["subjects"]):
         check_subject(f"{where}.subjects[{i}]", subject, case, peers,
-                      run["turns"])
+                      case["turns"])
     for i, goal in enumerate(case["goals"]):
         check_goal(f"{where}.goals[{i}]", goal, case, run["quick"])
     return case["name"]

@@ -395,6 +395,7 @@ static void setup(void)
 	asked[0] = &question;
 	memset(&options, 0, sizeof(options));
 	options.turns = 3;
+	options.all_turns = true;
 	options.cpus[1] = 1;
 	options.cpu_count = 2;
 	options.quick = true;
@@ -446,6 +447,37 @@ START_TEST(the_turn_to_warm_up_does_not_count)
 	ck_assert_uint_eq(result->turns, 1);
 	ck_assert_int_eq(result->subject[0].state, BENCH_OK);
 	ck_assert_double_eq(result->subject[0].turns[0][0], 2);
+}
+END_TEST
+
+static int run_long(const struct bench_run *r,
+		    const struct bench_subject *subject, double *figures)
+{
+	const struct timespec time = {.tv_sec = 1};
+
+	nanosleep(&time, NULL);
+	return run(r, subject, figures);
+}
+
+START_TEST(a_case_that_takes_long_ends_after_three_turns)
+{
+	static const struct bench_subject slow = {&tapio, NULL, run_long, &a};
+	static const struct bench_subject *const one[] = {&slow, NULL};
+	static const struct bench_case slow_cases[] = {
+		{.name = "slow",
+		 .title = "",
+		 .figures = {{"cost", "ns", false}},
+		 .subjects = one},
+		{.name = NULL}};
+	const struct bench_case_result *result;
+
+	question.cases = slow_cases;
+	question.published = NULL;
+	options.turns = 7;
+	options.all_turns = false;
+	result = first_case();
+	ck_assert_str_eq(log_.who, "aaa");
+	ck_assert_uint_eq(result->turns, 3);
 }
 END_TEST
 
@@ -704,6 +736,7 @@ int main(void)
 	tcase_add_test(turns,
 		       subjects_take_turns_and_each_turn_begins_with_another);
 	tcase_add_test(turns, the_turn_to_warm_up_does_not_count);
+	tcase_add_test(turns, a_case_that_takes_long_ends_after_three_turns);
 	tcase_add_test(
 		turns,
 		who_fails_or_is_absent_is_not_asked_again_and_the_others_are);

@@ -170,7 +170,7 @@ def facts(result: Result) -> str:
         ("When", f"{result.started}, for {result.seconds:,.0f} s; load before "
          f"{m.load:.2f}"),
         ("Ping-pong", pingpong(result)),
-        ("Turns", f"{result.turns} of every subject, in turns: A B C, A B C"),
+        ("Turns", f"up to {result.turns} of every subject: A B C, A B C"),
         ("Tapio", result.version +
          (f", commit {result.commit}" if result.commit else "")),
     ]

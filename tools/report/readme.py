@@ -78,8 +78,8 @@ def provenance(result: Result) -> str:
               if moment else "")
     return (f"By `{code(result.command)}` on {escape(m.cpu)}, CPUs "
             f"{escape(words.cpus(m))}, {escape(m.kernel)}, "
-            f"{escape(result.started[:10])}{handed}: medians of "
-            f"{words.count(result.turns, 'turn')} (A B C, A B C), in brackets "
+            f"{escape(result.started[:10])}{handed}: medians of up "
+            f"to {words.count(result.turns, 'turn')} (A B C, A B C), in brackets "
             f"the ratio to Tapio turn by turn; of each peer its best variant."
             f"{quick} {headline.goals(result).capitalize()}.")
 
