@@ -280,16 +280,19 @@ static _Noreturn void be_idle(const struct iox_channel *channel, pid_t frame)
 
 static int start_idle(struct iox_channel *channel)
 {
-	pid_t frame = getpid();
+	pid_t frame = getpid(), pid;
 
 	fflush(NULL);
-	channel->idle = fork();
-	if (!channel->idle)
+	pid = fork();
+	if (!pid)
 		be_idle(channel, frame);
-	if (channel->idle > 0)
-		return 0;
-	bench_why("fork: %s", strerror(errno));
-	return -1;
+	if (pid < 0) {
+		bench_why("fork: %s", strerror(errno));
+		return -1;
+	}
+	/* Not before the fork is over: the child shares the channel. */
+	channel->idle = pid;
+	return 0;
 }
 
 static void unmake(void *channel)
