@@ -105,6 +105,12 @@ SUBJECT(ck_mp, stream_ck_mp);
 SUBJECT(rte, stream_rte_spsc);
 SUBJECT(rte_mp, stream_rte_mp);
 #endif
+#ifdef BENCH_HAVE_ICEORYX
+SUBJECT(iox, stream_iceoryx);
+#endif
+#ifdef BENCH_HAVE_BPF
+SUBJECT(bpf, stream_bpf);
+#endif
 
 /* clang-format off */
 static const struct bench_subject *const copied[] = {
@@ -118,6 +124,12 @@ static const struct bench_subject *const copied[] = {
 	&rte,
 	&rte_mp,
 #endif
+#ifdef BENCH_HAVE_ICEORYX
+	&iox,
+#endif
+#ifdef BENCH_HAVE_BPF
+	&bpf,
+#endif
 	&pipes,
 	&packets,
 	&queue,
@@ -130,6 +142,9 @@ static const struct bench_subject *const in_place[] = {
 	&stores,
 #ifdef BENCH_HAVE_DPDK
 	&rte,
+#endif
+#ifdef BENCH_HAVE_ICEORYX
+	&iox,
 #endif
 	NULL,
 };

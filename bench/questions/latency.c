@@ -213,6 +213,12 @@ SUBJECT(ck_mp, stream_ck_mp);
 SUBJECT(rte, stream_rte_spsc);
 SUBJECT(rte_mp, stream_rte_mp);
 #endif
+#ifdef BENCH_HAVE_ICEORYX
+SUBJECT(iox, stream_iceoryx);
+#endif
+#ifdef BENCH_HAVE_BPF
+SUBJECT(bpf, stream_bpf);
+#endif
 
 /* clang-format off */
 static const struct bench_subject *const awake[] = {
@@ -227,6 +233,12 @@ static const struct bench_subject *const awake[] = {
 	&rte,
 	&rte_mp,
 #endif
+#ifdef BENCH_HAVE_ICEORYX
+	&iox,
+#endif
+#ifdef BENCH_HAVE_BPF
+	&bpf,
+#endif
 	&pipes,
 	&packets,
 	&queue,
@@ -240,6 +252,12 @@ static const struct bench_subject *const asleep[] = {
 	&pipes,
 	&packets,
 	&queue,
+#ifdef BENCH_HAVE_ICEORYX
+	&iox,
+#endif
+#ifdef BENCH_HAVE_BPF
+	&bpf,
+#endif
 	NULL,
 };
 /* clang-format on */

@@ -219,6 +219,12 @@ WHO(ck, stream_ck_mp);
 #ifdef BENCH_HAVE_DPDK
 WHO(rte, stream_rte_mp);
 #endif
+#ifdef BENCH_HAVE_ICEORYX
+WHO(iox, stream_iceoryx);
+#endif
+#ifdef BENCH_HAVE_BPF
+WHO(bpf, stream_bpf);
+#endif
 
 static const struct bench_subject *const subjects[] = {
 	&tapio, &tapio_one,
@@ -227,6 +233,12 @@ static const struct bench_subject *const subjects[] = {
 #endif
 #ifdef BENCH_HAVE_DPDK
 	&rte,   &rte_one,
+#endif
+#ifdef BENCH_HAVE_ICEORYX
+	&iox,   &iox_one,
+#endif
+#ifdef BENCH_HAVE_BPF
+	&bpf,   &bpf_one,
 #endif
 	&pipes, &pipes_one, NULL,
 };
