@@ -123,6 +123,9 @@ extern const struct stream_peer stream_rte_mp;
 #ifdef BENCH_HAVE_ICEORYX
 extern const struct stream_peer stream_iceoryx; /* no batches */
 #endif
+#ifdef BENCH_HAVE_LTTNG
+extern const struct stream_peer stream_lttng; /* it receives nothing */
+#endif
 #ifdef BENCH_HAVE_BPF
 extern const struct stream_peer stream_bpf; /* no batches */
 #endif

@@ -108,6 +108,9 @@ SUBJECT(rte_mp, stream_rte_mp);
 #ifdef BENCH_HAVE_ICEORYX
 SUBJECT(iox, stream_iceoryx);
 #endif
+#ifdef BENCH_HAVE_LTTNG
+SUBJECT(lttng, stream_lttng);
+#endif
 #ifdef BENCH_HAVE_BPF
 SUBJECT(bpf, stream_bpf);
 #endif
@@ -126,6 +129,9 @@ static const struct bench_subject *const copied[] = {
 #endif
 #ifdef BENCH_HAVE_ICEORYX
 	&iox,
+#endif
+#ifdef BENCH_HAVE_LTTNG
+	&lttng,
 #endif
 #ifdef BENCH_HAVE_BPF
 	&bpf,

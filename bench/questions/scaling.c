@@ -222,11 +222,35 @@ WHO(rte, stream_rte_mp);
 #ifdef BENCH_HAVE_ICEORYX
 WHO(iox, stream_iceoryx);
 #endif
+#ifdef BENCH_HAVE_LTTNG
+WHO(lttng, stream_lttng);
+#endif
 #ifdef BENCH_HAVE_BPF
 WHO(bpf, stream_bpf);
 #endif
 
-static const struct bench_subject *const subjects[] = {
+static const struct bench_subject *const writers[] = {
+	&tapio, &tapio_one,
+#ifdef BENCH_HAVE_CK
+	&ck,    &ck_one,
+#endif
+#ifdef BENCH_HAVE_DPDK
+	&rte,   &rte_one,
+#endif
+#ifdef BENCH_HAVE_ICEORYX
+	&iox,   &iox_one,
+#endif
+#ifdef BENCH_HAVE_LTTNG
+	&lttng, &lttng_one,
+#endif
+#ifdef BENCH_HAVE_BPF
+	&bpf,   &bpf_one,
+#endif
+	&pipes, &pipes_one, NULL,
+};
+
+/* All but those that are never read. */
+static const struct bench_subject *const readable[] = {
 	&tapio, &tapio_one,
 #ifdef BENCH_HAVE_CK
 	&ck,    &ck_one,
@@ -248,25 +272,25 @@ static const struct place one_cpu_read = {.one_cpu = true, .read = true};
 static const struct place own_cpus = {.one_cpu = false};
 static const struct place own_cpus_read = {.read = true};
 
-#define CASE(where, producers, text, at)                                   \
+#define CASE(where, producers, text, at, who)                              \
 	.name = "scaling/" where, .title = "64 bytes, " text, .bytes = 64, \
 	.batch = 1, .param = producers, .param_name = "producers",         \
 	.arg = &(at),                                                      \
 	.figures = {{"an event", "ns", false},                             \
 		    {"all", "events/s", true},                             \
 		    {"each producer", "events/s", true}},                  \
-	.subjects = subjects
+	.subjects = who
 
-#define SHARED(where, text, at)                                               \
+#define SHARED(where, text, at, who)                                          \
 	{                                                                     \
-		CASE(where, 2, text, at),                                     \
+		CASE(where, 2, text, at, who),                                \
 			.goals = {{"within 20 % of one producer",             \
 				   BENCH_GOAL_SUBJECT, "Tapio, one producer", \
 				   0, 1.2}},                                  \
 	}
-#define OWN(where, n, text, at)                                               \
+#define OWN(where, n, text, at, who)                                          \
 	{                                                                     \
-		CASE(where, n, text, at),                                     \
+		CASE(where, n, text, at, who),                                \
 			.goals = {{"each within 10 % of one producer",        \
 				   BENCH_GOAL_SUBJECT, "Tapio, one producer", \
 				   2, 0.9}},                                  \
@@ -276,16 +300,20 @@ static const struct place own_cpus_read = {.read = true};
 #define READER "one reading"
 
 static const struct bench_case cases[] = {
-	SHARED("one-cpu", "two producers on one CPU, " NOBODY, one_cpu),
+	SHARED("one-cpu", "two producers on one CPU, " NOBODY, one_cpu,
+	       writers),
 	SHARED("one-cpu/read", "two producers on one CPU, " READER,
-	       one_cpu_read),
-	OWN("2-cpus", 2, "producers on 2 CPUs, " NOBODY, own_cpus),
-	OWN("4-cpus", 4, "producers on 4 CPUs, " NOBODY, own_cpus),
-	OWN("8-cpus", 8, "producers on 8 CPUs, " NOBODY, own_cpus),
-	OWN("16-cpus", 16, "producers on 16 CPUs, " NOBODY, own_cpus),
-	{CASE("2-cpus/read", 2, "producers on 2 CPUs, " READER, own_cpus_read)},
-	{CASE("4-cpus/read", 4, "producers on 4 CPUs, " READER, own_cpus_read)},
-	{CASE("8-cpus/read", 8, "producers on 8 CPUs, " READER, own_cpus_read)},
+	       one_cpu_read, readable),
+	OWN("2-cpus", 2, "producers on 2 CPUs, " NOBODY, own_cpus, writers),
+	OWN("4-cpus", 4, "producers on 4 CPUs, " NOBODY, own_cpus, writers),
+	OWN("8-cpus", 8, "producers on 8 CPUs, " NOBODY, own_cpus, writers),
+	OWN("16-cpus", 16, "producers on 16 CPUs, " NOBODY, own_cpus, writers),
+	{CASE("2-cpus/read", 2, "producers on 2 CPUs, " READER, own_cpus_read,
+	      readable)},
+	{CASE("4-cpus/read", 4, "producers on 4 CPUs, " READER, own_cpus_read,
+	      readable)},
+	{CASE("8-cpus/read", 8, "producers on 8 CPUs, " READER, own_cpus_read,
+	      readable)},
 	{.name = NULL},
 };
 
