@@ -36,8 +36,8 @@
 
 #define QUEUE        256
 #define SLEEP_NS     100000000
-#define CONNECT_S    5
-#define READY_S      10
+#define CONNECT_S    30
+#define READY_S      30
 #define ROUDI_SOCKET "/tmp/roudi"
 
 /* Pools of a channel's chunks; a queue, a taken one and loans fit several times. */

@@ -21,9 +21,9 @@
 
 #define HOME      "/dev/shm"
 #define SUBBUFS   4
-#define TRIES     250
+#define TRIES     1500
 #define TRY_NS    20000000
-#define TIMEOUT_S "10"
+#define TIMEOUT_S "30"
 
 #define TEXT(x)  TEXT_(x)
 #define TEXT_(x) #x
