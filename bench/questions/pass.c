@@ -55,7 +55,7 @@ static int produce(void *arg, struct bench_shared *shared, unsigned int index)
 	bench_ready(shared); /* the consumer has joined */
 	err = peer->send(handle, spec, side->from, warm);
 	if (err)
-		return err; /* which ends the others */
+		return err;  /* which ends the others */
 	bench_ready(shared); /* and has read that */
 	shared->side[index].start_ns = bench_now_ns();
 	err = peer->send(handle, spec, warm, warm + spec->events);
