@@ -114,8 +114,8 @@ bool bench_follows(const struct bench_case_result *result, unsigned int figure,
 			reciprocal = reciprocal && is_near(product, a * b);
 		}
 	}
-	/* One pair of numbers is a multiple of anything. */
-	return seen > 1 && (multiple || reciprocal);
+	/* One pair of numbers is a multiple of anything, and so is nothing. */
+	return seen > 1 && product != 0 && (multiple || reciprocal);
 }
 
 const struct bench_outcome *

@@ -11,7 +11,7 @@
 #include "bench/frame/frame.h"
 #include "tools/common/tool.h"
 
-#define LABEL_COLUMNS 12
+#define LABEL_COLUMNS 13
 
 /* A label, then a text that is wrapped behind it. */
 static void labelled(const char *label, const char *text)
@@ -296,6 +296,21 @@ static void show_failed(const struct bench_case_result *c)
 	}
 }
 
+static void show_missing(void)
+{
+	const char *label = "not built in";
+	char text[256];
+
+	for (const struct bench_built *b = bench_built; b->name; b++) {
+		if (b->present)
+			continue;
+		snprintf(text, sizeof(text), "%s (Debian: %s)", b->name,
+			 b->package);
+		labelled(label, text);
+		label = "";
+	}
+}
+
 void bench_table_summary(const struct bench_options *options,
 			 const struct bench_results *results)
 {
@@ -317,6 +332,7 @@ void bench_table_summary(const struct bench_options *options,
 		for (unsigned int j = 0; j < results->questions[i].case_count;
 		     j++)
 			show_failed(&results->questions[i].cases[j]);
+	show_missing();
 	if (options->quick)
 		return;
 	printf("%sGoals%s: %u reached, %u missed, %u open\n",

@@ -95,17 +95,17 @@ def check_subject(where, subject, case, peers, turns):
                        tapio and tapio["figures"][i]["turns"], turns)
 
 
-def check_goal(where, goal, case, quick):
+def check_goal(where, goal, case, run):
     if not has(goal, where, text=str, kind=str, figure=int, limit=float):
         return
     check(goal["kind"] in GOALS, where, f"kind {goal['kind']}")
     check(goal["figure"] < len(case["figures"]), where, "no such figure")
     reached = goal.get("reached", ...)
     check(reached in (True, False, None), where, "reached?")
-    check(reached is None or not quick, where, "judged by a quick run")
+    check(reached is None or not run["quick"], where, "judged by a quick run")
     if reached is None:
         check(goal.get("why"), where, "not judged for no reason")
-    if goal["kind"] == "subject":
+    if goal["kind"] == "subject" and all(b["present"] for b in run["built"]):
         # A goal against somebody who does not exist can never be judged.
         check(any(goal.get("against") in (s["name"], s["peer"])
                   for s in case["subjects"]), where,
@@ -131,7 +131,7 @@ def check_case(where, case, peers, run):
         check_subject(f"{where}.subjects[{i}]", subject, case, peers,
                       case["turns"])
     for i, goal in enumerate(case["goals"]):
-        check_goal(f"{where}.goals[{i}]", goal, case, run["quick"])
+        check_goal(f"{where}.goals[{i}]", goal, case, run)
     return case["name"]
 
 
@@ -158,6 +158,9 @@ def check_run(run):
     for i, item in enumerate(run["published"]):
         has(item, f"published[{i}]", what=str, value=float, unit=str,
             source=str)
+    for i, item in enumerate(run["built"]):
+        if not has(item, f"built[{i}]", name=str, package=str, present=bool):
+            return []
     peers = check_peers(run)
     found = []
     for i, question in enumerate(run["questions"]):

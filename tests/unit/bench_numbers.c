@@ -251,7 +251,13 @@ START_TEST(a_rate_follows_from_its_time_and_a_quantile_does_not)
 	/* Who was not measured has no say; */
 	result.subject[4].state = BENCH_FAILED;
 	ck_assert(bench_follows(&result, 1, 0));
+	/* nothing follows from nothing; */
+	for (unsigned int i = 0; i < result.subjects; i++)
+		memset(result.subject[i].turns[1], 0,
+		       sizeof(result.subject[i].turns[1]));
+	ck_assert(!bench_follows(&result, 1, 0));
 	/* a single turn of a single one is not enough to tell. */
+	setup();
 	result.subjects = result.turns = 1;
 	ck_assert(!bench_follows(&result, 1, 0));
 }
