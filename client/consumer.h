@@ -193,13 +193,10 @@ unsigned int tpi_merge_gather(struct tapio_consumer *c,
 			      struct tapio_view *views, unsigned int max);
 /*
  * poll.c, for it: whether a lane is to be read, up to t->limit (a record of what
- * cannot be read is counted in *n); one view of it, false: its next descriptor is
- * impossible; the end of the look.
+ * cannot be read is counted in *n); the end of the look.
  */
 bool tpi_look(struct tapio_consumer *c, struct tpi_track *t,
 	      struct tapio_view *view, unsigned int *n);
-bool tpi_hand_one(struct tapio_consumer *c, struct tpi_track *t,
-		  struct tapio_view *view);
 void tpi_look_done(struct tapio_consumer *c, struct tpi_track *t);
 unsigned int tpi_quarantine(struct tpi_track *t, struct tapio_view *view);
 

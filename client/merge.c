@@ -14,12 +14,6 @@
 #include "lib/tsc.h"
 #include "lib/wake.h"
 
-/* Earlier, as far as stamps can tell: they may be anything. */
-static bool before(uint64_t a, uint64_t b)
-{
-	return (int64_t)(a - b) < 0;
-}
-
 int tpi_merge_init(struct tpi_merge *merge, const struct tpi_client *client,
 		   uint64_t wait_ns, uint32_t sources,
 		   const struct tapio_options *broker)
@@ -77,16 +71,16 @@ void tpi_merge_begin(struct tpi_merge *merge, const struct tpi_client *client)
 
 /* ---- the heap: the earliest first --------------------------------------------- */
 
-static void sink(struct tpi_merge *merge, uint32_t at)
+void tpi_merge_sink(struct tpi_merge *merge)
 {
-	struct tpi_merge_entry *heap = merge->heap, moving = heap[at];
-	uint32_t child;
+	struct tpi_merge_entry *heap = merge->heap, moving = heap[0];
+	uint32_t at = 0, child;
 
 	while ((child = 2 * at + 1) < merge->count) {
 		if (child + 1 < merge->count &&
-		    before(heap[child + 1].time, heap[child].time))
+		    tpi_merge_before(heap[child + 1].time, heap[child].time))
 			child++;
-		if (!before(heap[child].time, moving.time))
+		if (!tpi_merge_before(heap[child].time, moving.time))
 			break;
 		heap[at] = heap[child];
 		at = child;
@@ -99,31 +93,17 @@ void tpi_merge_push(struct tpi_merge *merge, uint64_t time, void *source)
 	struct tpi_merge_entry *heap = merge->heap;
 	uint32_t at = merge->count++;
 
-	for (; at && before(time, heap[(at - 1) / 2].time); at = (at - 1) / 2)
+	for (; at && tpi_merge_before(time, heap[(at - 1) / 2].time);
+	     at = (at - 1) / 2)
 		heap[at] = heap[(at - 1) / 2];
 	heap[at] = (struct tpi_merge_entry){time, source};
-}
-
-void *tpi_merge_top(struct tpi_merge *merge)
-{
-	if (!merge->count)
-		return NULL;
-	if (!merge->hurry && before(merge->ripe, merge->heap[0].time))
-		return NULL;
-	return merge->heap[0].source;
-}
-
-void tpi_merge_next(struct tpi_merge *merge, uint64_t time)
-{
-	merge->heap[0].time = time;
-	sink(merge, 0);
 }
 
 void tpi_merge_drop(struct tpi_merge *merge)
 {
 	merge->heap[0] = merge->heap[--merge->count];
 	if (merge->count)
-		sink(merge, 0);
+		tpi_merge_sink(merge);
 }
 
 void tpi_merge_note(struct tpi_merge *merge, const struct tapio_view *views,
@@ -134,7 +114,7 @@ void tpi_merge_note(struct tpi_merge *merge, const struct tapio_view *views,
 	for (i = 0; i < n; i++) {
 		if (views[i].flags & TAPIO_VIEW_GAP)
 			continue;
-		if (merge->last && before(views[i].time, merge->last))
+		if (merge->last && tpi_merge_before(views[i].time, merge->last))
 			merge->late++;
 		else
 			merge->last = views[i].time;

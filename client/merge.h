@@ -16,6 +16,7 @@
 #define TPI_MERGE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <tapio/common.h>
@@ -54,11 +55,38 @@ void tpi_merge_fini(struct tpi_merge *merge);
 /* A round: begin, push every source that has something, pop until NULL. */
 void tpi_merge_begin(struct tpi_merge *merge, const struct tpi_client *client);
 void tpi_merge_push(struct tpi_merge *merge, uint64_t time, void *source);
-/* The source whose turn it is, still in the heap; NULL: the rest must wait. */
-void *tpi_merge_top(struct tpi_merge *merge);
-/* The top has another event, with that stamp; or none that is known of. */
-void tpi_merge_next(struct tpi_merge *merge, uint64_t time);
+/* The top's stamp has changed, to a later one as a rule. */
+void tpi_merge_sink(struct tpi_merge *merge);
+/* The top has nothing more that is known of. */
 void tpi_merge_drop(struct tpi_merge *merge);
+/* Earlier, as far as stamps can tell: they may be anything. */
+static inline bool tpi_merge_before(uint64_t a, uint64_t b)
+{
+	return (int64_t)(a - b) < 0;
+}
+
+/* The source whose turn it is, still in the heap; NULL: the rest must wait. */
+static inline void *tpi_merge_top(const struct tpi_merge *merge)
+{
+	if (!merge->count)
+		return NULL;
+	if (!merge->hurry && tpi_merge_before(merge->ripe, merge->heap[0].time))
+		return NULL;
+	return merge->heap[0].source;
+}
+
+/* The top has another event, with that stamp. */
+static inline void tpi_merge_next(struct tpi_merge *merge, uint64_t time)
+{
+	struct tpi_merge_entry *heap = merge->heap;
+
+	heap[0].time = time;
+	if (merge->count > 1 && tpi_merge_before(heap[1].time, time))
+		tpi_merge_sink(merge);
+	else if (merge->count > 2 && tpi_merge_before(heap[2].time, time))
+		tpi_merge_sink(merge);
+}
+
 /* Notes in which order events are handed out; others than events are ignored. */
 void tpi_merge_note(struct tpi_merge *merge, const struct tapio_view *views,
 		    unsigned int n);

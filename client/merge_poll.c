@@ -7,6 +7,7 @@
  * out and is the next member's.
  */
 #include "client/consumer.h"
+#include "lib/testpoint.h"
 
 /* Passes over what the filter refuses; false when the lane has nothing more. */
 static bool skip(struct tapio_consumer *c, struct tpi_track *t)
@@ -57,6 +58,29 @@ static unsigned int collect(struct tapio_consumer *c, struct tapio_view *views,
 	return n;
 }
 
+/*
+ * The event that skip() has stopped at. False when its descriptor is impossible, or
+ * is not any more what it was: it is loaded anew, and only that is believed.
+ */
+static bool hand_one(struct tapio_consumer *c, struct tpi_track *t,
+		     struct tapio_view *view)
+{
+	const struct tpi_lane *lane = t->lane;
+	/* Relaxed: the acquire of the state orders it. */
+	uint64_t desc = tpi_load_relaxed(&lane->desc[t->next & lane->mask]);
+
+	if (!tpi_filter_pass(&c->filter, desc) || !tpi_desc_sane(lane, desc))
+		return false;
+	view->data = tpi_lane_block(lane, TAPIO_DESC_BLOCK(desc));
+	__builtin_prefetch(view->data);
+	tpi_view_fill(view, lane, t->next, tpi_view_time(lane, t->next), desc);
+	if (!t->handed++)
+		t->first = t->next;
+	t->next = (t->next + 1) & TAPIO_POSITION_MASK;
+	TPI_TESTPOINT("poll.handed");
+	return true;
+}
+
 static unsigned int hand_out(struct tapio_consumer *c, struct tapio_view *views,
 			     unsigned int max)
 {
@@ -65,7 +89,7 @@ static unsigned int hand_out(struct tapio_consumer *c, struct tapio_view *views,
 	unsigned int n = 0;
 
 	while (n < max && (t = tpi_merge_top(merge))) {
-		if (!tpi_hand_one(c, t, views + n)) {
+		if (!hand_one(c, t, views + n)) {
 			/* A bad descriptor: the record says so. */
 			n += tpi_quarantine(t, views + n);
 			tpi_merge_drop(merge);

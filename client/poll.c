@@ -329,12 +329,6 @@ void tpi_look_done(struct tapio_consumer *c, struct tpi_track *t)
 	look_done(c, t);
 }
 
-bool tpi_hand_one(struct tapio_consumer *c, struct tpi_track *t,
-		  struct tapio_view *view)
-{
-	return hand_out(c, t, t->limit, view, 1) == 1;
-}
-
 unsigned int tpi_quarantine(struct tpi_track *t, struct tapio_view *view)
 {
 	return quarantine(t, view);
