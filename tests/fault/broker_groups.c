@@ -400,8 +400,10 @@ END_TEST
 static int make_d(void)
 {
 	struct peer c;
+	int err = try_join(&c, "d", TAPIO_GROUP_UNTIL, 8, TPI_ATTACH_DURABLE);
 
-	return -try_join(&c, "d", TAPIO_GROUP_UNTIL, 8, TPI_ATTACH_DURABLE);
+	peer_close(&c);
+	return -err;
 }
 
 static int remove_it(const char *channel, const char *group)
