@@ -10,7 +10,8 @@
  *   lease.c     which lanes are ours; sharing them with other members
  *   sleep.c     waiting for events
  *   mark.c      waiting for many events at once
- *   fd.c        the pollable descriptor and its helper thread
+ *   fd.c        the pollable descriptor
+ *   bellhop.c   its helper thread
  *
  * Everything that the consumer writes in shared memory is in the cursors of its
  * own group. What it reads there, it writes itself as long as it has the lease.
@@ -72,6 +73,8 @@ struct tpi_track {
 	bool past_seen; /* something of it was handed out */
 
 	struct tapio_gap gap;
+	/* fd.c: where the helper counts from; TPI_NEVER: not this lane */
+	uint64_t idle;
 	/* release.c: of what was handed out since `asked_at` was the head */
 	uint64_t asked_at;
 	uint64_t asked_to; /* views below it have been asked about */
@@ -87,10 +90,15 @@ struct tpi_level {
 	uint32_t stayed; /* how many looks in a row it has been the same lane */
 };
 
-/* fd.c: shared with the helper thread. */
+#define TPI_NEVER UINT64_MAX
+
+/* fd.c, bellhop.c: shared with the helper thread. */
 struct tpi_bellhop {
 	pthread_t thread;
+	pthread_mutex_t lock; /* held to arm, to disarm, and to set marks */
 	bool running;
+	bool timer;     /* the descriptor is a timerfd */
+	uint32_t epoch; /* of arming; under the lock */
 	uint32_t armed; /* 1: the consumer waits for the descriptor */
 	uint32_t stop;
 	int64_t due_ns; /* what is unread is not to be read before; or 0 */
@@ -229,12 +237,23 @@ int tpi_sleep(struct tapio_consumer *c, struct tapio_view *views,
 /* mark.c: as tapio_poll, for a consumer with a watermark. */
 int tpi_mark_wait(struct tapio_consumer *c, struct tapio_view *views,
 		  unsigned int max, int64_t timeout_ns);
+/* How many events a lane of ours waits for; 1 without a watermark. */
+uint32_t tpi_mark_goal(const struct tapio_consumer *c,
+		       const struct tpi_track *t);
 /* S2 and S3 of wake.h, for the group. */
 void tpi_announce(struct tapio_consumer *c);
 
 /* fd.c: a look with time-out 0 has found nothing. */
 int tpi_fd_idle(struct tapio_consumer *c, struct tapio_view *views,
 		unsigned int max);
+/* A wait that sets marks of its own is about to begin. */
+void tpi_fd_disarm(struct tapio_consumer *c);
 void tpi_fd_close(struct tapio_consumer *c);
+
+/* bellhop.c: the thread; -EAGAIN there can be none. */
+int tpi_bellhop_start(struct tapio_consumer *c);
+void tpi_bellhop_stop(struct tapio_consumer *c);
+/* Makes the descriptor readable. */
+void tpi_bellhop_raise(struct tapio_consumer *c);
 
 #endif

@@ -4,142 +4,84 @@
  * the channel's doorbell and writes to it. Nobody else ever holds the descriptor,
  * so nobody can block, fill or close it under us.
  *
- *	consumer, tapio_poll(.., 0)         helper
+ *	consumer, tapio_poll(.., 0)         helper (bellhop.c)
  *	finds nothing                       H1 heard = doorbell
- *	C1 empties the eventfd              H2 if armed and something is unread:
- *	C2 armed = 1                               armed = 0, writes the eventfd
- *	C3 announces, with barrier          H3 FUTEX_WAIT(doorbell, heard), bounded
+ *	C1 empties the descriptor           H2 if armed and enough is unread:
+ *	C2 armed = 1                               armed = 0, raises it
+ *	C3 announces, with barrier          H5 FUTEX_WAIT(doorbell, heard), bounded
  *	C4 looks again: if there is         and again from H1
- *	   something, writes the eventfd
+ *	   something, raises it
  *
- * An event that C4 does not see is rung for (wake.h), which ends H3 or makes it
+ * An event that C4 does not see is rung for (wake.h), which ends H5 or makes it
  * return at once; the H1 after that ring is after C2, because C3 lies between C2
  * and the ring, so H2 sees `armed`. While the descriptor stays readable the helper
  * does nothing, and no producer rings.
  *
- * The helper blocks every signal and reads shared memory only; what it touches of
- * the handle are the words of struct tpi_bellhop, `deaf`, and what never changes.
- * fork does not copy it; SIGKILL and SIGSTOP take it with the process.
+ * WITH A MERGE what is unread may have to wait for its time, and nobody rings for
+ * that. The helper may be anywhere on its way to sleep then, and cannot be told in
+ * time; so the descriptor is a timerfd: raised by a timer that is over at once, and
+ * by the kernel itself when the next event is ripe (C5). The helper may raise it
+ * between C4 and C5, and C5 takes that back; so C6 looks whether it is still armed.
+ * A timer that has gone off leaves `armed` as it is, so every look that finds
+ * nothing arms it anew. Meanwhile nothing is announced, since no news is wanted.
+ * Where there is no timerfd to be had, the helper sleeps until then: it is nudged,
+ * may miss that on its way to sleep, and then is late by 100 ms at most.
+ *
+ * WITH A WATERMARK the helper sets the marks that mark.c would. A tapio_poll that
+ * may wait sets its own: it disarms the helper first, and leaves the descriptor
+ * readable, so that whoever waits for it comes by.
+ *
+ * SIGKILL and SIGSTOP take helper and descriptor with the process; fork closes the
+ * child's copy.
  */
 #include <errno.h>
-#include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/consumer.h"
 
-#define STACK_BYTES   65536
-#define CLOSE_POLL_NS 1000000
-/* How long to sleep where no producer can know of us. */
-#define DEAF_NS INT64_C(10000000)
-
-/* Whether a lane that is ours, or that we could take, has something unread. */
-static bool unread(const struct tapio_consumer *c)
+static void lower(struct tapio_consumer *c)
 {
-	uint32_t i, lease;
-	uint64_t head, tail;
-
-	for (i = 0; i < c->lane_count; i++) {
-		const struct tapio_shm_cursor *cursor = c->tracks[i].cursor;
-
-		/* Relaxed: a guess whether it is worth while to look. */
-		lease = tpi_load_relaxed(&cursor->lease);
-		if (lease != c->me && lease != TAPIO_NOBODY)
-			continue;
-		head = tpi_load_relaxed(&cursor->head);
-		tail = TAPIO_STATE_TAIL(tpi_lane_peek(c->tracks[i].lane));
-		if (TAPIO_HEAD_POSITION(head) != tail)
-			return true;
-	}
-	return false;
-}
-
-static bool ended(const struct tapio_consumer *c)
-{
-	uint64_t slot = tpi_load_relaxed(c->slot);
-
-	return TAPIO_SLOT_STATE(slot) != TAPIO_SLOT_ACTIVE ||
-	       TAPIO_SLOT_INCARNATION(slot) != c->incarnation;
-}
-
-static void raise_fd(struct tapio_consumer *c)
-{
-	uint64_t one = 1;
-	ssize_t n;
-
-	/* It can only fail when it is readable already. */
-	n = write(c->client.handle.event, &one, sizeof(one));
-	(void)n;
-}
-
-static void lower_fd(struct tapio_consumer *c)
-{
+	static const struct itimerspec never;
 	uint64_t count;
 	ssize_t n;
 
+	if (c->bellhop.timer)
+		timerfd_settime(c->client.handle.event, 0, &never, NULL);
 	n = read(c->client.handle.event, &count, sizeof(count));
 	(void)n; /* -EAGAIN: it was not readable */
 }
 
-/*
- * How long until what is unread may be read, which with a merge has to wait; 0: it
- * may be now.
- */
-static int64_t due_in_ns(const struct tapio_consumer *c)
+/* From here on it becomes readable by itself when an event is ripe. */
+static void raise_when_due(struct tapio_consumer *c, int64_t due_ns)
 {
-	/* Relaxed: stored before `armed`. */
-	int64_t due_ns = tpi_load_relaxed(&c->bellhop.due_ns);
+	struct itimerspec at = {
+		.it_value = {.tv_sec = due_ns / 1000000000,
+			     .tv_nsec = due_ns % 1000000000},
+	};
 
-	if (!due_ns)
-		return 0;
-	due_ns -= tpi_now_ns();
-	return due_ns > 0 ? due_ns : 0;
+	timerfd_settime(c->client.handle.event, TFD_TIMER_ABSTIME, &at, NULL);
+	/* Relaxed: 1 -> 0 is the helper's, and comes before its raise. */
+	if (!tpi_load_relaxed(&c->bellhop.armed))
+		tpi_bellhop_raise(c);
 }
 
-static void *bellhop(void *arg)
+static int open_fd(struct tapio_consumer *c)
 {
-	struct tapio_consumer *c = arg;
-	int64_t ns, due_ns;
-	uint32_t heard;
+	int fd = -1;
 
-	/* ORDER bellhop.stop (acquire): nothing but the end of the thread comes
-	 * after it. Pairs with the release in tpi_fd_close(). */
-	while (!tpi_load_acquire(&c->bellhop.stop)) {
-		heard = tpi_wake_listen(&c->bell->doorbell);
-		ns = tpi_load_relaxed(&c->deaf) ? DEAF_NS
-						: TPI_SLEEP_CONSUMER_NS;
-		/* ORDER bellhop.armed (acquire): the doorbell before it (H1, H2).
-		 * Pairs with the release in tpi_fd_idle(). */
-		if (tpi_load_acquire(&c->bellhop.armed) &&
-		    (unread(c) || ended(c))) {
-			due_ns = due_in_ns(c);
-			if (!due_ns) {
-				tpi_store_relaxed(&c->bellhop.armed, 0);
-				raise_fd(c);
-			} else if (due_ns < ns) {
-				ns = due_ns;
-			}
-		}
-		tpi_wake_wait(&c->bell->doorbell, heard, ns);
+	c->bellhop.timer = false;
+	if (c->merge.heap)
+		fd = timerfd_create(CLOCK_MONOTONIC,
+				    TFD_CLOEXEC | TFD_NONBLOCK);
+	if (fd >= 0) {
+		c->bellhop.timer = true;
+		return fd;
 	}
-	return NULL;
-}
-
-static int start_bellhop(struct tapio_consumer *c)
-{
-	sigset_t all, before;
-	pthread_attr_t attr;
-	int err;
-
-	sigfillset(&all);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&c->bellhop.thread, &attr, bellhop, c);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	c->bellhop.running = !err;
-	return -err;
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return fd < 0 ? -errno : fd;
 }
 
 int tapio_fd(struct tapio_consumer *c)
@@ -150,18 +92,73 @@ int tapio_fd(struct tapio_consumer *c)
 		return -ECHILD;
 	if (c->bellhop.running)
 		return c->client.handle.event;
-	/* Readable at first: whoever has it looks once. */
-	fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+	fd = open_fd(c);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	c->client.handle.event = fd;
-	err = start_bellhop(c);
+	err = tpi_bellhop_start(c);
 	if (err) {
 		close(fd);
 		c->client.handle.event = -1;
 		return err;
 	}
+	/* Readable at first: whoever has it looks once. */
+	tpi_bellhop_raise(c);
 	return fd;
+}
+
+/* From where on the helper counts, lane by lane. */
+static void note_idle(struct tapio_consumer *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->lane_count; i++) {
+		struct tpi_track *t = &c->tracks[i];
+		uint64_t idle = t->next;
+
+		if (!t->leased)
+			continue;
+		if (t->stuck)
+			idle = TPI_NEVER;
+		else if (t->giving || t->gapped)
+			idle = t->head; /* a release may bring more */
+		/* Relaxed: `armed` is stored after it. */
+		tpi_store_relaxed(&t->idle, idle);
+		if (c->wake_events > 1)
+			tpi_store_relaxed(&t->cursor->mark, 0);
+	}
+}
+
+static void arm(struct tapio_consumer *c)
+{
+	pthread_mutex_lock(&c->bellhop.lock);
+	lower(c);
+	note_idle(c);
+	tpi_store_relaxed(&c->bellhop.due_ns, c->merge.due_ns);
+	c->bellhop.epoch++;
+	/* ORDER bellhop.armed (release): where it counts from, and until when it
+	 * waits. Pairs with the acquire in armed(); the barrier of the
+	 * announcement makes it visible before any ring. */
+	tpi_store_release(&c->bellhop.armed, 1);
+	pthread_mutex_unlock(&c->bellhop.lock);
+}
+
+/* The last look before it is left to the helper, or to the timer. */
+static unsigned int last_look(struct tapio_consumer *c,
+			      struct tapio_view *views, unsigned int max)
+{
+	bool napping = c->merge.due_ns != 0;
+	unsigned int n;
+
+	if (!napping)
+		tpi_announce(c);
+	n = tpi_gather(c, views, max);
+	if (n || !napping || c->merge.due_ns)
+		return n;
+	/* What waited for its time has gone elsewhere. */
+	tpi_store_relaxed(&c->bellhop.due_ns, 0);
+	tpi_announce(c);
+	return tpi_gather(c, views, max);
 }
 
 int tpi_fd_idle(struct tapio_consumer *c, struct tapio_view *views,
@@ -172,44 +169,47 @@ int tpi_fd_idle(struct tapio_consumer *c, struct tapio_view *views,
 	if (!c->bellhop.running)
 		return 0;
 	tpi_lease_free(c);
-	/* Relaxed: ours but for the helper's 1 -> 0, which comes with a write
-	 * to the eventfd. Armed already: nothing has come since. */
-	if (tpi_load_relaxed(&c->bellhop.armed))
+	/* Relaxed: ours but for the helper's 1 -> 0, which comes with a raise.
+	 * Armed already: nothing has come since. */
+	if (tpi_load_relaxed(&c->bellhop.armed) && !c->bellhop.timer &&
+	    c->wake_events <= 1)
 		return (int)tpi_gather(c, views, max);
-	lower_fd(c);
-	tpi_store_relaxed(&c->bellhop.due_ns, c->merge.due_ns);
-	/* ORDER bellhop.armed (release): pairs with the acquire in bellhop();
-	 * the barrier of the announcement makes it visible before any ring. */
-	tpi_store_release(&c->bellhop.armed, 1);
-	tpi_announce(c);
-	n = tpi_gather(c, views, max);
+	arm(c);
+	n = last_look(c, views, max);
 	if (n) {
 		tpi_store_relaxed(&c->bellhop.armed, 0);
-		raise_fd(c);
-	} else if (c->merge.due_ns) {
-		/* Something waits for its time, and nobody rings for that. If
-		 * the helper is on its way to sleep it misses this, and looks
-		 * when its sleep is over. */
-		tpi_wake_nudge(&c->bell->doorbell);
+		tpi_bellhop_raise(c);
+		return (int)n;
 	}
-	return (int)n;
+	if (!c->merge.due_ns)
+		return 0;
+	tpi_store_relaxed(&c->bellhop.due_ns, c->merge.due_ns);
+	if (c->bellhop.timer)
+		raise_when_due(c, c->merge.due_ns);
+	else
+		tpi_wake_nudge(&c->bell->doorbell);
+	return 0;
+}
+
+void tpi_fd_disarm(struct tapio_consumer *c)
+{
+	uint32_t i;
+
+	if (!c->bellhop.running)
+		return;
+	pthread_mutex_lock(&c->bellhop.lock);
+	tpi_store_relaxed(&c->bellhop.armed, 0);
+	for (i = 0; i < c->lane_count; i++)
+		if (c->tracks[i].leased) /* as `marked` says */
+			tpi_store_relaxed(&c->tracks[i].cursor->mark,
+					  c->tracks[i].marked);
+	pthread_mutex_unlock(&c->bellhop.lock);
+	tpi_bellhop_raise(c);
 }
 
 void tpi_fd_close(struct tapio_consumer *c)
 {
-	struct timespec nap = {.tv_nsec = CLOSE_POLL_NS};
-
-	if (c->bellhop.running) {
-		/* ORDER bellhop.stop (release): pairs with the acquire in
-		 * bellhop(). */
-		tpi_store_release(&c->bellhop.stop, 1);
-		/* Nudged again and again: it may be on its way to sleep. */
-		do {
-			tpi_wake_nudge(&c->bell->doorbell);
-		} while (pthread_tryjoin_np(c->bellhop.thread, NULL) &&
-			 !nanosleep(&nap, NULL));
-	}
-	c->bellhop.running = false;
+	tpi_bellhop_stop(c);
 	if (c->client.handle.event >= 0)
 		close(c->client.handle.event);
 	c->client.handle.event = -1;

@@ -31,12 +31,15 @@ struct waiting {
 };
 
 /* What a lane waits for: half of it at most, and less if it may be overrun. */
-static uint32_t goal(const struct tapio_consumer *c, const struct tpi_track *t)
+uint32_t tpi_mark_goal(const struct tapio_consumer *c,
+		       const struct tpi_track *t)
 {
 	/* Relaxed: a hint, and the policy does not change. */
 	uint64_t slot = tpi_load_relaxed(c->slot);
 	uint32_t most = (t->lane->mask + 1) / 2;
 
+	if (c->wake_events <= 1)
+		return 1;
 	if (TAPIO_SLOT_POLICY(slot) == TAPIO_POLICY_UNTIL)
 		most = TAPIO_SLOT_LAG(slot) && TAPIO_SLOT_LAG(slot) < most
 			       ? TAPIO_SLOT_LAG(slot) / 2
@@ -62,7 +65,7 @@ static bool reached(const struct tapio_consumer *c, bool *any)
 		unread = (TAPIO_STATE_TAIL(tpi_lane_peek(t->lane)) - t->next) &
 			 TAPIO_POSITION_MASK;
 		*any |= unread != 0;
-		if (unread >= goal(c, t))
+		if (unread >= tpi_mark_goal(c, t))
 			return true;
 	}
 	return false;
@@ -81,8 +84,9 @@ static bool set_marks(struct tapio_consumer *c, bool wanted)
 			continue;
 		mark = 0;
 		if (wanted) /* counted from head, so with what is in hand */
-			mark = goal(c, t) + (uint32_t)((t->next - t->head) &
-						       TAPIO_POSITION_MASK);
+			mark = tpi_mark_goal(c, t) +
+			       (uint32_t)((t->next - t->head) &
+					  TAPIO_POSITION_MASK);
 		if (mark == t->marked)
 			continue;
 		t->marked = mark;
@@ -168,6 +172,7 @@ static int wait_until(struct tapio_consumer *c, struct tapio_view *views,
 	struct waiting w = {0};
 	int n;
 
+	tpi_fd_disarm(c);
 	w.until = tpi_now_ns() + (timeout_ns >= 0 && timeout_ns < TPI_FOREVER_NS
 					  ? timeout_ns
 					  : TPI_FOREVER_NS);

@@ -78,8 +78,8 @@ struct tapio_consumer_options {
 	 * after it has seen the first one (0: 100 ms), or when its time-out has
 	 * passed; for few wake-ups with many events each. It does not spin. While
 	 * a tapio_poll fills all its views, the next one waits for no more events.
-	 * Events that the filter refuses count, too. Not with merge_ns, and
-	 * tapio_fd knows nothing of it. -EINVAL.
+	 * Events that the filter refuses count, too. What tapio_fd returns
+	 * becomes readable by the same rule. Not with merge_ns: -EINVAL.
 	 */
 	uint32_t wake_events;
 	uint32_t reserved2;
@@ -156,8 +156,9 @@ TAPIO_API int64_t tapio_release(struct tapio_consumer *consumer);
  * A descriptor that polls readable when there may be something to consume, for
  * epoll, poll and io_uring; it is the consumer's, do not close it. Starts a
  * helper thread on its first call. tapio_poll with time-out 0 clears it once it
- * finds nothing, and not before: a loop may take one batch each time. -EMFILE,
- * -EAGAIN (no thread), -ECHILD.
+ * finds nothing, and not before: a loop may take one batch each time. With
+ * wake_events it becomes readable for that many, or when their time is over; with
+ * merge_ns also when what came is old enough. -EMFILE, -EAGAIN (no thread), -ECHILD.
  */
 TAPIO_API int tapio_fd(struct tapio_consumer *consumer);
 
