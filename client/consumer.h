@@ -52,6 +52,7 @@ struct tpi_track {
 
 	struct tapio_shm_tally tally; /* as of head */
 	uint64_t limit;               /* merge_poll.c: how far it looks */
+	uint64_t seen;                /* the tail, as of the last look */
 	uint64_t end;                 /* read no further: the group has ended */
 	uint32_t marked;              /* as in the cursor */
 	uint32_t record;              /* which tally of the cursor counts */
@@ -106,11 +107,12 @@ struct tpi_bellhop {
 
 /* poll.c: when it is better to look less often. */
 struct tpi_pace {
-	uint32_t streak;
+	int32_t streak;
 	uint32_t pauses;
-	uint32_t found;
-	uint32_t reserved;
-	uint64_t left; /* TSC when the last look returned; while in a streak */
+	uint32_t found; /* views, at the last one */
+	bool behind;    /* and there were more */
+	uint64_t fresh; /* positions that it saw for the first time */
+	uint64_t left;  /* TSC when the last look returned; while in a streak */
 };
 
 struct tapio_consumer {
@@ -188,7 +190,9 @@ static inline bool tpi_held_for_us(const struct tpi_lane *lane,
 				   position) <= 0;
 }
 
-/* poll.c: one look at everything; how many views. */
+/* poll.c: before looking again and again for what is not there yet. */
+void tpi_guess(struct tapio_consumer *c);
+/* One look at everything; how many views. */
 unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
 			unsigned int max);
 /* Looks whether the slot is still our group's, and at its policy. */

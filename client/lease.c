@@ -124,7 +124,7 @@ static void begin(struct tapio_consumer *c, struct tpi_track *t)
 		position = restart(t);
 	t->record = TAPIO_HEAD_RECORD(head);
 	t->tally = t->cursor->tally[t->record];
-	t->head = t->next = position;
+	t->head = t->next = t->seen = position;
 	t->handed = t->skipped = t->lost = 0;
 	t->asked = 0;
 	t->giving = false;

@@ -32,6 +32,8 @@
 #define STAY_ROUNDS 8
 /* Calls between two glances at the clock for the balance of leases. */
 #define BALANCE_POLLS 64
+/* tpi_guess() looks no further, in each priority. */
+#define GUESSED_LANES 8
 
 /* The lane's state is impossible. */
 static unsigned int quarantine(struct tpi_track *t, struct tapio_view *view)
@@ -235,19 +237,10 @@ static void note_latency(struct tapio_consumer *c,
 		tpi_latency_note(&c->latency, views, n);
 }
 
-/*
- * While there is nothing: which block will be next. The slot still holds the
- * descriptor of a lap ago, and unless reservations have mixed them up that is the
- * block which will be published there again. When the state moves, the block's line
- * is asked for together with the descriptor's instead of after it. Not before: the
- * producer would have to take it back. A hint needs no proof.
- */
-static inline void guess(struct tpi_track *t)
+/* A lane that is not to be read now. */
+static inline bool is_closed(const struct tpi_track *t)
 {
-	const struct tpi_lane *lane = t->lane;
-	uint64_t desc = tpi_load_relaxed(&lane->desc[t->next & lane->mask]);
-
-	t->guess = tpi_lane_block(lane, (uint32_t)desc & lane->mask);
+	return t->stuck || t->giving || !t->leased || t->past != t->past_end;
 }
 
 /*
@@ -262,14 +255,11 @@ look(struct tapio_consumer *c, struct tpi_track *t, struct tapio_view *view,
 	unsigned int gaps = 0;
 	int err;
 
-	if (tpi_likely(TAPIO_STATE_TAIL(state) == t->next)) {
-		guess(t);
+	if (tpi_likely(TAPIO_STATE_TAIL(state) == t->next))
 		return false;
-	}
 	__builtin_prefetch(t->guess);
 	t->guess = t; /* it was for one look */
-	if (tpi_unlikely(t->stuck || t->giving || !t->leased ||
-			 t->past != t->past_end))
+	if (tpi_unlikely(is_closed(t)))
 		return false;
 	err = readable(c, t, state, tail);
 	if (tpi_unlikely(err == -EOVERFLOW)) {
@@ -284,7 +274,22 @@ look(struct tapio_consumer *c, struct tpi_track *t, struct tapio_view *view,
 	if (tpi_unlikely(c->ended) && tapio_position_diff(*tail, t->end) > 0)
 		*tail = t->end;
 	note_peak(t, (*tail - t->head) & TAPIO_POSITION_MASK);
+	t->seen = *tail;
+	c->pace.fresh += (*tail - t->next) & TAPIO_POSITION_MASK;
 	return true;
+}
+
+/*
+ * What an earlier look has seen and not handed out is there without another: the
+ * state's line is left to the producer, who writes it for every event. Only where
+ * producers wait for us, since what may be overrun has to be looked at first.
+ */
+static inline bool known(const struct tapio_consumer *c,
+			 const struct tpi_track *t, uint64_t *tail)
+{
+	*tail = t->seen;
+	return c->lossless && tapio_position_diff(t->seen, t->next) > 0 &&
+	       !is_closed(t);
 }
 
 /* Only skipped: nobody will release it for us. */
@@ -302,7 +307,7 @@ static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
 	unsigned int n = 0;
 	uint64_t tail;
 
-	if (!look(c, t, views, &n, &tail))
+	if (!known(c, t, &tail) && !look(c, t, views, &n, &tail))
 		return n;
 	if (tpi_filter_class(&c->filter, t->lane->klass))
 		n += hand_out(c, t, tail, views + n, max - n);
@@ -398,6 +403,30 @@ bool tpi_drained(const struct tapio_consumer *c)
 	return !c->past_lanes;
 }
 
+/*
+ * Which block will be next on a lane can be guessed while there is nothing: the slot
+ * still holds the descriptor of a lap ago, and unless reservations have mixed them
+ * up that is the block which will be published there again. When the state moves,
+ * the block's line is asked for together with the descriptor's instead of after it;
+ * not before, or the producer would have to take it back. A hint needs no proof, and
+ * with many lanes it is not worth its loads.
+ */
+void tpi_guess(struct tapio_consumer *c)
+{
+	for (uint32_t i = 0; i < c->level_count; i++)
+		for (uint32_t k = 0;
+		     k < c->levels[i].count && k < GUESSED_LANES; k++) {
+			struct tpi_track *t = c->levels[i].tracks[k];
+			const struct tpi_lane *lane = t->lane;
+			/* Relaxed: masked, and only prefetched. */
+			uint64_t desc = tpi_load_relaxed(
+				&lane->desc[t->next & lane->mask]);
+
+			t->guess = tpi_lane_block(lane,
+						  (uint32_t)desc & lane->mask);
+		}
+}
+
 unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
 			unsigned int max)
 {
@@ -432,11 +461,14 @@ unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
  *
  * It never does so when it had to wait for what it found (events are far apart, and
  * latency is what matters), when its caller takes its time with them, or when there
- * was enough. A look away is a microsecond at most.
+ * was enough. When looking away did not help either, because nothing comes meanwhile
+ * (a thread that reads what it has just written), it is not tried again soon. A look
+ * away is a microsecond at most.
  */
-#define PACE_STREAK 8  /* looks in a row that found little, before it begins */
-#define PACE_ENOUGH 24 /* events at one look */
-#define PACE_MAX    64 /* tpi_cpu_relax() at once: some 800 ns */
+#define PACE_STREAK 8 /* looks in a row that found little, before it begins */
+#define PACE_REST   4096 /* of them, when it was in vain */
+#define PACE_ENOUGH 24   /* events at one look */
+#define PACE_MAX    64   /* tpi_cpu_relax() at once: some 800 ns */
 /* Some 50 ns, in ticks of any clock from 1 to 4 GHz. */
 #define PACE_TICKS 128
 
@@ -445,7 +477,8 @@ static inline void look_away(struct tapio_consumer *c)
 	struct tpi_pace *pace = &c->pace;
 	uint32_t i;
 
-	if (tpi_likely(pace->streak < PACE_STREAK))
+	pace->fresh = 0;
+	if (tpi_likely(pace->streak < PACE_STREAK) || pace->behind)
 		return;
 	if (tpi_tsc() - pace->left > (uint64_t)PACE_TICKS * pace->found) {
 		pace->streak = 0;
@@ -455,23 +488,28 @@ static inline void look_away(struct tapio_consumer *c)
 		tpi_cpu_relax();
 }
 
-/* After a first look: `n` of `max` events were there. */
+/* After a first look that handed out `n` views of `max`. */
 static inline void note_pace(struct tapio_consumer *c, unsigned int n,
 			     unsigned int max)
 {
 	struct tpi_pace *pace = &c->pace;
 
-	if (n >= PACE_ENOUGH || n == max) {
+	pace->behind = n == max; /* there is more, or there may be */
+	pace->found = n;
+	if (pace->fresh >= PACE_ENOUGH) {
 		pace->pauses = pace->pauses / 2 + 1;
-		if (pace->streak < PACE_STREAK)
+		if (pace->streak > 0 && pace->streak < PACE_STREAK)
 			pace->streak = 0;
+	} else if (!pace->fresh) {
+		; /* of what was known before */
 	} else if (pace->streak < PACE_STREAK) {
 		pace->pauses = 1;
 		pace->streak++;
+	} else if (pace->pauses >= 8 && pace->fresh < pace->pauses / 4) {
+		pace->streak = PACE_STREAK - PACE_REST;
 	} else if (pace->pauses < PACE_MAX) {
 		pace->pauses *= 2;
 	}
-	pace->found = n;
 	if (pace->streak == PACE_STREAK)
 		pace->left = tpi_tsc();
 }
@@ -496,7 +534,8 @@ int tapio_poll(struct tapio_consumer *c, struct tapio_view *views,
 		note_pace(c, n, max);
 		return (int)n;
 	}
-	c->pace.streak = 0;
+	if (c->pace.streak > 0)
+		c->pace.streak = 0;
 	if (c->ended && tpi_drained(c))
 		return -ENOTCONN;
 	tpi_lease_balance(c);

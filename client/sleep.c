@@ -35,6 +35,7 @@ static unsigned int spin(struct tapio_consumer *c, struct tapio_view *views,
 {
 	unsigned int i, n;
 
+	tpi_guess(c);
 	do {
 		for (i = 0; i < SPIN_LOOKS; i++) {
 			tpi_cpu_relax();
