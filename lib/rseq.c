@@ -15,10 +15,9 @@
  *
  * twice, and once more with the victim moved to another CPU and back instead. The
  * rounds are played at the same time, since most of each is waiting: a victim that
- * was preempted inside is owed an abort whoever preempted it. One verdict of the
- * first two will do, together with that of the third. After 50 ms the caller ends
- * what is not over by flag = FLAG_END: inconclusive, and the broker's verdict for
- * this boot counts.
+ * was preempted inside is owed an abort whoever preempted it. After 50 ms the caller
+ * ends what is not over by flag = FLAG_END: inconclusive, and if that is so in every
+ * round, the broker's verdict for this boot counts.
  *
  * The threads block every signal. SIGSTOP stops all of them; afterwards the
  * abort is owed all the same. fork in another thread copies neither.
@@ -309,13 +308,12 @@ static bool is_over(struct trial *t)
 	return false;
 }
 
-/* Of the two victims that are preempted, one verdict will do. */
 static bool are_over(struct trial *trials)
 {
 	bool first = is_over(&trials[0]), second = is_over(&trials[1]);
 	bool moved = is_over(&trials[2]);
 
-	return (first || second) && moved;
+	return first && second && moved;
 }
 
 /* Until there are verdicts, or the time is over. */
