@@ -17,6 +17,7 @@
 
 #define OBSERVERS_MAX 8
 #define VIEWS         32
+#define PAUSES        64
 
 struct watching {
 	struct rig rig;
@@ -109,6 +110,16 @@ static bool is_over(const struct bench_shared *shared)
 	return tpi_load_acquire(&shared->stop);
 }
 
+/* As the readers of streams do: who looks all the time takes the line away from
+ * the producer each time. */
+static void look_away(bool yields)
+{
+	if (yields)
+		sched_yield();
+	for (int i = 0; i < PAUSES && !yields; i++)
+		tpi_cpu_relax();
+}
+
 static int look_on(struct sight *s, const struct bench_shared *shared)
 {
 	bool over;
@@ -117,8 +128,8 @@ static int look_on(struct sight *s, const struct bench_shared *shared)
 	do {
 		over = is_over(shared);
 		n = look(s);
-		if (n == 0 && s->of->yields)
-			sched_yield();
+		if (n == 0)
+			look_away(s->of->yields);
 	} while (n > 0 || (n == 0 && !over));
 	if (n < 0)
 		return n;
