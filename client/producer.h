@@ -2,7 +2,7 @@
 /*
  * The producer's handle and its inlined parts.
  *
- *   producer.c  opening, closing, tapio_output: the fast path
+ *   producer.c  opening, closing; tapio_output, whose fast path is in lib/emit.h
  *   output.c    the slow path of output, large events, batches
  *   reserve.c   reserve, submit, discard; moving an event to another CPU's lane
  *   place.c     taking blocks and putting them back, wherever the thread runs
@@ -10,8 +10,8 @@
  *   room.c      refusing, or waiting for room, by the channel's policy
  *   explain.c   what a refusal means, in words
  *
- * The fast path reads the handle and writes nothing but the lane, so any thread
- * and any signal handler may be in it at any instruction.
+ * Emitting reads the handle and writes nothing but the lane, so any thread and any
+ * signal handler may be in it at any instruction.
  */
 #ifndef TPI_PRODUCER_H
 #define TPI_PRODUCER_H

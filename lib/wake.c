@@ -35,7 +35,7 @@ int tpi_barrier(void)
 	 * ORDER wake.barrier (full): what was announced before is seen by every
 	 * publication after, and every publication before is seen after. Pairs
 	 * with the loads without a fence that follow a commit, in
-	 * tpi_ring_if_armed() (client/producer.h), and a release, in
+	 * tpi_ring_if_armed() (lib/emit.h), and a release, in
 	 * tpi_wake_producers() (client/release.c). The fences are for the
 	 * caller, whom the kernel need not interrupt.
 	 */
