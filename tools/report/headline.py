@@ -31,10 +31,11 @@ COLUMNS = (
     Wanted("stream/64/single", "", "64 B, one at a time"),
     Wanted("stream/64/batch", "", "64 B, 32 at a time"),
     Wanted("stream/256/single", "", "256 B, one at a time"),
+    Wanted("scaling/2-cpus", "", "64 B from 2 CPUs at once"),
     Wanted("latency/64/awake*", "p50", "latency, both awake, p50"),
     Wanted("latency/64/asleep*", "p50", "latency, asleep, p50"),
 )
-COLUMNS_MAX = 5
+COLUMNS_MAX = 6
 PLOT_WIDTH = 860
 
 

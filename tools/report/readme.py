@@ -16,12 +16,19 @@ def escape(text: str) -> str:
 
 
 def best_of(case: Case, peer: str, figure: int) -> Measured | None:
-    """A peer has one row: the best of its variants; Tapio's are named first."""
+    """
+    A peer has one row: the best of its variants, or the one without a variant
+    where Tapio's first has none either, since then they do the same; of Tapio the
+    first.
+    """
     found = [s for s in case.measured() if s.peer == peer]
     if not found:
         return None
     if found[0].kind == "tapio":
         return found[0].figures[figure]
+    ours = case.tapio()
+    if ours and not ours.variant:
+        found = [s for s in found if not s.variant] or found
     pick = max if case.figures[figure].more_is_better else min
     return pick(found, key=lambda s: s.figures[figure].median).figures[figure]
 
