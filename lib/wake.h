@@ -26,7 +26,7 @@
  * rings after each death. SIGSTOP of W: the same until it goes on. A signal
  * handler that publishes between W2 and W4 runs its own W2: two rings at worst.
  *
- * A WATERMARK. A member that wants to sleep until K events are unread on a lane of
+ * A WATERMARK (tests/model/wake_mark.pml). A member that wants to sleep until K events are unread on a lane of
  * its own stores K in the lane's cursor (`mark`) before S2, and in S4 looks whether
  * any of its lanes has as many. A producer that finds W3 true loads, for the lane
  * that it has just published on, the mark and the group's head; if fewer than
