@@ -26,12 +26,13 @@
  * rings after each death. SIGSTOP of W: the same until it goes on. A signal
  * handler that publishes between W2 and W4 runs its own W2: two rings at worst.
  *
- * A WATERMARK (tests/model/wake_mark.pml). A member that wants to sleep until K events are unread on a lane of
- * its own stores K in the lane's cursor (`mark`) before S2, and in S4 looks whether
- * any of its lanes has as many. A producer that finds W3 true loads, for the lane
- * that it has just published on, the mark and the group's head; if fewer than
- * `mark` positions lie between head and its tail it does nothing: neither W4 nor
- * W5. Nothing is stored and nobody is called for what is below the mark.
+ * A WATERMARK (tests/model/wake_mark.pml). A member that wants to sleep until K
+ * events are unread on a lane of its own stores K in the lane's cursor (`mark`)
+ * before S2, and in S4 looks whether any of its lanes has as many. A producer
+ * that finds W3 true loads, for the lane that it has just published on, the mark
+ * and the group's head; if fewer than `mark` positions lie between head and its
+ * tail it does nothing: neither W4 nor W5. Nothing is stored and nobody is called
+ * for what is below the mark.
  *  4. As 1: what is published before the barrier is counted in S4.
  *  5. After it, W loads the new `mark` together with the new `armed`, and the head
  *     at which the member sleeps. The one whose commit is the K-th finds K, and

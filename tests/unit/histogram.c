@@ -187,6 +187,58 @@ START_TEST(nothing_is_recorded_without_stamps_or_when_not_wanted)
 }
 END_TEST
 
+/* As a broker before histograms lays them out: the section is not there. */
+static void make_old(struct tapio_consumer *c)
+{
+	unsigned char *base = c->client.cursor_maps[0].base;
+	struct tapio_shm_header *header = (struct tapio_shm_header *)base;
+	const struct tapio_shm_section *sections =
+		(const struct tapio_shm_section *)(base +
+						   header->section_offset);
+
+	ck_assert_uint_eq(sections[header->section_count - 1].kind,
+			  TAPIO_SECTION_HISTOGRAM);
+	header->section_count--;
+	header->compat &= ~TAPIO_COMPAT_HISTOGRAM;
+}
+
+/* The next members of the slot, and producers, attach to what an older one made. */
+START_TEST(a_group_without_a_histogram_works_and_records_nothing)
+{
+	struct tapio_consumer_options options = {
+		.group = "g",
+		.policy = TAPIO_GROUP_LOSSLESS,
+		.merge_ns = _i ? 1000 : 0,
+	};
+	struct tapio_consumer *c;
+	struct tapio_observer *o;
+	struct tapio_producer *p;
+	uint32_t slot;
+
+	start("tsc");
+	c = rig_open(&options);
+	slot = c->client.granted.group_slot;
+	ck_assert_ptr_nonnull(histogram(c));
+	make_old(c);
+	tapio_consumer_close(c);
+	p = rig_producer();
+	ck_assert_ptr_null(p->client.cursors[slot].histogram);
+	o = rig_observer(TAPIO_START_NEWEST);
+	c = rig_open(&options);
+	ck_assert_uint_eq(c->client.granted.group_slot, slot);
+	ck_assert_ptr_null(histogram(c));
+	pin(0);
+	emit(p, EVENTS);
+	nap_ms(5); /* ripe */
+	ck_assert_uint_eq(drain(c), EVENTS);
+	assert_ledger(c, EVENTS, 0, 0);
+	tapio_consumer_close(c);
+	tapio_observer_close(o);
+	tapio_producer_close(p);
+	rig_stop();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("histogram");
@@ -203,6 +255,8 @@ int main(void)
 	tcase_add_test(t, a_new_group_begins_with_an_empty_one);
 	tcase_add_loop_test(
 		t, nothing_is_recorded_without_stamps_or_when_not_wanted, 0, 2);
+	tcase_add_loop_test(
+		t, a_group_without_a_histogram_works_and_records_nothing, 0, 2);
 	suite_add_tcase(suite, t);
 	return rig_run(suite);
 }
