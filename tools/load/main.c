@@ -14,6 +14,7 @@
 
 #include <tapio/producer.h>
 
+#include "lib/atomic.h"
 #include "tools/load/event.h"
 #include "tools/load/report.h"
 
@@ -106,6 +107,9 @@ static int look_inside(struct load_run *run)
 		tpi_say("%s", *error ? error : strerror(-err));
 		return TPI_EXIT_FAILURE;
 	}
+	/* Relaxed: written before the broker served anybody. */
+	run->broker_rseq =
+		tpi_load_relaxed(&run->inspect->catalog.broker->rseq_verdict);
 	if (run->options.still_ns &&
 	    find_channel(run, LOAD_BESIDE_CHANNEL, &run->beside_channel))
 		return TPI_EXIT_FAILURE;

@@ -32,6 +32,7 @@ struct load_run {
 	uint32_t lanes;
 	uint32_t beside_channel; /* with --stand-still; also in the catalog */
 	uint32_t rseq; /* verdict of this machine, as a producer has it */
+	uint32_t broker_rseq; /* the broker's: children cannot look */
 	pid_t leader;
 
 	/* Filled in as the run goes. */
