@@ -358,8 +358,7 @@ spot_of(const struct tpi_lane *lane, uint64_t state, uint64_t meta)
 	const uint32_t mask = lane->mask;
 	uint64_t tail = TAPIO_STATE_TAIL(state);
 	uint64_t oldest = tail + TAPIO_STATE_HELD(state);
-	uint32_t block =
-		(uint32_t)tpi_load_relaxed(&lane->desc[oldest & mask]) & mask;
+	uint32_t block = block_at(lane, oldest);
 
 	return (struct spot){
 		.block = tpi_lane_block(lane, block),
@@ -447,7 +446,7 @@ int tpi_lane_output(const struct tpi_lane *lane,
 		return err;
 	at = spot_of(lane, state, meta);
 	if (lane->cpu == TAPIO_CPU_SIDE)
-		return side_output(lane, state, at.desc & lane->mask, meta,
+		return side_output(lane, state, TAPIO_DESC_BLOCK(at.desc), meta,
 				   time, data, length);
 	return cpu_output(lane, state, &at, data, length, time,
 			  output_size_of(length), stamp_of(lane, time));

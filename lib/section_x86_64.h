@@ -30,7 +30,6 @@
 #ifndef TPI_SECTION_X86_64_H
 #define TPI_SECTION_X86_64_H
 
-#define TPI_LANE_SHM  "0"
 #define TPI_LANE_DESC "8"
 #define TPI_LANE_TIME "24"
 #define TPI_LANE_CPU  "40"
