@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "broker/broker.h"
-#include "lib/atomic.h"
-#include "lib/error.h"
+#include "lib/base/atomic.h"
+#include "lib/base/error.h"
 
 static void on_tick(struct tpi_timer *timer)
 {

@@ -15,13 +15,13 @@
 #ifndef TPI_BROKER_BROKER_H
 #define TPI_BROKER_BROKER_H
 
-#include "broker/clock.h"
-#include "broker/config.h"
-#include "broker/log.h"
-#include "broker/loop.h"
-#include "broker/process.h"
-#include "broker/registry.h"
-#include "broker/server.h"
+#include "broker/registry/clock.h"
+#include "broker/config/config.h"
+#include "broker/loop/log.h"
+#include "broker/loop/loop.h"
+#include "broker/repair/process.h"
+#include "broker/registry/registry.h"
+#include "broker/session/server.h"
 
 #define TPI_TICK_NS    UINT64_C(1000000000)
 #define TPI_MAPS_LOOKS 8 /* processes whose maps are read in one tick */

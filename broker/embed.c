@@ -21,7 +21,7 @@
 #include <tapio/broker.h>
 
 #include "broker/broker.h"
-#include "lib/error.h"
+#include "lib/base/error.h"
 
 struct tapio_broker {
 	struct tpi_broker *broker;

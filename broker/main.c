@@ -20,8 +20,8 @@
 #include <tapio/version.h>
 
 #include "broker/broker.h"
-#include "broker/plan.h"
-#include "lib/fdpass.h"
+#include "broker/config/budget.h"
+#include "lib/wire/fdpass.h"
 
 /* As in tapiod(8). */
 enum exit_status {
@@ -337,7 +337,7 @@ int main(int argc, char **argv)
 		       "Exit status: 0 stopped by a signal, or the check "
 		       "passed; 1 configuration; 2 usage; 3 memory or "
 		       "descriptors; 4 socket; 5 io_uring is not to be had; 6 "
-		       "anything else. See tapiod(8) and tapio.conf(5).",
+		       "anything else. See tapiod(8) and tapiod.conf(5).",
 	};
 	struct arguments a = {.log_level = TAPIO_LOG_NOTICE};
 

@@ -45,7 +45,7 @@ endforeach()
 install(FILES ${PROJECT_BINARY_DIR}/tapio.pc
 	DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
-file(GLOB pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/*.[3-8])
+file(GLOB pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/man/*.[3-8])
 foreach(page ${pages})
 	string(REGEX MATCH "[3-8]$" section ${page})
 	install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
@@ -55,7 +55,7 @@ if(TARGET tapiod)
 	install(TARGETS tapiod RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 	install(FILES ${PROJECT_BINARY_DIR}/tapio-broker.pc
 		DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-	install(FILES broker/tapiod.conf
+	install(FILES broker/config/tapiod.conf
 		DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/tapio)
 	# systemd looks in PREFIX/lib, whatever the libraries' directory is.
 	configure_file(broker/tapiod.service.in tapiod.service @ONLY)

@@ -9,7 +9,7 @@
 #include <math.h>
 
 #include "bench/frame/frame.h"
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 
 #define TURNS        5
 #define ROUNDS       20000

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "bench/frame/frame.h"
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 #include "tools/common/tool.h"
 
 /* No measurement takes this long; one that does hangs. */

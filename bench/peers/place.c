@@ -30,7 +30,7 @@
 
 #include "bench/frame/bench.h"
 #include "bench/peers/place.h"
-#include "lib/sys.h"
+#include "lib/base/sys.h"
 
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWNET)
 #define MADE_OF    "a mount and a network namespace of its own"

@@ -15,7 +15,7 @@
 #include <sched.h>
 
 #include "bench/peers/ring_peer.h"
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 
 /* After so many tries in vain the other side is taken to wait for our CPU. */
 #define RING_TRIES 20000

@@ -4,7 +4,7 @@
  * is 0; each process keeps its position to itself, so that a line is handed over
  * full and comes back empty, and nothing else is.
  */
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 
 struct store_ring {
 	uint64_t put; /* positions, of this process: its own copy */

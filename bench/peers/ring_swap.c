@@ -5,7 +5,7 @@
  * a get does. Each process keeps its position to itself; nothing is shared but the
  * slots, and nothing else is done.
  */
-#include "lib/atomic128.h"
+#include "lib/base/atomic128.h"
 
 struct swap_ring {
 	uint64_t put; /* positions, of this process: its own copy */

@@ -23,7 +23,7 @@
 
 #include "bench/peers/bpf_sender.h"
 #include "bench/peers/stream_peer.h"
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 
 /* A sleeper looks by itself now and then. */
 #define SLEEP_MS 100

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "bench/peers/stream_peer.h"
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 
 static inline void line_wake(const uint32_t *bell)
 {

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "bench/peers/stream_peer.h"
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 
 struct floor_ring {
 	uint64_t tail;

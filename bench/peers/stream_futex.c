@@ -3,8 +3,8 @@
  * The floor of waking by a futex: one line is stored (stream_line.h), and who
  * sleeps is woken, with no question whether anyone does.
  */
-#include "lib/atomic.h"
-#include "lib/futex.h"
+#include "lib/base/atomic.h"
+#include "lib/base/futex.h"
 
 static inline void line_wake(uint32_t *bell)
 {

@@ -31,8 +31,8 @@
 
 #include "bench/peers/place.h"
 #include "bench/peers/stream_peer.h"
-#include "lib/atomic.h"
-#include "lib/sys.h"
+#include "lib/base/atomic.h"
+#include "lib/base/sys.h"
 
 #define QUEUE        256
 #define SLEEP_NS     100000000

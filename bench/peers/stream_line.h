@@ -13,7 +13,7 @@
  *	                             time
  */
 #include "bench/peers/stream_peer.h"
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 
 struct line_ring {
 	uint32_t bell; /* for the including file */

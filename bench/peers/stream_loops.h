@@ -36,8 +36,8 @@
 #include <time.h>
 
 #include "bench/peers/stream_peer.h"
-#include "lib/atomic.h"
-#include "lib/tsc.h"
+#include "lib/base/atomic.h"
+#include "lib/base/tsc.h"
 
 /*
  * How often a side that found nothing looks away before it looks again. An index

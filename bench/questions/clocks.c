@@ -5,8 +5,8 @@
 #include <math.h>
 
 #include "bench/frame/bench.h"
-#include "lib/atomic.h"
-#include "lib/tsc.h"
+#include "lib/base/atomic.h"
+#include "lib/base/tsc.h"
 
 #define CALIBRATION_NS 20000000
 #define ROUNDS         20000

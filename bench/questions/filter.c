@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "bench/questions/laps.h"
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 
 #define VIEWS 32
 /* So many are sent; none of them is wanted. */

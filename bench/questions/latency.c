@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "bench/questions/pass.h"
-#include "lib/tsc.h"
+#include "lib/base/tsc.h"
 
 #define AWAKE_GAP_NS  5000
 #define ASLEEP_GAP_NS 2000000

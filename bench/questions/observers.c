@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "bench/questions/rig.h"
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 
 #define OBSERVERS_MAX 8
 #define VIEWS         32

@@ -8,7 +8,7 @@
 
 #include <tapio/broker.h>
 
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 
 int rig_start(struct rig *rig, const char *config)
 {

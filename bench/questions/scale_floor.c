@@ -17,7 +17,7 @@
 #include <tapio/abi.h>
 
 #include "bench/questions/scale.h"
-#include "lib/fdpass.h"
+#include "lib/wire/fdpass.h"
 
 /* Catalog, a channel's segment, and the cursors of every group. */
 #define SEGMENTS (2 + TAPIO_GROUP_SLOTS)

@@ -13,7 +13,7 @@
 #include <tapio/tapio.h>
 
 #include "bench/questions/scale.h"
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 
 #define TAG TAPIO_TAG(100, 5)
 /* Attaching once is little to go by. */

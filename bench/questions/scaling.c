@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "bench/questions/pass.h"
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 
 #define RUN_NS       100000000
 #define QUICK_RUN_NS 8000000

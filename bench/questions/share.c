@@ -20,7 +20,7 @@
 
 #include "bench/questions/pass.h"
 #include "bench/questions/rig.h"
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 
 #define MEMBERS_MAX 4
 #define LANES       8

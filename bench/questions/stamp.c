@@ -10,8 +10,8 @@
 #include <time.h>
 
 #include "bench/questions/rig.h"
-#include "lib/atomic.h"
-#include "lib/tsc.h"
+#include "lib/base/atomic.h"
+#include "lib/base/tsc.h"
 
 #define BYTES 64
 #define WARM  (2 * RIG_BLOCKS_64)

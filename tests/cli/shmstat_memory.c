@@ -18,10 +18,10 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "lib/atomic.h"
-#include "lib/fdpass.h"
-#include "lib/layout.h"
-#include "lib/wire.h"
+#include "lib/base/atomic.h"
+#include "lib/wire/fdpass.h"
+#include "lib/memory/layout.h"
+#include "lib/wire/wire.h"
 
 #define BLOCKS 16u
 #define LANES  4u /* two CPUs, two side lanes */

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/fdpass.h"
+#include "lib/wire/fdpass.h"
 #include "tests/cli/command.h"
 #include "tests/fault/deny.h"
 

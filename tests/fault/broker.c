@@ -19,9 +19,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/atomic.h"
-#include "lib/fdpass.h"
-#include "lib/wake.h"
+#include "lib/base/atomic.h"
+#include "lib/wire/fdpass.h"
+#include "lib/lane/wake.h"
 #include "tests/fault/peer.h"
 
 #define CONFIG "channel events { class main { block = 256 blocks = 64 } }\n"

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 #include "tests/fault/deny.h"
 #include "tests/fault/peer.h"
 

@@ -14,10 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/atomic.h"
-#include "lib/lane.h"
-#include "lib/rseq.h"
-#include "lib/wake.h"
+#include "lib/base/atomic.h"
+#include "lib/lane/lane.h"
+#include "lib/lane/rseq.h"
+#include "lib/lane/wake.h"
 #include "tests/fault/peer.h"
 
 #define CONFIG                                                     \

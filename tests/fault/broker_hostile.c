@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lib/sys.h"
+#include "lib/base/sys.h"
 #include "tests/fault/peer.h"
 
 static struct tapio_broker *broker;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SIGKILL at every named point of the client library (lib/testpoint.h), several
+ * SIGKILL at every named point of the client library (lib/base/testpoint.h), several
  * times each. A producer that dies: what it was told is accepted arrives once,
  * what it was not told arrives once or not at all, no block is missing afterwards
  * and every side lane can be had again. A consumer that dies: the others get all
@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
-#include "lib/testpoint.h"
+#include "lib/base/testpoint.h"
 #include "tests/unit/client_fixture.h"
 
 #ifndef TAPIO_TESTPOINTS

@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lib/atomic.h"
-#include "lib/fdpass.h"
-#include "lib/sys.h"
+#include "lib/base/atomic.h"
+#include "lib/wire/fdpass.h"
+#include "lib/base/sys.h"
 #include "tests/fault/peer.h"
 
 #define PATIENCE_MS 5000

@@ -13,8 +13,8 @@
 #include <tapio/broker.h>
 #include <tapio/consumer.h>
 
-#include "lib/layout.h"
-#include "lib/wire.h"
+#include "lib/memory/layout.h"
+#include "lib/wire/wire.h"
 
 /* One connection and what came over it. */
 struct peer {

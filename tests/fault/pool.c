@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tapio_pool: a process is killed, or stopped, at each point of a get, a put and
- * a reclaim that another can observe (the table at the head of lib/pool.c). The
+ * a reclaim that another can observe (the table at the head of lib/kit/pool.c). The
  * others go on at once, and one reclaim makes every object free exactly once.
  */
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "../unit/pool_fixture.h"
-#include "lib/testpoint.h"
+#include "lib/base/testpoint.h"
 
 #define COUNT 400
 #define CACHE 16

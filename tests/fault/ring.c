@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tapio_ring, with processes that are killed or stopped: at each step of the
- * crash table in lib/ring.c and lib/ring_wait.c, and at random instants. The
+ * crash table in lib/kit/ring.c and lib/kit/ring_wait.c, and at random instants. The
  * others go on; what was reported as put is got once, and of what was cut short
  * exactly that took effect which the table says.
  *
@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/testpoint.h"
+#include "lib/base/testpoint.h"
 #include "ring_world.h"
 
 #define LIMIT  1000000 /* values of one producer: never reached */

@@ -22,7 +22,7 @@
 
 #include <tapio/ring.h>
 
-#include "lib/testpoint.h"
+#include "lib/base/testpoint.h"
 
 static bool is_long(void)
 {

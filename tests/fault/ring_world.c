@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 
 #define WAIT_NS INT64_C(50000000)
 

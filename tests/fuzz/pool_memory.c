@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "lib/pool.h"
+#include "lib/kit/pool.h"
 
 #define COUNT 100
 

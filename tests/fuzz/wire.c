@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "lib/wire.h"
+#include "lib/wire/wire.h"
 
 static void accepted(const union tpi_wire_message *m, size_t size,
 		     unsigned int fds)

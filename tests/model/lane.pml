@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The lane of lib/lane.c and lib/sweep.c: producers that share one CPU and are
+ * The lane of lib/lane/lane.c and lib/lane/sweep.c: producers that share one CPU and are
  * killed anywhere, a lossless group that joins while they run, an observer, and
  * the broker's sweep.
  *
@@ -316,7 +316,7 @@ proctype Killer()
 	fi
 }
 
-/* lib/sweep.c, for one dead producer at a time. */
+/* lib/lane/sweep.c, for one dead producer at a time. */
 proctype Sweeper()
 {
 	byte x, t, h, p, b, found, me = SWEEPER, t2, h2;

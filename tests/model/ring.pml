@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio_ring (lib/ring.c): two producers and two consumers that are killed
+ * tapio_ring (lib/kit/ring.c): two producers and two consumers that are killed
  * anywhere, and then somebody who empties and fills what they left behind.
  *
  * P1 to P4, G1 to G4 and S are the steps of the proof at the head of ring.c, and

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sleeping and waking of tapio_ring (lib/ring_wait.c): two sleepers that wait for
+ * Sleeping and waking of tapio_ring (lib/kit/ring_wait.c): two sleepers that wait for
  * values, two movers that put them, all of whom may be killed anywhere, and
  * bounded sleeps that end by themselves. (Waiting for room is the same with the
  * roles changed.) The ring itself is a counter here, whose every change is one

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sleeping and waking by the doorbell (lib/wake.h): two producers, each with a
+ * Sleeping and waking by the doorbell (lib/lane/wake.h): two producers, each with a
  * lane and a CPU of its own and a store buffer in front of it, and two members of
  * one group that sleep on one futex word.
  *

@@ -10,7 +10,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
-#include "lib/segment.h"
+#include "lib/memory/segment.h"
 
 #define MACHINE_CPUS  64
 #define MACHINE_NODES 2

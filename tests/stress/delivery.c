@@ -17,7 +17,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
-#include "lib/layout.h"
+#include "lib/memory/layout.h"
 #include "tests/unit/client_fixture.h"
 
 #define SOURCES   2

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 #include "tests/fuzz/event_check.h"
 #include <tapio/event.h>
 

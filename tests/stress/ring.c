@@ -24,7 +24,7 @@
 
 #include <tapio/ring.h>
 
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 
 #define WORKERS_MAX 8
 #define BATCH       32

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "bench/frame/frame.h"
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 #include "tools/common/tool.h"
 
 static const struct bench_question *asked[2];

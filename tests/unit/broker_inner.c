@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "broker/broker.h"
-#include "lib/atomic.h"
-#include "lib/tsc.h"
+#include "lib/base/atomic.h"
+#include "lib/base/tsc.h"
 
 /* ---- the loop -------------------------------------------------------------------- */
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "lib/bytes.h"
+#include "lib/kit/bytes.h"
 #include "pool_fixture.h"
 
 static struct tapio_bytes_options every_class(uint32_t count)

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#include "lib/sys.h"
+#include "lib/base/sys.h"
 #include "tests/unit/client_fixture.h"
 
 #ifndef TAPIO_TESTPOINTS

@@ -23,9 +23,9 @@
 #include <tapio/broker.h>
 #include <tapio/tapio.h>
 
-#include "client/consumer.h"
-#include "client/producer.h"
-#include "lib/ledger.h"
+#include "client/consumer/consumer.h"
+#include "client/producer/producer.h"
+#include "lib/lane/ledger.h"
 
 /* 64 blocks of 256 bytes per lane, no time stamps, lossless for whoever asks. */
 #define RIG_CLASS                           \

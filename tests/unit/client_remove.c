@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "lib/fdpass.h"
+#include "lib/wire/fdpass.h"
 #include "tests/unit/client_fixture.h"
 
 static struct tapio_producer *p;

@@ -11,7 +11,7 @@
  */
 #include "tests/unit/client_fixture.h"
 
-#include "lib/tsc.h"
+#include "lib/base/tsc.h"
 
 #define PROBES    2000
 #define NARROW_NS 300

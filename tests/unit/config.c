@@ -11,9 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "broker/config.h"
-#include "broker/plan.h"
-#include "broker/rights.h"
+#include "broker/config/config.h"
+#include "broker/config/budget.h"
+#include "broker/session/rights.h"
 
 static struct tpi_config config;
 static char why[512];

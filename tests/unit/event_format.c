@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/event_out.h"
+#include "lib/event/event_out.h"
 #include <tapio/event.h>
 
 static TAPIO_EVENT_ALIGNED char buffer[4096];

@@ -5,8 +5,8 @@
  */
 #include "client_fixture.h"
 
-#include "lib/histogram.h"
-#include "lib/tsc.h"
+#include "lib/lane/histogram.h"
+#include "lib/base/tsc.h"
 
 static struct tapio_shm_histogram h;
 static struct tpi_histogram copy;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "broker/judge.h"
+#include "broker/group/judge.h"
 
 #define N        UINT64_C(64)
 #define MASK     TAPIO_POSITION_MASK

@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/lane.h"
-#include "lib/rseq.h"
+#include "lib/lane/lane.h"
+#include "lib/lane/rseq.h"
 
 struct lane_fixture {
 	struct tpi_lane lane;

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/layout.h"
+#include "lib/memory/layout.h"
 
 #define FIXTURE_NODES 2
 #define FIXTURE_SLOT  5

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "lib/layout_inner.h"
+#include "lib/memory/layout_inner.h"
 #include "tests/unit/layout_fixture.h"
 
 /* Rounds per seed; the long runs do a hundred times as many. */

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "lib/layout_inner.h"
+#include "lib/memory/layout_inner.h"
 #include "tests/unit/layout_fixture.h"
 
 static struct layout_fixture f;

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/atomic.h"
-#include "lib/ledger.h"
+#include "lib/base/atomic.h"
+#include "lib/lane/ledger.h"
 
 #define N 16u
 

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "lib/pool.h"
+#include "lib/kit/pool.h"
 
 static inline struct tapio_pool_options pool_options(uint32_t bytes,
 						     uint32_t count)

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/ring.h"
+#include "lib/kit/ring.h"
 
 #define MS INT64_C(1000000)
 

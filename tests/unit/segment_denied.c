@@ -9,8 +9,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "lib/segment_place.h"
-#include "lib/sys.h"
+#include "lib/memory/segment_place.h"
+#include "lib/base/sys.h"
 #include "tests/unit/segment_fixture.h"
 
 #ifndef TAPIO_TESTPOINTS

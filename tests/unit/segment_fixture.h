@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/segment.h"
+#include "lib/memory/segment.h"
 
 /* As segments are named here, so that they can be found in /proc/self/maps. */
 #define SEGMENT_NAME "tapio-test"

@@ -11,8 +11,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "lib/segment_place.h"
-#include "lib/sys.h"
+#include "lib/memory/segment_place.h"
+#include "lib/base/sys.h"
 #include "tests/unit/segment_fixture.h"
 
 #define POOL       "/proc/sys/vm/nr_hugepages"

@@ -13,7 +13,7 @@
 
 #include <tapio/abi.h>
 
-#include "lib/topology.h"
+#include "lib/base/topology.h"
 
 static char root[] = "/tmp/tapio-topology-XXXXXX";
 static struct tpi_topology t;

@@ -14,8 +14,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "lib/fdpass.h"
-#include "lib/wire.h"
+#include "lib/wire/fdpass.h"
+#include "lib/wire/wire.h"
 
 #define TYPES_END (TPI_WIRE_REMOVED + 1)
 

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/inspect/bag.h"
+#include "tools/inspect/segment_set.h"
 
 /* How links to memfds of Tapio begin (the broker names them tapio-...). */
 #define LINK_PREFIX "/memfd:tapio"

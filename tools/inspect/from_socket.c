@@ -15,13 +15,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "lib/atomic.h"
-#include "lib/error.h"
-#include "lib/fdpass.h"
-#include "lib/layout.h"
-#include "lib/wire.h"
+#include "lib/base/atomic.h"
+#include "lib/base/error.h"
+#include "lib/wire/fdpass.h"
+#include "lib/memory/layout.h"
+#include "lib/wire/wire.h"
 #include "tools/common/tool.h"
-#include "tools/inspect/bag.h"
+#include "tools/inspect/segment_set.h"
 
 struct talk {
 	int sock;

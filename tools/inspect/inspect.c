@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/error.h"
-#include "tools/inspect/bag.h"
+#include "lib/base/error.h"
+#include "tools/inspect/segment_set.h"
 
 const char *tpi_inspect_source_name(enum tpi_inspect_source source)
 {

@@ -5,7 +5,7 @@
  * by tapio-load.
  *
  * Nothing of what is mapped is trusted: it is attached as clients do it
- * (lib/layout.h), and what does not pass is left out, with the reason.
+ * (lib/memory/layout.h), and what does not pass is left out, with the reason.
  */
 #ifndef TPI_INSPECT_H
 #define TPI_INSPECT_H
@@ -14,8 +14,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "lib/layout.h"
-#include "lib/ledger.h"
+#include "lib/memory/layout.h"
+#include "lib/lane/ledger.h"
 
 /* Where the segments came from. */
 enum tpi_inspect_source {

@@ -14,8 +14,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "lib/atomic.h"
-#include "lib/segment.h"
+#include "lib/base/atomic.h"
+#include "lib/memory/segment.h"
 #include "tools/load/event.h"
 #include "tools/load/run.h"
 

@@ -6,7 +6,7 @@
 
 #include <tapio/abi.h>
 
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 #include "tools/load/event.h"
 
 void load_checker_init(struct load_checker *checker, struct load_board *board,

@@ -19,7 +19,7 @@
 #include <tapio/abi.h>
 #include <tapio/common.h>
 
-#include "tools/load/board.h"
+#include "tools/load/scoreboard.h"
 
 #define LOAD_POLL_MAX 1024
 

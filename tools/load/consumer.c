@@ -10,7 +10,7 @@
 
 #include <tapio/consumer.h>
 
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 #include "tools/load/check.h"
 #include "tools/load/event.h"
 #include "tools/load/run.h"

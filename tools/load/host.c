@@ -16,8 +16,8 @@
 
 #include <tapio/broker.h>
 
-#include "lib/error.h"
-#include "tools/load/beside.h"
+#include "lib/base/error.h"
+#include "tools/load/neighbour.h"
 
 #define START_MS 60000
 

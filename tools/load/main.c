@@ -14,7 +14,7 @@
 
 #include <tapio/producer.h>
 
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 #include "tools/load/event.h"
 #include "tools/load/report.h"
 

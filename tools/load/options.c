@@ -11,7 +11,7 @@
 #include <tapio/consumer.h>
 
 #include "tools/common/parse.h"
-#include "tools/load/board.h"
+#include "tools/load/scoreboard.h"
 #include "tools/load/check.h"
 #include "tools/load/event.h"
 

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 #include "tools/load/run.h"
 
 void load_fail(struct load_run *run, const char *format, ...)

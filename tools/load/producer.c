@@ -15,7 +15,7 @@
 
 #include <tapio/producer.h>
 
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 #include "tools/load/event.h"
 #include "tools/load/run.h"
 

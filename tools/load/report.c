@@ -9,7 +9,7 @@
 
 #include <tapio/consumer.h>
 
-#include "lib/histogram.h"
+#include "lib/lane/histogram.h"
 
 static void add_places(const struct load_run *run, struct load_result *r,
 		       uint64_t *ended_ns)

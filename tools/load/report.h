@@ -3,7 +3,7 @@
 #ifndef LOAD_REPORT_H
 #define LOAD_REPORT_H
 
-#include "tools/load/beside.h"
+#include "tools/load/neighbour.h"
 #include "tools/load/check.h"
 #include "tools/load/run.h"
 

@@ -20,7 +20,7 @@
 #include <tapio/abi.h>
 
 #include "tools/inspect/inspect.h"
-#include "tools/load/board.h"
+#include "tools/load/scoreboard.h"
 #include "tools/load/options.h"
 
 struct load_run {
@@ -100,7 +100,7 @@ int load_host_start(struct load_host *host, const struct load_options *options,
 		    char *error, size_t error_bytes);
 void load_host_stop(struct load_host *host);
 
-/* ---- the course of a run (storm.c, settle.c) ---------------------------------- */
+/* ---- the course of a run (supervisor.c, drain.c) ---------------------------------- */
 
 /*
  * Starts everybody and runs the load with its faults until it is over; what came

@@ -3,8 +3,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "lib/atomic.h"
-#include "tools/inspect/bag.h"
+#include "lib/base/atomic.h"
+#include "tools/inspect/segment_set.h"
 #include "tools/shmstat/stat.h"
 
 json_t *stat_source(const struct tpi_inspect *inspect)

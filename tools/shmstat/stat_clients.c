@@ -2,7 +2,7 @@
 /* Attachments: who is on which channel in which role. */
 #include <string.h>
 
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 #include "tools/shmstat/stat.h"
 
 /*

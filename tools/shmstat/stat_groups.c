@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 #include "tools/shmstat/stat.h"
 
 struct sums {

@@ -2,7 +2,7 @@
 /* The lanes by themselves, and the ledger of every group on each of them. */
 #include <errno.h>
 
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 #include "tools/shmstat/stat.h"
 
 /* The node of the segment that a lane lies in, as its header says. */

@@ -2,7 +2,7 @@
 /* The segments, as they were really obtained. */
 #include <string.h>
 
-#include "lib/atomic.h"
+#include "lib/base/atomic.h"
 #include "tools/shmstat/stat.h"
 
 static const char *const rungs[] = {"hugetlb", "thp", "pages"};

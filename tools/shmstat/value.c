@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/atomic.h"
-#include "lib/histogram.h"
+#include "lib/base/atomic.h"
+#include "lib/lane/histogram.h"
 #include "tools/shmstat/stat.h"
 
 json_t *value_count(uint64_t n)

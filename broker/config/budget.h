@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a configuration costs on a machine, before anything is allocated. */
+#ifndef TPI_BROKER_PLAN_H
+#define TPI_BROKER_PLAN_H
+
+#include "broker/config/config.h"
+
+struct tpi_plan {
+	uint64_t total_bytes; /* in pages of the usual size */
+	uint64_t catalog_bytes;
+	uint32_t segment_count; /* the catalog's own included */
+	uint32_t fd_count;      /* two for each segment */
+	uint32_t shrunk;        /* how often default classes were halved */
+};
+
+/*
+ * Sizes every channel; halves the classes that named no number of blocks, largest
+ * first, until everything fits in the budget. -ENOMEM when it does not: `error`
+ * says which channel, what it wants, what is used already, and the budget.
+ */
+int tpi_plan(struct tpi_plan *plan, struct tpi_config *config,
+	     const struct tpi_topology *topology, char *error,
+	     size_t error_bytes);
+
+/* All segments of one channel. */
+uint64_t tpi_plan_channel_bytes(const struct tpi_channel_spec *spec,
+				const struct tpi_topology *topology);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading the configuration, with libconfuse: the grammar, and one load. Called
+ * once at start, by tapiod and by tapio_broker_start().
+ *
+ * libconfuse knows the grammar; what a value may be is checked in two places:
+ * values that stand alone in config_check.c, values that depend on each other in
+ * config_take.c. Its scanner is one global object, so one load runs at a time.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/config/config_inner.h"
+#include "broker/config/config_text.h"
+#include "lib/base/error.h"
+
+static pthread_mutex_t scanner_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Where the first error goes; guarded by scanner_lock. */
+static struct {
+	char *text;
+	size_t bytes;
+	bool failed;
+} report;
+
+__attribute__((format(printf, 2, 0))) static void
+report_error(cfg_t *cfg, const char *format, va_list args)
+{
+	char text[400];
+	int n = 0;
+
+	if (report.failed || !report.text || !report.bytes)
+		return;
+	report.failed = true;
+	vsnprintf(text, sizeof(text), format, args);
+	if (strstr(text, TPI_CONFIG_END))
+		snprintf(text, sizeof(text),
+			 "a section is not closed: a } is missing");
+	if (cfg && cfg->filename)
+		n = snprintf(report.text, report.bytes,
+			     "%s:%d: ", cfg->filename, cfg->line);
+	if (n >= 0 && (size_t)n < report.bytes)
+		snprintf(report.text + n, report.bytes - (size_t)n, "%s", text);
+}
+
+/* ---- the grammar ------------------------------------------------------------- */
+
+static cfg_opt_t class_options[] = {
+	CFG_INT("block", TPI_BLOCK_DEFAULT, CFGF_NONE),
+	CFG_INT("blocks", 0, CFGF_NONE),
+	CFG_INT("side_lanes", TPI_SIDE_LANES, CFGF_NONE),
+	CFG_INT("side_blocks", 0, CFGF_NONE),
+	CFG_INT("priority", 0, CFGF_NONE),
+	CFG_END(),
+};
+
+static cfg_opt_t group_options[] = {
+	CFG_STR("policy", "until", CFGF_NONE),
+	CFG_INT("lag", 0, CFGF_NONE),
+	CFG_END(),
+};
+
+static cfg_opt_t channel_options[] = {
+	CFG_STR("full", "drop", CFGF_NONE),
+	CFG_STR("wait", "100ms", CFGF_NONE),
+	CFG_STR("stamp", "tsc", CFGF_NONE),
+	CFG_INT("groups_max", TPI_GROUPS_DEFAULT, CFGF_NONE),
+	CFG_SEC("class", class_options,
+		CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+	CFG_SEC("group", group_options,
+		CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+	CFG_END(),
+};
+
+static cfg_opt_t allow_options[] = {
+	CFG_STR("channel", "*", CFGF_NONE),
+	CFG_STR_LIST("uid", "{}", CFGF_NONE),
+	CFG_STR_LIST("gid", "{}", CFGF_NONE),
+	CFG_BOOL("any", cfg_false, CFGF_NONE),
+	CFG_STR_LIST("role", "{}", CFGF_NONE),
+	CFG_END(),
+};
+
+static cfg_opt_t options[] = {
+	CFG_STR("socket", NULL, CFGF_NONE),
+	CFG_STR("socket_mode", "0666", CFGF_NONE),
+	CFG_STR("socket_group", NULL, CFGF_NONE),
+	CFG_STR("budget", "512M", CFGF_NONE),
+	CFG_STR("hugepages", "auto", CFGF_NONE),
+	CFG_INT("clients_max", TPI_CLIENTS_DEFAULT, CFGF_NONE),
+	CFG_BOOL("trust_owner", cfg_true, CFGF_NONE),
+	CFG_BOOL(TPI_CONFIG_END, cfg_false, CFGF_NONE),
+	CFG_SEC("channel", channel_options,
+		CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+	CFG_SEC("allow", allow_options,
+		CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+	CFG_END(),
+};
+
+/* ---- loading ---- */
+
+static int parse(cfg_t *cfg, const char *file, const char *text)
+{
+	size_t length;
+	char *copy;
+	FILE *in;
+	int rc, err = tpi_config_text(&copy, &length, file, text);
+
+	if (err)
+		return err;
+	free(cfg->filename);
+	cfg->filename = strdup(file ? file : "configuration");
+	in = fmemopen(copy, length, "r");
+	rc = cfg->filename && in ? cfg_parse_fp(cfg, in) : CFG_PARSE_ERROR;
+	if (in)
+		fclose(in);
+	free(copy);
+	return rc == CFG_SUCCESS ? 0 : -EINVAL;
+}
+
+static int load_locked(struct tpi_config *config, const char *file,
+		       const char *text, char *error, size_t error_bytes)
+{
+	cfg_t *cfg = cfg_init(options, CFGF_NONE);
+	int err;
+
+	if (!cfg)
+		return tpi_fail(-ENOMEM, error, error_bytes, "out of memory");
+	cfg_set_error_function(cfg, report_error);
+	tpi_config_checks(cfg);
+	err = parse(cfg, file, text ? text : "");
+	/* A configuration without a channel gets the default one. */
+	if (!err && !cfg_size(cfg, "channel") &&
+	    !cfg_addtsec(cfg, "channel", "events"))
+		err = -ENOMEM;
+	if (!err)
+		err = tpi_config_take(config, cfg);
+	if (err && !report.failed)
+		tpi_fail(err, error, error_bytes, "%s: %s",
+			 file ? file : "configuration", strerror(-err));
+	cfg_free(cfg);
+	return err;
+}
+
+int tpi_config_load(struct tpi_config *config, const char *file,
+		    const char *text, char *error, size_t error_bytes)
+{
+	int err;
+
+	memset(config, 0, sizeof(*config));
+	pthread_mutex_lock(&scanner_lock);
+	report.text = error;
+	report.bytes = error_bytes;
+	report.failed = false;
+	err = load_locked(config, file, text, error, error_bytes);
+	report.text = NULL;
+	pthread_mutex_unlock(&scanner_lock);
+	return err;
+}
+
+void tpi_config_free(struct tpi_config *config)
+{
+	for (uint32_t i = 0; i < config->channel_count; i++)
+		free(config->channels[i].groups);
+	for (uint32_t i = 0; i < config->rule_count; i++) {
+		free(config->rules[i].uids);
+		free(config->rules[i].gids);
+	}
+	free(config->channels);
+	free(config->rules);
+	free(config->socket);
+	memset(config, 0, sizeof(*config));
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The broker's configuration: what a file said, with every default filled in.
+ * Read once at start; nothing changes it afterwards.
+ */
+#ifndef TPI_BROKER_CONFIG_H
+#define TPI_BROKER_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include <tapio/abi.h>
+
+#include "lib/memory/layout.h"
+
+#define TPI_CLIENTS_DEFAULT 1024
+#define TPI_GROUPS_DEFAULT  16
+#define TPI_BUDGET_DEFAULT  (UINT64_C(512) << 20)
+#define TPI_MODE_DEFAULT    0666
+#define TPI_WAIT_NS_DEFAULT UINT64_C(100000000)
+#define TPI_BLOCK_DEFAULT   1024       /* of a class that does not say */
+#define TPI_BLOCKS_DEFAULT  4096       /* at most, and no more than fit in .. */
+#define TPI_LANE_DEFAULT    (2u << 20) /* .. so many bytes */
+#define TPI_BLOCKS_LEAST    64 /* how small the budget may make a default */
+#define TPI_SIDE_LANES      8
+#define TPI_SIDE_BLOCKS_MAX 256 /* as above, for side lanes */
+#define TPI_SIDE_DEFAULT    (256u << 10)
+#define TPI_CHANNELS_MAX    1024
+#define TPI_RULES_MAX       256
+#define TPI_IDS_MAX         64 /* uids, and gids, of one rule */
+#define TPI_DURABLE_MAX     TAPIO_GROUP_SLOTS
+
+enum tpi_hugepages {
+	TPI_HUGE_AUTO,
+	TPI_HUGE_REQUIRE,
+	TPI_HUGE_NEVER
+};
+
+/* Roles as bits; the last is no role of its own but what a consumer may ask. */
+#define TPI_RIGHT_PRODUCE  (1u << TAPIO_ROLE_PRODUCE)
+#define TPI_RIGHT_CONSUME  (1u << TAPIO_ROLE_CONSUME)
+#define TPI_RIGHT_INSPECT  (1u << TAPIO_ROLE_INSPECT)
+#define TPI_RIGHT_LOSSLESS (1u << 4)
+#define TPI_RIGHT_ALL                                                \
+	(TPI_RIGHT_PRODUCE | TPI_RIGHT_CONSUME | TPI_RIGHT_INSPECT | \
+	 TPI_RIGHT_LOSSLESS)
+
+/* A durable group: there from the start, with or without members. */
+struct tpi_config_group {
+	char name[TAPIO_NAME_BYTES];
+	uint32_t policy; /* TAPIO_POLICY_* */
+	uint32_t lag;
+};
+
+struct tpi_config_channel {
+	struct tpi_channel_spec spec;
+	/* Classes that named no number of blocks: it follows the budget. */
+	bool blocks_auto[TAPIO_CLASSES_MAX];
+	uint32_t groups_max;
+	uint32_t group_count;
+	struct tpi_config_group *groups;
+};
+
+struct tpi_config_rule {
+	char name[TAPIO_NAME_BYTES];
+	char channel[TAPIO_NAME_BYTES]; /* fnmatch pattern */
+	uint32_t rights;                /* TPI_RIGHT_* */
+	bool any;
+	uint32_t uid_count;
+	uint32_t gid_count;
+	uid_t *uids;
+	gid_t *gids;
+};
+
+struct tpi_config {
+	char *socket; /* NULL: the file does not say */
+	mode_t socket_mode;
+	gid_t socket_group; /* (gid_t)-1: as created */
+	uint64_t budget_bytes;
+	enum tpi_hugepages hugepages;
+	uint32_t clients_max;
+	bool trust_owner; /* the broker's uid and root may do everything */
+	uint32_t channel_count;
+	struct tpi_config_channel *channels;
+	uint32_t rule_count;
+	struct tpi_config_rule *rules;
+};
+
+/*
+ * Reads a file, or a text (then the other is NULL), or nothing: all defaults.
+ * -EINVAL (file, line, value and limit in `error`), -ENOMEM, or why the file
+ * could not be opened. tpi_config_free() also after an error.
+ */
+int tpi_config_load(struct tpi_config *config, const char *file,
+		    const char *text, char *error, size_t error_bytes);
+void tpi_config_free(struct tpi_config *config);
+
+/* Writes it so that it can be read again, every value with its meaning. */
+void tpi_config_print(const struct tpi_config *config, FILE *out);
+
+/* A size with an optional K, M or G; false when it is none or too large. */
+bool tpi_parse_bytes(const char *text, uint64_t *bytes);
+/* A duration with its unit: ns, us, ms, s. */
+bool tpi_parse_ns(const char *text, uint64_t *ns);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the configuration's reader share; config.c calls the others. */
+#ifndef TPI_BROKER_CONFIG_INNER_H
+#define TPI_BROKER_CONFIG_INNER_H
+
+#include <confuse.h>
+#include <stdbool.h>
+
+#include "broker/config/config.h"
+
+/* config_check.c: makes libconfuse check every value where it stands. */
+void tpi_config_checks(cfg_t *cfg);
+/* The number of a word of an option that has a choice of words, or -1. */
+int tpi_config_choice(const char *option, const char *word);
+/* A user or group, by name or number; false when there is none. */
+bool tpi_config_id(const char *text, bool group, unsigned int *id);
+
+/* config_take.c: from libconfuse's tree to the structs; -EINVAL, -ENOMEM. */
+int tpi_config_take(struct tpi_config *config, cfg_t *cfg);
+
+#endif

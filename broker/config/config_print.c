@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Printing a configuration in the syntax in which it is read, for
+ * `tapiod --print-config`: what it prints, read again, prints the same.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "broker/config/config.h"
+
+static const char *const policies[] = {"lossy", "until", "lossless"};
+
+/* libconfuse reads \" and \\ in a quoted string as the character itself. */
+static void quoted(FILE *out, const char *text)
+{
+	putc('"', out);
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\' || *text == '$')
+			putc('\\', out);
+		putc(*text, out);
+	}
+	putc('"', out);
+}
+
+static void bytes(FILE *out, uint64_t n)
+{
+	static const char units[] = "\0KMG";
+	int unit = 0;
+
+	while (unit < 3 && n && n % 1024 == 0) {
+		n /= 1024;
+		unit++;
+	}
+	fprintf(out, "\"%" PRIu64 "%.1s\"", n, &units[unit]);
+}
+
+static void duration(FILE *out, uint64_t ns)
+{
+	static const char *const units[] = {"ns", "us", "ms", "s"};
+	int unit = 0;
+
+	while (unit < 3 && ns && ns % 1000 == 0) {
+		ns /= 1000;
+		unit++;
+	}
+	fprintf(out, "\"%" PRIu64 "%s\"", ns, units[unit]);
+}
+
+static void print_globals(const struct tpi_config *config, FILE *out)
+{
+	static const char *const huge[] = {"auto", "require", "never"};
+
+	fprintf(out, "# Where clients connect: a path, or \"@name\" for an "
+		     "abstract socket.\n");
+	if (config->socket) {
+		fprintf(out, "socket = ");
+		quoted(out, config->socket);
+		putc('\n', out);
+	} else {
+		fprintf(out, "# socket = \"/run/tapio/tapiod.sock\"\n");
+	}
+	fprintf(out,
+		"# Mode of the socket's file: who may connect. What they "
+		"may do then, the\n# rules below say.\n"
+		"socket_mode = \"%04o\"\n",
+		(unsigned int)config->socket_mode);
+	fprintf(out, "# Group of the socket's file (a name or a number).\n");
+	if (config->socket_group == (gid_t)-1)
+		fprintf(out, "# socket_group = \"tapio\"\n");
+	else
+		fprintf(out, "socket_group = \"%u\"\n", config->socket_group);
+	fprintf(out, "# All shared memory together; bytes, or with K, M, G.\n"
+		     "budget = ");
+	bytes(out, config->budget_bytes);
+	fprintf(out,
+		"\n# Huge pages: auto (the best that can be had), require "
+		"(hugetlb or nothing),\n# never.\nhugepages = %s\n",
+		huge[config->hugepages]);
+	fprintf(out,
+		"# Attachments at a time, and connections.\n"
+		"clients_max = %u\n",
+		config->clients_max);
+	fprintf(out,
+		"# The broker's own uid and root may do everything.\n"
+		"trust_owner = %s\n",
+		config->trust_owner ? "true" : "false");
+}
+
+static void print_class(const struct tapio_shm_class *klass, bool is_auto,
+			FILE *out)
+{
+	fprintf(out, "\tclass ");
+	quoted(out, klass->name);
+	fprintf(out, " {\n\t\tblock = %u\n", klass->block_bytes);
+	if (is_auto)
+		fprintf(out,
+			"\t\t# blocks = %u, or fewer if the budget does "
+			"not suffice\n",
+			klass->block_count);
+	else
+		fprintf(out, "\t\tblocks = %u\n", klass->block_count);
+	fprintf(out,
+		"\t\tside_lanes = %u\n\t\tside_blocks = %u\n"
+		"\t\tpriority = %u\n\t}\n",
+		klass->side_lanes, klass->side_count, klass->priority);
+}
+
+static void print_channel(const struct tpi_config_channel *channel, FILE *out)
+{
+	static const char *const stamps[] = {"none", "tsc", "clock"};
+	const struct tpi_channel_spec *spec = &channel->spec;
+
+	fprintf(out, "\nchannel ");
+	quoted(out, spec->name);
+	fprintf(out,
+		" {\n\t# When a producer finds no room: drop, or wait "
+		"that long.\n\tfull = %s\n\twait = ",
+		spec->full_policy == TAPIO_FULL_WAIT ? "wait" : "drop");
+	duration(out, spec->wait_ns);
+	fprintf(out,
+		"\n\t# Time stamps: none, tsc or clock.\n\tstamp = %s\n"
+		"\t# Groups at a time, of %d slots.\n\tgroups_max = %u\n",
+		stamps[spec->stamp], TAPIO_GROUP_SLOTS, channel->groups_max);
+	fprintf(out,
+		"\t# Per CPU `blocks` events of up to `block` bytes; for "
+		"threads without rseq\n\t# `side_lanes` rings of "
+		"`side_blocks`. An event that names no class goes to\n"
+		"\t# the smallest of the lowest priority that holds it.\n");
+	for (uint32_t i = 0; i < spec->class_count; i++)
+		print_class(&spec->classes[i], channel->blocks_auto[i], out);
+	for (uint32_t i = 0; i < channel->group_count; i++) {
+		fprintf(out, "\t# Keeps its place when no member is there.\n"
+			     "\tgroup ");
+		quoted(out, channel->groups[i].name);
+		fprintf(out, " {\n\t\tpolicy = %s\n\t\tlag = %u\n\t}\n",
+			policies[channel->groups[i].policy],
+			channel->groups[i].lag);
+	}
+	fprintf(out, "}\n");
+}
+
+static void print_ids(const char *option, const unsigned int *ids,
+		      uint32_t count, FILE *out)
+{
+	if (!count)
+		return;
+	fprintf(out, "\t%s = {", option);
+	for (uint32_t i = 0; i < count; i++)
+		fprintf(out, "%s\"%u\"", i ? ", " : "", ids[i]);
+	fprintf(out, "}\n");
+}
+
+static void print_rule(const struct tpi_config_rule *rule, FILE *out)
+{
+	static const char *const roles[] = {"produce", "consume", "inspect",
+					    "lossless"};
+	const char *comma = "";
+
+	fprintf(out, "\nallow ");
+	quoted(out, rule->name);
+	fprintf(out, " {\n\tchannel = ");
+	quoted(out, rule->channel);
+	putc('\n', out);
+	if (rule->any)
+		fprintf(out, "\tany = true\n");
+	print_ids("uid", rule->uids, rule->uid_count, out);
+	print_ids("gid", rule->gids, rule->gid_count, out);
+	fprintf(out, "\trole = {");
+	for (unsigned int i = 0; i < 4; i++) {
+		if (!(rule->rights & TPI_RIGHT_PRODUCE << i))
+			continue;
+		fprintf(out, "%s%s", comma, roles[i]);
+		comma = ", ";
+	}
+	fprintf(out, "}\n}\n");
+}
+
+void tpi_config_print(const struct tpi_config *config, FILE *out)
+{
+	print_globals(config, out);
+	for (uint32_t i = 0; i < config->channel_count; i++)
+		print_channel(&config->channels[i], out);
+	if (!config->rule_count)
+		fprintf(out,
+			"\n# Who may do what, for example:\n"
+			"# allow collectors {\n"
+			"#\tchannel = \"events*\"   # a pattern, as a "
+			"shell's\n"
+			"#\tuid = {\"collector\"}   # or gid, or any = true\n"
+			"#\trole = {produce}      # consume, inspect, "
+			"lossless\n# }\n");
+	for (uint32_t i = 0; i < config->rule_count; i++)
+		print_rule(&config->rules[i], out);
+}

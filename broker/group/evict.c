@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Judging groups by what is in their cursors, and ending those that lie. Called
+ * once a second, on the broker's thread.
+ *
+ * What is impossible, and why no honest group ever shows it, is in judge.c. One
+ * look would be enough by that argument; a group is evicted after LOOKS looks in a
+ * row, so that it takes three seconds, and the log has said it twice before.
+ * Where nobody that had the slot is alive, the liar is dead and the group is put
+ * right instead: it goes on at the last head that was possible, or at the gate.
+ *
+ * EVICTION ends the slot (tpi_group_evict()): producers compute their gates
+ * without it from the new generation on. No membarrier: a gate of the old
+ * generation is at most too low, and a section that is about to store one is
+ * aborted by the generation. Then all sleepers are rung: members find that the
+ * slot is not their group's, hand out what is left and return -ENOTCONN; waiting
+ * producers find room. The slot is nobody's before every process that had it is
+ * dead, since one of them is known to write where it likes.
+ *
+ * LEASES of names that are no member of the group are cleared at the first look.
+ * Members are this thread's to make and to end, and a name never comes back, so
+ * who is not one now will not become one. It is what a former member leaves that
+ * was stopped just before its swap; its heads would be of another incarnation.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/broker.h"
+#include "lib/base/atomic.h"
+
+#define LOOKS 3 /* of TPI_TICK_NS each */
+
+/* What one look at a group found: the first lane of those that are wrong. */
+struct verdict {
+	uint32_t lanes;
+	uint32_t first;
+	uint32_t faults; /* of the first */
+	struct tpi_ledger seen;
+};
+
+/* ---- leases ----------------------------------------------------------------- */
+
+static bool is_member(const struct tpi_registry *registry,
+		      const struct tpi_group *group, uint32_t name)
+{
+	uint32_t slot = TAPIO_ATTACHMENT_SLOT(name);
+
+	return slot < registry->catalog.attachment_count &&
+	       registry->attachments[slot].name == name &&
+	       registry->attachments[slot].group == group;
+}
+
+static bool clear_stale(struct tpi_broker *broker,
+			const struct tpi_group *group,
+			struct tapio_shm_cursor *cursor, uint32_t lease)
+{
+	struct tpi_registry *registry = &broker->registry;
+
+	if (lease == TAPIO_NOBODY || is_member(registry, group, lease))
+		return false;
+	/* ORDER cursor.lease (acq_rel): as for the dead. Pairs with the swap
+	 * 0 -> me of a member (client/). */
+	if (!tpi_cas_acq_rel(&cursor->lease, &lease, TAPIO_NOBODY))
+		return false;
+	tpi_add_relaxed(&registry->catalog.broker->leases_cleared, 1);
+	return true;
+}
+
+/* ---- one look ------------------------------------------------------------------ */
+
+static bool has_strangers(const struct tpi_group *group)
+{
+	const struct tpi_holder *holder;
+
+	LIST_FOREACH (holder, &group->holders, link)
+		if (holder->since != group->openings)
+			return true;
+	return false;
+}
+
+static void look_at_lane(struct tpi_host *host,
+			 const struct tpi_suspect *suspect, uint32_t lane,
+			 struct verdict *verdict)
+{
+	struct tpi_ledger seen;
+	uint32_t faults;
+
+	if (tpi_ledger_read(&host->lanes.lanes[lane],
+			    &host->shm_groups[suspect->slot],
+			    &host->cursors[suspect->slot].cursors[lane], &seen))
+		return;
+	faults = tpi_judge_look(&host->judge, suspect, lane, &seen);
+	if (!faults)
+		return;
+	if (!verdict->lanes++) {
+		verdict->first = lane;
+		verdict->faults = faults;
+		verdict->seen = seen;
+	}
+}
+
+static struct tpi_suspect suspect_of(const struct tpi_host *host,
+				     const struct tpi_group *group)
+{
+	return (struct tpi_suspect){
+		.slot = (uint32_t)(group - host->groups),
+		.incarnation = group->incarnation,
+		.lossless = group->policy == TAPIO_POLICY_LOSSLESS &&
+			    group->members,
+		.strangers = has_strangers(group),
+	};
+}
+
+/* ---- what follows ---------------------------------------------------------------- */
+
+static void words(char *text, size_t bytes, uint32_t faults)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (unsigned int bit = 0; bit < TPI_FAULTS && used < bytes; bit++)
+		if (faults >> bit & 1)
+			used += (size_t)snprintf(text + used, bytes - used,
+						 "%s%s", used ? ", " : "",
+						 tpi_fault_name(bit));
+}
+
+static void report(struct tpi_broker *broker, const struct tpi_host *host,
+		   const struct tpi_group *group, const struct verdict *verdict,
+		   const char *what)
+{
+	const struct tpi_ledger *seen = &verdict->seen;
+	char faults[64];
+
+	words(faults, sizeof(faults), verdict->faults);
+	tpi_log_client(
+		&broker->log, TAPIO_LOG_WARNING,
+		"group \"%s\" (slot %u, uid %u) of channel \"%s\" %s: "
+		"impossible %s on lane %u and %u others: head %llu of "
+		"incarnation %u (the group's is %u), gate %llu, tail "
+		"%llu, skipped %llu, lost %llu (look %u of %d)",
+		group->name, (unsigned int)(group - host->groups), group->uid,
+		host->config->spec.name, what, faults, verdict->first,
+		verdict->lanes - 1, (unsigned long long)seen->head,
+		TAPIO_HEAD_INCARNATION(seen->word), group->incarnation,
+		(unsigned long long)seen->gate, (unsigned long long)seen->tail,
+		(unsigned long long)seen->skipped,
+		(unsigned long long)seen->lost, group->looks, LOOKS);
+}
+
+/* Nobody that had the slot is alive, so nobody else writes here. */
+static void mend_lane(struct tpi_host *host, const struct tpi_suspect *suspect,
+		      uint32_t lane)
+{
+	bool lossless =
+		host->groups[suspect->slot].policy == TAPIO_POLICY_LOSSLESS;
+	struct tapio_shm_cursor *cursor =
+		&host->cursors[suspect->slot].cursors[lane];
+	struct tpi_ledger seen;
+	uint64_t start, word;
+
+	if (tpi_ledger_read(&host->lanes.lanes[lane],
+			    &host->shm_groups[suspect->slot], cursor, &seen) ||
+	    !tpi_judge_look(&host->judge, suspect, lane, &seen))
+		return;
+	word = tpi_judge_mend(&host->judge, suspect->slot, lane, lossless,
+			      &seen, &start);
+	/* What the liar had skipped and lost is not known: all of it counts as
+	 * delivered. */
+	memset(cursor->tally, 0, sizeof(cursor->tally));
+	cursor->start = start;
+	/* ORDER cursor.head (release): the tally that it names. Pairs with the
+	 * acquire in tpi_gate_compute(), and in the next member's begin(). */
+	tpi_store_release(&cursor->head, word);
+}
+
+static void judge_group(struct tpi_broker *broker, struct tpi_host *host,
+			struct tpi_group *group)
+{
+	struct tapio_shm_broker *shm = broker->registry.catalog.broker;
+	struct tpi_suspect suspect = suspect_of(host, group);
+	struct tpi_cursors *cursors = &host->cursors[suspect.slot];
+	struct verdict verdict = {0};
+	bool cleared = false;
+
+	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
+		/* Relaxed: the swap decides. */
+		uint32_t lease = tpi_load_relaxed(&cursors->cursors[i].lease);
+
+		cleared |=
+			clear_stale(broker, group, &cursors->cursors[i], lease);
+		look_at_lane(host, &suspect, i, &verdict);
+	}
+	if (!verdict.lanes) {
+		group->looks = 0;
+	} else if (LIST_EMPTY(&group->holders)) {
+		report(broker, host, group, &verdict, "is put right");
+		for (uint32_t i = 0; i < host->lanes.lane_count; i++)
+			mend_lane(host, &suspect, i);
+	} else {
+		tpi_add_relaxed(&shm->suspicions, 1);
+		group->looks++;
+		report(broker, host, group, &verdict,
+		       group->looks < LOOKS ? "is suspected" : "is evicted");
+		if (group->looks == LOOKS)
+			tpi_group_evict(broker, host, group);
+	}
+	if (cleared)
+		tpi_host_wake(host);
+}
+
+void tpi_evict_tick(struct tpi_broker *broker)
+{
+	struct tpi_registry *registry = &broker->registry;
+
+	for (uint32_t h = 0; h < registry->host_count; h++)
+		for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++) {
+			struct tpi_host *host = &registry->hosts[h];
+
+			if (host->groups[i].state == TAPIO_SLOT_ACTIVE)
+				judge_group(broker, host, &host->groups[i]);
+		}
+}

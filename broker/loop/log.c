@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Logging. Called on the broker's thread alone (and, before it runs, on the
+ * thread that starts it), so there is no lock. Text that comes from clients has
+ * been checked to be printable before it gets here.
+ */
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/loop/log.h"
+
+static const char *const words[] = {
+	[TAPIO_LOG_ERROR] = "error",   [TAPIO_LOG_WARNING] = "warning",
+	[TAPIO_LOG_NOTICE] = "notice", [TAPIO_LOG_INFO] = "info",
+	[TAPIO_LOG_DEBUG] = "debug",
+};
+#define WORDS ((int)(sizeof(words) / sizeof(words[0])))
+
+static void say(struct tpi_log *log, int level, const char *format,
+		va_list args)
+{
+	char line[768];
+
+	vsnprintf(line, sizeof(line), format, args);
+	log->sink(log->arg, level, line);
+}
+
+void tpi_log(struct tpi_log *log, int level, const char *format, ...)
+{
+	va_list args;
+
+	if (level > log->level || !log->sink)
+		return;
+	va_start(args, format);
+	say(log, level, format, args);
+	va_end(args);
+}
+
+void tpi_log_client(struct tpi_log *log, int level, const char *format, ...)
+{
+	va_list args;
+
+	if (level > log->level || !log->sink)
+		return;
+	if (!log->burst) {
+		log->suppressed++;
+		return;
+	}
+	log->burst--;
+	va_start(args, format);
+	say(log, level, format, args);
+	va_end(args);
+}
+
+void tpi_log_refill(struct tpi_log *log)
+{
+	uint32_t suppressed = log->suppressed;
+
+	log->burst = TPI_LOG_BURST;
+	log->suppressed = 0;
+	if (suppressed)
+		tpi_log(log, TAPIO_LOG_WARNING,
+			"%u more messages about clients were suppressed",
+			suppressed);
+}
+
+/* systemd says in JOURNAL_STREAM which device and inode its stream has. */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
+	       !fstat(STDERR_FILENO, &st) && st.st_dev == dev &&
+	       st.st_ino == ino;
+}
+
+void tpi_log_stderr(void *arg, int level, const char *message)
+{
+	(void)arg;
+	if (stderr_is_journal())
+		fprintf(stderr, "<%d>%s\n", level, message);
+	else
+		fprintf(stderr, "tapiod: %s: %s\n", words[level], message);
+}
+
+int tpi_log_level(const char *word)
+{
+	for (int i = TAPIO_LOG_ERROR; i < WORDS; i++)
+		if (!strcmp(word, words[i]))
+			return i;
+	return -1;
+}

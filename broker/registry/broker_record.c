@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the catalog says about the broker and the machine: who it is, what the
+ * kernel allows, found out by asking it, and what the segments became. Written
+ * at start, before the catalog leaves this process.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <tapio/version.h>
+
+#include "broker/registry/registry.h"
+#include "lib/lane/rseq.h"
+#include "lib/base/sys.h"
+#include "lib/lane/wake.h"
+
+uint64_t tpi_realtime_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) +
+	       (uint64_t)ts.tv_nsec;
+}
+
+static void read_boot_id(uint8_t id[16])
+{
+	char text[64] = "";
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	unsigned int digit, count = 0;
+
+	if (fd < 0)
+		return;
+	if (read(fd, text, sizeof(text) - 1) <= 0)
+		text[0] = 0;
+	close(fd);
+	for (const char *at = text; *at && count < 32; at++) {
+		if (*at == '-' || sscanf(at, "%1x", &digit) != 1)
+			continue;
+		id[count / 2] = (uint8_t)(id[count / 2] << 4 | digit);
+		count++;
+	}
+}
+
+/* What this kernel allows, found out by asking it. */
+static uint32_t probe_features(struct tpi_registry *registry,
+			       struct tpi_log *log)
+{
+	uint32_t features = TAPIO_FEATURE_IO_URING;
+	int err, fd;
+
+	/* The sweep publishes like any producer, so this process registers. */
+	err = tpi_barrier_register();
+	if (!err)
+		err = tpi_barrier();
+	registry->membarrier = !err;
+	if (!err)
+		features |= TAPIO_FEATURE_MEMBARRIER;
+	else
+		tpi_log(log, TAPIO_LOG_WARNING,
+			"membarrier is not to be had (errno %d): producers use "
+			"side lanes with a fence per event, consumers poll",
+			-err);
+	fd = tpi_sys_pidfd_open(getpid(), 0);
+	if (fd >= 0) {
+		features |= TAPIO_FEATURE_PIDFD;
+		close(fd);
+	}
+	return features;
+}
+
+void tpi_registry_learn(struct tpi_registry *registry)
+{
+	struct tapio_shm_broker *shm = registry->catalog.broker;
+
+	for (uint32_t i = 0; i < registry->segments_used; i++) {
+		const struct tapio_shm_segment *s =
+			&registry->catalog.segments[i];
+
+		if (s->rung == TAPIO_RUNG_HUGETLB)
+			shm->features |= TAPIO_FEATURE_HUGETLB;
+		if (s->placement == TAPIO_PLACED_VERIFIED)
+			shm->features |= TAPIO_FEATURE_MBIND;
+	}
+	shm->used_bytes = registry->used_bytes;
+}
+
+void tpi_registry_describe(struct tpi_registry *registry,
+			   const struct tpi_config *config,
+			   const struct tpi_topology *topology,
+			   struct tpi_log *log)
+{
+	struct tapio_shm_broker *shm = registry->catalog.broker;
+	const char *reason = "";
+
+	shm->state = TAPIO_BROKER_STARTING;
+	shm->pid = (uint64_t)getpid();
+	shm->start_time_ticks = tpi_start_ticks(getpid());
+	read_boot_id(shm->boot_id);
+	shm->started_ns = tpi_realtime_ns();
+	shm->budget_bytes = config->budget_bytes;
+	shm->features = probe_features(registry, log);
+	shm->rseq_verdict = tpi_rseq_selftest(&reason);
+	snprintf(shm->rseq_reason, sizeof(shm->rseq_reason), "%s", reason);
+	shm->cpus_possible = topology->cpus_possible;
+	shm->nodes = topology->node_count;
+	shm->clients_max = config->clients_max;
+	snprintf(shm->version, sizeof(shm->version), "%s", tapio_version());
+	tpi_log(log, TAPIO_LOG_INFO, "rseq self-test: verdict %u (%s)",
+		shm->rseq_verdict, reason);
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Identity and liveness of clients. Called by sessions on HELLO and when a
+ * connection ends.
+ *
+ * WHO IT IS. The kernel knows who connected: SO_PEERCRED, and where it exists
+ * SO_PEERPIDFD, which is what we keep. The client sends a pidfd of its own for
+ * older kernels, and because a number means nothing across PID namespaces, where
+ * it is 0. A pidfd that is not the peer's is refused: otherwise a client could
+ * tie its attachment to a process that never dies. Only where neither exists is
+ * the number used, and only if what bears it started before it connected.
+ *
+ * WHETHER IT LIVES. Its pidfd says so, and nothing else: a silent or stopped
+ * client is alive. What execve does to an image we learn from the next HELLO of
+ * the same process (its AT_RANDOM differs) or from /proc/PID/maps.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "broker/broker.h"
+#include "lib/base/error.h"
+#include "lib/base/sys.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+#define PIDFS_MAGIC 0x50494446
+
+#define MAPS_BYTES_MAX (1u << 20) /* some 10,000 mappings */
+
+/* ---- what a pidfd and /proc say ----------------------------------------------- */
+
+/* The process of a pidfd as we see it: its pid, 0 not visible, -1 dead. */
+static int pidfd_pid(int pidfd, pid_t *pid)
+{
+	char path[64], text[512], *at;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return -EIO;
+	text[n] = 0;
+	at = strstr(text, "\nPid:");
+	if (!at)
+		return -EBADF;
+	*pid = (pid_t)strtol(at + 5, NULL, 10);
+	return 0;
+}
+
+/* Kernels with pidfs give each process's pidfds an inode of their own. */
+static bool pidfd_inode(int pidfd, uint64_t *inode)
+{
+	struct statfs fs;
+	struct stat st;
+
+	if (fstatfs(pidfd, &fs) || fs.f_type != PIDFS_MAGIC ||
+	    fstat(pidfd, &st))
+		return false;
+	*inode = st.st_ino;
+	return true;
+}
+
+static bool pidfd_readable(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 1;
+}
+
+uint64_t tpi_start_ticks(pid_t pid)
+{
+	char path[64], text[1024], *at;
+	uint64_t ticks = 0;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return 0;
+	text[n] = 0;
+	/* Field 2, the name, may contain anything; it ends at the last ')'. */
+	at = strrchr(text, ')');
+	for (int field = 2; at && field < 22; field++) {
+		at = strchr(at + 1, ' ');
+	}
+	if (at)
+		ticks = strtoull(at + 1, NULL, 10);
+	return ticks;
+}
+
+bool tpi_process_is_dead(const struct tpi_process *process)
+{
+	return process->dead || pidfd_readable(process->pidfd);
+}
+
+/* ---- which process is it ------------------------------------------------------ */
+
+/* The kernel's pidfd of whoever connected, or -1 where there is no such thing. */
+static int peer_pidfd(int sock)
+{
+	socklen_t length = sizeof(int);
+	int pidfd = -1;
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length))
+		return -1;
+	fcntl(pidfd, F_SETFD, FD_CLOEXEC);
+	return pidfd;
+}
+
+/* What a client sent as its own pidfd has to be of whoever connected. */
+static int check_own(int own, int peer, const struct tpi_cred *cred,
+		     char *error, size_t error_bytes)
+{
+	uint64_t own_inode, peer_inode;
+	bool same;
+	pid_t pid;
+	int err = pidfd_pid(own, &pid);
+
+	if (err)
+		return tpi_fail(-EBADF, error, error_bytes,
+				"the descriptor in HELLO is no pidfd");
+	if (pid == -1)
+		return tpi_fail(-ESRCH, error, error_bytes,
+				"the process of the pidfd in HELLO is dead");
+	/* Inodes where there are such: /proc may be of another namespace than
+	 * ours, and then numbers differ that mean the same. */
+	if (peer >= 0 && pidfd_inode(own, &own_inode) &&
+	    pidfd_inode(peer, &peer_inode))
+		same = own_inode == peer_inode;
+	else
+		same = pid == cred->pid;
+	if (same)
+		return 0;
+	return tpi_fail(-EPERM, error, error_bytes,
+			"the pidfd in HELLO is of process %d, but process %d "
+			"made this connection",
+			pid, cred->pid);
+}
+
+/* By number alone: the start time tells a process from its successor. */
+static int open_by_number(pid_t pid, uint64_t accepted_ns, char *error,
+			  size_t error_bytes)
+{
+	uint64_t before, after, hz = (uint64_t)sysconf(_SC_CLK_TCK);
+	int pidfd;
+
+	if (!pid)
+		return tpi_fail(-ESRCH, error, error_bytes,
+				"no pidfd in HELLO, and the client is in a PID "
+				"namespace that the broker cannot see");
+	before = tpi_start_ticks(pid);
+	pidfd = tpi_sys_pidfd_open(pid, 0);
+	if (pidfd < 0)
+		return tpi_fail(pidfd, error, error_bytes,
+				"pidfd_open(%d): errno %d", pid, -pidfd);
+	after = tpi_start_ticks(pid);
+	if (before && before == after &&
+	    before <= accepted_ns / (UINT64_C(1000000000) / hz))
+		return pidfd;
+	close(pidfd);
+	return tpi_fail(-ESRCH, error, error_bytes,
+			"process %d, which made this connection, is gone", pid);
+}
+
+static int choose_pidfd(int sock, int own, const struct tpi_cred *cred,
+			uint64_t accepted_ns, char *error, size_t error_bytes)
+{
+	int peer = peer_pidfd(sock);
+	int err = own < 0 ? 0 : check_own(own, peer, cred, error, error_bytes);
+
+	if (err) {
+		if (peer >= 0)
+			close(peer);
+		return err;
+	}
+	if (peer >= 0) {
+		if (own >= 0)
+			close(own);
+		return peer;
+	}
+	if (own >= 0)
+		return own;
+	return open_by_number(cred->pid, accepted_ns, error, error_bytes);
+}
+
+static bool same_process(const struct tpi_process *a,
+			 const struct tpi_process *b)
+{
+	if (a->inode_valid && b->inode_valid)
+		return a->inode == b->inode;
+	return a->pid && a->pid == b->pid && a->start_ticks &&
+	       a->start_ticks == b->start_ticks;
+}
+
+static void on_pidfd(struct tpi_watch *watch, unsigned int events)
+{
+	struct tpi_process *process = (struct tpi_process *)watch;
+
+	(void)events;
+	tpi_process_get(process);
+	tpi_watch_stop(process->broker->loop, watch);
+	tpi_process_died(process, "died");
+	tpi_process_put(process);
+}
+
+static struct tpi_process *make(struct tpi_broker *broker, int pidfd,
+				const struct tpi_cred *cred,
+				const struct tpi_wire_hello *hello)
+{
+	struct tpi_process *process = calloc(1, sizeof(*process));
+
+	if (!process)
+		return NULL;
+	process->broker = broker;
+	process->pidfd = pidfd;
+	process->refs = 1;
+	process->pid = cred->pid;
+	process->uid = cred->uid;
+	process->gid = cred->gid;
+	process->inode_valid = pidfd_inode(pidfd, &process->inode);
+	process->start_ticks = cred->pid ? tpi_start_ticks(cred->pid) : 0;
+	process->rseq_verdict = hello->rseq_verdict <= TAPIO_RSEQ_INCONCLUSIVE
+					? hello->rseq_verdict
+					: TAPIO_RSEQ_UNKNOWN;
+	memcpy(process->at_random, hello->at_random,
+	       sizeof(process->at_random));
+	for (size_t i = 0; i < sizeof(process->comm) - 1; i++) {
+		char c = hello->comm[i];
+
+		if (!c)
+			break;
+		process->comm[i] = c < 0x20 || c > 0x7e ? '?' : c;
+	}
+	TAILQ_INIT(&process->attachments);
+	return process;
+}
+
+/* The same image that said HELLO before; an older image of it is gone now. */
+static struct tpi_process *find(struct tpi_broker *broker,
+				const struct tpi_process *fresh)
+{
+	struct tpi_process *p, *next, *found = NULL;
+
+	for (p = TAILQ_FIRST(&broker->processes); p; p = next) {
+		next = TAILQ_NEXT(p, link);
+		if (p->dead || !same_process(p, fresh))
+			continue;
+		if (!memcmp(p->at_random, fresh->at_random,
+			    sizeof(p->at_random))) {
+			found = p;
+			continue;
+		}
+		tpi_process_get(p);
+		tpi_watch_stop(broker->loop, &p->watch);
+		tpi_process_died(p, "became another program (execve)");
+		tpi_process_put(p);
+		/* Its end may have taken others from the list. */
+		next = TAILQ_FIRST(&broker->processes);
+	}
+	return found;
+}
+
+int tpi_process_identify(struct tpi_broker *broker, struct tpi_process **out,
+			 int sock, int pidfd, const struct tpi_cred *cred,
+			 const struct tpi_wire_hello *hello,
+			 uint64_t accepted_ns, char *error, size_t error_bytes)
+{
+	struct tpi_process *process, *known;
+	int chosen, err;
+
+	*out = NULL;
+	chosen = choose_pidfd(sock, pidfd, cred, accepted_ns, error,
+			      error_bytes);
+	if (chosen < 0) {
+		if (pidfd >= 0)
+			close(pidfd);
+		return chosen;
+	}
+	process = make(broker, chosen, cred, hello);
+	if (!process) {
+		close(chosen);
+		return tpi_fail(-ENOMEM, error, error_bytes, "out of memory");
+	}
+	known = find(broker, process);
+	if (known) {
+		close(chosen);
+		free(process);
+		tpi_process_get(known);
+		*out = known;
+		return 0;
+	}
+	process->watch.ready = on_pidfd;
+	err = tpi_watch_start(broker->loop, &process->watch, chosen);
+	if (err) {
+		close(chosen);
+		free(process);
+		return tpi_fail(err, error, error_bytes, "out of memory");
+	}
+	TAILQ_INSERT_TAIL(&broker->processes, process, link);
+	*out = process;
+	return 0;
+}
+
+void tpi_process_get(struct tpi_process *process)
+{
+	process->refs++;
+}
+
+void tpi_process_put(struct tpi_process *process)
+{
+	if (--process->refs)
+		return;
+	TAILQ_REMOVE(&process->broker->processes, process, link);
+	tpi_watch_stop(process->broker->loop, &process->watch);
+	close(process->pidfd);
+	free(process);
+}
+
+/* ---- what it maps ---------------------------------------------------------------- */
+
+static bool line_is_ours(const char *line, const struct tpi_file *files,
+			 uint32_t count)
+{
+	unsigned int major, minor;
+	uint64_t inode, device;
+
+	if (sscanf(line, "%*s %*s %*s %x:%x %" SCNu64, &major, &minor,
+		   &inode) != 3 ||
+	    !inode)
+		return false;
+	device = makedev(major, minor);
+	for (uint32_t i = 0; i < count; i++)
+		if (files[i].inode == inode && files[i].device == device)
+			return true;
+	return false;
+}
+
+static int read_maps(FILE *maps, const struct tpi_file *files, uint32_t count)
+{
+	char *line = NULL;
+	size_t room = 0, total = 0;
+	ssize_t n;
+	int found = 0;
+
+	while (!found && (n = getline(&line, &room, maps)) > 0) {
+		total += (size_t)n;
+		if (total > MAPS_BYTES_MAX)
+			found = -EFBIG;
+		else if (line_is_ours(line, files, count))
+			found = 1;
+	}
+	free(line);
+	/* A process has at least its stack: an empty list is that of one whose
+	 * first thread has ended, or that is about to be dead. */
+	return found || total ? found : -ESRCH;
+}
+
+int tpi_process_maps(const struct tpi_process *process,
+		     const struct tpi_file *files, uint32_t count)
+{
+	char path[64];
+	FILE *maps;
+	int found;
+
+	if (!process->pid)
+		return -ESRCH;
+	snprintf(path, sizeof(path), "/proc/%d/maps", process->pid);
+	maps = fopen(path, "re");
+	if (!maps)
+		return -errno;
+	found = read_maps(maps, files, count);
+	fclose(maps);
+	/* While the pidfd is silent, the number is still that process's. */
+	if (pidfd_readable(process->pidfd))
+		return -ESRCH;
+	return found;
+}

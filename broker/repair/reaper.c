@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the dead leave behind: blocks that they had reserved, side lanes, leases,
+ * a place in a group, and sleepers that nobody else will wake.
+ *
+ * Run when a pidfd says that a process is dead, when a client detaches, and when
+ * an image is gone (execve). None of it stops anybody: blocks go back by one
+ * compare-and-swap each (lib/lane/sweep.c) and, from the lane's own CPU, by one
+ * discard, for which this thread moves there; where it may not, the blocks are
+ * left ABANDONED and the next producer on that CPU takes them.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#include "broker/broker.h"
+#include "lib/base/atomic.h"
+#include "lib/lane/wake.h"
+
+#define SWEEP_TRIES     100
+#define ALL_LANES_TICKS 16
+
+/* Larger than any kernel's set of CPUs. */
+struct cpus {
+	unsigned long bits[TPI_CPUS_MAX * 2 / (8 * sizeof(unsigned long))];
+};
+#define CPU_BITS (8 * sizeof(unsigned long))
+
+/* ---- being on a lane's CPU -------------------------------------------------- */
+
+struct pin {
+	struct cpus home;
+	bool saved;
+	bool moved;
+};
+
+static void pin_begin(struct pin *pin)
+{
+	pin->moved = false;
+	pin->saved = !sched_getaffinity(0, sizeof(pin->home),
+					(cpu_set_t *)&pin->home);
+}
+
+/* True when this thread runs on that CPU, and on no other. */
+static bool pin_to(struct pin *pin, uint32_t cpu)
+{
+	struct cpus only = {{0}};
+
+	if (!pin->saved || cpu >= sizeof(only) * 8)
+		return false;
+	only.bits[cpu / CPU_BITS] = 1ul << cpu % CPU_BITS;
+	if (sched_setaffinity(0, sizeof(only), (cpu_set_t *)&only))
+		return false;
+	pin->moved = true;
+	return sched_getcpu() == (int)cpu;
+}
+
+static void pin_end(struct pin *pin)
+{
+	if (pin->moved)
+		sched_setaffinity(0, sizeof(pin->home),
+				  (cpu_set_t *)&pin->home);
+}
+
+/* ---- blocks -------------------------------------------------------------------- */
+
+/* Who is swept: what they hold, and by whom. */
+struct sweep {
+	struct tpi_broker *broker;
+	uint32_t dead;
+	struct pin pin;
+	uint32_t found;
+	uint64_t scratch[TAPIO_BLOCKS_MAX / 64];
+};
+
+static void sweep_lane(struct sweep *sweep, const struct tpi_lane *lane,
+		       uint32_t dead, bool on_cpu)
+{
+	uint32_t me = sweep->broker->registry.name;
+	int n = -EAGAIN;
+
+	for (int i = 0; i < SWEEP_TRIES && n == -EAGAIN; i++)
+		n = tpi_lane_sweep(lane, dead, me, on_cpu, sweep->scratch);
+	/* The CPU is lost again and again: leave them to the next producer. */
+	if (n == -EAGAIN)
+		n = tpi_lane_sweep(lane, dead, me, false, sweep->scratch);
+	if (n > 0)
+		sweep->found += (uint32_t)n;
+}
+
+static bool holds(const struct tpi_lane *lane)
+{
+	return TAPIO_STATE_HELD(tpi_lane_peek(lane)) != 0;
+}
+
+/* Everything that was abandoned here before now; this thread is on the CPU. */
+static void sweep_abandoned(struct sweep *sweep, const struct tpi_lane *lane)
+{
+	tpi_store_relaxed(&lane->shm->hint, 0);
+	/* The hint before the scan: what is abandoned after the scan passed it
+	 * sets the hint again, and must do so after this. */
+	tpi_fence_full();
+	sweep_lane(sweep, lane, TAPIO_ABANDONED, true);
+}
+
+/* What `dead` holds, and then what lies abandoned: see tpi_lane_abandon(). */
+static void sweep_cpu_lane(struct sweep *sweep, const struct tpi_lane *lane)
+{
+	bool on_cpu;
+
+	if (!holds(lane))
+		return;
+	on_cpu = pin_to(&sweep->pin, lane->cpu);
+	if (sweep->dead != TAPIO_ABANDONED)
+		sweep_lane(sweep, lane, sweep->dead, on_cpu);
+	if (on_cpu)
+		sweep_abandoned(sweep, lane);
+}
+
+/* A side lane is swept by its owner; so we are the owner until it is done. */
+static void sweep_side_lane(struct sweep *sweep, const struct tpi_lane *lane)
+{
+	uint32_t me = sweep->broker->registry.name;
+	uint32_t owner =
+		sweep->dead == TAPIO_ABANDONED ? TAPIO_NOBODY : sweep->dead;
+
+	if (owner == TAPIO_NOBODY && !holds(lane))
+		return;
+	/* ORDER lane.owner (acq_rel): what the last owner did to the lane before
+	 * what we do. Pairs with the release by its owner, and with the swap of
+	 * the next one (client/). */
+	if (!tpi_cas_acq_rel(&lane->shm->owner, &owner, me))
+		return;
+	if (holds(lane)) {
+		if (sweep->dead != TAPIO_ABANDONED)
+			sweep_lane(sweep, lane, sweep->dead, true);
+		sweep_abandoned(sweep, lane);
+	}
+	/* ORDER lane.owner (release): as above. */
+	tpi_store_release(&lane->shm->owner, TAPIO_NOBODY);
+}
+
+/* Every lane of a channel; or only those that hint at abandoned blocks. */
+static uint32_t sweep_host(struct tpi_broker *broker, struct tpi_host *host,
+			   uint32_t dead, bool hinted)
+{
+	struct tapio_shm_broker *shm = broker->registry.catalog.broker;
+	struct sweep *sweep = malloc(sizeof(*sweep));
+	uint32_t found;
+
+	/* Out of memory: the blocks stay under the dead one's name. */
+	if (!sweep)
+		return 0;
+	sweep->broker = broker;
+	sweep->dead = dead;
+	sweep->found = 0;
+	pin_begin(&sweep->pin);
+	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
+		const struct tpi_lane *lane = &host->lanes.lanes[i];
+
+		/* Relaxed: it is a hint. */
+		if (hinted && !tpi_load_relaxed(&lane->shm->hint))
+			continue;
+		if (lane->cpu == TAPIO_CPU_SIDE)
+			sweep_side_lane(sweep, lane);
+		else
+			sweep_cpu_lane(sweep, lane);
+	}
+	pin_end(&sweep->pin);
+	found = sweep->found;
+	free(sweep);
+	tpi_add_relaxed(&shm->sweeps, 1);
+	tpi_add_relaxed(&shm->swept_blocks, found);
+	return found;
+}
+
+/* ---- leases and sleepers ---------------------------------------------------------- */
+
+static uint32_t clear_leases(struct tpi_host *host,
+			     const struct tpi_group *group, uint32_t name)
+{
+	struct tpi_cursors *cursors = &host->cursors[group - host->groups];
+	uint32_t cleared = 0;
+
+	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
+		uint32_t holder = name;
+
+		/* ORDER cursor.lease (acq_rel): the dead one's head before the
+		 * next holder's look at it. Pairs with the swap 0 -> me of a
+		 * member (client/). */
+		cleared += tpi_cas_acq_rel(&cursors->cursors[i].lease, &holder,
+					   TAPIO_NOBODY);
+	}
+	return cleared;
+}
+
+void tpi_host_wake(struct tpi_host *host)
+{
+	tpi_wake_all(&host->lanes.doorbell->doorbell);
+	for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++)
+		tpi_wake_all(&host->cursors[i].control->room);
+}
+
+/* ---- ends --------------------------------------------------------------------------- */
+
+uint32_t tpi_attachment_end(struct tpi_broker *broker,
+			    struct tpi_attachment *attachment)
+{
+	struct tapio_shm_broker *shm = broker->registry.catalog.broker;
+	struct tpi_host *host = attachment->host;
+	uint32_t swept = 0;
+
+	tpi_attachment_dead(&broker->registry, attachment);
+	if (attachment->session)
+		attachment->session->attachment = NULL;
+	else
+		broker->lingering--;
+	if (attachment->role == TAPIO_ROLE_PRODUCE)
+		swept = sweep_host(broker, host, attachment->name, false);
+	if (attachment->group) {
+		tpi_add_relaxed(&shm->leases_cleared,
+				clear_leases(host, attachment->group,
+					     attachment->name));
+		tpi_group_leave(broker, attachment);
+	}
+	tpi_attachment_free(&broker->registry, attachment);
+	tpi_host_wake(host);
+	return swept;
+}
+
+void tpi_process_died(struct tpi_process *process, const char *how)
+{
+	struct tpi_broker *broker = process->broker;
+	struct tapio_shm_broker *shm = broker->registry.catalog.broker;
+	struct tpi_attachment *attachment;
+	uint32_t swept = 0, ended = 0;
+
+	if (process->dead)
+		return;
+	tpi_process_get(process);
+	process->dead = true;
+	/* Before the first record is FREE: whoever sees that finds it counted. */
+	if (!TAILQ_EMPTY(&process->attachments))
+		tpi_add_relaxed(&shm->deaths, 1);
+	while ((attachment = TAILQ_FIRST(&process->attachments))) {
+		swept += tpi_attachment_end(broker, attachment);
+		ended++;
+	}
+	tpi_groups_forget(broker, process);
+	tpi_sessions_of(broker, process);
+	if (ended)
+		tpi_log_client(&broker->log, TAPIO_LOG_INFO,
+			       "process %d \"%s\" (uid %u) %s: %u attachments "
+			       "ended, %u blocks taken back",
+			       process->pid, process->comm, process->uid, how,
+			       ended, swept);
+	tpi_process_put(process);
+}
+
+/*
+ * Closed without DETACH, and not dead: does it still map anything of ours? A few
+ * at a time, in turn, since reading the maps of a process takes as long as that
+ * process likes it to.
+ */
+static void look_at_lingering(struct tpi_broker *broker)
+{
+	struct tpi_registry *registry = &broker->registry;
+	uint32_t count = registry->catalog.attachment_count;
+	uint32_t looks = 0;
+
+	for (uint32_t i = 0; i < count && looks < TPI_MAPS_LOOKS; i++) {
+		struct tpi_attachment *a =
+			&registry->attachments[broker->linger_at];
+
+		broker->linger_at = (broker->linger_at + 1) % count;
+		/* Slot 1 is our own. */
+		if (a->slot < 2 || a->name == TAPIO_NOBODY || a->session)
+			continue;
+		looks++;
+		if (tpi_process_maps(a->process, a->host->files,
+				     a->host->file_count) != 0)
+			continue;
+		tpi_add_relaxed(&registry->catalog.broker->closes, 1);
+		tpi_attachment_end(broker, a);
+	}
+}
+
+static bool any_hint(const struct tpi_host *host)
+{
+	for (uint32_t i = 0; i < host->lanes.lane_count; i++)
+		if (tpi_load_relaxed(&host->lanes.lanes[i].shm->hint))
+			return true;
+	return false;
+}
+
+/*
+ * A hint may be lost (two who look at once, or a kill between the two stores of
+ * tpi_lane_abandon), so now and then every lane with blocks out is looked at.
+ */
+void tpi_reaper_tick(struct tpi_broker *broker)
+{
+	struct tpi_registry *registry = &broker->registry;
+	bool hinted = ++broker->ticks % ALL_LANES_TICKS != 0;
+
+	for (uint32_t i = 0; i < registry->host_count; i++) {
+		struct tpi_host *host = &registry->hosts[i];
+
+		if (hinted && !any_hint(host))
+			continue;
+		if (sweep_host(broker, host, TAPIO_ABANDONED, hinted))
+			tpi_host_wake(host);
+	}
+	if (broker->lingering)
+		look_at_lingering(broker);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rights. Called by sessions on every HELLO and ATTACH. The kernel says who the
+ * peer is (SO_PEERCRED, as of its connect), the configuration says what such a
+ * one may do; nothing that the client writes plays a part.
+ */
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "broker/session/rights.h"
+#include "lib/base/error.h"
+
+int tpi_cred_read(struct tpi_cred *cred, int sock)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+
+	memset(cred, 0, sizeof(*cred));
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &length))
+		return -errno;
+	cred->pid = peer.pid;
+	cred->uid = peer.uid;
+	cred->gid = peer.gid;
+	/* Too many groups, or a kernel without: the primary one counts. */
+	length = sizeof(cred->groups);
+	if (!getsockopt(sock, SOL_SOCKET, SO_PEERGROUPS, cred->groups, &length))
+		cred->group_count = (uint32_t)(length / sizeof(gid_t));
+	return 0;
+}
+
+static bool in_group(const struct tpi_cred *cred, gid_t gid)
+{
+	if (cred->gid == gid)
+		return true;
+	for (uint32_t i = 0; i < cred->group_count; i++)
+		if (cred->groups[i] == gid)
+			return true;
+	return false;
+}
+
+static bool rule_is_for(const struct tpi_config_rule *rule,
+			const struct tpi_cred *cred)
+{
+	if (rule->any)
+		return true;
+	for (uint32_t i = 0; i < rule->uid_count; i++)
+		if (rule->uids[i] == cred->uid)
+			return true;
+	for (uint32_t i = 0; i < rule->gid_count; i++)
+		if (in_group(cred, rule->gids[i]))
+			return true;
+	return false;
+}
+
+static bool rule_covers(const struct tpi_config_rule *rule, const char *channel)
+{
+	return !channel || !fnmatch(rule->channel, channel, 0);
+}
+
+static bool is_owner(const struct tpi_config *config,
+		     const struct tpi_cred *cred)
+{
+	return config->trust_owner &&
+	       (cred->uid == 0 || cred->uid == geteuid());
+}
+
+uint32_t tpi_rights(const struct tpi_config *config,
+		    const struct tpi_cred *cred, const char *channel)
+{
+	uint32_t rights = 0;
+
+	if (is_owner(config, cred))
+		return TPI_RIGHT_ALL;
+	for (uint32_t i = 0; i < config->rule_count; i++)
+		if (rule_covers(&config->rules[i], channel) &&
+		    rule_is_for(&config->rules[i], cred))
+			rights |= config->rules[i].rights;
+	return rights;
+}
+
+const char *tpi_right_name(uint32_t right)
+{
+	switch (right) {
+	case TPI_RIGHT_PRODUCE:
+		return "produce";
+	case TPI_RIGHT_CONSUME:
+		return "consume";
+	case TPI_RIGHT_INSPECT:
+		return "inspect";
+	default:
+		return "lossless";
+	}
+}
+
+int tpi_rights_refuse(const struct tpi_config *config,
+		      const struct tpi_cred *cred, const char *channel,
+		      uint32_t right, char *error, size_t error_bytes)
+{
+	char names[96] = "";
+	size_t used = 0;
+
+	for (uint32_t i = 0; i < config->rule_count; i++) {
+		const struct tpi_config_rule *rule = &config->rules[i];
+		int n;
+
+		if (!rule_covers(rule, channel) ||
+		    (right && !(rule->rights & right)))
+			continue;
+		n = snprintf(names + used, sizeof(names) - used, "%s\"%.40s\"",
+			     used ? ", " : "", rule->name);
+		if (n < 0 || (size_t)n >= sizeof(names) - used)
+			break;
+		used += (size_t)n;
+	}
+	if (!right)
+		return tpi_fail(-EACCES, error, error_bytes,
+				"uid %u, gid %u may do nothing here: no allow "
+				"rule is for it (there are: %s)",
+				cred->uid, cred->gid, used ? names : "none");
+	return tpi_fail(-EACCES, error, error_bytes,
+			"uid %u, gid %u may not %s on channel \"%s\": no allow "
+			"rule says so (rules that give it to others: %s)",
+			cred->uid, cred->gid, tpi_right_name(right), channel,
+			used ? names : "none");
+}

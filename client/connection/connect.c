@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control connection: finding the broker, saying hello, asking to attach, and
+ * leaving. Called by open and close of every handle, never on the data path.
+ *
+ *   connect -> HELLO (+ pidfd) -> WELCOME (+ catalog)
+ *           -> ATTACH          -> ATTACHED (+ segments) | REFUSED
+ *        or -> REMOVE          -> REMOVED | REFUSED
+ *
+ * A broker that is not there yet, that has just died (its keeper holds the
+ * listening socket meanwhile, so that connecting works and nobody answers), or
+ * that goes away between two messages is the same case: all of it is tried again
+ * until the caller's time is over. A refusal is an answer, and final.
+ *
+ * SIGKILL at any point closes the connection; the broker sees the pidfd. Received
+ * descriptors are CLOEXEC and are closed as soon as they are mapped.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/connection/client.h"
+#include "lib/base/error.h"
+#include "lib/wire/fdpass.h"
+#include "lib/base/sys.h"
+#include "lib/lane/wake.h"
+
+/* How long a broker that accepted a connection may take to answer, at least. */
+#define ANSWER_NS INT64_C(5000000000)
+/* How long close waits for the broker to take back what we held. */
+#define LEAVE_NS INT64_C(1000000000)
+/* Between two attempts to connect: from .. to. */
+#define RETRY_FIRST_NS INT64_C(1000000)
+#define RETRY_LAST_NS  INT64_C(50000000)
+
+/* One attempt to reach the broker. */
+struct dial {
+	struct tpi_client *client;
+	const char *name; /* of the socket */
+	int64_t answer_by;
+	bool refused; /* the broker has said no */
+};
+
+static const char *socket_name(const struct tapio_options *options)
+{
+	const char *name = options->socket;
+
+	if (!name)
+		name = secure_getenv("TAPIO_SOCKET");
+	return name && *name ? name : TAPIO_SOCKET_DEFAULT;
+}
+
+int tpi_client_fail(struct tpi_client *client, int err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(client->error, sizeof(client->error), format, args);
+	va_end(args);
+	return err;
+}
+
+/* Errors that a later attempt may not meet. */
+static bool may_pass(int err)
+{
+	switch (-err) {
+	case ENOENT:       /* no socket file yet */
+	case ECONNREFUSED: /* nobody listens, or left over */
+	case EAGAIN:       /* its backlog is full */
+	case ECONNRESET:
+	case EPIPE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int dial(struct dial *d)
+{
+	struct sockaddr_un address;
+	int sock, length;
+
+	length = tpi_socket_address(&address, d->name);
+	if (length < 0)
+		return tpi_client_fail(d->client, length,
+				       "socket name \"%s\": %s", d->name,
+				       strerror(-length));
+	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		      0);
+	if (sock < 0)
+		return tpi_client_fail(d->client, -errno, "socket: %s",
+				       strerror(errno));
+	if (connect(sock, (struct sockaddr *)&address, (socklen_t)length)) {
+		int err = -errno;
+
+		close(sock);
+		return tpi_client_fail(d->client, err,
+				       "no broker at \"%s\": %s", d->name,
+				       strerror(-err));
+	}
+	d->client->handle.sock = sock;
+	return 0;
+}
+
+/* Waits until there is something to read. */
+static int wait_readable(int sock, int64_t until)
+{
+	struct pollfd p = {.fd = sock, .events = POLLIN};
+	int64_t left;
+	int n;
+
+	do {
+		left = until - tpi_now_ns();
+		if (left <= 0)
+			return -ETIMEDOUT;
+		n = poll(&p, 1, (int)((left + 999999) / 1000000));
+	} while (n == 0 || (n < 0 && errno == EINTR));
+	return n < 0 ? -errno : 0;
+}
+
+static void close_fds(const int *fds, unsigned int count)
+{
+	while (count)
+		close(fds[--count]);
+}
+
+/* -errno of the broker's own words. */
+static int refused(struct dial *d, const struct tpi_wire_refused *message)
+{
+	struct tpi_client *client = d->client;
+	int err = message->error;
+
+	d->refused = true;
+	if (err >= 0 || err < -4095)
+		return tpi_client_fail(client, -EPROTO,
+				       "refused with the error %d: %s", err,
+				       message->text);
+	return tpi_client_fail(client, err, "%s", message->text);
+}
+
+/* Receives one message of type `want`; fds as tpi_recv_fds. */
+static int receive(struct dial *d, enum tpi_wire_type want,
+		   union tpi_wire_message *message, int *fds,
+		   unsigned int *fd_count)
+{
+	struct tpi_client *client = d->client;
+	unsigned int room = *fd_count;
+	ssize_t n;
+	int err;
+
+	*fd_count = 0;
+	err = wait_readable(client->handle.sock, d->answer_by);
+	if (err)
+		return tpi_client_fail(client, err,
+				       "the broker at \"%s\" does not answer",
+				       d->name);
+	*fd_count = room;
+	n = tpi_recv_fds(client->handle.sock, message->bytes,
+			 sizeof(message->bytes), fds, fd_count);
+	if (n < 0 || n == 0) {
+		*fd_count = 0;
+		return tpi_client_fail(client, n ? (int)n : -ECONNRESET,
+				       "the broker at \"%s\" left: %s", d->name,
+				       n ? strerror((int)-n)
+					 : "end of connection");
+	}
+	err = tpi_wire_check(message, (size_t)n, *fd_count, client->error,
+			     sizeof(client->error));
+	if (!err && message->header.type == TPI_WIRE_REFUSED)
+		err = refused(d, &message->refused);
+	else if (!err && message->header.type != want)
+		err = tpi_client_fail(client, -EPROTO,
+				      "message type %u, expected %u",
+				      message->header.type, (unsigned int)want);
+	if (err) {
+		close_fds(fds, *fd_count);
+		*fd_count = 0;
+	}
+	return err == -EBADMSG ? -EPROTO : err;
+}
+
+static int send_message(struct dial *d, union tpi_wire_message *message, int fd)
+{
+	unsigned int count = fd >= 0 ? 1 : 0;
+	ssize_t n;
+
+	message->header.fd_count = count;
+	n = tpi_send_fds(d->client->handle.sock, message->bytes,
+			 message->header.length, &fd, count);
+	if (n < 0)
+		return tpi_client_fail(d->client, (int)n,
+				       "sending to \"%s\": %s", d->name,
+				       strerror((int)-n));
+	return 0;
+}
+
+static int say_hello(struct dial *d, const struct tpi_request *request)
+{
+	const void *random = (const void *)getauxval(AT_RANDOM);
+	union tpi_wire_message message;
+	int pidfd, err;
+
+	tpi_wire_init(&message, TPI_WIRE_HELLO);
+	message.hello.abi_major = TAPIO_ABI_MAJOR;
+	message.hello.abi_minor = TAPIO_ABI_MINOR;
+	message.hello.pid = (uint32_t)getpid();
+	message.hello.incompat_known = TAPIO_INCOMPAT_KNOWN;
+	message.hello.rseq_verdict = request->rseq_verdict;
+	if (random)
+		memcpy(message.hello.at_random, random,
+		       sizeof(message.hello.at_random));
+	prctl(PR_GET_NAME, message.hello.comm);
+	/* Without it the broker finds us by SO_PEERPIDFD or start time. */
+	pidfd = tpi_sys_pidfd_open(getpid(), 0);
+	err = send_message(d, &message, pidfd);
+	if (pidfd >= 0)
+		close(pidfd);
+	return err;
+}
+
+/* WELCOME: the versions, and the catalog. */
+static int be_welcome(struct dial *d)
+{
+	struct tpi_client *client = d->client;
+	union tpi_wire_message message;
+	unsigned int count = 1;
+	int fd = -1;
+	int err;
+
+	err = receive(d, TPI_WIRE_WELCOME, &message, &fd, &count);
+	if (err)
+		return err;
+	client->wire_minor = message.header.minor;
+	if (message.welcome.abi_major != TAPIO_ABI_MAJOR)
+		err = tpi_client_fail(
+			client, -EPROTONOSUPPORT,
+			"the broker's layout is %u.%u, ours %u.%u",
+			message.welcome.abi_major, message.welcome.abi_minor,
+			TAPIO_ABI_MAJOR, TAPIO_ABI_MINOR);
+	if (!err)
+		err = tpi_map_fd(&client->catalog_map, fd, false, UINT64_MAX,
+				 client->error, sizeof(client->error));
+	close(fd);
+	if (!err)
+		err = tpi_catalog_attach(&client->catalog, &client->catalog_map,
+					 client->error, sizeof(client->error));
+	if (!err && memcmp(client->catalog.instance, message.welcome.instance,
+			   sizeof(client->catalog.instance)))
+		err = tpi_client_fail(
+			client, -EBADMSG,
+			"the catalog is not the one that was announced");
+	return err;
+}
+
+static int fill_attach(struct tpi_wire_attach *attach,
+		       const struct tpi_request *request)
+{
+	int err;
+
+	attach->role = request->role;
+	attach->policy = request->policy;
+	attach->lag = request->lag;
+	attach->flags = request->flags;
+	err = tpi_wire_name(attach->channel, request->channel);
+	if (!err && request->group)
+		err = tpi_wire_name(attach->group, request->group);
+	return err;
+}
+
+static int bad_name(struct tpi_client *client, int err)
+{
+	return tpi_client_fail(
+		client, err,
+		"a name is empty, not printable, or longer than %d bytes",
+		TAPIO_NAME_BYTES - 1);
+}
+
+static int attach(struct dial *d, const struct tpi_request *request)
+{
+	struct tpi_client *client = d->client;
+	union tpi_wire_message message;
+	int fds[TPI_WIRE_FDS_MAX];
+	unsigned int count = TPI_WIRE_FDS_MAX;
+	int err;
+
+	tpi_wire_init(&message, TPI_WIRE_ATTACH);
+	err = fill_attach(&message.attach, request);
+	if (err)
+		return bad_name(client, err);
+	err = send_message(d, &message, -1);
+	if (!err)
+		err = receive(d, TPI_WIRE_ATTACHED, &message, fds, &count);
+	if (err)
+		return err;
+	client->granted = message.attached;
+	err = tpi_client_map(client, request, fds);
+	close_fds(fds, count);
+	return err;
+}
+
+static int remove_group(struct dial *d, const struct tpi_request *request)
+{
+	struct tpi_client *client = d->client;
+	union tpi_wire_message message;
+	unsigned int count = 0;
+	int err;
+
+	if (client->wire_minor < TPI_WIRE_MINOR_REMOVE)
+		return tpi_client_fail(client, -EOPNOTSUPP,
+				       "the broker speaks protocol %d.%d, in "
+				       "which groups cannot be removed",
+				       TPI_WIRE_MAJOR, client->wire_minor);
+	tpi_wire_init(&message, TPI_WIRE_REMOVE);
+	err = tpi_wire_name(message.remove.channel, request->channel);
+	if (!err)
+		err = tpi_wire_name(message.remove.group, request->group);
+	if (err)
+		return bad_name(client, err);
+	err = send_message(d, &message, -1);
+	if (!err)
+		err = receive(d, TPI_WIRE_REMOVED, &message, NULL, &count);
+	return err;
+}
+
+static void hang_up(struct tpi_client *client)
+{
+	tpi_client_unmap(client);
+	if (client->handle.sock >= 0)
+		close(client->handle.sock);
+	client->handle.sock = -1;
+}
+
+static int dial_and_ask(struct dial *d, const struct tpi_request *request)
+{
+	int err = dial(d);
+
+	if (!err)
+		err = say_hello(d, request);
+	if (!err)
+		err = be_welcome(d);
+	if (!err)
+		err = request->role ? attach(d, request)
+				    : remove_group(d, request);
+	if (err)
+		hang_up(d->client);
+	return err;
+}
+
+/* Sleeps before the next attempt; false when the time is over. */
+static bool pause_before_retry(int64_t *nap, int64_t until)
+{
+	int64_t left = until - tpi_now_ns();
+	struct timespec t;
+
+	if (left <= 0)
+		return false;
+	if (*nap > left)
+		*nap = left;
+	t.tv_sec = 0;
+	t.tv_nsec = *nap;
+	nanosleep(&t, NULL);
+	*nap = *nap * 2 < RETRY_LAST_NS ? *nap * 2 : RETRY_LAST_NS;
+	return true;
+}
+
+int tpi_client_open(struct tpi_client *client,
+		    const struct tpi_request *request,
+		    const struct tapio_options *options)
+{
+	bool forever = options->connect_ns == TAPIO_FOREVER;
+	int64_t wait = forever ? TPI_FOREVER_NS : options->connect_ns;
+	int64_t until = tpi_now_ns() + wait;
+	int64_t nap = RETRY_FIRST_NS;
+	struct dial d = {.client = client, .name = socket_name(options)};
+	int err;
+
+	do {
+		d.answer_by =
+			tpi_now_ns() + (wait > ANSWER_NS ? wait : ANSWER_NS);
+		err = dial_and_ask(&d, request);
+	} while (err && may_pass(err) && !d.refused &&
+		 pause_before_retry(&nap, until));
+	if (!err)
+		client->error[0] = '\0'; /* of an attempt before */
+	tpi_fail(err, options->error, options->error_bytes, "%s",
+		 client->error);
+	return err;
+}
+
+static void leave(struct tpi_client *client)
+{
+	struct dial d = {
+		.client = client,
+		.name = "",
+		.answer_by = tpi_now_ns() + LEAVE_NS,
+	};
+	union tpi_wire_message message;
+	unsigned int count = 0;
+
+	tpi_wire_init(&message, TPI_WIRE_DETACH);
+	message.detach.attachment = client->granted.attachment;
+	if (!send_message(&d, &message, -1))
+		receive(&d, TPI_WIRE_DETACHED, &message, NULL, &count);
+}
+
+void tpi_client_close(struct tpi_client *client)
+{
+	if (!tpi_alive(client->handle.hot)) {
+		tpi_channel_detach(&client->channel);
+		return;
+	}
+	if (client->handle.sock >= 0 && client->granted.attachment)
+		leave(client);
+	hang_up(client);
+}
+
+int tpi_client_connected(const struct tpi_client *client)
+{
+	char byte;
+	ssize_t n;
+
+	if (client->handle.sock < 0)
+		return 0;
+	/* ORDER broker.state (acquire): nothing is read after it that depends on
+	 * it; the order is the broker's. Pairs with the release when it stops. */
+	if (tpi_load_acquire(&client->catalog.broker->state) ==
+	    TAPIO_BROKER_STOPPED)
+		return 0;
+	n = recv(client->handle.sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	return n != 0 && !(n < 0 && errno != EAGAIN && errno != EINTR);
+}

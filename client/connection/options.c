@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Option structs of callers that were compiled against an older or a newer
+ * header: each begins with its size, and grows at the end.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "client/connection/client.h"
+
+int tpi_options_copy(void *to, size_t to_bytes, const void *from)
+{
+	const unsigned char *extra = from;
+	size_t size, i;
+
+	memset(to, 0, to_bytes);
+	if (!from)
+		return 0;
+	memcpy(&size, from, sizeof(size));
+	if (size < sizeof(size))
+		return -EINVAL;
+	/* A newer caller may set what we do not know; that we cannot do. */
+	for (i = to_bytes; i < size; i++)
+		if (extra[i])
+			return -EINVAL;
+	memcpy(to, from, size < to_bytes ? size : to_bytes);
+	return 0;
+}
+
+static int check_broker(struct tapio_options *options)
+{
+	if (options->connect_ns < TAPIO_FOREVER)
+		return -EINVAL;
+	/* Longer than a century is for ever, and does not overflow. */
+	if (options->connect_ns > TPI_FOREVER_NS)
+		options->connect_ns = TAPIO_FOREVER;
+	if (options->error && options->error_bytes)
+		options->error[0] = '\0';
+	return 0;
+}
+
+int tpi_options_broker(struct tapio_options *to,
+		       const struct tapio_options *from)
+{
+	int err = tpi_options_copy(to, sizeof(*to), from);
+
+	return err ? err : check_broker(to);
+}
+
+int tpi_options_nested(struct tapio_options *options)
+{
+	return check_broker(options);
+}
+
+int tpi_stats_copy(void *to, const void *from, size_t from_bytes)
+{
+	unsigned char *out = to;
+	size_t size;
+
+	memcpy(&size, to, sizeof(size));
+	if (size < sizeof(size))
+		return -EINVAL;
+	if (size > from_bytes)
+		memset(out + from_bytes, 0, size - from_bytes);
+	else
+		from_bytes = size;
+	memcpy(out + sizeof(size), (const unsigned char *)from + sizeof(size),
+	       from_bytes - sizeof(size));
+	return 0;
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The consumer's handle.
+ *
+ *   consumer.c  opening, closing
+ *   poll.c      tapio_poll: looking at leased lanes, handing out views
+ *   merge_poll.c  the same look, in the order of time stamps
+ *   history.c      what a new group gets from before its start
+ *   release.c   tapio_release: heads and tallies, overruns, waking producers
+ *   lease.c     which lanes are ours; sharing them with other members
+ *   sleep.c     waiting for events
+ *   watermark.c      waiting for many events at once
+ *   fd.c        the pollable descriptor
+ *   fd_thread.c   its helper thread
+ *
+ * Everything that the consumer writes in shared memory is in the cursors of its
+ * own group. What it reads there, it writes itself as long as it has the lease.
+ */
+#ifndef TPI_CONSUMER_H
+#define TPI_CONSUMER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include <tapio/consumer.h>
+
+#include "client/connection/client.h"
+#include "client/reader/copy.h"
+#include "client/reader/filter.h"
+#include "client/consumer/latency.h"
+#include "client/reader/merge.h"
+#include "lib/lane/lane.h"
+#include "lib/lane/wake.h"
+
+/*
+ * One lane as this member sees it:
+ *
+ *	head               next              tail
+ *	 |--- handed out ---|---- unread -----|
+ *
+ * The four counts are of [head, next) and go to the cursor with the next head.
+ */
+struct tpi_track {
+	const struct tpi_lane *lane;
+	struct tapio_shm_cursor *cursor;
+	uint64_t head;
+	uint64_t next;
+	uint64_t handed;  /* events handed out */
+	uint64_t first;   /* position of the first of them */
+	uint64_t skipped; /* discards and filtered */
+	uint64_t lost;    /* in gap records */
+
+	struct tapio_shm_tally tally; /* as of head */
+	uint64_t limit;               /* merge_poll.c: how far it looks */
+	uint64_t seen;                /* the tail, as of the last look */
+	uint64_t end;                 /* read no further: the group has ended */
+	uint32_t marked;              /* as in the cursor */
+	uint32_t record;              /* which tally of the cursor counts */
+	const void *guess;            /* poll.c: to be prefetched */
+	uint32_t node;
+	bool leased;  /* the cursor's lease is ours */
+	bool touched; /* in consumer.touched */
+	bool stuck;   /* quarantined: not followed */
+	bool giving;  /* goes back when all is released */
+	bool gapped;  /* `gap` is in the caller's hands */
+	/* lease.c */
+	bool busy;        /* published since the last survey */
+	bool free_before; /* nobody's, at the last survey */
+	uint64_t seen_tail;
+	int64_t rest_until; /* given to somebody: not to be taken back */
+	/* history.c: what is still to be copied from before the group's start */
+	uint64_t past;
+	uint64_t past_end;
+	bool past_seen; /* something of it was handed out */
+
+	struct tapio_gap gap;
+	/* fd.c: where the helper counts from; TPI_NEVER: not this lane */
+	uint64_t idle;
+	/* release.c: of what was handed out since `asked_at` was the head */
+	uint64_t asked_at;
+	uint64_t asked_to; /* views below it have been asked about */
+	uint64_t asked;
+	uint64_t spoilt; /* of them, found to be overwritten */
+};
+
+/* Leased lanes of one priority. */
+struct tpi_level {
+	struct tpi_track **tracks;
+	uint32_t count;
+	uint32_t turn;   /* where the next look begins */
+	uint32_t stayed; /* how many looks in a row it has been the same lane */
+};
+
+#define TPI_NEVER UINT64_MAX
+
+/* fd.c, fd_thread.c: shared with the helper thread. */
+struct tpi_bellhop {
+	pthread_t thread;
+	pthread_mutex_t lock; /* held to arm, to disarm, and to set marks */
+	bool running;
+	bool timer;     /* the descriptor is a timerfd */
+	uint32_t epoch; /* of arming; under the lock */
+	uint32_t armed; /* 1: the consumer waits for the descriptor */
+	uint32_t stop;
+	int64_t due_ns; /* what is unread is not to be read before; or 0 */
+};
+
+/* poll.c: when it is better to look less often. */
+struct tpi_pace {
+	int32_t streak;
+	uint32_t pauses;
+	uint32_t found; /* views, at the last one */
+	bool behind;    /* and there were more */
+	uint64_t fresh; /* positions that it saw for the first time */
+	uint64_t left;  /* TSC when the last look returned; while in a streak */
+};
+
+struct tapio_consumer {
+	union {
+		struct tpi_hot hot;
+		unsigned char page[TPI_HOT_BYTES];
+	};
+	struct tpi_client client;
+	struct tpi_filter filter;
+	struct tpi_latency latency;
+	struct tpi_merge merge;
+	struct tpi_pace pace;
+
+	const uint64_t *slot;                    /* our group, in the catalog */
+	const struct tapio_shm_doorbell *bell;   /* read-only */
+	struct tapio_shm_group_control *control; /* writable */
+	uint32_t me;
+	uint32_t incarnation;
+	bool lossless; /* producers cannot overrun us */
+	bool ended;    /* the slot is not our group's any more */
+	bool fence;    /* no membarrier reaches us: fence each release */
+	/* 1: membarrier is not to be had, so we poll. Relaxed: a hint to the
+	 * helper thread, which looks every time. */
+	uint32_t deaf;
+
+	struct tpi_track *tracks; /* by lane id */
+	uint32_t lane_count;
+	struct tpi_track **leased; /* by level */
+	struct tpi_level levels[TAPIO_CLASSES_MAX];
+	uint32_t level_count;
+	bool stale;                 /* the levels do not show what is leased */
+	struct tpi_track **touched; /* with something to release */
+	uint32_t touched_count;
+	uint32_t rounds; /* of looking */
+	uint32_t polls;  /* calls */
+
+	int64_t balanced_ns;
+	uint32_t spin_ns;
+	uint32_t wake_events; /* above 1: watermark.c waits */
+	bool draining; /* watermark.c: there may be more of what it waited for */
+	int64_t wake_ns;
+	uint32_t past_lanes; /* whose past is not read yet */
+	struct tpi_copies copies;
+	struct tpi_bellhop bellhop;
+	uint64_t sleeps;
+	uint64_t wakeups;
+};
+
+/* Has something to release. */
+static inline void tpi_touch(struct tapio_consumer *c, struct tpi_track *t)
+{
+	if (t->touched)
+		return;
+	t->touched = true;
+	c->touched[c->touched_count++] = t;
+}
+
+/*
+ * Whether the gate has not passed a position, so that its block cannot have been
+ * reused: to be asked after the block was read. It saves the slowest reader that
+ * producers wait for: when it stands at reap itself, tpi_lane_intact() has to say
+ * no, though nobody may write there.
+ */
+static inline bool tpi_held_for_us(const struct tpi_lane *lane,
+				   uint64_t position)
+{
+	/*
+	 * ORDER lane.gate (load-load): the block before the gate. A producer
+	 * stores a gate above a position before it writes into the block that
+	 * lies there. Pairs with the store of the gate in side_gate() and
+	 * section_gate(), which a later operation's stores follow.
+	 */
+	tpi_fence_load_load();
+	return tapio_position_diff(tpi_load_relaxed(&lane->shm->gate),
+				   position) <= 0;
+}
+
+/* poll.c: before looking again and again for what is not there yet. */
+void tpi_guess(struct tapio_consumer *c);
+/* One look at everything; how many views. */
+unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
+			unsigned int max);
+/* Looks whether the slot is still our group's, and at its policy. */
+void tpi_check_slot(struct tapio_consumer *c);
+/* All that an ended group had has been handed out. */
+bool tpi_drained(const struct tapio_consumer *c);
+
+/* merge_poll.c: the look when the lanes are merged. */
+unsigned int tpi_merge_gather(struct tapio_consumer *c,
+			      struct tapio_view *views, unsigned int max);
+/*
+ * poll.c, for it: whether a lane is to be read, up to t->limit (a record of what
+ * cannot be read is counted in *n); the end of the look.
+ */
+bool tpi_look(struct tapio_consumer *c, struct tpi_track *t,
+	      struct tapio_view *view, unsigned int *n);
+void tpi_look_done(struct tapio_consumer *c, struct tpi_track *t);
+unsigned int tpi_quarantine(struct tpi_track *t, struct tapio_view *view);
+
+/* history.c */
+int tpi_past_init(struct tapio_consumer *c);
+unsigned int tpi_past_read(struct tapio_consumer *c, struct tapio_view *views,
+			   unsigned int max);
+
+/* release.c: stores a lane's progress; false when its lease is not ours. */
+bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t);
+/* Wakes producers that wait for room. */
+void tpi_wake_producers(struct tapio_consumer *c);
+
+/* lease.c */
+/* Takes lanes that are nobody's, own node first. */
+void tpi_lease_free(struct tapio_consumer *c);
+/* At most every 50 ms: gives what others want, takes, asks for what is fair. */
+void tpi_lease_balance(struct tapio_consumer *c);
+/* The second half of giving a lane away, when nothing of it is handed out. */
+void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t);
+/* Puts the leased lanes in order, by priority. */
+void tpi_lease_sort(struct tapio_consumer *c);
+/* A lane turned out not to be ours. */
+void tpi_lease_drop(struct tapio_consumer *c, struct tpi_track *t);
+void tpi_lease_leave(struct tapio_consumer *c);
+
+/* sleep.c: as tapio_poll, once a look has found nothing. */
+int tpi_sleep(struct tapio_consumer *c, struct tapio_view *views,
+	      unsigned int max, int64_t timeout_ns);
+/* watermark.c: as tapio_poll, for a consumer with a watermark. */
+int tpi_mark_wait(struct tapio_consumer *c, struct tapio_view *views,
+		  unsigned int max, int64_t timeout_ns);
+/* How many events a lane of ours waits for; 1 without a watermark. */
+uint32_t tpi_mark_goal(const struct tapio_consumer *c,
+		       const struct tpi_track *t);
+/* S2 and S3 of wake.h, for the group. */
+void tpi_announce(struct tapio_consumer *c);
+
+/* fd.c: a look with time-out 0 has found nothing. */
+int tpi_fd_idle(struct tapio_consumer *c, struct tapio_view *views,
+		unsigned int max);
+/* A wait that sets marks of its own is about to begin. */
+void tpi_fd_disarm(struct tapio_consumer *c);
+void tpi_fd_close(struct tapio_consumer *c);
+
+/* fd_thread.c: the thread; -EAGAIN there can be none. */
+int tpi_bellhop_start(struct tapio_consumer *c);
+void tpi_bellhop_stop(struct tapio_consumer *c);
+/* Makes the descriptor readable. */
+void tpi_bellhop_raise(struct tapio_consumer *c);
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The pollable descriptor: an eventfd of this process and a thread that sleeps on
+ * the channel's doorbell and writes to it. Nobody else ever holds the descriptor,
+ * so nobody can block, fill or close it under us.
+ *
+ *	consumer, tapio_poll(.., 0)         helper (fd_thread.c)
+ *	finds nothing                       H1 heard = doorbell
+ *	C1 empties the descriptor           H2 if armed and enough is unread:
+ *	C2 armed = 1                               armed = 0, raises it
+ *	C3 announces, with barrier          H5 FUTEX_WAIT(doorbell, heard), bounded
+ *	C4 looks again: if there is         and again from H1
+ *	   something, raises it
+ *
+ * An event that C4 does not see is rung for (wake.h), which ends H5 or makes it
+ * return at once; the H1 after that ring is after C2, because C3 lies between C2
+ * and the ring, so H2 sees `armed`. While the descriptor stays readable the helper
+ * does nothing, and no producer rings.
+ *
+ * WITH A MERGE what is unread may have to wait for its time, and nobody rings for
+ * that. The helper may be anywhere on its way to sleep then, and cannot be told in
+ * time; so the descriptor is a timerfd: raised by a timer that is over at once, and
+ * by the kernel itself when the next event is ripe (C5). The helper may raise it
+ * between C4 and C5, and C5 takes that back; so C6 looks whether it is still armed.
+ * A timer that has gone off leaves `armed` as it is, so every look that finds
+ * nothing arms it anew. Meanwhile nothing is announced, since no news is wanted.
+ * Where there is no timerfd to be had, the helper sleeps until then: it is nudged,
+ * may miss that on its way to sleep, and then is late by 100 ms at most.
+ *
+ * WITH A WATERMARK the helper sets the marks that watermark.c would. A tapio_poll that
+ * may wait sets its own: it disarms the helper first, and leaves the descriptor
+ * readable, so that whoever waits for it comes by.
+ *
+ * SIGKILL and SIGSTOP take helper and descriptor with the process; fork closes the
+ * child's copy.
+ */
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/consumer/consumer.h"
+
+static void lower(struct tapio_consumer *c)
+{
+	static const struct itimerspec never;
+	uint64_t count;
+	ssize_t n;
+
+	if (c->bellhop.timer)
+		timerfd_settime(c->client.handle.event, 0, &never, NULL);
+	n = read(c->client.handle.event, &count, sizeof(count));
+	(void)n; /* -EAGAIN: it was not readable */
+}
+
+/* From here on it becomes readable by itself when an event is ripe. */
+static void raise_when_due(struct tapio_consumer *c, int64_t due_ns)
+{
+	struct itimerspec at = {
+		.it_value = {.tv_sec = due_ns / 1000000000,
+			     .tv_nsec = due_ns % 1000000000},
+	};
+
+	timerfd_settime(c->client.handle.event, TFD_TIMER_ABSTIME, &at, NULL);
+	/* Relaxed: 1 -> 0 is the helper's, and comes before its raise. */
+	if (!tpi_load_relaxed(&c->bellhop.armed))
+		tpi_bellhop_raise(c);
+}
+
+static int open_fd(struct tapio_consumer *c)
+{
+	int fd = -1;
+
+	c->bellhop.timer = false;
+	if (c->merge.heap)
+		fd = timerfd_create(CLOCK_MONOTONIC,
+				    TFD_CLOEXEC | TFD_NONBLOCK);
+	if (fd >= 0) {
+		c->bellhop.timer = true;
+		return fd;
+	}
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+int tapio_fd(struct tapio_consumer *c)
+{
+	int err, fd;
+
+	if (!tpi_alive(&c->hot))
+		return -ECHILD;
+	if (c->bellhop.running)
+		return c->client.handle.event;
+	fd = open_fd(c);
+	if (fd < 0)
+		return fd;
+	c->client.handle.event = fd;
+	err = tpi_bellhop_start(c);
+	if (err) {
+		close(fd);
+		c->client.handle.event = -1;
+		return err;
+	}
+	/* Readable at first: whoever has it looks once. */
+	tpi_bellhop_raise(c);
+	return fd;
+}
+
+/* From where on the helper counts, lane by lane. */
+static void note_idle(struct tapio_consumer *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->lane_count; i++) {
+		struct tpi_track *t = &c->tracks[i];
+		uint64_t idle = t->next;
+
+		if (!t->leased)
+			continue;
+		if (t->stuck)
+			idle = TPI_NEVER;
+		else if (t->giving || t->gapped)
+			idle = t->head; /* a release may bring more */
+		/* Relaxed: `armed` is stored after it. */
+		tpi_store_relaxed(&t->idle, idle);
+		if (c->wake_events > 1)
+			tpi_store_relaxed(&t->cursor->mark, 0);
+	}
+}
+
+static void arm(struct tapio_consumer *c)
+{
+	pthread_mutex_lock(&c->bellhop.lock);
+	lower(c);
+	note_idle(c);
+	tpi_store_relaxed(&c->bellhop.due_ns, c->merge.due_ns);
+	c->bellhop.epoch++;
+	/* ORDER bellhop.armed (release): where it counts from, and until when it
+	 * waits. Pairs with the acquire in armed(); the barrier of the
+	 * announcement makes it visible before any ring. */
+	tpi_store_release(&c->bellhop.armed, 1);
+	pthread_mutex_unlock(&c->bellhop.lock);
+}
+
+/* The last look before it is left to the helper, or to the timer. */
+static unsigned int last_look(struct tapio_consumer *c,
+			      struct tapio_view *views, unsigned int max)
+{
+	bool napping = c->merge.due_ns != 0;
+	unsigned int n;
+
+	if (!napping)
+		tpi_announce(c);
+	n = tpi_gather(c, views, max);
+	if (n || !napping || c->merge.due_ns)
+		return n;
+	/* What waited for its time has gone elsewhere. */
+	tpi_store_relaxed(&c->bellhop.due_ns, 0);
+	tpi_announce(c);
+	return tpi_gather(c, views, max);
+}
+
+int tpi_fd_idle(struct tapio_consumer *c, struct tapio_view *views,
+		unsigned int max)
+{
+	unsigned int n;
+
+	if (!c->bellhop.running)
+		return 0;
+	tpi_lease_free(c);
+	/* Relaxed: ours but for the helper's 1 -> 0, which comes with a raise.
+	 * Armed already: nothing has come since. */
+	if (tpi_load_relaxed(&c->bellhop.armed) && !c->bellhop.timer &&
+	    c->wake_events <= 1)
+		return (int)tpi_gather(c, views, max);
+	arm(c);
+	n = last_look(c, views, max);
+	if (n) {
+		tpi_store_relaxed(&c->bellhop.armed, 0);
+		tpi_bellhop_raise(c);
+		return (int)n;
+	}
+	if (!c->merge.due_ns)
+		return 0;
+	tpi_store_relaxed(&c->bellhop.due_ns, c->merge.due_ns);
+	if (c->bellhop.timer)
+		raise_when_due(c, c->merge.due_ns);
+	else
+		tpi_wake_nudge(&c->bell->doorbell);
+	return 0;
+}
+
+void tpi_fd_disarm(struct tapio_consumer *c)
+{
+	uint32_t i;
+
+	if (!c->bellhop.running)
+		return;
+	pthread_mutex_lock(&c->bellhop.lock);
+	tpi_store_relaxed(&c->bellhop.armed, 0);
+	for (i = 0; i < c->lane_count; i++)
+		if (c->tracks[i].leased) /* as `marked` says */
+			tpi_store_relaxed(&c->tracks[i].cursor->mark,
+					  c->tracks[i].marked);
+	pthread_mutex_unlock(&c->bellhop.lock);
+	tpi_bellhop_raise(c);
+}
+
+void tpi_fd_close(struct tapio_consumer *c)
+{
+	tpi_bellhop_stop(c);
+	if (c->client.handle.event >= 0)
+		close(c->client.handle.event);
+	c->client.handle.event = -1;
+}

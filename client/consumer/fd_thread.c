@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The helper thread behind the pollable descriptor (fd.c): sleeps on the channel's
+ * doorbell in the consumer's place, and makes the descriptor readable.
+ *
+ *	H1 heard = doorbell
+ *	H2 if armed: if there is enough to read, armed = 0, raise, and go to H5;
+ *	   else, unless an announcement is unanswered, announce (wake.h, S2, S3)
+ *	H3 look again, as in H2
+ *	H5 FUTEX_WAIT(doorbell, heard), bounded, and again from H1
+ *
+ * An announcement is unanswered as long as the doorbell has not moved since: then
+ * no producer has loaded it. Whoever rings, for whatever reason, may have answered
+ * ours, too, so we announce ourselves again before the next sleep.
+ *
+ * ENOUGH is one event; or with a watermark as many as watermark.c waits for, by the same
+ * two states: while nothing is unread marks are 0, and the first event rings and
+ * starts the clock; then marks are K, and the K-th rings or the clock ends it.
+ * Marks change before an announcement and under `lock`, which the consumer takes
+ * to arm and to disarm (fd.c), so what the one has set the other does not undo;
+ * each arming begins with marks 0 and another `epoch`.
+ *
+ * WITH A MERGE it may be known when the next event is ripe (`due_ns`). Until then no
+ * news is wanted, so nothing is announced, as in sleep.c.
+ *
+ * What is read of the handle besides struct tpi_bellhop are `deaf`, each track's
+ * `idle`, which was written before `armed`, and what never changes. All signals
+ * are blocked. fork does not copy the thread; SIGKILL and SIGSTOP take it with the
+ * process.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/consumer/consumer.h"
+
+#define STACK_BYTES   65536
+#define CLOSE_POLL_NS 1000000
+/* How long to sleep where no producer can know of us. */
+#define DEAF_NS INT64_C(10000000)
+
+/* What the thread remembers from one round to the next. */
+struct rounds {
+	uint32_t epoch;     /* the arming that all of it is about */
+	int64_t first;      /* when something was seen unread; 0: nothing is */
+	uint32_t announced; /* the doorbell when we announced ourselves last */
+	bool has_announced;
+	bool marked; /* marks are K */
+};
+
+void tpi_bellhop_raise(struct tapio_consumer *c)
+{
+	static const struct itimerspec now = {.it_value.tv_nsec = 1};
+	uint64_t one = 1;
+	ssize_t n;
+
+	if (c->bellhop.timer) {
+		timerfd_settime(c->client.handle.event, 0, &now, NULL);
+		return;
+	}
+	/* It can only fail when it is readable already. */
+	n = write(c->client.handle.event, &one, sizeof(one));
+	(void)n;
+}
+
+/* ---- what there is to read ----------------------------------------------------- */
+
+/* Positions unread on a lane that is ours, or that we could take. */
+static uint64_t unread(const struct tapio_consumer *c,
+		       const struct tpi_track *t, bool *ours)
+{
+	/* Relaxed, all of them: a guess whether it is worth while to look. */
+	uint32_t lease = tpi_load_relaxed(&t->cursor->lease);
+	uint64_t from = tpi_load_relaxed(&t->idle);
+
+	*ours = lease == c->me;
+	if (*ours && from == TPI_NEVER)
+		return 0;
+	if (!*ours && lease != TAPIO_NOBODY)
+		return 0;
+	if (!*ours)
+		from = TAPIO_HEAD_POSITION(tpi_load_relaxed(&t->cursor->head));
+	return (TAPIO_STATE_TAIL(tpi_lane_peek(t->lane)) - from) &
+	       TAPIO_POSITION_MASK;
+}
+
+/* Whether it is enough; *any: whether there is anything. */
+static bool enough(const struct tapio_consumer *c, bool *any)
+{
+	uint32_t i;
+	bool ours;
+
+	*any = false;
+	for (i = 0; i < c->lane_count; i++) {
+		const struct tpi_track *t = &c->tracks[i];
+		uint64_t count = unread(c, t, &ours);
+
+		*any |= count != 0;
+		/* A lane that was left behind is to be taken at once. */
+		if (count && (!ours || count >= tpi_mark_goal(c, t)))
+			return true;
+	}
+	return false;
+}
+
+static bool ended(const struct tapio_consumer *c)
+{
+	uint64_t slot = tpi_load_relaxed(c->slot);
+
+	return TAPIO_SLOT_STATE(slot) != TAPIO_SLOT_ACTIVE ||
+	       TAPIO_SLOT_INCARNATION(slot) != c->incarnation;
+}
+
+static bool armed(const struct tapio_consumer *c)
+{
+	/* ORDER bellhop.armed (acquire): the doorbell before it (H1, H2), and
+	 * what was written before it was armed. Pairs with the release in
+	 * tpi_fd_idle(). */
+	return tpi_load_acquire(&c->bellhop.armed);
+}
+
+/* ---- a watermark ------------------------------------------------------------------ */
+
+/* K on every lane of ours, or 0. The next announcement orders it. */
+static void set_marks(struct tapio_consumer *c, struct rounds *r, bool wanted)
+{
+	uint32_t i, mark;
+
+	if (r->marked == wanted)
+		return;
+	for (i = 0; i < c->lane_count; i++) {
+		const struct tpi_track *t = &c->tracks[i];
+		uint64_t head, idle = tpi_load_relaxed(&t->idle);
+
+		/* Relaxed: if it is our name, it is ours while we are armed. */
+		if (tpi_load_relaxed(&t->cursor->lease) != c->me ||
+		    idle == TPI_NEVER)
+			continue;
+		head = TAPIO_HEAD_POSITION(tpi_load_relaxed(&t->cursor->head));
+		mark = 0;
+		if (wanted) /* counted from head, so with what is in hand */
+			mark = tpi_mark_goal(c, t) +
+			       (uint32_t)((idle - head) & TAPIO_POSITION_MASK);
+		tpi_store_relaxed(&t->cursor->mark, mark);
+	}
+	r->marked = wanted;
+	r->has_announced = false; /* of what holds now */
+}
+
+/* How long the clock of a watermark still runs; 0: it is over. */
+static int64_t clock_ns(const struct tapio_consumer *c, struct rounds *r)
+{
+	int64_t now = tpi_now_ns(), left;
+
+	if (!r->first)
+		r->first = now;
+	left = r->first + c->wake_ns - now;
+	return left > 0 ? left : 0;
+}
+
+/* ---- the rounds ---------------------------------------------------------------------- */
+
+/*
+ * One look. True: the descriptor is to be raised. Else *ns is lowered to how long
+ * it can wait at most without news.
+ */
+static bool look(struct tapio_consumer *c, struct rounds *r, int64_t *ns)
+{
+	bool any;
+	bool full = enough(c, &any);
+	int64_t left;
+
+	if (full || ended(c))
+		return true;
+	if (!any) {
+		r->first = 0;
+		set_marks(c, r, false);
+		return false;
+	}
+	left = clock_ns(c, r);
+	if (left < *ns)
+		*ns = left;
+	set_marks(c, r, true);
+	return !left;
+}
+
+/* Waits for news, announced. True: the descriptor is to be raised. */
+static bool listen(struct tapio_consumer *c, struct rounds *r, uint32_t heard,
+		   int64_t *ns)
+{
+	if (look(c, r, ns))
+		return true;
+	if (r->has_announced && r->announced == heard)
+		return false;
+	r->has_announced = true;
+	r->announced = heard;
+	tpi_announce(c);
+	return look(c, r, ns);
+}
+
+/* Waits for the time at which something is ripe. The same. */
+static bool wait_due(const struct tapio_consumer *c, int64_t due_ns,
+		     int64_t *ns)
+{
+	int64_t left = due_ns - tpi_now_ns();
+
+	if (ended(c))
+		return true;
+	if (c->bellhop.timer)
+		return false; /* the kernel raises it */
+	if (left > 0 && left < *ns)
+		*ns = left;
+	return left <= 0;
+}
+
+/* H2, H3. With the lock held, and armed. */
+static void serve(struct tapio_consumer *c, struct rounds *r, uint32_t heard,
+		  int64_t *ns)
+{
+	/* Relaxed: stored before `armed`. */
+	int64_t due_ns = tpi_load_relaxed(&c->bellhop.due_ns);
+
+	if (r->epoch != c->bellhop.epoch)
+		*r = (struct rounds){.epoch = c->bellhop.epoch};
+	if (due_ns ? !wait_due(c, due_ns, ns) : !listen(c, r, heard, ns))
+		return;
+	set_marks(c, r, false);
+	/* Relaxed: whoever arms it again looks first. */
+	tpi_store_relaxed(&c->bellhop.armed, 0);
+	tpi_bellhop_raise(c);
+}
+
+static void *rounds(void *arg)
+{
+	struct tapio_consumer *c = arg;
+	struct rounds r = {0};
+	uint32_t heard;
+	int64_t ns;
+
+	/* ORDER bellhop.stop (acquire): nothing but the end of the thread comes
+	 * after it. Pairs with the release in tpi_bellhop_stop(). */
+	while (!tpi_load_acquire(&c->bellhop.stop)) {
+		heard = tpi_wake_listen(&c->bell->doorbell);
+		ns = tpi_load_relaxed(&c->deaf) ? DEAF_NS
+						: TPI_SLEEP_CONSUMER_NS;
+		if (armed(c)) {
+			pthread_mutex_lock(&c->bellhop.lock);
+			if (armed(c))
+				serve(c, &r, heard, &ns);
+			pthread_mutex_unlock(&c->bellhop.lock);
+		}
+		tpi_wake_wait(&c->bell->doorbell, heard, ns);
+	}
+	return NULL;
+}
+
+int tpi_bellhop_start(struct tapio_consumer *c)
+{
+	sigset_t all, before;
+	pthread_attr_t attr;
+	int err;
+
+	pthread_mutex_init(&c->bellhop.lock, NULL);
+	sigfillset(&all);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&c->bellhop.thread, &attr, rounds, c);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	c->bellhop.running = !err;
+	return -err;
+}
+
+void tpi_bellhop_stop(struct tapio_consumer *c)
+{
+	struct timespec nap = {.tv_nsec = CLOSE_POLL_NS};
+
+	if (!c->bellhop.running)
+		return;
+	/* ORDER bellhop.stop (release): pairs with the acquire in rounds(). */
+	tpi_store_release(&c->bellhop.stop, 1);
+	/* Nudged again and again: it may be on its way to sleep. */
+	do {
+		tpi_wake_nudge(&c->bell->doorbell);
+	} while (pthread_tryjoin_np(c->bellhop.thread, NULL) &&
+		 !nanosleep(&nap, NULL));
+	c->bellhop.running = false;
+	pthread_mutex_destroy(&c->bellhop.lock);
+}

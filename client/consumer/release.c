@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Progress: what was handed out is done with.
+ *
+ *   R1  the idle tally copy         SIGKILL: nobody reads that copy
+ *   R2  head, naming that copy      SIGKILL before it: all of it is delivered
+ *                                   again; after it: released and counted
+ *   R3  room_armed, and a ring      SIGKILL before it: producers that wait look
+ *                                   again within 10 ms
+ *
+ * SIGSTOP between R1 and R2: the lane stands still for this group until the
+ * process goes on; if the group has ended meanwhile, R2 writes a head of another
+ * incarnation, which is no news to anybody. Nothing else writes these words while
+ * the lease is ours.
+ *
+ * A group that may be overrun asks here, once per lane and batch, whether what it
+ * handed out was still there: good if the first position is above reap now, since
+ * reap only grows; or if the gate has not passed it, since no block is reused
+ * before that; or if producers wait for us, which they did all the time if they
+ * still do (the slot is ACTIVE and lossless now).
+ *
+ * Who wants to know it of each view asks tapio_view_intact() when it is done with
+ * the view, by the same three tests. Then that answer is what counts: a view that
+ * was whole is delivered, whatever happens to its block before the release. Views
+ * that nobody asked about are judged together, by the oldest of the batch.
+ */
+#include <errno.h>
+
+#include "client/consumer/consumer.h"
+#include "lib/base/testpoint.h"
+
+static void move_on(struct tpi_track *t)
+{
+	t->head = t->next;
+	t->handed = 0;
+	t->skipped = 0;
+	t->lost = 0;
+}
+
+bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
+{
+	struct tapio_shm_cursor *cursor = t->cursor;
+	struct tapio_shm_tally *idle;
+
+	if (tpi_unlikely(c->ended)) {
+		move_on(t); /* the slot may be another group's by now */
+		return true;
+	}
+	/* Relaxed: if it is our name, this process wrote it. */
+	if (tpi_unlikely(tpi_load_relaxed(&cursor->lease) != c->me)) {
+		tpi_lease_drop(c, t);
+		return false;
+	}
+	if (t->skipped || t->lost) {
+		t->tally.skipped += t->skipped;
+		t->tally.lost += t->lost;
+		t->record ^= 1;
+		idle = &cursor->tally[t->record];
+		/*
+		 * ORDER cursor.tally (store-store): the head that named the other
+		 * copy is seen before this one changes, so that who has read
+		 * from it while it changed finds another head afterwards. Pairs
+		 * with read_once() (lib/lane/ledger.c).
+		 */
+		tpi_fence_store_store();
+		/* Relaxed: the release below orders them. */
+		tpi_store_relaxed(&idle->skipped, t->tally.skipped);
+		tpi_store_relaxed(&idle->lost, t->tally.lost);
+		TPI_TESTPOINT("release.tallied");
+	}
+	/*
+	 * ORDER cursor.head (release): the blocks before it are read, the tally
+	 * that it names is written. Pairs with the acquire in slot_limit()
+	 * (lib/lane/lane.c), in the ledger, and in the next member's begin().
+	 */
+	tpi_store_release(&cursor->head,
+			  TAPIO_HEAD(t->next, c->incarnation, t->record));
+	if (c->fence)
+		/* ORDER wake.barrier (full): the head before the look at
+		 * room_armed. Pairs with tpi_barrier(), whose interrupt does
+		 * not reach this process. */
+		tpi_fence_full();
+	TPI_TESTPOINT("release.stored");
+	move_on(t);
+	return true;
+}
+
+void tpi_wake_producers(struct tapio_consumer *c)
+{
+	/* No fence: a producer that announces itself runs a membarrier (ORDER
+	 * wake.barrier, in tpi_barrier()). Relaxed: the protocol of wake.h. */
+	uint32_t armed = tpi_load_relaxed(&c->bell->room_armed);
+
+	if (tpi_likely(!tpi_wake_wanted(
+		    armed, tpi_load_relaxed(&c->control->room_rung))))
+		return;
+	tpi_wake_all(&c->control->room);
+	TPI_TESTPOINT("room.woken");
+	tpi_store_relaxed(&c->control->room_rung, armed);
+}
+
+/* Nobody writes into the block at a position before a later look than this. */
+static bool still_there(const struct tpi_track *t, uint64_t position)
+{
+	return tpi_lane_intact(t->lane, position) ||
+	       tpi_held_for_us(t->lane, position);
+}
+
+/* The same when some have been asked about. Off the way of who never asks. */
+__attribute__((noinline, cold)) static uint64_t count_asked(struct tpi_track *t)
+{
+	uint64_t rest = t->handed - t->asked, vain = t->spoilt;
+
+	if (t->asked_at != t->head) { /* of an earlier batch */
+		rest = t->handed;
+		vain = 0;
+	}
+	t->asked = 0;
+	if (rest && !still_there(t, t->first))
+		vain += rest;
+	t->lost += vain;
+	return vain;
+}
+
+/* How many of a lane's events were handed out in vain; they become lost. */
+static uint64_t count_overrun(struct tpi_track *t)
+{
+	uint64_t handed = t->handed;
+
+	if (tpi_unlikely(t->asked))
+		return count_asked(t);
+	if (!handed || still_there(t, t->first))
+		return 0;
+	t->lost += handed;
+	t->handed = 0;
+	return handed;
+}
+
+/* A copy (history.c), or a record of ours: nobody overwrites it. */
+static bool is_private(const struct tapio_consumer *c,
+		       const struct tapio_view *view)
+{
+	const unsigned char *data = view->data;
+
+	return view->flags & TAPIO_VIEW_GAP ||
+	       (data >= c->copies.buffer &&
+		data < c->copies.buffer + c->copies.bytes);
+}
+
+static void note_asked(struct tpi_track *t, uint64_t position, bool whole)
+{
+	if (!t->asked || t->asked_at != t->head) {
+		t->asked_at = t->asked_to = t->head;
+		t->asked = t->spoilt = 0;
+	}
+	/* Once, and in order; any other is left to the release. */
+	if (tapio_position_diff(position, t->asked_to) < 0 ||
+	    tapio_position_diff(position, t->next) >= 0)
+		return;
+	t->asked_to = (position + 1) & TAPIO_POSITION_MASK;
+	t->asked++;
+	t->spoilt += !whole;
+}
+
+int tapio_view_intact(struct tapio_consumer *c, const struct tapio_view *view)
+{
+	struct tpi_track *t;
+	bool whole;
+
+	if (!tpi_alive(&c->hot))
+		return -ECHILD;
+	if (view->lane >= c->lane_count)
+		return -EINVAL;
+	if (is_private(c, view))
+		return 1;
+	/* ORDER group.slot (load-load): as in tapio_release(): what was read of
+	 * the event, before the look at the slot. Pairs with the broker's
+	 * release when it ends a group. */
+	tpi_fence_load_load();
+	tpi_check_slot(c);
+	t = &c->tracks[view->lane];
+	whole = c->lossless || still_there(t, view->position);
+	note_asked(t, view->position, whole);
+	return whole;
+}
+
+static void settle(struct tapio_consumer *c, struct tpi_track *t)
+{
+	t->touched = false;
+	t->gapped = false;
+	if (t->next != t->head && !tpi_commit(c, t))
+		return;
+	if (t->giving)
+		tpi_lease_give(c, t);
+}
+
+int64_t tapio_release(struct tapio_consumer *c)
+{
+	uint64_t vain = 0;
+	uint32_t i;
+
+	if (!tpi_alive(&c->hot))
+		return -ECHILD;
+	c->copies.used = 0;
+	if (!c->touched_count)
+		return 0;
+	/* ORDER group.slot (load-load): what was read of the events, before the
+	 * look at the slot. Pairs with the broker's release when it ends a
+	 * group: only then do producers overwrite what we hold. */
+	tpi_fence_load_load();
+	tpi_check_slot(c);
+	for (i = 0; i < c->touched_count; i++) {
+		if (!c->lossless)
+			vain += count_overrun(c->touched[i]);
+		settle(c, c->touched[i]);
+	}
+	c->touched_count = 0;
+	tpi_wake_producers(c);
+	return (int64_t)vain;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Waiting for many events at once: until one lane of ours has `wake_events`
+ * unread, or `wake_ns` after we saw the first. The protocol, with marks, is in
+ * wake.h; what is here is the sleeper, which alternates between two states:
+ *
+ *   nothing unread   marks 0: the first event rings, and starts the clock
+ *   something is     marks K: the K-th event on a lane rings, or the clock ends it
+ *
+ * So producers ring twice for K events. When tapio_poll returns the marks are 0
+ * again: an announcement that is left over costs one ring, as without a watermark.
+ *
+ * What one tapio_poll could not take has not to wait again: until one comes back
+ * with fewer views than it could have filled, they only look.
+ *
+ * SIGKILL: marks stay behind; the broker rings for our death, and who takes our
+ * lanes clears them. SIGSTOP: our lanes are ours, so nobody else waits for them.
+ */
+#include <errno.h>
+
+#include "client/consumer/consumer.h"
+
+/* Where no producer can know of us, we look this often. */
+#define DEAF_NS INT64_C(10000000)
+
+struct waiting {
+	int64_t until;
+	int64_t first; /* when something was seen to be unread; 0: nothing is */
+	uint32_t heard;
+	bool announced;
+};
+
+/* What a lane waits for: half of it at most, and less if it may be overrun. */
+uint32_t tpi_mark_goal(const struct tapio_consumer *c,
+		       const struct tpi_track *t)
+{
+	/* Relaxed: a hint, and the policy does not change. */
+	uint64_t slot = tpi_load_relaxed(c->slot);
+	uint32_t most = (t->lane->mask + 1) / 2;
+
+	if (c->wake_events <= 1)
+		return 1;
+	if (TAPIO_SLOT_POLICY(slot) == TAPIO_POLICY_UNTIL)
+		most = TAPIO_SLOT_LAG(slot) && TAPIO_SLOT_LAG(slot) < most
+			       ? TAPIO_SLOT_LAG(slot) / 2
+			       : most / 2;
+	if (!most)
+		most = 1;
+	return c->wake_events < most ? c->wake_events : most;
+}
+
+/* Whether a lane has reached its goal; *any: whether anything is unread. */
+static bool reached(const struct tapio_consumer *c, bool *any)
+{
+	uint64_t unread;
+	uint32_t i;
+
+	*any = false;
+	for (i = 0; i < c->lane_count; i++) {
+		const struct tpi_track *t = &c->tracks[i];
+
+		/* What cannot be handed out before a release does not count. */
+		if (!t->leased || t->stuck || t->giving || t->gapped)
+			continue;
+		unread = (TAPIO_STATE_TAIL(tpi_lane_peek(t->lane)) - t->next) &
+			 TAPIO_POSITION_MASK;
+		*any |= unread != 0;
+		if (unread >= tpi_mark_goal(c, t))
+			return true;
+	}
+	return false;
+}
+
+/* Marks for all lanes, or none; false when they are so already. */
+static bool set_marks(struct tapio_consumer *c, bool wanted)
+{
+	bool changed = false;
+	uint32_t i, mark;
+
+	for (i = 0; i < c->lane_count; i++) {
+		struct tpi_track *t = &c->tracks[i];
+
+		if (!t->leased)
+			continue;
+		mark = 0;
+		if (wanted) /* counted from head, so with what is in hand */
+			mark = tpi_mark_goal(c, t) +
+			       (uint32_t)((t->next - t->head) &
+					  TAPIO_POSITION_MASK);
+		if (mark == t->marked)
+			continue;
+		t->marked = mark;
+		changed = true;
+		/* Relaxed: the barrier of the announcement orders it. */
+		tpi_store_relaxed(&t->cursor->mark, mark);
+	}
+	return changed;
+}
+
+static int64_t rest_ns(const struct tapio_consumer *c, const struct waiting *w,
+		       int64_t now)
+{
+	int64_t ns =
+		tpi_load_relaxed(&c->deaf) ? DEAF_NS : TPI_SLEEP_CONSUMER_NS;
+
+	if (w->first && w->first + c->wake_ns - now < ns)
+		ns = w->first + c->wake_ns - now;
+	return w->until - now < ns ? w->until - now : ns;
+}
+
+/* S1 to S5, once. 0, -ETIMEDOUT, -EINTR. */
+static int sleep_once(struct tapio_consumer *c, struct waiting *w)
+{
+	bool any, was = w->first != 0;
+	int err;
+
+	if (set_marks(c, was) || !w->announced) {
+		w->heard = tpi_wake_listen(&c->bell->doorbell);
+		tpi_announce(c);
+	}
+	w->announced = true;
+	if (reached(c, &any) || (any && !was))
+		return 0;
+	c->sleeps++;
+	err = tpi_wake_wait(&c->bell->doorbell, w->heard,
+			    rest_ns(c, w, tpi_now_ns()));
+	c->wakeups += !err;
+	/* Unanswered, if nobody has rung meanwhile. */
+	w->announced = err == -ETIMEDOUT &&
+		       tpi_wake_listen(&c->bell->doorbell) == w->heard;
+	return err;
+}
+
+static int wait_for(struct tapio_consumer *c, struct tapio_view *views,
+		    unsigned int max, struct waiting *w)
+{
+	int64_t now;
+	bool any, ready, over;
+	unsigned int n;
+	int err = 0;
+
+	for (;;) {
+		/* Lanes of members that died or left. */
+		tpi_lease_free(c);
+		tpi_lease_balance(c);
+		tpi_check_slot(c);
+		now = tpi_now_ns();
+		ready = reached(c, &any) || c->ended;
+		if (!any)
+			w->first = 0;
+		else if (!w->first)
+			w->first = now;
+		over = now >= w->until || err == -EINTR;
+		if (ready || over ||
+		    (w->first && now - w->first >= c->wake_ns)) {
+			n = tpi_gather(c, views, max);
+			if (n)
+				return (int)n;
+			if (c->ended && tpi_drained(c))
+				return -ENOTCONN;
+			if (over)
+				return err == -EINTR ? err : 0;
+			w->first = 0; /* the filter wants none of it */
+		}
+		err = sleep_once(c, w);
+	}
+}
+
+static int wait_until(struct tapio_consumer *c, struct tapio_view *views,
+		      unsigned int max, int64_t timeout_ns)
+{
+	struct waiting w = {0};
+	int n;
+
+	tpi_fd_disarm(c);
+	w.until = tpi_now_ns() + (timeout_ns >= 0 && timeout_ns < TPI_FOREVER_NS
+					  ? timeout_ns
+					  : TPI_FOREVER_NS);
+	n = wait_for(c, views, max, &w);
+	set_marks(c, false);
+	return n;
+}
+
+int tpi_mark_wait(struct tapio_consumer *c, struct tapio_view *views,
+		  unsigned int max, int64_t timeout_ns)
+{
+	int n = c->draining ? (int)tpi_gather(c, views, max) : 0;
+
+	if (!n)
+		n = wait_until(c, views, max, timeout_ns);
+	c->draining = n == (int)max;
+	return n;
+}

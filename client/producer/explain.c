@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a refusal means, in words: which value met which limit.
+ *
+ * Emitting calls return no text: they may be made by several threads and signal
+ * handlers at once, and refuse often. A caller that wants to tell somebody asks
+ * here, with what it had asked for. It all follows from the tag, the length and
+ * what the channel is; nothing is remembered and nothing in shared memory is read.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "client/producer/producer.h"
+#include "lib/base/error.h"
+
+struct why {
+	const struct tapio_shm_channel *info;
+	const struct tpi_size *size; /* of the class in question, or NULL */
+	const char *klass;           /* its name, or "" */
+	uint32_t tag, length;
+	char *text;
+	size_t bytes;
+};
+
+#define SAY(w, ...) tpi_fail(0, (w)->text, (w)->bytes, __VA_ARGS__)
+
+/* The class that the event would go to; a too long one: the largest. */
+static const struct tpi_size *class_of(const struct tpi_emit *emit,
+				       uint32_t tag, uint32_t length)
+{
+	const struct tpi_size *size = tpi_size_of(emit, tag, length, false);
+	uint32_t klass = tag >> 24;
+
+	if (size)
+		return size;
+	if (klass > emit->class_count)
+		return NULL;
+	return klass ? &emit->classes[klass - 1]
+		     : &emit->sizes[emit->size_count - 1];
+}
+
+static void wrong(const struct why *w)
+{
+	if (!TAPIO_TAG_TYPE(w->tag))
+		SAY(w, "type 0: an event has a type of 1 to %u", UINT16_MAX);
+	else if (!w->size)
+		SAY(w, "class %u: channel \"%s\" has %u of them",
+		    (w->tag >> 24) - 1, w->info->name, w->info->class_count);
+	else
+		SAY(w,
+		    "no open reservation, or its %u bytes are more than its "
+		    "capacity; class \"%s\" takes at most %u",
+		    w->length, w->klass, w->size->bytes);
+}
+
+static void no_room(const struct why *w, bool waited)
+{
+	const struct tapio_shm_class *klass;
+
+	if (!w->size)
+		return;
+	klass = &w->info->classes[w->size->klass];
+	if (waited)
+		SAY(w,
+		    "none of the %u blocks of a lane of class \"%s\" became "
+		    "free in %" PRIu64 " ms",
+		    klass->block_count, w->klass, w->info->wait_ns / 1000000);
+	else
+		SAY(w,
+		    "none of the %u blocks of a lane of class \"%s\" is free",
+		    klass->block_count, w->klass);
+}
+
+void tapio_producer_explain(const struct tapio_producer *p, int err,
+			    uint32_t tag, uint32_t length, char *text,
+			    size_t text_bytes)
+{
+	struct why w = {
+		.info = &p->client.channel.info,
+		.klass = "",
+		.tag = tag,
+		.length = length,
+		.text = text,
+		.bytes = text_bytes,
+	};
+
+	SAY(&w, "%s", strerror(-err));
+	if (err == -ECHILD || !tpi_alive(&p->hot.hot)) {
+		SAY(&w, "the handle belongs to the parent of this process");
+		return;
+	}
+	w.size = class_of(&p->hot.emit, tag, length);
+	if (w.size)
+		w.klass = w.info->classes[w.size->klass].name;
+	if (err == -EINVAL)
+		wrong(&w);
+	else if (err == -EMSGSIZE && w.size)
+		SAY(&w, "event of %u bytes: class \"%s\" takes at most %u",
+		    length, w.klass, w.size->bytes);
+	else if (err == -EAGAIN || err == -ETIMEDOUT)
+		no_room(&w, err == -ETIMEDOUT);
+	else if (err == -ENOBUFS && w.size)
+		SAY(&w, "all %u side lanes of class \"%s\" are taken",
+		    p->client.channel.side_count[w.size->klass], w.klass);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening and closing a producer. tapio_output is here as the first thing to look
+ * for; its fast path is in lib/lane/lane.c.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "client/producer/producer.h"
+
+int tapio_output(struct tapio_producer *p, uint32_t tag, const void *data,
+		 uint32_t length)
+{
+	return tpi_emit_output(&p->hot.emit, tag, data, length);
+}
+
+/* ---- opening and closing --------------------------------------------------- */
+
+static void fill_size(struct tapio_producer *p, uint32_t klass,
+		      struct tpi_size *size)
+{
+	const struct tpi_channel *channel = &p->client.channel;
+	uint32_t bytes = channel->info.classes[klass].block_bytes;
+
+	size->bytes = bytes;
+	size->fast_bytes = bytes < TPI_COPY_BYTES ? bytes : TPI_COPY_BYTES;
+	size->klass = klass;
+	size->row = channel->by_cpu + (size_t)klass * channel->cpus;
+}
+
+/*
+ * Untagged events choose by size among the classes of the lowest priority: a
+ * flood of them may not fill what is kept for critical ones.
+ */
+static void fill_sizes(struct tapio_producer *p)
+{
+	const struct tapio_shm_channel *info = &p->client.channel.info;
+	struct tpi_emit *emit = &p->hot.emit;
+	uint32_t lowest = UINT32_MAX;
+	uint32_t k, i;
+
+	for (k = 0; k < info->class_count; k++)
+		if (info->classes[k].priority < lowest)
+			lowest = info->classes[k].priority;
+	for (k = 0; k < info->class_count; k++) {
+		struct tpi_size size = {0};
+
+		fill_size(p, k, &size);
+		emit->classes[k] = size;
+		if (info->classes[k].priority != lowest)
+			continue;
+		for (i = emit->size_count++; i; i--) {
+			if (emit->sizes[i - 1].bytes <= size.bytes)
+				break;
+			emit->sizes[i] = emit->sizes[i - 1];
+		}
+		emit->sizes[i] = size;
+	}
+	emit->class_count = info->class_count;
+	p->max_bytes = emit->sizes[emit->size_count - 1].bytes;
+}
+
+static void fill_groups(struct tapio_producer *p)
+{
+	struct tpi_client *client = &p->client;
+	struct tpi_emit *emit = &p->hot.emit;
+	int slot;
+
+	emit->gating.generation = &client->shared->generation;
+	emit->gating.active = &client->shared->active;
+	emit->gating.groups = client->groups;
+	for (slot = 0; slot < TAPIO_GROUP_SLOTS; slot++) {
+		emit->gating.cursors[slot] = client->cursors[slot].cursors;
+		emit->armed[slot] = &client->cursors[slot].control->armed;
+	}
+}
+
+/* Whether this process may run sections on CPUs' lanes. */
+static bool sections_hold(const struct tapio_producer *p)
+{
+	if (p->fence)
+		return false;
+	if (p->verdict == TAPIO_RSEQ_INCONCLUSIVE)
+		/* Relaxed: written before the broker let anyone in. */
+		return tpi_load_relaxed(
+			       &p->client.catalog.broker->rseq_verdict) ==
+		       TAPIO_RSEQ_PROVEN;
+	return p->verdict == TAPIO_RSEQ_PROVEN;
+}
+
+static void fill_hot(struct tapio_producer *p)
+{
+	struct tpi_emit *emit = &p->hot.emit;
+	const struct tpi_channel *channel = &p->client.channel;
+
+	fill_sizes(p);
+	fill_groups(p);
+	emit->output_slow = tpi_output_slow;
+	emit->reserve_slow = tpi_reserve_slow;
+	emit->submit_slow = tpi_submit_slow;
+	emit->stamp = channel->info.stamp;
+	if (emit->stamp == TAPIO_STAMP_NONE)
+		emit->plain_bytes = 64; /* as any block, and one section */
+	emit->me = p->client.granted.attachment;
+	emit->active = &p->client.shared->active;
+	emit->bell = channel->doorbell;
+	emit->lanes = channel->lanes;
+	emit->lane_count = channel->lane_count;
+	emit->cpus = sections_hold(p) ? channel->cpus : 0;
+}
+
+static int open_producer(struct tapio_producer *p, const char *channel,
+			 const struct tapio_options *options)
+{
+	struct tpi_request request = {
+		.role = TAPIO_ROLE_PRODUCE,
+		.channel = channel,
+	};
+	int err;
+
+	p->verdict = tpi_rseq_selftest(NULL);
+	request.rseq_verdict = p->verdict;
+	/* Before the first commit; without it we use side lanes and fences. */
+	p->fence = tpi_barrier_register() != 0;
+	err = tpi_sides_init(&p->sides);
+	if (err)
+		return err;
+	err = tpi_client_open(&p->client, &request, options);
+	if (err) {
+		pthread_mutex_destroy(&p->sides.mutex);
+		return err;
+	}
+	fill_hot(p);
+	return 0;
+}
+
+int tapio_producer_open(struct tapio_producer **out, const char *channel,
+			const struct tapio_options *options)
+{
+	struct tapio_options copy;
+	struct tapio_producer *p;
+	int err;
+
+	*out = NULL;
+	err = tpi_options_broker(&copy, options);
+	if (err || !channel)
+		return -EINVAL;
+	p = tpi_handle_new(sizeof(*p),
+			   offsetof(struct tapio_producer, client.handle));
+	if (!p)
+		return -ENOMEM;
+	err = open_producer(p, channel, &copy);
+	if (err) {
+		tpi_handle_free(&p->client.handle);
+		return err;
+	}
+	*out = p;
+	return 0;
+}
+
+void tapio_producer_close(struct tapio_producer *p)
+{
+	if (!p)
+		return;
+	if (tpi_alive(&p->hot.hot)) {
+		tpi_sides_fini(p);
+		pthread_mutex_destroy(&p->sides.mutex);
+	}
+	tpi_client_close(&p->client);
+	tpi_handle_free(&p->client.handle);
+}
+
+uint32_t tapio_producer_max_bytes(const struct tapio_producer *p)
+{
+	return p->max_bytes;
+}
+
+int tapio_producer_class(const struct tapio_producer *p, const char *name)
+{
+	const struct tapio_shm_channel *info = &p->client.channel.info;
+	uint32_t k;
+
+	if (!tpi_alive(&p->hot.hot))
+		return -ECHILD;
+	for (k = 0; name && k < info->class_count; k++)
+		if (!strncmp(info->classes[k].name, name,
+			     sizeof(info->classes[k].name)))
+			return (int)k;
+	return -ENOENT;
+}
+
+const char *tapio_producer_error(const struct tapio_producer *p)
+{
+	return p->client.error;
+}
+
+int tapio_producer_connected(const struct tapio_producer *p)
+{
+	return tpi_alive(&p->hot.hot) ? tpi_client_connected(&p->client) : 0;
+}

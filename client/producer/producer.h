@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The producer's handle and its inlined parts.
+ *
+ *   producer.c  opening, closing; tapio_output, whose fast path is in lib/lane/emit.h
+ *   output.c    the slow path of output, large events, batches
+ *   reserve.c   reserve, submit, discard; moving an event to another CPU's lane
+ *   lane_choice.c     taking blocks and putting them back, wherever the thread runs
+ *   side_lane.c      lanes for threads that cannot use a CPU's
+ *   full_policy.c      refusing, or waiting for room, by the channel's policy
+ *   explain.c   what a refusal means, in words
+ *
+ * Emitting reads the handle and writes nothing but the lane, so any thread and any
+ * signal handler may be in it at any instruction.
+ */
+#ifndef TPI_PRODUCER_H
+#define TPI_PRODUCER_H
+
+#include <signal.h>
+#include <stdbool.h>
+
+#include <pthread.h>
+
+#include <tapio/producer.h>
+
+#include "client/connection/client.h"
+#include "lib/lane/emit.h"
+#include "lib/lane/lane.h"
+
+/* Longer events are copied outside a section: an abort there costs the copy. */
+#define TPI_COPY_BYTES 4096
+/* So often a section may fail in a row before a side lane is used instead. */
+#define TPI_TRIES 64
+/* So often a large event follows its thread to another CPU's lane. */
+#define TPI_MOVES 3
+/* Blocks in one section. */
+#define TPI_BATCH 64
+
+/* In a forked child all of it is zero. */
+struct tpi_producer_hot {
+	struct tpi_hot hot;
+	struct tpi_emit emit;
+};
+
+/* side_lane.c */
+struct tpi_sides {
+	pthread_mutex_t mutex;
+	const struct tpi_lane *lane[TAPIO_CLASSES_MAX]; /* NULL: not taken */
+	uint32_t used; /* 1: a thread of this handle has needed one */
+};
+
+_Static_assert(sizeof(struct tpi_producer_hot) <= TPI_HOT_BYTES,
+	       "what fork wipes holds all that emitting reads");
+
+struct tapio_producer {
+	union {
+		struct tpi_producer_hot hot;
+		unsigned char page[TPI_HOT_BYTES];
+	};
+	struct tpi_client client;
+	struct tpi_sides sides;
+	uint32_t max_bytes;
+	uint32_t verdict;  /* TAPIO_RSEQ_* of this process */
+	uint32_t claim_at; /* where the next look for abandoned blocks begins */
+	bool fence;        /* no membarrier reaches us: fence each commit */
+};
+
+/* The producer that lib/lane/emit.h calls back with what it leaves to us. */
+static inline struct tapio_producer *
+tpi_producer_of(const struct tpi_emit *emit)
+{
+	return (struct tapio_producer *)((char *)(uintptr_t)emit -
+					 offsetof(struct tapio_producer,
+						  hot.emit));
+}
+
+/* What lib/lane/emit.h leaves to us; output.c, reserve.c. */
+tpi_output_fn tpi_output_slow;
+tpi_reserve_fn tpi_reserve_slow;
+tpi_submit_fn tpi_submit_slow;
+
+/* output.c */
+/* Why tpi_size_of found no class: -EINVAL or -EMSGSIZE, which is counted. */
+int tpi_no_size(struct tapio_producer *p, uint32_t tag);
+/* -ENOBUFS for `count` events, counted on the first lane. */
+int tpi_no_lane(struct tapio_producer *p, uint32_t count);
+
+/* full_policy.c: one wait for room, from the first refusal on. Begin with zeros. */
+struct tpi_room {
+	int64_t until; /* 0: not begun */
+	const uint32_t *word;
+	uint32_t heard;
+};
+/*
+ * `result` (TPI_FULL, TPI_HELD) is why a lane had no block for `count` events.
+ * 0: try again. -EAGAIN, -ETIMEDOUT: refused, and counted.
+ */
+int tpi_room_wait(struct tapio_producer *p, const struct tpi_lane *lane,
+		  int result, uint32_t count, struct tpi_room *room);
+void tpi_count_drop(const struct tpi_lane *lane, unsigned int cause,
+		    uint64_t count);
+
+/* lane_choice.c */
+/*
+ * Takes up to `want` (<= TPI_BATCH) blocks of a class on one lane: this CPU's, or
+ * the side lane. How many; 0 when there is none, with the lane that had none and
+ * *result TPI_FULL or TPI_HELD; -ENOBUFS.
+ */
+int tpi_take(struct tapio_producer *p, const struct tpi_size *size,
+	     uint32_t want, uint32_t *blocks, const struct tpi_lane **lane,
+	     int *result);
+/* Blocks that others abandoned there, as our reservations; how many. */
+uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
+		   uint32_t want, uint32_t *blocks);
+/*
+ * Publishes blocks that we hold, on their own lane. 0; TPI_MOVED: this thread is
+ * not on that CPU; -EINVAL: they are not held.
+ */
+int tpi_put(struct tapio_producer *p, const struct tpi_lane *lane,
+	    const uint64_t *descs, uint32_t count);
+/*
+ * Copies one event of at most fast_bytes (any length on a side lane) into the
+ * lane of this CPU, or the side lane. 0, TPI_FULL, TPI_HELD, -ENOBUFS; `lane` is
+ * the one that said so.
+ */
+int tpi_copy(struct tapio_producer *p, const struct tpi_size *size,
+	     uint64_t meta, const void *data, uint32_t length,
+	     const struct tpi_lane **lane);
+
+/* side_lane.c */
+int tpi_sides_init(struct tpi_sides *sides);
+/* Gives back the lanes on which nothing is held; the broker sweeps the others. */
+void tpi_sides_fini(struct tapio_producer *p);
+/*
+ * Enters this handle's side lane of a class, taking one if need be: 0 with all
+ * signals blocked and the lane ours, or -ENOBUFS.
+ */
+int tpi_side_enter(struct tapio_producer *p, uint32_t klass, sigset_t *signals,
+		   const struct tpi_lane **lane);
+void tpi_side_leave(struct tapio_producer *p, const sigset_t *signals);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Side lanes: for threads without rseq, on a CPU without a lane, in a process
+ * that no membarrier reaches, or whose sections are aborted over and over.
+ *
+ * A handle takes at most one per class, when it is first needed, and keeps it
+ * until it is closed. Between processes the lane is exclusive by its `owner` word
+ * alone; inside the process a private mutex keeps its threads apart. No lock is
+ * shared: a process that dies while it is inside leaves a lane that the broker
+ * sweeps and frees, and nobody waits for it.
+ *
+ * The mutex is taken with every signal blocked, and held for a bounded number of
+ * instructions, so a handler that emits never finds its own thread inside. SIGSTOP
+ * inside stops the whole process, so nobody else wants the mutex. SIGKILL: the
+ * mutex is gone with the process.
+ */
+#include <errno.h>
+
+#include "client/producer/producer.h"
+#include "lib/base/testpoint.h"
+
+int tpi_sides_init(struct tpi_sides *sides)
+{
+	return -pthread_mutex_init(&sides->mutex, NULL);
+}
+
+/*
+ * One lane of the class that belongs to nobody becomes ours. SIGKILL after the
+ * swap: it belongs to a dead attachment, which the broker frees.
+ */
+static const struct tpi_lane *take_lane(struct tapio_producer *p,
+					uint32_t klass)
+{
+	const struct tpi_channel *channel = &p->client.channel;
+	uint32_t i, count = channel->side_count[klass];
+
+	for (i = 0; i < count; i++) {
+		const struct tpi_lane *lane =
+			&channel->lanes[channel->side_first[klass] + i];
+		uint32_t nobody = TAPIO_NOBODY;
+
+		if (tpi_load_relaxed(&lane->shm->owner) != TAPIO_NOBODY)
+			continue;
+		/*
+		 * ORDER lane.owner (acquire): all that the last owner did to
+		 * the lane. Pairs with the release in give_lane() and with the
+		 * broker's after its sweep.
+		 */
+		if (tpi_cas_acq_rel(&lane->shm->owner, &nobody,
+				    p->hot.emit.me)) {
+			TPI_TESTPOINT("side.taken");
+			return lane;
+		}
+	}
+	return NULL;
+}
+
+static void give_lane(struct tapio_producer *p, const struct tpi_lane *lane)
+{
+	uint64_t state = tpi_load_relaxed(&lane->shm->state);
+	uint32_t me = p->hot.emit.me;
+
+	if (TAPIO_STATE_HELD(state))
+		return; /* open reservations: the broker takes them back */
+	/* ORDER lane.owner (release): all that we did to the lane, before
+	 * somebody else may take it. Pairs with the swap in take_lane(). */
+	tpi_cas_acq_rel(&lane->shm->owner, &me, TAPIO_NOBODY);
+	TPI_TESTPOINT("side.given");
+}
+
+int tpi_side_enter(struct tapio_producer *p, uint32_t klass, sigset_t *signals,
+		   const struct tpi_lane **lane)
+{
+	const struct tpi_lane **mine = &p->sides.lane[klass];
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, signals);
+	pthread_mutex_lock(&p->sides.mutex);
+	if (!*mine)
+		*mine = take_lane(p, klass);
+	*lane = *mine;
+	if (*lane) {
+		/* Relaxed: a flag for the statistics. */
+		tpi_store_relaxed(&p->sides.used, 1);
+		return 0;
+	}
+	tpi_side_leave(p, signals);
+	return -ENOBUFS;
+}
+
+void tpi_side_leave(struct tapio_producer *p, const sigset_t *signals)
+{
+	TPI_TESTPOINT("side.inside");
+	/*
+	 * ORDER wake.barrier (full): our commit, before we look for sleepers and
+	 * before the next look at the groups' generation. Pairs with
+	 * tpi_barrier(), whose interrupt does not reach this process.
+	 */
+	if (p->fence)
+		tpi_fence_full();
+	pthread_mutex_unlock(&p->sides.mutex);
+	pthread_sigmask(SIG_SETMASK, signals, NULL);
+}
+
+void tpi_sides_fini(struct tapio_producer *p)
+{
+	uint32_t k;
+
+	for (k = 0; k < TAPIO_CLASSES_MAX; k++)
+		if (p->sides.lane[k])
+			give_lane(p, p->sides.lane[k]);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A set of types is a bitmap of all 65,536: 8 KiB, of which the descriptors of
+ * one channel touch a line or two, and no search.
+ */
+#include "client/reader/filter.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define TYPES 65536
+
+int tpi_filter_init(struct tpi_filter *filter, uint8_t severity_min,
+		    uint32_t class_mask, const uint16_t *types,
+		    uint32_t type_count)
+{
+	uint32_t i;
+
+	*filter = (struct tpi_filter){
+		.severity_min = severity_min,
+		.class_mask = class_mask,
+	};
+	if (severity_min > 15 || (type_count && !types))
+		return -EINVAL;
+	if (!type_count)
+		return 0;
+	filter->types = calloc(TYPES / 64, sizeof(*filter->types));
+	if (!filter->types)
+		return -ENOMEM;
+	for (i = 0; i < type_count; i++)
+		filter->types[types[i] / 64] |= UINT64_C(1) << types[i] % 64;
+	return 0;
+}
+
+void tpi_filter_fini(struct tpi_filter *filter)
+{
+	free(filter->types);
+	filter->types = NULL;
+}

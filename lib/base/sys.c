@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The wrappers of sys.h: one system call each, errors as -errno. Every function
+ * that can be refused asks sys_fail.c first, which is empty without testpoints.
+ */
+#include "lib/base/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <linux/mempolicy.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Returns from the caller when a test wants this call to fail. */
+#define INJECT(number, argument)                                   \
+	do {                                                       \
+		int injected = tpi_sys_injected(number, argument); \
+		if (injected)                                      \
+			return -injected;                          \
+	} while (0)
+
+static int result(long value)
+{
+	return value < 0 ? -errno : (int)value;
+}
+
+int tpi_sys_memfd_create(const char *name, unsigned int flags)
+{
+	INJECT(SYS_memfd_create, (long)(flags & MFD_HUGETLB));
+	return result(syscall(SYS_memfd_create, name, flags));
+}
+
+int tpi_sys_ftruncate(int fd, uint64_t bytes)
+{
+	INJECT(SYS_ftruncate, TPI_SYS_ANY);
+	if (bytes > INT64_MAX)
+		return -EFBIG;
+	return result(ftruncate(fd, (off_t)bytes));
+}
+
+int tpi_sys_fchmod(int fd, unsigned int mode)
+{
+	INJECT(SYS_fchmod, TPI_SYS_ANY);
+	return result(fchmod(fd, (mode_t)mode));
+}
+
+int tpi_sys_add_seals(int fd, int seals)
+{
+	INJECT(SYS_fcntl, F_ADD_SEALS);
+	return result(fcntl(fd, F_ADD_SEALS, seals));
+}
+
+int tpi_sys_get_seals(int fd)
+{
+	INJECT(SYS_fcntl, F_GET_SEALS);
+	return result(fcntl(fd, F_GET_SEALS));
+}
+
+int tpi_sys_reopen(int fd, int flags)
+{
+	char path[32];
+
+	INJECT(SYS_openat, TPI_SYS_ANY);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return result(open(path, flags | O_CLOEXEC));
+}
+
+int tpi_sys_mmap(void **base, uint64_t bytes, int prot, int fd)
+{
+	void *at;
+
+	*base = NULL;
+	INJECT(SYS_mmap, TPI_SYS_ANY);
+	if (bytes > SIZE_MAX)
+		return -ENOMEM;
+	at = mmap(NULL, (size_t)bytes, prot, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED)
+		return -errno;
+	*base = at;
+	return 0;
+}
+
+int tpi_sys_madvise(void *base, uint64_t bytes, int advice)
+{
+	INJECT(SYS_madvise, advice);
+	return result(madvise(base, (size_t)bytes, advice));
+}
+
+int tpi_sys_mbind(void *base, uint64_t bytes, unsigned int node)
+{
+	unsigned long mask[1024 / (8 * sizeof(unsigned long))];
+	const unsigned int bits = 8 * sizeof(mask[0]);
+
+	INJECT(SYS_mbind, TPI_SYS_ANY);
+	if (node >= 1024)
+		return -EINVAL;
+	memset(mask, 0, sizeof(mask));
+	mask[node / bits] = 1UL << node % bits;
+	/* The kernel reads one bit less than it is told. */
+	return result(syscall(SYS_mbind, base, (unsigned long)bytes, MPOL_BIND,
+			      mask, 1024UL + 1, 0UL));
+}
+
+int tpi_sys_page_nodes(void **pages, int *status, size_t count)
+{
+	INJECT(SYS_move_pages, TPI_SYS_ANY);
+	return result(
+		syscall(SYS_move_pages, 0, count, pages, NULL, status, 0));
+}
+
+int tpi_sys_membarrier(int command)
+{
+	INJECT(SYS_membarrier, command);
+	return result(syscall(SYS_membarrier, command, 0, 0));
+}
+
+int tpi_sys_pidfd_open(pid_t pid, unsigned int flags)
+{
+	INJECT(SYS_pidfd_open, TPI_SYS_ANY);
+	return result(syscall(SYS_pidfd_open, pid, flags));
+}
+
+int tpi_sys_futex_wait(const uint32_t *word, uint32_t expected,
+		       const struct timespec *timeout)
+{
+	INJECT(SYS_futex, FUTEX_WAIT);
+	return result(syscall(SYS_futex, word, FUTEX_WAIT, expected, timeout,
+			      NULL, 0));
+}
+
+int tpi_sys_futex_wake(const uint32_t *word, int count)
+{
+	INJECT(SYS_futex, FUTEX_WAKE);
+	return result(
+		syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0));
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What emitting an event reads, and its fast paths: the lane of this CPU, one
+ * section, and a look whether somebody sleeps. tapio_output, tapio_reserve and
+ * tapio_submit jump there; what the fast paths do not do they leave, by another jump,
+ * to the functions named in the struct.
+ *
+ * Nothing is written here but the lane, so any thread and any signal handler may be
+ * in it at any instruction. Who fills the struct: client/producer/producer.c, once.
+ */
+#ifndef TPI_EMIT_H
+#define TPI_EMIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <tapio/abi.h>
+#include <tapio/producer.h>
+
+#include "lib/base/atomic.h"
+#include "lib/lane/lane.h"
+#include "lib/lane/rseq.h"
+#include "lib/lane/wake.h"
+
+/* One class, as a choice for an event. */
+struct tpi_size {
+	uint32_t fast_bytes; /* longest that one section copies */
+	uint32_t bytes;      /* longest of all */
+	uint32_t klass;
+	uint32_t reserved;
+	struct tpi_lane *const *row; /* [cpus], by CPU; NULL: no lane there */
+};
+
+struct tpi_emit;
+typedef int tpi_output_fn(const struct tpi_emit *emit, uint32_t tag,
+			  const void *data, uint32_t length);
+typedef int tpi_reserve_fn(const struct tpi_emit *emit, uint32_t tag,
+			   uint32_t length, struct tapio_reservation *out);
+typedef int tpi_submit_fn(const struct tpi_emit *emit,
+			  struct tapio_reservation *reservation);
+
+/* Read only once a producer is open. In a forked child all of it is zero. */
+struct tpi_emit {
+	uint32_t cpus; /* of each row; 0: side lanes only */
+	/* What any block takes and needs no loop: 64; 0: there are stamps. */
+	uint32_t plain_bytes;
+	uint32_t size_count;
+	uint32_t class_count;
+	uint32_t stamp; /* TAPIO_STAMP_* */
+	const uint64_t *active;
+	struct tapio_shm_doorbell *bell;
+	struct tpi_size sizes[TAPIO_CLASSES_MAX]; /* untagged, by size */
+	uint32_t me;                              /* name of the attachment */
+	uint32_t lane_count;
+	const struct tpi_lane *lanes;
+	struct tpi_size classes[TAPIO_CLASSES_MAX]; /* by index */
+	struct tpi_gating gating;
+	tpi_output_fn *output_slow;
+	tpi_reserve_fn *reserve_slow;
+	tpi_submit_fn *submit_slow;
+	const uint32_t *armed[TAPIO_GROUP_SLOTS];
+};
+
+/*
+ * The fast paths; emit_fast.h. Each does all of tapio_output, tapio_reserve or
+ * tapio_submit, or nothing, and then returns what the struct's slow one makes of
+ * the same arguments: a refusal to be explained, a lane without room, a thread that
+ * is not on a CPU with a lane or has just left it, an event that no section copies.
+ *
+ *   choosing class and lane   a kill or a stop here: nothing has happened
+ *   the section               before its commit nothing, after it all (lane.c)
+ *   tpi_ring_if_armed         the event is published; who sleeps is woken by the
+ *                             next producer, by the broker, or by the bound
+ *
+ * Migration and signal handlers: the lane was a guess, the section checks it. A
+ * handler that emits here runs a whole operation of its own; ours finds another
+ * state then.
+ */
+tpi_output_fn tpi_emit_output;
+tpi_reserve_fn tpi_emit_reserve;
+tpi_submit_fn tpi_emit_submit;
+
+static inline uint32_t tpi_size_limit(const struct tpi_size *size, bool fast)
+{
+	return fast ? size->fast_bytes : size->bytes;
+}
+
+/*
+ * The class for an event, or NULL when the slow path has to say why there is
+ * none. `fast`: one that a single section copies.
+ */
+static inline const struct tpi_size *tpi_size_of(const struct tpi_emit *emit,
+						 uint32_t tag, uint32_t length,
+						 bool fast)
+{
+	uint32_t i, klass = tag >> 24;
+	const struct tpi_size *size = emit->sizes;
+
+	if (tpi_unlikely(klass)) {
+		if (klass > emit->class_count)
+			return NULL;
+		size = &emit->classes[klass - 1];
+		return length <= tpi_size_limit(size, fast) ? size : NULL;
+	}
+	/* Most events fit the smallest class. In a forked child it is all zero,
+	 * and there is no CPU for it. */
+	if (tpi_likely(length <= tpi_size_limit(size, fast)))
+		return size;
+	for (i = 1; i < emit->size_count; i++)
+		if (length <= tpi_size_limit(++size, fast))
+			return size;
+	return NULL;
+}
+
+/* The lane of the CPU that we are on, as far as one can tell; or NULL. */
+static inline const struct tpi_lane *tpi_lane_here(const struct tpi_emit *emit,
+						   const struct tpi_size *size)
+{
+	uint32_t cpu = tpi_load_relaxed(&tpi_rseq_area()->cpu_id_start);
+
+	/* Written by the kernel, but so is the area of a thread that libc did
+	 * not make: bound it. */
+	if (tpi_unlikely(cpu >= emit->cpus))
+		return NULL;
+	return size->row[cpu];
+}
+
+/* A tag is laid out so that one shift makes type and severity of it. */
+static inline uint64_t tpi_meta(uint32_t tag, uint32_t length)
+{
+	return (uint64_t)(tag & 0xfffff) << 40 | (uint64_t)length << 20;
+}
+_Static_assert(TAPIO_DESC_META(0x1234, 5, 6) ==
+		       ((uint64_t)(TAPIO_TAG(0x1234, 5) & 0xfffff) << 40 |
+			6 << 20),
+	       "tpi_meta() of a tag is its TAPIO_DESC_META()");
+
+/* CLOCK_REALTIME in nanoseconds; emit.c. */
+uint64_t tpi_clock_ns(void);
+
+/* How the event is stamped; a clock is read now, before the section. */
+static inline uint64_t tpi_stamp(const struct tpi_emit *emit)
+{
+	return tpi_likely(emit->stamp != TAPIO_STAMP_CLOCK) ? TPI_STAMP_TSC
+							    : tpi_clock_ns();
+}
+
+/*
+ * Rings the channel's doorbell for the groups that wait, if one of them waits for
+ * what was published on `lane` (NULL: it may be any); emit.c.
+ */
+void tpi_ring(const struct tpi_emit *emit, const struct tpi_lane *lane);
+
+/*
+ * After each commit: does a consumer sleep? No fence: a consumer that announces
+ * itself runs a membarrier (ORDER wake.barrier, in tpi_barrier()), so either it
+ * sees our commit in its last look, or we see its announcement; the same goes for
+ * `active`, after whose change the broker runs one. Relaxed loads: a stale `rung`
+ * costs one ring too many.
+ */
+static inline void tpi_ring_if_armed(const struct tpi_emit *emit,
+				     const struct tpi_lane *lane)
+{
+	uint64_t active = tpi_load_relaxed(emit->active);
+	int slot;
+
+	for (; active; active &= active - 1) {
+		slot = __builtin_ctzll(active);
+		if (tpi_unlikely(tpi_wake_wanted(
+			    tpi_load_relaxed(emit->armed[slot]),
+			    tpi_load_relaxed(&emit->bell->rung[slot])))) {
+			tpi_ring(emit, lane);
+			return;
+		}
+	}
+}
+
+/* What the caller of tapio_reserve gets. */
+static inline void tpi_reservation_fill(struct tapio_reservation *out,
+					const struct tpi_lane *lane,
+					uint32_t block, uint32_t tag,
+					uint32_t length)
+{
+	out->data = tpi_lane_block(lane, block);
+	out->length = length;
+	out->tag = tag;
+	out->capacity = lane->block_bytes;
+	out->lane = lane->id;
+	out->block = block;
+	out->moves = 0;
+}
+
+/* Whether a reservation on this lane names a block that bears our name. */
+static inline bool tpi_reservation_open(const struct tpi_lane *lane,
+					const struct tapio_reservation *r,
+					uint32_t me)
+{
+	/* Relaxed: if it is our name, this process wrote it. */
+	return r->block <= lane->mask &&
+	       tpi_load_relaxed(&lane->owner[r->block]) == me;
+}
+
+/*
+ * The lane of an open reservation, or NULL. A copy of a reservation that was
+ * submitted already is found out when somebody else has taken the block since, or
+ * when nothing is held any more; the owner word of a block in the ring says
+ * nothing, so a quicker double submit of a copy cannot be told.
+ */
+static inline const struct tpi_lane *
+tpi_reservation_lane(const struct tpi_emit *emit,
+		     const struct tapio_reservation *r)
+{
+	const struct tpi_lane *lane;
+
+	if (tpi_unlikely(!r->data || r->lane >= emit->lane_count))
+		return NULL;
+	lane = &emit->lanes[r->lane];
+	if (tpi_unlikely(!tpi_reservation_open(lane, r, emit->me)))
+		return NULL;
+	return lane;
+}
+
+/* Whether it may be submitted with the length and tag that it has now. */
+static inline bool tpi_reservation_fits(const struct tpi_lane *lane,
+					const struct tapio_reservation *r)
+{
+	return r->length <= lane->block_bytes && TAPIO_TAG_TYPE(r->tag);
+}
+
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A consistent read without a lock.
+ *
+ * The judge loads gate, then head, then tail. Each only grows, and gate <= head
+ * <= tail holds at every instant for an honest group that holds the gate, so
+ *
+ *	gate(t0) <= head(t0) <= head(t1) <= tail(t1) <= tail(t2)
+ *
+ * however late the loads come, and an inequality that is broken is somebody's
+ * fault. Bounds on distances need more: a lane may go round between two loads.
+ * So head is loaded again at the end: if it has not moved, every load in between
+ * belongs to that head, the tally that it names was not written meanwhile (the
+ * holder writes the other copy), and tail <= head + N.
+ *
+ * A head that moves during every attempt is reported, not waited for: a peer can
+ * write it, and nothing that a peer writes may hold a reader.
+ */
+#include "lib/lane/ledger.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/base/atomic.h"
+
+#define ATTEMPTS 256
+
+const char *tpi_fault_name(unsigned int bit)
+{
+	static const char *const names[TPI_FAULTS] = {
+		"held",  "gate",   "head",    "start",
+		"tally", "unread", "foreign", "unsteady",
+	};
+
+	return bit < TPI_FAULTS ? names[bit] : "unknown";
+}
+
+static uint64_t distance(uint64_t to, uint64_t from)
+{
+	return (to - from) & TAPIO_POSITION_MASK;
+}
+
+void tpi_lane_account_read(const struct tpi_lane *lane,
+			   struct tpi_lane_account *account)
+{
+	const struct tapio_shm_lane *shm = lane->shm;
+	uint64_t count = (uint64_t)lane->mask + 1;
+
+	memset(account, 0, sizeof(*account));
+	/*
+	 * ORDER lane.gate (acquire): this gate is older than the state loaded
+	 * next, so an honest one cannot be beyond its tail. Pairs with the store
+	 * in side_gate() and section_gate() of a value that was computed from a
+	 * tail.
+	 */
+	account->gate = tpi_load_acquire(&shm->gate) & TAPIO_POSITION_MASK;
+	/* ORDER lane.state (acquire): see lane.c; here only counts are taken. */
+	account->state = tpi_load_acquire(&shm->state);
+	account->tail = TAPIO_STATE_TAIL(account->state);
+	account->held = TAPIO_STATE_HELD(account->state);
+	account->published = distance(account->tail, count);
+	account->owner = tpi_load_relaxed(&shm->owner); /* one word, shown */
+	for (int i = 0; i < TAPIO_DROP_CAUSES; i++) {
+		/* relaxed: counters, each exact by itself */
+		account->dropped[i] = tpi_load_relaxed(&shm->dropped[i]);
+		account->dropped_total += account->dropped[i];
+	}
+	if (!tpi_lane_state_sane(lane, account->state))
+		account->faults |= TPI_FAULT_HELD;
+	if (tapio_position_diff(account->tail, account->gate) < 0)
+		account->faults |= TPI_FAULT_GATE;
+	else
+		account->used = distance(account->tail, account->gate) > count
+					? (uint32_t)count
+					: (uint32_t)distance(account->tail,
+							     account->gate);
+}
+
+/* One attempt; true when head stood still. */
+static bool read_once(const struct tpi_lane *lane,
+		      const struct tapio_shm_cursor *cursor, uint64_t *head,
+		      struct tpi_ledger *ledger)
+{
+	const struct tapio_shm_tally *tally;
+	uint64_t state;
+
+	/* ORDER lane.gate (acquire): older than the head loaded next. Pairs as
+	 * above. */
+	ledger->gate = tpi_load_acquire(&lane->shm->gate) & TAPIO_POSITION_MASK;
+	/*
+	 * ORDER cursor.head (acquire): the tally that this head names was
+	 * written before it. Pairs with the release of a head by its holder.
+	 */
+	*head = tpi_load_acquire(&cursor->head);
+	tally = &cursor->tally[TAPIO_HEAD_RECORD(*head)];
+	ledger->skipped = tpi_load_relaxed(&tally->skipped);
+	ledger->lost = tpi_load_relaxed(&tally->lost);
+	/* ORDER lane.state (acquire): a tail at least as new as that head. */
+	state = tpi_load_acquire(&lane->shm->state);
+	ledger->tail = TAPIO_STATE_TAIL(state);
+	ledger->held = TAPIO_STATE_HELD(state);
+	/*
+	 * ORDER cursor.head (load-load): everything above was loaded before the
+	 * head is looked at again. Pairs with the release of a head: a holder
+	 * that rewrites this tally has stored another head before.
+	 * ORDER cursor.tally (load-load): the same. Pairs with tpi_commit().
+	 */
+	tpi_fence_load_load();
+	return tpi_load_relaxed(&cursor->head) == *head;
+}
+
+static uint64_t reap_of(const struct tpi_lane *lane,
+			const struct tpi_ledger *ledger)
+{
+	return tpi_lane_reap(lane, TAPIO_STATE(ledger->tail, ledger->held));
+}
+
+/* Where a gate may be at most, for a group with this policy. */
+static bool gate_allowed(const struct tpi_lane *lane, uint64_t slot,
+			 const struct tpi_ledger *ledger)
+{
+	uint64_t lag = TAPIO_SLOT_LAG(slot);
+
+	if (tapio_position_diff(ledger->gate, ledger->tail) > 0)
+		return false;
+	if (TAPIO_SLOT_POLICY(slot) == TAPIO_POLICY_LOSSY)
+		return true;
+	if (tapio_position_diff(ledger->gate, ledger->head) <= 0)
+		return true;
+	if (TAPIO_SLOT_POLICY(slot) == TAPIO_POLICY_LOSSLESS)
+		return false;
+	if (!lag)
+		lag = ((uint64_t)lane->mask + 1) / 2;
+	else if (lag > lane->mask)
+		lag = lane->mask; /* as in slot_limit() of lane.c */
+	return tapio_position_diff(ledger->gate, ledger->tail - lag) <= 0;
+}
+
+static void judge(const struct tpi_lane *lane, uint64_t slot, bool steady,
+		  struct tpi_ledger *ledger)
+{
+	uint64_t count = (uint64_t)lane->mask + 1;
+	uint64_t released;
+
+	if (ledger->held > count)
+		ledger->faults |= TPI_FAULT_HELD;
+	if (!gate_allowed(lane, slot, ledger))
+		ledger->faults |= TPI_FAULT_GATE;
+	if (tapio_position_diff(ledger->tail, ledger->head) < 0) {
+		ledger->faults |= TPI_FAULT_HEAD;
+		return;
+	}
+	ledger->in_flight = distance(ledger->tail, ledger->head);
+	if (ledger->in_flight > ledger->published) {
+		ledger->faults |= TPI_FAULT_START;
+		return;
+	}
+	if (tapio_position_diff(reap_of(lane, ledger), ledger->head) > 0)
+		ledger->overrun = distance(reap_of(lane, ledger), ledger->head);
+	if (!steady)
+		return;
+	if (TAPIO_SLOT_POLICY(slot) == TAPIO_POLICY_LOSSLESS &&
+	    ledger->in_flight > count)
+		ledger->faults |= TPI_FAULT_UNREAD;
+	released = ledger->published - ledger->in_flight;
+	if (ledger->skipped > released ||
+	    ledger->lost > released - ledger->skipped) {
+		ledger->faults |= TPI_FAULT_TALLY;
+		return;
+	}
+	ledger->delivered = released - ledger->skipped - ledger->lost;
+}
+
+int tpi_ledger_read(const struct tpi_lane *lane,
+		    const struct tapio_shm_group *group,
+		    const struct tapio_shm_cursor *cursor,
+		    struct tpi_ledger *ledger)
+{
+	uint64_t slot, head = 0;
+	uint32_t answered;
+	bool steady = false;
+
+	memset(ledger, 0, sizeof(*ledger));
+	/*
+	 * ORDER group.answered (acquire): before the answer the heads of a group
+	 * that joins may lie behind the gate. Pairs with the broker's release.
+	 */
+	answered = tpi_load_acquire(&group->answered);
+	/* ORDER group.slot (acquire): the slot's words belong to this group.
+	 * Pairs with the broker's release when it activates the slot. */
+	slot = tpi_load_acquire(&group->slot);
+	if (TAPIO_SLOT_STATE(slot) != TAPIO_SLOT_ACTIVE)
+		return -ENOENT;
+	if ((answered & TAPIO_INCARNATION_MASK) != TAPIO_SLOT_INCARNATION(slot))
+		return -EAGAIN;
+
+	for (int i = 0; i < ATTEMPTS && !steady; i++)
+		steady = read_once(lane, cursor, &head, ledger);
+	ledger->word = head;
+	ledger->head = TAPIO_HEAD_POSITION(head);
+	/* relaxed: written before the answer; the others are shown only */
+	ledger->start = tpi_load_relaxed(&cursor->start) & TAPIO_POSITION_MASK;
+	ledger->lease = tpi_load_relaxed(&cursor->lease);
+	ledger->want = tpi_load_relaxed(&cursor->want);
+	ledger->peak = tpi_load_relaxed(&cursor->peak);
+	ledger->published = distance(ledger->tail, ledger->start);
+	/* After the fence in read_once(): whoever reuses the slot changes it. */
+	tpi_fence_load_load();
+	if (tpi_load_relaxed(&group->slot) != slot)
+		return -EAGAIN;
+
+	if (!steady)
+		ledger->faults |= TPI_FAULT_UNSTEADY;
+	if (TAPIO_HEAD_INCARNATION(head) != TAPIO_SLOT_INCARNATION(slot))
+		ledger->faults |= TPI_FAULT_FOREIGN;
+	else
+		judge(lane, slot, steady, ledger);
+	return 0;
+}

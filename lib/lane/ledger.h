@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ledger: what became of every position of a lane, for one group.
+ *
+ *	tail - start = delivered + skipped + lost + in flight
+ *
+ * The one place that computes it. Who calls: tapio-shmstat, tapio-load, tests.
+ * It reads only, from memory that peers write, and never waits for anybody.
+ */
+#ifndef TPI_LEDGER_H
+#define TPI_LEDGER_H
+
+#include <stdint.h>
+
+#include <tapio/abi.h>
+
+#include "lib/lane/lane.h"
+
+/* What is impossible in an honest lane or group: bits of `faults`. */
+#define TPI_FAULT_HELD     UINT32_C(1)   /* more blocks held than there are */
+#define TPI_FAULT_GATE     UINT32_C(2)   /* gate beyond what the group allows */
+#define TPI_FAULT_HEAD     UINT32_C(4)   /* head beyond the tail */
+#define TPI_FAULT_START    UINT32_C(8)   /* head before the group's start */
+#define TPI_FAULT_TALLY    UINT32_C(16)  /* skipped + lost > released */
+#define TPI_FAULT_UNREAD   UINT32_C(32)  /* holds the gate, N or more behind */
+#define TPI_FAULT_FOREIGN  UINT32_C(64)  /* head of another incarnation */
+#define TPI_FAULT_UNSTEADY UINT32_C(128) /* head moved during every read */
+#define TPI_FAULTS         8
+
+/* "held", "gate", ... for bit number 0 .. TPI_FAULTS - 1. */
+const char *tpi_fault_name(unsigned int bit);
+
+/* A lane by itself. */
+struct tpi_lane_account {
+	uint64_t state; /* as loaded */
+	uint64_t tail;  /* positions */
+	uint64_t gate;
+	uint64_t published; /* since the lane was born, modulo 2^48 */
+	uint64_t dropped[TAPIO_DROP_CAUSES];
+	uint64_t dropped_total;
+	uint32_t used; /* positions between gate and tail: not yet reusable */
+	uint32_t held;
+	uint32_t owner;  /* of a side lane */
+	uint32_t faults; /* TPI_FAULT_HELD, TPI_FAULT_GATE */
+};
+void tpi_lane_account_read(const struct tpi_lane *lane,
+			   struct tpi_lane_account *account);
+
+/* One group on one lane; all counts in positions. */
+struct tpi_ledger {
+	uint64_t start; /* positions */
+	uint64_t head;
+	uint64_t tail;
+	uint64_t gate;
+	uint64_t word;      /* the head as loaded */
+	uint64_t published; /* since start: the sum of the next four */
+	uint64_t delivered; /* released, not merely handed out */
+	uint64_t skipped;
+	uint64_t lost;
+	uint64_t in_flight;
+	uint64_t overrun; /* of in_flight: overwritten, not yet noticed */
+	uint32_t held;
+	uint32_t lease; /* the attachment that holds it */
+	uint32_t want;
+	uint32_t peak;
+	uint32_t faults; /* 0: it balances */
+};
+
+/*
+ * Reads the ledger of the group in a slot of a lane's channel. Exact as long as
+ * fewer than 2^48 positions lie behind `start`. With a fault the counts are what
+ * was read and need not add up.
+ *
+ * -ENOENT the slot has no active group; -EAGAIN its group is still joining, or
+ * gave way to another one meanwhile.
+ */
+int tpi_ledger_read(const struct tpi_lane *lane,
+		    const struct tapio_shm_group *group,
+		    const struct tapio_shm_cursor *cursor,
+		    struct tpi_ledger *ledger);
+
+#endif

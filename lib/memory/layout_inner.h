@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the parts of layout.h share: layout_spec.c, layout_build.c,
+ * layout_attach.c, layout_lanes.c and layout_check.c.
+ */
+#ifndef TPI_LAYOUT_INNER_H
+#define TPI_LAYOUT_INNER_H
+
+#include "lib/memory/layout.h"
+
+/* Limits that follow from those of abi.h; they keep sums inside 64 bits. */
+#define TPI_SIDE_LANES_MAX TAPIO_CLIENTS_MAX
+#define TPI_BLOCKS_MIN     4
+#define TPI_LANES_MAX      (TAPIO_CLASSES_MAX * (TPI_CPUS_MAX + TPI_SIDE_LANES_MAX))
+
+/* Where a message about an attach goes, and what it is about. */
+struct tpi_report {
+	char *error;
+	size_t error_bytes;
+	char subject[128]; /* "channel `events`, node 0" */
+};
+/* Writes "subject: ..." and returns `err`. */
+__attribute__((format(printf, 3, 4))) int
+tpi_report(const struct tpi_report *report, int err, const char *format, ...);
+/* The same about one of a channel's segments. */
+struct tpi_report tpi_report_node(const struct tpi_report *report,
+				  uint32_t node_index);
+
+/*
+ * Copies shared memory that others may be changing: each 64-bit word is loaded
+ * once. Both ends are aligned to 8 and `bytes` is a multiple of it.
+ */
+void tpi_copy_once(void *copy, const void *shared, size_t bytes);
+
+/* What a segment must be. instance NULL: whatever it says. */
+struct tpi_expected {
+	uint32_t kind;
+	uint32_t channel;
+	uint32_t index;
+	const uint8_t *instance;
+};
+
+/* A segment's checked header and the private copy of its section table. */
+struct tpi_view {
+	const struct tpi_map *map;
+	struct tapio_shm_header header;
+	struct tapio_shm_section sections[TAPIO_SECTIONS_MAX];
+};
+
+int tpi_view_open(struct tpi_view *view, const struct tpi_map *map,
+		  const struct tpi_expected *expected,
+		  const struct tpi_report *report);
+
+/*
+ * The records of a section of a known kind, and how many (*count). `least` is
+ * how many there must be. *records is NULL when there is no such section and
+ * least is 0.
+ */
+int tpi_view_section(const struct tpi_view *view, uint32_t kind, uint64_t bytes,
+		     uint64_t least, void **records, uint64_t *count,
+		     const struct tpi_report *report);
+
+/* One class against the layout's limits; the reason goes to the report. */
+int tpi_class_check(const struct tapio_shm_class *klass,
+		    const struct tpi_report *report);
+int tpi_name_check(const char *name, size_t bytes,
+		   const struct tpi_report *report, const char *what);
+
+/* Fills in channel->lanes and the tables, from line 3 of each lane. */
+int tpi_lanes_attach(struct tpi_channel *channel, const struct tpi_view *views,
+		     uint32_t view_count, const struct tpi_report *report);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether a channel can be laid out at all: the configuration's numbers against
+ * the layout's limits.
+ *
+ * Called before any size is computed: what passes here cannot overflow a sum in
+ * layout_build.c, and any reader accepts the record that is made of it. Each
+ * refusal names the channel, the value and what is allowed.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/memory/layout_inner.h"
+
+/* The order that readers count on: by priority falling, then by size rising. */
+static int check_class_order(const struct tpi_channel_spec *spec, uint32_t k,
+			     const struct tpi_report *report)
+{
+	const struct tapio_shm_class *klass = &spec->classes[k];
+	const struct tapio_shm_class *before = klass - 1;
+
+	for (uint32_t i = 0; i < k; i++)
+		if (!strncmp(spec->classes[i].name, klass->name,
+			     sizeof(klass->name)))
+			return tpi_report(report, -EINVAL,
+					  "two classes `%.15s`", klass->name);
+	if (k == 0 || before->priority > klass->priority ||
+	    (before->priority == klass->priority &&
+	     before->block_bytes <= klass->block_bytes))
+		return 0;
+	return tpi_report(report, -EINVAL,
+			  "class `%.15s` (priority %" PRIu32 ", %" PRIu32
+			  " bytes) must stand before `%.15s` (priority %" PRIu32
+			  ", %" PRIu32 " bytes)",
+			  klass->name, klass->priority, klass->block_bytes,
+			  before->name, before->priority, before->block_bytes);
+}
+
+static int check_policies(const struct tpi_channel_spec *spec,
+			  const struct tpi_report *report)
+{
+	if (!spec->class_count || spec->class_count > TAPIO_CLASSES_MAX)
+		return tpi_report(report, -EINVAL,
+				  "%" PRIu32 " classes, allowed are 1..%d",
+				  spec->class_count, TAPIO_CLASSES_MAX);
+	if (spec->full_policy > TAPIO_FULL_WAIT)
+		return tpi_report(report, -EINVAL,
+				  "full policy %" PRIu32 ", allowed are 0..%d",
+				  spec->full_policy, TAPIO_FULL_WAIT);
+	if (spec->stamp > TAPIO_STAMP_CLOCK)
+		return tpi_report(report, -EINVAL,
+				  "stamp %" PRIu32 ", allowed are 0..%d",
+				  spec->stamp, TAPIO_STAMP_CLOCK);
+	return 0;
+}
+
+int tpi_channel_spec_check(const struct tpi_channel_spec *spec, char *error,
+			   size_t error_bytes)
+{
+	struct tpi_report report = {error, error_bytes, "channel"};
+	int err = tpi_name_check(spec->name, sizeof(spec->name), &report,
+				 "its name");
+
+	if (err)
+		return err;
+	snprintf(report.subject, sizeof(report.subject), "channel `%s`",
+		 spec->name);
+	err = check_policies(spec, &report);
+	for (uint32_t k = 0; !err && k < spec->class_count; k++) {
+		err = tpi_class_check(&spec->classes[k], &report);
+		if (!err)
+			err = check_class_order(spec, k, &report);
+	}
+	return err;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A bag of segments: what a source found, mapped read-only and known by what
+ * their headers say they are. A bag may hold segments of several brokers; the
+ * instance tells them apart.
+ */
+#ifndef TPI_BAG_H
+#define TPI_BAG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <tapio/abi.h>
+
+#include "lib/memory/segment.h"
+
+struct tpi_bag_entry {
+	struct tpi_map map;
+	uint64_t device; /* which file; tells copies of one fd apart */
+	uint64_t inode;
+	uint8_t instance[16];
+	uint32_t kind;
+	uint32_t channel;
+	uint32_t index;
+	pid_t pid; /* whose it was */
+};
+
+struct tpi_bag {
+	struct tpi_bag_entry *entries;
+	uint32_t count;
+	uint32_t room;
+	bool denied; /* some process did not let itself be looked into */
+	/* A segment of another version was met: nothing is wrong but that. */
+	bool incompatible;
+	uint16_t abi_major;
+	uint16_t abi_minor;
+	uint64_t incompat; /* its feature bits */
+};
+
+/*
+ * Maps what a descriptor names and adds it. The descriptor stays the caller's.
+ * 0: added, or there already, or no segment of Tapio; -ENOMEM.
+ */
+int tpi_bag_add(struct tpi_bag *bag, int fd, pid_t pid);
+
+/* The entry of one segment; NULL when the bag does not have it. */
+struct tpi_bag_entry *tpi_bag_find(const struct tpi_bag *bag,
+				   const uint8_t instance[16], uint32_t kind,
+				   uint32_t channel, uint32_t index);
+
+/* The only catalog. -ENOENT there is none; -ENOTUNIQ there are several. */
+int tpi_bag_catalog(const struct tpi_bag *bag, struct tpi_bag_entry **out);
+
+void tpi_bag_empty(struct tpi_bag *bag);
+
+/* ---- sources ------------------------------------------------------------- */
+
+/*
+ * Asks the broker: the catalog and, of each channel that it lets us inspect,
+ * all segments. `peer` gets the pid that listens, if connecting worked, else 0.
+ * -errno and why: -ETIMEDOUT no answer, -ECONNREFUSED and -ENOENT nobody there.
+ */
+int tpi_bag_from_socket(struct tpi_bag *bag, const char *socket,
+			int64_t timeout_ns, pid_t *peer, char *error,
+			size_t error_bytes);
+
+/* Adds what /proc/PID/fd, or /proc/PID/map_files, holds. */
+int tpi_bag_from_fds(struct tpi_bag *bag, pid_t pid);
+int tpi_bag_from_map_files(struct tpi_bag *bag, pid_t pid);
+
+/* Calls one of the two for every process but this one. */
+int tpi_bag_from_all(struct tpi_bag *bag,
+		     int (*from)(struct tpi_bag *bag, pid_t pid));
+
+#endif
