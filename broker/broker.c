@@ -155,7 +155,7 @@ static void forget_clients(struct tpi_broker *broker)
 	for (uint32_t i = 2;
 	     registry->attachments && i < registry->catalog.attachment_count;
 	     i++)
-		if (registry->attachments[i].name != TAPIO_NOBODY)
+		if (registry->attachments[i].id != TAPIO_NOBODY)
 			tpi_attachment_free(registry,
 					    &registry->attachments[i]);
 	for (uint32_t i = 0; i < registry->host_count; i++)

@@ -167,10 +167,10 @@ static int read_topology(const struct arguments *a,
 static int check_plan(const struct arguments *a, struct tpi_config *config,
 		      const struct tpi_topology *topology)
 {
-	struct tpi_plan plan;
+	struct tpi_budget plan;
 	char error[512];
 
-	if (tpi_plan(&plan, config, topology, error, sizeof(error))) {
+	if (tpi_budget(&plan, config, topology, error, sizeof(error))) {
 		fprintf(stderr, "tapiod: %s: %s\n", a->check, error);
 		return EXIT_MEMORY;
 	}
@@ -179,7 +179,7 @@ static int check_plan(const struct arguments *a, struct tpi_config *config,
 
 		printf("channel \"%s\": %u lanes, %" PRIu64 " bytes\n",
 		       spec->name, tpi_channel_lane_count(spec, topology),
-		       tpi_plan_channel_bytes(spec, topology));
+		       tpi_budget_channel_bytes(spec, topology));
 	}
 	printf("%s: ok: %" PRIu64 " of %" PRIu64 " bytes on %u CPUs and %u "
 	       "nodes, %u descriptors\n",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Everything that came out, as one JSON object; docs/man/tapio-bench.1 describes it,
- * and tools/report reads it. What is no number is null.
+ * and bench/report reads it. What is no number is null.
  */
 #include <errno.h>
 #include <jansson.h>

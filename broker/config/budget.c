@@ -23,8 +23,8 @@ static uint64_t pages(uint64_t bytes)
 	return (bytes + page - 1) / page * page;
 }
 
-uint64_t tpi_plan_channel_bytes(const struct tpi_channel_spec *spec,
-				const struct tpi_topology *topology)
+uint64_t tpi_budget_channel_bytes(const struct tpi_channel_spec *spec,
+				  const struct tpi_topology *topology)
 {
 	uint32_t lanes = tpi_channel_lane_count(spec, topology);
 	uint64_t bytes = TAPIO_GROUP_SLOTS * pages(tpi_cursors_bytes(lanes));
@@ -34,15 +34,15 @@ uint64_t tpi_plan_channel_bytes(const struct tpi_channel_spec *spec,
 	return bytes;
 }
 
-static uint64_t total(const struct tpi_plan *plan,
+static uint64_t total(const struct tpi_budget *plan,
 		      const struct tpi_config *config,
 		      const struct tpi_topology *topology)
 {
 	uint64_t bytes = plan->catalog_bytes;
 
 	for (uint32_t i = 0; i < config->channel_count; i++)
-		bytes += tpi_plan_channel_bytes(&config->channels[i].spec,
-						topology);
+		bytes += tpi_budget_channel_bytes(&config->channels[i].spec,
+						  topology);
 	return bytes;
 }
 
@@ -70,7 +70,8 @@ static struct tapio_shm_class *largest_auto(struct tpi_config *config)
 	return found;
 }
 
-static int refuse(const struct tpi_plan *plan, const struct tpi_config *config,
+static int refuse(const struct tpi_budget *plan,
+		  const struct tpi_config *config,
 		  const struct tpi_topology *topology, char *error,
 		  size_t error_bytes)
 {
@@ -78,8 +79,8 @@ static int refuse(const struct tpi_plan *plan, const struct tpi_config *config,
 	uint32_t i;
 
 	for (i = 0; i < config->channel_count; i++) {
-		wanted = tpi_plan_channel_bytes(&config->channels[i].spec,
-						topology);
+		wanted = tpi_budget_channel_bytes(&config->channels[i].spec,
+						  topology);
 		if (wanted > config->budget_bytes ||
 		    used > config->budget_bytes - wanted)
 			break;
@@ -98,9 +99,9 @@ static int refuse(const struct tpi_plan *plan, const struct tpi_config *config,
 			topology->cpus_possible, used, config->budget_bytes);
 }
 
-int tpi_plan(struct tpi_plan *plan, struct tpi_config *config,
-	     const struct tpi_topology *topology, char *error,
-	     size_t error_bytes)
+int tpi_budget(struct tpi_budget *plan, struct tpi_config *config,
+	       const struct tpi_topology *topology, char *error,
+	       size_t error_bytes)
 {
 	struct tapio_shm_class *klass;
 

@@ -5,7 +5,7 @@
 
 #include "broker/config/config.h"
 
-struct tpi_plan {
+struct tpi_budget {
 	uint64_t total_bytes; /* in pages of the usual size */
 	uint64_t catalog_bytes;
 	uint32_t segment_count; /* the catalog's own included */
@@ -18,12 +18,12 @@ struct tpi_plan {
  * first, until everything fits in the budget. -ENOMEM when it does not: `error`
  * says which channel, what it wants, what is used already, and the budget.
  */
-int tpi_plan(struct tpi_plan *plan, struct tpi_config *config,
-	     const struct tpi_topology *topology, char *error,
-	     size_t error_bytes);
+int tpi_budget(struct tpi_budget *plan, struct tpi_config *config,
+	       const struct tpi_topology *topology, char *error,
+	       size_t error_bytes);
 
 /* All segments of one channel. */
-uint64_t tpi_plan_channel_bytes(const struct tpi_channel_spec *spec,
-				const struct tpi_topology *topology);
+uint64_t tpi_budget_channel_bytes(const struct tpi_channel_spec *spec,
+				  const struct tpi_topology *topology);
 
 #endif

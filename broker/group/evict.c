@@ -41,13 +41,13 @@ struct verdict {
 /* ---- leases ----------------------------------------------------------------- */
 
 static bool is_member(const struct tpi_registry *registry,
-		      const struct tpi_group *group, uint32_t name)
+		      const struct tpi_group *group, uint32_t id)
 {
-	uint32_t slot = TAPIO_ATTACHMENT_SLOT(name);
+	uint32_t index = TAPIO_ATTACHMENT_INDEX(id);
 
-	return slot < registry->catalog.attachment_count &&
-	       registry->attachments[slot].name == name &&
-	       registry->attachments[slot].group == group;
+	return index < registry->catalog.attachment_count &&
+	       registry->attachments[index].id == id &&
+	       registry->attachments[index].group == group;
 }
 
 static bool clear_stale(struct tpi_broker *broker,

@@ -17,7 +17,7 @@
  *	computed without the group is at most the tail its producer saw, which is
  *	at most this one; a gate computed with it is at most its head. So nothing
  *	at or after the head has been given away;
- *  J5  `answered`, and only then the answer with the writable descriptor.
+ *  J5  `admitted`, and only then the answer with the writable descriptor.
  *
  * SLOTS. A slot's cursors are one file, and who was given it writable can write
  * it as long as it lives. So a slot whose group has ended is CLOSED until every
@@ -103,10 +103,10 @@ static void reset_cursors(struct tpi_host *host, const struct tpi_group *group)
 	struct tpi_cursors *cursors = &host->cursors[slot];
 	struct tapio_shm_doorbell *bell = host->lanes.doorbell;
 
-	/* Not zero: a producer rings when `armed` is ahead of its `rung`. */
+	/* Not zero: a producer rings when `armed` is ahead of its `answered`. */
 	tpi_store_relaxed(&cursors->control->armed,
-			  tpi_load_relaxed(&bell->rung[slot]));
-	tpi_store_relaxed(&cursors->control->room_rung,
+			  tpi_load_relaxed(&bell->answered[slot]));
+	tpi_store_relaxed(&cursors->control->room_answered,
 			  tpi_load_relaxed(&bell->room_armed));
 	if (cursors->histogram)
 		tpi_histogram_clear(cursors->histogram);
@@ -166,9 +166,9 @@ static void open_group(struct tpi_broker *broker, struct tpi_host *host,
 	show_slot(host, group);
 	barrier(&broker->registry);
 	raise_heads(host, group);
-	/* ORDER group.answered (release): the heads of J4 before it. Pairs with
+	/* ORDER group.admitted (release): the heads of J4 before it. Pairs with
 	 * the acquire of a broker that takes over, and of the ledger. */
-	tpi_store_release(&host->shm_groups[slot_of(host, group)].answered,
+	tpi_store_release(&host->shm_groups[slot_of(host, group)].admitted,
 			  group->incarnation);
 }
 

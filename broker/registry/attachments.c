@@ -2,7 +2,7 @@
 /*
  * Attachment names and their records in the catalog.
  *
- * A name is slot:14 | generation:18, and never comes back: an owner or lease word
+ * An id is index:14 | generation:18, and never comes back: an owner or lease word
  * that holds it means one attachment for ever. Slots are reused oldest first, so
  * that generations wear evenly; a slot whose generations are used up is retired.
  */
@@ -22,8 +22,8 @@ struct tpi_attachment *tpi_attachment_new(struct tpi_registry *registry,
 		return NULL;
 	STAILQ_REMOVE_HEAD(&registry->free, free);
 	attachment->generation++;
-	attachment->name =
-		TAPIO_ATTACHMENT_NAME(attachment->slot, attachment->generation);
+	attachment->id =
+		TAPIO_ATTACHMENT_ID(attachment->index, attachment->generation);
 	attachment->role = role;
 	attachment->host = host;
 	attachment->group = NULL;
@@ -40,13 +40,13 @@ void tpi_attachment_publish(struct tpi_registry *registry,
 			    struct tpi_attachment *attachment)
 {
 	struct tapio_shm_attachment *record =
-		&registry->catalog.attachments[attachment->slot];
+		&registry->catalog.attachments[attachment->index];
 	const struct tpi_process *process = attachment->process;
 
 	/* The old name goes first: a reader in the middle of its copy of the
 	 * record's last user finds that it changed. */
-	tpi_store_relaxed(&record->name, TAPIO_NOBODY);
-	/* ORDER attachment.name (store-store): pairs with the second look at
+	tpi_store_relaxed(&record->id, TAPIO_NOBODY);
+	/* ORDER attachment.id (store-store): pairs with the second look at
 	 * the name in tools/. */
 	tpi_fence_store_store();
 	record->role = attachment->role;
@@ -62,7 +62,7 @@ void tpi_attachment_publish(struct tpi_registry *registry,
 	record->start_time_ticks = process->start_ticks;
 	record->attached_ns = tpi_realtime_ns();
 	memcpy(record->comm, process->comm, sizeof(record->comm));
-	tpi_store_relaxed(&record->name, attachment->name);
+	tpi_store_relaxed(&record->id, attachment->id);
 	/* ORDER attachment.state (release): the record before it counts. Pairs
 	 * with the acquire of whoever lists attachments (tools/). */
 	tpi_store_release(&record->state, TAPIO_ATTACHMENT_ALIVE);
@@ -73,7 +73,7 @@ static void set_state(struct tpi_registry *registry,
 {
 	/* ORDER attachment.state (release): as in tpi_attachment_publish(). */
 	tpi_store_release(
-		&registry->catalog.attachments[attachment->slot].state, state);
+		&registry->catalog.attachments[attachment->index].state, state);
 }
 
 void tpi_attachment_dead(struct tpi_registry *registry,
@@ -89,7 +89,7 @@ void tpi_attachment_free(struct tpi_registry *registry,
 
 	set_state(registry, attachment, TAPIO_ATTACHMENT_FREE);
 	TAILQ_REMOVE(&process->attachments, attachment, of_process);
-	attachment->name = TAPIO_NOBODY;
+	attachment->id = TAPIO_NOBODY;
 	attachment->process = NULL;
 	registry->attached--;
 	if (attachment->generation < TAPIO_GENERATION_MAX)

@@ -271,8 +271,8 @@ static int make_host(struct maker *m, struct tpi_host *host, uint32_t index)
 		tpi_log(m->log, TAPIO_LOG_INFO,
 			"channel \"%s\": %u lanes, %" PRIu64 " bytes",
 			host->config->spec.name, lanes,
-			tpi_plan_channel_bytes(&host->config->spec,
-					       m->topology));
+			tpi_budget_channel_bytes(&host->config->spec,
+						 m->topology));
 	return err;
 }
 
@@ -284,7 +284,7 @@ static int make_catalog(struct maker *m)
 	struct tpi_segment *segment = &registry->catalog_segment;
 	struct tpi_segment_request request = {
 		.name = "tapio-catalog",
-		.bytes = registry->plan.catalog_bytes,
+		.bytes = registry->budget.catalog_bytes,
 		.node = -1,
 		.first_rung = TAPIO_RUNG_PAGES,
 	};
@@ -293,8 +293,8 @@ static int make_catalog(struct maker *m)
 	if (!err)
 		err = tpi_catalog_build(
 			&segment->map, m->config->clients_max + 1,
-			registry->plan.segment_count, m->config->channel_count,
-			registry->instance);
+			registry->budget.segment_count,
+			m->config->channel_count, registry->instance);
 	if (!err)
 		err = tpi_catalog_attach(&registry->catalog, &segment->map,
 					 m->error, m->error_bytes);
@@ -309,7 +309,7 @@ static int make_catalog(struct maker *m)
 /* Segments, and per client a connection, a pidfd and one being looked at. */
 static int raise_fd_limit(struct maker *m)
 {
-	uint64_t need = m->registry->plan.fd_count +
+	uint64_t need = m->registry->budget.fd_count +
 			2 * (uint64_t)m->config->clients_max + OTHER_FDS;
 	struct rlimit limit, wish;
 
@@ -323,23 +323,23 @@ static int raise_fd_limit(struct maker *m)
 	wish = limit;
 	wish.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &wish);
-	if (wish.rlim_cur >= m->registry->plan.fd_count + OTHER_FDS) {
+	if (wish.rlim_cur >= m->registry->budget.fd_count + OTHER_FDS) {
 		tpi_log(m->log, TAPIO_LOG_WARNING,
 			"%" PRIu64 " descriptors may be needed (%u for "
 			"segments, two for each of %u clients), the limit is "
 			"%" PRIu64 ": fewer clients will fit",
-			need, m->registry->plan.fd_count,
+			need, m->registry->budget.fd_count,
 			m->config->clients_max, (uint64_t)wish.rlim_cur);
 		return 0;
 	}
 	return tpi_fail(-EMFILE, m->error, m->error_bytes,
 			"%u channels need %u descriptors, the hard limit is "
 			"%" PRIu64 " (RLIMIT_NOFILE; LimitNOFILE= in a unit)",
-			m->config->channel_count, m->registry->plan.fd_count,
+			m->config->channel_count, m->registry->budget.fd_count,
 			(uint64_t)limit.rlim_max);
 }
 
-static int make_names(struct maker *m)
+static int make_attachments(struct maker *m)
 {
 	struct tpi_registry *registry = m->registry;
 	uint32_t count = registry->catalog.attachment_count;
@@ -349,16 +349,16 @@ static int make_names(struct maker *m)
 	if (!registry->attachments)
 		return -ENOMEM;
 	for (uint32_t i = 2; i < count; i++) {
-		registry->attachments[i].slot = i;
+		registry->attachments[i].index = i;
 		STAILQ_INSERT_TAIL(&registry->free, &registry->attachments[i],
 				   free);
 	}
 	own = &registry->attachments[1];
-	own->slot = 1;
+	own->index = 1;
 	own->generation = 1;
-	own->name = TAPIO_ATTACHMENT_NAME(1, 1);
-	registry->name = own->name;
-	registry->catalog.broker->attachment = own->name;
+	own->id = TAPIO_ATTACHMENT_ID(1, 1);
+	registry->attachment_id = own->id;
+	registry->catalog.broker->attachment = own->id;
 	return 0;
 }
 
@@ -373,7 +373,7 @@ static int make_all(struct maker *m)
 	if (!err)
 		err = make_catalog(m);
 	if (!err)
-		err = make_names(m);
+		err = make_attachments(m);
 	if (err)
 		return err;
 	tpi_registry_describe(registry, m->config, m->topology, m->log);
@@ -421,15 +421,16 @@ int tpi_registry_create(struct tpi_registry *registry,
 	if (error && error_bytes)
 		error[0] = 0;
 	check_stamps(config, log, tpi_tsc_invariant());
-	err = tpi_plan(&registry->plan, config, topology, error, error_bytes);
+	err = tpi_budget(&registry->budget, config, topology, error,
+			 error_bytes);
 	if (err)
 		return err;
-	m.spare_bytes = config->budget_bytes - registry->plan.total_bytes;
-	if (registry->plan.shrunk)
+	m.spare_bytes = config->budget_bytes - registry->budget.total_bytes;
+	if (registry->budget.shrunk)
 		tpi_log(log, TAPIO_LOG_NOTICE,
 			"default classes were halved %u times to fit in the "
 			"budget of %" PRIu64 " bytes",
-			registry->plan.shrunk, config->budget_bytes);
+			registry->budget.shrunk, config->budget_bytes);
 	err = make_all(&m);
 	if (err && error && error_bytes && !error[0])
 		tpi_fail(err, error, error_bytes, "making the segments: %s",

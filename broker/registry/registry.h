@@ -63,9 +63,9 @@ struct tpi_host {
 };
 
 struct tpi_attachment {
-	uint32_t slot; /* index in the catalog */
+	uint32_t index; /* in the catalog */
 	uint32_t generation;
-	uint32_t name; /* both; TAPIO_NOBODY: the slot is free */
+	uint32_t id; /* TAPIO_NOBODY: the record is free */
 	uint32_t role;
 	struct tpi_host *host;
 	struct tpi_group *group;     /* consumers */
@@ -80,14 +80,14 @@ struct tpi_registry {
 	uint8_t instance[16];
 	struct tpi_segment catalog_segment;
 	struct tpi_catalog catalog;
-	struct tpi_plan plan;
+	struct tpi_budget budget;
 	uint64_t used_bytes;
 	uint32_t segments_used; /* records in the catalog */
 	uint32_t host_count;
 	struct tpi_host *hosts;
-	uint32_t name; /* attachment name of this run of the broker */
+	uint32_t attachment_id; /* of this run of the broker */
 	uint32_t attached;
-	struct tpi_attachment *attachments; /* by slot; 1 is the broker's */
+	struct tpi_attachment *attachments; /* by index; 1 is the broker's */
 	STAILQ_HEAD(, tpi_attachment) free;
 	bool membarrier;
 };
@@ -109,8 +109,8 @@ struct tpi_host *tpi_registry_find(struct tpi_registry *registry,
 				   const char *channel);
 
 /*
- * A fresh name for an attachment of a process on a channel, its record filled
- * in. NULL when all slots are taken. Referenced: host, process.
+ * A fresh id for an attachment of a process on a channel, its record filled
+ * in. NULL when all records are taken. Referenced: host, process.
  */
 struct tpi_attachment *tpi_attachment_new(struct tpi_registry *registry,
 					  struct tpi_host *host, uint32_t role,
@@ -121,7 +121,7 @@ void tpi_attachment_publish(struct tpi_registry *registry,
 /* Its record DEAD: what it held is about to be taken back. */
 void tpi_attachment_dead(struct tpi_registry *registry,
 			 struct tpi_attachment *attachment);
-/* Frees its slot; the name never comes back. */
+/* Frees its record; the id never comes back. */
 void tpi_attachment_free(struct tpi_registry *registry,
 			 struct tpi_attachment *attachment);
 

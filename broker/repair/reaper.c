@@ -76,7 +76,7 @@ struct sweep {
 static void sweep_lane(struct sweep *sweep, const struct tpi_lane *lane,
 		       uint32_t dead, bool on_cpu)
 {
-	uint32_t me = sweep->broker->registry.name;
+	uint32_t me = sweep->broker->registry.attachment_id;
 	int n = -EAGAIN;
 
 	for (int i = 0; i < SWEEP_TRIES && n == -EAGAIN; i++)
@@ -120,7 +120,7 @@ static void sweep_cpu_lane(struct sweep *sweep, const struct tpi_lane *lane)
 /* A side lane is swept by its owner; so we are the owner until it is done. */
 static void sweep_side_lane(struct sweep *sweep, const struct tpi_lane *lane)
 {
-	uint32_t me = sweep->broker->registry.name;
+	uint32_t me = sweep->broker->registry.attachment_id;
 	uint32_t owner =
 		sweep->dead == TAPIO_ABANDONED ? TAPIO_NOBODY : sweep->dead;
 
@@ -216,11 +216,11 @@ uint32_t tpi_attachment_end(struct tpi_broker *broker,
 	else
 		broker->lingering--;
 	if (attachment->role == TAPIO_ROLE_PRODUCE)
-		swept = sweep_host(broker, host, attachment->name, false);
+		swept = sweep_host(broker, host, attachment->id, false);
 	if (attachment->group) {
-		tpi_add_relaxed(&shm->leases_cleared,
-				clear_leases(host, attachment->group,
-					     attachment->name));
+		tpi_add_relaxed(
+			&shm->leases_cleared,
+			clear_leases(host, attachment->group, attachment->id));
 		tpi_group_leave(broker, attachment);
 	}
 	tpi_attachment_free(&broker->registry, attachment);
@@ -274,7 +274,7 @@ static void look_at_lingering(struct tpi_broker *broker)
 
 		broker->linger_at = (broker->linger_at + 1) % count;
 		/* Slot 1 is our own. */
-		if (a->slot < 2 || a->name == TAPIO_NOBODY || a->session)
+		if (a->index < 2 || a->id == TAPIO_NOBODY || a->session)
 			continue;
 		looks++;
 		if (tpi_process_maps(a->process, a->host->files,

@@ -58,7 +58,7 @@ static void orphan(struct tpi_session *session)
 		       "dead",
 		       attachment->process->pid, attachment->process->comm,
 		       maps > 0 ? "still maps" : "may still map",
-		       attachment->name);
+		       attachment->id);
 }
 
 void tpi_session_close(struct tpi_session *session)
@@ -264,7 +264,7 @@ static void answer_attached(struct tpi_session *session, bool first)
 	unsigned int count = collect_fds(attachment, fds);
 
 	tpi_wire_init(&message, TPI_WIRE_ATTACHED);
-	message.attached.attachment = attachment->name;
+	message.attached.attachment = attachment->id;
 	message.attached.channel = host->index;
 	message.attached.segment_count = host->node_count;
 	message.attached.cursors_count = count - host->node_count;
@@ -291,7 +291,7 @@ static int check_attach(struct tpi_session *session,
 		return tpi_fail(-EBUSY, why, why_bytes,
 				"this connection has attachment 0x%08x: one at "
 				"a time",
-				session->attachment->name);
+				session->attachment->id);
 	if (attach->role < TAPIO_ROLE_PRODUCE ||
 	    attach->role > TAPIO_ROLE_INSPECT)
 		return tpi_fail(-EINVAL, why, why_bytes,
@@ -377,7 +377,7 @@ static void on_attach(struct tpi_session *session,
 		&broker->log, TAPIO_LOG_DEBUG,
 		"process %d \"%s\" attaches to \"%s\" as 0x%08x, role %u",
 		session->process->pid, session->process->comm, attach->channel,
-		attachment->name, attach->role);
+		attachment->id, attach->role);
 	answer_attached(session, first);
 }
 
@@ -390,21 +390,21 @@ static void on_detach(struct tpi_session *session,
 	union tpi_wire_message message;
 	char why[128];
 
-	if (!attachment || attachment->name != detach->attachment) {
+	if (!attachment || attachment->id != detach->attachment) {
 		snprintf(why, sizeof(why),
 			 "attachment 0x%08x is not this connection's, which is "
 			 "0x%08x",
-			 detach->attachment, attachment ? attachment->name : 0);
+			 detach->attachment, attachment ? attachment->id : 0);
 		refuse(session, -ENOENT, why);
 		return;
 	}
 	tpi_wire_init(&message, TPI_WIRE_DETACHED);
-	message.detached.attachment = attachment->name;
+	message.detached.attachment = attachment->id;
 	tpi_add_relaxed(&counters(session->broker)->closes, 1);
 	tpi_log_client(&session->broker->log, TAPIO_LOG_DEBUG,
 		       "process %d \"%s\" detaches 0x%08x",
 		       session->process->pid, session->process->comm,
-		       attachment->name);
+		       attachment->id);
 	message.detached.swept =
 		tpi_attachment_end(session->broker, attachment);
 	answer(session, &message, NULL, 0);

@@ -68,7 +68,7 @@ static int set_up(struct tapio_consumer *c,
 	err = make_tracks(c);
 	if (!err && options->start == TAPIO_START_OLDEST &&
 	    client->granted.first)
-		err = tpi_past_init(c);
+		err = tpi_history_init(c);
 	if (err)
 		return tpi_fail(err, options->broker.error,
 				options->broker.error_bytes,

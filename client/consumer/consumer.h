@@ -94,7 +94,7 @@ struct tpi_level {
 #define TPI_NEVER UINT64_MAX
 
 /* fd.c, fd_thread.c: shared with the helper thread. */
-struct tpi_bellhop {
+struct tpi_fd_thread {
 	pthread_t thread;
 	pthread_mutex_t lock; /* held to arm, to disarm, and to set marks */
 	bool running;
@@ -156,7 +156,7 @@ struct tapio_consumer {
 	int64_t wake_ns;
 	uint32_t past_lanes; /* whose past is not read yet */
 	struct tpi_copies copies;
-	struct tpi_bellhop bellhop;
+	struct tpi_fd_thread bellhop;
 	uint64_t sleeps;
 	uint64_t wakeups;
 };
@@ -213,9 +213,9 @@ void tpi_look_done(struct tapio_consumer *c, struct tpi_track *t);
 unsigned int tpi_quarantine(struct tpi_track *t, struct tapio_view *view);
 
 /* history.c */
-int tpi_past_init(struct tapio_consumer *c);
-unsigned int tpi_past_read(struct tapio_consumer *c, struct tapio_view *views,
-			   unsigned int max);
+int tpi_history_init(struct tapio_consumer *c);
+unsigned int tpi_history_read(struct tapio_consumer *c,
+			      struct tapio_view *views, unsigned int max);
 
 /* release.c: stores a lane's progress; false when its lease is not ours. */
 bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t);
@@ -239,11 +239,11 @@ void tpi_lease_leave(struct tapio_consumer *c);
 int tpi_sleep(struct tapio_consumer *c, struct tapio_view *views,
 	      unsigned int max, int64_t timeout_ns);
 /* watermark.c: as tapio_poll, for a consumer with a watermark. */
-int tpi_mark_wait(struct tapio_consumer *c, struct tapio_view *views,
-		  unsigned int max, int64_t timeout_ns);
+int tpi_watermark_wait(struct tapio_consumer *c, struct tapio_view *views,
+		       unsigned int max, int64_t timeout_ns);
 /* How many events a lane of ours waits for; 1 without a watermark. */
-uint32_t tpi_mark_goal(const struct tapio_consumer *c,
-		       const struct tpi_track *t);
+uint32_t tpi_watermark_goal(const struct tapio_consumer *c,
+			    const struct tpi_track *t);
 /* S2 and S3 of wake.h, for the group. */
 void tpi_announce(struct tapio_consumer *c);
 
@@ -255,9 +255,9 @@ void tpi_fd_disarm(struct tapio_consumer *c);
 void tpi_fd_close(struct tapio_consumer *c);
 
 /* fd_thread.c: the thread; -EAGAIN there can be none. */
-int tpi_bellhop_start(struct tapio_consumer *c);
-void tpi_bellhop_stop(struct tapio_consumer *c);
+int tpi_fd_thread_start(struct tapio_consumer *c);
+void tpi_fd_thread_stop(struct tapio_consumer *c);
 /* Makes the descriptor readable. */
-void tpi_bellhop_raise(struct tapio_consumer *c);
+void tpi_fd_thread_raise(struct tapio_consumer *c);
 
 #endif

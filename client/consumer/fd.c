@@ -65,7 +65,7 @@ static void raise_when_due(struct tapio_consumer *c, int64_t due_ns)
 	timerfd_settime(c->client.handle.event, TFD_TIMER_ABSTIME, &at, NULL);
 	/* Relaxed: 1 -> 0 is the helper's, and comes before its raise. */
 	if (!tpi_load_relaxed(&c->bellhop.armed))
-		tpi_bellhop_raise(c);
+		tpi_fd_thread_raise(c);
 }
 
 static int open_fd(struct tapio_consumer *c)
@@ -96,14 +96,14 @@ int tapio_fd(struct tapio_consumer *c)
 	if (fd < 0)
 		return fd;
 	c->client.handle.event = fd;
-	err = tpi_bellhop_start(c);
+	err = tpi_fd_thread_start(c);
 	if (err) {
 		close(fd);
 		c->client.handle.event = -1;
 		return err;
 	}
 	/* Readable at first: whoever has it looks once. */
-	tpi_bellhop_raise(c);
+	tpi_fd_thread_raise(c);
 	return fd;
 }
 
@@ -125,7 +125,7 @@ static void note_idle(struct tapio_consumer *c)
 		/* Relaxed: `armed` is stored after it. */
 		tpi_store_relaxed(&t->idle, idle);
 		if (c->wake_events > 1)
-			tpi_store_relaxed(&t->cursor->mark, 0);
+			tpi_store_relaxed(&t->cursor->watermark, 0);
 	}
 }
 
@@ -178,7 +178,7 @@ int tpi_fd_idle(struct tapio_consumer *c, struct tapio_view *views,
 	n = last_look(c, views, max);
 	if (n) {
 		tpi_store_relaxed(&c->bellhop.armed, 0);
-		tpi_bellhop_raise(c);
+		tpi_fd_thread_raise(c);
 		return (int)n;
 	}
 	if (!c->merge.due_ns)
@@ -201,15 +201,15 @@ void tpi_fd_disarm(struct tapio_consumer *c)
 	tpi_store_relaxed(&c->bellhop.armed, 0);
 	for (i = 0; i < c->lane_count; i++)
 		if (c->tracks[i].leased) /* as `marked` says */
-			tpi_store_relaxed(&c->tracks[i].cursor->mark,
+			tpi_store_relaxed(&c->tracks[i].cursor->watermark,
 					  c->tracks[i].marked);
 	pthread_mutex_unlock(&c->bellhop.lock);
-	tpi_bellhop_raise(c);
+	tpi_fd_thread_raise(c);
 }
 
 void tpi_fd_close(struct tapio_consumer *c)
 {
-	tpi_bellhop_stop(c);
+	tpi_fd_thread_stop(c);
 	if (c->client.handle.event >= 0)
 		close(c->client.handle.event);
 	c->client.handle.event = -1;

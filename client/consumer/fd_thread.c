@@ -23,7 +23,7 @@
  * WITH A MERGE it may be known when the next event is ripe (`due_ns`). Until then no
  * news is wanted, so nothing is announced, as in sleep.c.
  *
- * What is read of the handle besides struct tpi_bellhop are `deaf`, each track's
+ * What is read of the handle besides struct tpi_fd_thread are `deaf`, each track's
  * `idle`, which was written before `armed`, and what never changes. All signals
  * are blocked. fork does not copy the thread; SIGKILL and SIGSTOP take it with the
  * process.
@@ -50,7 +50,7 @@ struct rounds {
 	bool marked; /* marks are K */
 };
 
-void tpi_bellhop_raise(struct tapio_consumer *c)
+void tpi_fd_thread_raise(struct tapio_consumer *c)
 {
 	static const struct itimerspec now = {.it_value.tv_nsec = 1};
 	uint64_t one = 1;
@@ -99,7 +99,7 @@ static bool enough(const struct tapio_consumer *c, bool *any)
 
 		*any |= count != 0;
 		/* A lane that was left behind is to be taken at once. */
-		if (count && (!ours || count >= tpi_mark_goal(c, t)))
+		if (count && (!ours || count >= tpi_watermark_goal(c, t)))
 			return true;
 	}
 	return false;
@@ -141,9 +141,9 @@ static void set_marks(struct tapio_consumer *c, struct rounds *r, bool wanted)
 		head = TAPIO_HEAD_POSITION(tpi_load_relaxed(&t->cursor->head));
 		mark = 0;
 		if (wanted) /* counted from head, so with what is in hand */
-			mark = tpi_mark_goal(c, t) +
+			mark = tpi_watermark_goal(c, t) +
 			       (uint32_t)((idle - head) & TAPIO_POSITION_MASK);
-		tpi_store_relaxed(&t->cursor->mark, mark);
+		tpi_store_relaxed(&t->cursor->watermark, mark);
 	}
 	r->marked = wanted;
 	r->has_announced = false; /* of what holds now */
@@ -229,7 +229,7 @@ static void serve(struct tapio_consumer *c, struct rounds *r, uint32_t heard,
 	set_marks(c, r, false);
 	/* Relaxed: whoever arms it again looks first. */
 	tpi_store_relaxed(&c->bellhop.armed, 0);
-	tpi_bellhop_raise(c);
+	tpi_fd_thread_raise(c);
 }
 
 static void *rounds(void *arg)
@@ -240,7 +240,7 @@ static void *rounds(void *arg)
 	int64_t ns;
 
 	/* ORDER bellhop.stop (acquire): nothing but the end of the thread comes
-	 * after it. Pairs with the release in tpi_bellhop_stop(). */
+	 * after it. Pairs with the release in tpi_fd_thread_stop(). */
 	while (!tpi_load_acquire(&c->bellhop.stop)) {
 		heard = tpi_wake_listen(&c->bell->doorbell);
 		ns = tpi_load_relaxed(&c->deaf) ? DEAF_NS
@@ -256,7 +256,7 @@ static void *rounds(void *arg)
 	return NULL;
 }
 
-int tpi_bellhop_start(struct tapio_consumer *c)
+int tpi_fd_thread_start(struct tapio_consumer *c)
 {
 	sigset_t all, before;
 	pthread_attr_t attr;
@@ -274,7 +274,7 @@ int tpi_bellhop_start(struct tapio_consumer *c)
 	return -err;
 }
 
-void tpi_bellhop_stop(struct tapio_consumer *c)
+void tpi_fd_thread_stop(struct tapio_consumer *c)
 {
 	struct timespec nap = {.tv_nsec = CLOSE_POLL_NS};
 

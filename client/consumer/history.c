@@ -27,7 +27,7 @@ static void begin(struct tpi_track *t)
 	t->past = tapio_position_diff(oldest, start) < 0 ? oldest : start;
 }
 
-int tpi_past_init(struct tapio_consumer *c)
+int tpi_history_init(struct tapio_consumer *c)
 {
 	uint32_t i;
 	int err;
@@ -89,8 +89,8 @@ static unsigned int read_past(struct tapio_consumer *c, struct tpi_track *t,
 	return n > 0 ? (unsigned int)n : 0;
 }
 
-unsigned int tpi_past_read(struct tapio_consumer *c, struct tapio_view *views,
-			   unsigned int max)
+unsigned int tpi_history_read(struct tapio_consumer *c,
+			      struct tapio_view *views, unsigned int max)
 {
 	unsigned int n = 0;
 	uint32_t i;

@@ -129,7 +129,7 @@ static void begin(struct tapio_consumer *c, struct tpi_track *t)
 	t->asked = 0;
 	t->giving = false;
 	/* Relaxed: a mark of the holder before us, who may have died. */
-	tpi_store_relaxed(&t->cursor->mark, 0);
+	tpi_store_relaxed(&t->cursor->watermark, 0);
 	t->marked = 0;
 	/* Relaxed: a request to the holder before us. */
 	tpi_store_relaxed(&t->cursor->want, TAPIO_NOBODY);
@@ -204,7 +204,7 @@ void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t)
 	uint32_t me = c->me;
 
 	/* Relaxed: before the release; a lane that is nobody's has no mark. */
-	tpi_store_relaxed(&t->cursor->mark, 0);
+	tpi_store_relaxed(&t->cursor->watermark, 0);
 	tpi_lease_drop(c, t);
 	t->rest_until = tpi_now_ns() + REST_NS;
 	/* Relaxed: before the release, so that the next holder clears only

@@ -438,7 +438,7 @@ unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
 	if (tpi_unlikely(c->stale))
 		tpi_lease_sort(c);
 	if (tpi_unlikely(c->past_lanes))
-		n = tpi_past_read(c, views, max);
+		n = tpi_history_read(c, views, max);
 	if (tpi_unlikely(c->merge.heap != NULL)) {
 		tpi_merge_note(&c->merge, views, n);
 		return n + tpi_merge_gather(c, views + n, max - n);
@@ -527,7 +527,7 @@ int tapio_poll(struct tapio_consumer *c, struct tapio_view *views,
 		tpi_lease_balance(c);
 	if (tpi_unlikely(c->wake_events > 1) && timeout_ns && max &&
 	    !c->past_lanes)
-		return tpi_mark_wait(c, views, max, timeout_ns);
+		return tpi_watermark_wait(c, views, max, timeout_ns);
 	look_away(c);
 	n = tpi_gather(c, views, max);
 	if (n || !max) {

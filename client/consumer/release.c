@@ -92,11 +92,11 @@ void tpi_wake_producers(struct tapio_consumer *c)
 	uint32_t armed = tpi_load_relaxed(&c->bell->room_armed);
 
 	if (tpi_likely(!tpi_wake_wanted(
-		    armed, tpi_load_relaxed(&c->control->room_rung))))
+		    armed, tpi_load_relaxed(&c->control->room_answered))))
 		return;
 	tpi_wake_all(&c->control->room);
 	TPI_TESTPOINT("room.woken");
-	tpi_store_relaxed(&c->control->room_rung, armed);
+	tpi_store_relaxed(&c->control->room_answered, armed);
 }
 
 /* Nobody writes into the block at a position before a later look than this. */

@@ -31,8 +31,8 @@ struct waiting {
 };
 
 /* What a lane waits for: half of it at most, and less if it may be overrun. */
-uint32_t tpi_mark_goal(const struct tapio_consumer *c,
-		       const struct tpi_track *t)
+uint32_t tpi_watermark_goal(const struct tapio_consumer *c,
+			    const struct tpi_track *t)
 {
 	/* Relaxed: a hint, and the policy does not change. */
 	uint64_t slot = tpi_load_relaxed(c->slot);
@@ -65,7 +65,7 @@ static bool reached(const struct tapio_consumer *c, bool *any)
 		unread = (TAPIO_STATE_TAIL(tpi_lane_peek(t->lane)) - t->next) &
 			 TAPIO_POSITION_MASK;
 		*any |= unread != 0;
-		if (unread >= tpi_mark_goal(c, t))
+		if (unread >= tpi_watermark_goal(c, t))
 			return true;
 	}
 	return false;
@@ -84,7 +84,7 @@ static bool set_marks(struct tapio_consumer *c, bool wanted)
 			continue;
 		mark = 0;
 		if (wanted) /* counted from head, so with what is in hand */
-			mark = tpi_mark_goal(c, t) +
+			mark = tpi_watermark_goal(c, t) +
 			       (uint32_t)((t->next - t->head) &
 					  TAPIO_POSITION_MASK);
 		if (mark == t->marked)
@@ -92,7 +92,7 @@ static bool set_marks(struct tapio_consumer *c, bool wanted)
 		t->marked = mark;
 		changed = true;
 		/* Relaxed: the barrier of the announcement orders it. */
-		tpi_store_relaxed(&t->cursor->mark, mark);
+		tpi_store_relaxed(&t->cursor->watermark, mark);
 	}
 	return changed;
 }
@@ -181,8 +181,8 @@ static int wait_until(struct tapio_consumer *c, struct tapio_view *views,
 	return n;
 }
 
-int tpi_mark_wait(struct tapio_consumer *c, struct tapio_view *views,
-		  unsigned int max, int64_t timeout_ns)
+int tpi_watermark_wait(struct tapio_consumer *c, struct tapio_view *views,
+		       unsigned int max, int64_t timeout_ns)
 {
 	int n = c->draining ? (int)tpi_gather(c, views, max) : 0;
 

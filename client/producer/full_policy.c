@@ -47,7 +47,7 @@ static void nap(int64_t ns)
  * to it naps instead.
  */
 static void announce(struct tapio_producer *p, const struct tpi_lane *lane,
-		     int64_t left, struct tpi_room *room)
+		     int64_t left, struct tpi_full *room)
 {
 	const struct tapio_shm_group_control *control;
 	uint64_t gate, generation;
@@ -72,8 +72,8 @@ static void announce(struct tapio_producer *p, const struct tpi_lane *lane,
 	room->word = &control->room;
 }
 
-int tpi_room_wait(struct tapio_producer *p, const struct tpi_lane *lane,
-		  int result, uint32_t count, struct tpi_room *room)
+int tpi_full_wait(struct tapio_producer *p, const struct tpi_lane *lane,
+		  int result, uint32_t count, struct tpi_full *room)
 {
 	const struct tapio_shm_channel *info = &p->client.channel.info;
 	int64_t now, left;

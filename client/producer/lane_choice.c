@@ -79,14 +79,14 @@ static int take_on_side(struct tapio_producer *p, const struct tpi_size *size,
 	uint32_t n;
 	int err;
 
-	err = tpi_side_enter(p, size->klass, &signals, lane);
+	err = tpi_side_lane_enter(p, size->klass, &signals, lane);
 	if (err)
 		return err;
 	do {
 		n = reserve_some(p, *lane, want, blocks, result);
 		/* Here it only means that groups have come or gone. */
 	} while (!n && *result == TPI_MOVED);
-	tpi_side_leave(p, &signals);
+	tpi_side_lane_leave(p, &signals);
 	return (int)n;
 }
 
@@ -118,7 +118,7 @@ static int put_on_side(struct tapio_producer *p, const struct tpi_lane *lane,
 	sigset_t signals;
 	int err;
 
-	err = tpi_side_enter(p, lane->klass, &signals, &mine);
+	err = tpi_side_lane_enter(p, lane->klass, &signals, &mine);
 	if (err)
 		return -EINVAL;
 	if (mine == lane)
@@ -126,7 +126,7 @@ static int put_on_side(struct tapio_producer *p, const struct tpi_lane *lane,
 				       tpi_stamp(&p->hot.emit));
 	else
 		err = -EINVAL; /* never ours: no reservation of this handle */
-	tpi_side_leave(p, &signals);
+	tpi_side_lane_leave(p, &signals);
 	return err;
 }
 
@@ -157,14 +157,14 @@ static int copy_on_side(struct tapio_producer *p, const struct tpi_size *size,
 	sigset_t signals;
 	int err;
 
-	err = tpi_side_enter(p, size->klass, &signals, lane);
+	err = tpi_side_lane_enter(p, size->klass, &signals, lane);
 	if (err)
 		return err;
 	do {
 		err = tpi_lane_output(*lane, &p->hot.emit.gating, meta,
 				      tpi_stamp(&p->hot.emit), data, length);
 	} while (err == TPI_MOVED);
-	tpi_side_leave(p, &signals);
+	tpi_side_lane_leave(p, &signals);
 	return err;
 }
 

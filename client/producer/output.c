@@ -164,7 +164,7 @@ static int emit_items(struct tapio_producer *p, const struct tpi_size *size,
 		      const struct tapio_item *items, uint32_t count,
 		      uint32_t offered)
 {
-	struct tpi_room room = {0};
+	struct tpi_full room = {0};
 	const struct tpi_lane *lane = NULL;
 	int n, err, result = 0;
 
@@ -180,7 +180,7 @@ static int emit_items(struct tapio_producer *p, const struct tpi_size *size,
 			return n;
 		if (result == TPI_MOVED)
 			continue;
-		err = tpi_room_wait(p, lane, result, offered, &room);
+		err = tpi_full_wait(p, lane, result, offered, &room);
 		if (err)
 			return err;
 	}

@@ -122,7 +122,7 @@ static int open_producer(struct tapio_producer *p, const char *channel,
 	request.rseq_verdict = p->verdict;
 	/* Before the first commit; without it we use side lanes and fences. */
 	p->fence = tpi_barrier_register() != 0;
-	err = tpi_sides_init(&p->sides);
+	err = tpi_side_lanes_init(&p->sides);
 	if (err)
 		return err;
 	err = tpi_client_open(&p->client, &request, options);
@@ -163,7 +163,7 @@ void tapio_producer_close(struct tapio_producer *p)
 	if (!p)
 		return;
 	if (tpi_alive(&p->hot.hot)) {
-		tpi_sides_fini(p);
+		tpi_side_lanes_fini(p);
 		pthread_mutex_destroy(&p->sides.mutex);
 	}
 	tpi_client_close(&p->client);

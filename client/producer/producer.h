@@ -43,7 +43,7 @@ struct tpi_producer_hot {
 };
 
 /* side_lane.c */
-struct tpi_sides {
+struct tpi_side_lanes {
 	pthread_mutex_t mutex;
 	const struct tpi_lane *lane[TAPIO_CLASSES_MAX]; /* NULL: not taken */
 	uint32_t used; /* 1: a thread of this handle has needed one */
@@ -58,7 +58,7 @@ struct tapio_producer {
 		unsigned char page[TPI_HOT_BYTES];
 	};
 	struct tpi_client client;
-	struct tpi_sides sides;
+	struct tpi_side_lanes sides;
 	uint32_t max_bytes;
 	uint32_t verdict;  /* TAPIO_RSEQ_* of this process */
 	uint32_t claim_at; /* where the next look for abandoned blocks begins */
@@ -86,7 +86,7 @@ int tpi_no_size(struct tapio_producer *p, uint32_t tag);
 int tpi_no_lane(struct tapio_producer *p, uint32_t count);
 
 /* full_policy.c: one wait for room, from the first refusal on. Begin with zeros. */
-struct tpi_room {
+struct tpi_full {
 	int64_t until; /* 0: not begun */
 	const uint32_t *word;
 	uint32_t heard;
@@ -95,8 +95,8 @@ struct tpi_room {
  * `result` (TPI_FULL, TPI_HELD) is why a lane had no block for `count` events.
  * 0: try again. -EAGAIN, -ETIMEDOUT: refused, and counted.
  */
-int tpi_room_wait(struct tapio_producer *p, const struct tpi_lane *lane,
-		  int result, uint32_t count, struct tpi_room *room);
+int tpi_full_wait(struct tapio_producer *p, const struct tpi_lane *lane,
+		  int result, uint32_t count, struct tpi_full *room);
 void tpi_count_drop(const struct tpi_lane *lane, unsigned int cause,
 		    uint64_t count);
 
@@ -128,15 +128,15 @@ int tpi_copy(struct tapio_producer *p, const struct tpi_size *size,
 	     const struct tpi_lane **lane);
 
 /* side_lane.c */
-int tpi_sides_init(struct tpi_sides *sides);
+int tpi_side_lanes_init(struct tpi_side_lanes *sides);
 /* Gives back the lanes on which nothing is held; the broker sweeps the others. */
-void tpi_sides_fini(struct tapio_producer *p);
+void tpi_side_lanes_fini(struct tapio_producer *p);
 /*
  * Enters this handle's side lane of a class, taking one if need be: 0 with all
  * signals blocked and the lane ours, or -ENOBUFS.
  */
-int tpi_side_enter(struct tapio_producer *p, uint32_t klass, sigset_t *signals,
-		   const struct tpi_lane **lane);
-void tpi_side_leave(struct tapio_producer *p, const sigset_t *signals);
+int tpi_side_lane_enter(struct tapio_producer *p, uint32_t klass,
+			sigset_t *signals, const struct tpi_lane **lane);
+void tpi_side_lane_leave(struct tapio_producer *p, const sigset_t *signals);
 
 #endif

@@ -19,7 +19,7 @@
 #include "client/producer/producer.h"
 #include "lib/base/testpoint.h"
 
-int tpi_sides_init(struct tpi_sides *sides)
+int tpi_side_lanes_init(struct tpi_side_lanes *sides)
 {
 	return -pthread_mutex_init(&sides->mutex, NULL);
 }
@@ -68,8 +68,8 @@ static void give_lane(struct tapio_producer *p, const struct tpi_lane *lane)
 	TPI_TESTPOINT("side.given");
 }
 
-int tpi_side_enter(struct tapio_producer *p, uint32_t klass, sigset_t *signals,
-		   const struct tpi_lane **lane)
+int tpi_side_lane_enter(struct tapio_producer *p, uint32_t klass,
+			sigset_t *signals, const struct tpi_lane **lane)
 {
 	const struct tpi_lane **mine = &p->sides.lane[klass];
 	sigset_t all;
@@ -85,11 +85,11 @@ int tpi_side_enter(struct tapio_producer *p, uint32_t klass, sigset_t *signals,
 		tpi_store_relaxed(&p->sides.used, 1);
 		return 0;
 	}
-	tpi_side_leave(p, signals);
+	tpi_side_lane_leave(p, signals);
 	return -ENOBUFS;
 }
 
-void tpi_side_leave(struct tapio_producer *p, const sigset_t *signals)
+void tpi_side_lane_leave(struct tapio_producer *p, const sigset_t *signals)
 {
 	TPI_TESTPOINT("side.inside");
 	/*
@@ -103,7 +103,7 @@ void tpi_side_leave(struct tapio_producer *p, const sigset_t *signals)
 	pthread_sigmask(SIG_SETMASK, signals, NULL);
 }
 
-void tpi_sides_fini(struct tapio_producer *p)
+void tpi_side_lanes_fini(struct tapio_producer *p)
 {
 	uint32_t k;
 

@@ -28,7 +28,7 @@
  *   catalog (1)                    channel (1 per channel and node)
  *   +---------------------------+  +-----------------------------------+
  *   | tapio_shm_header          |  | tapio_shm_header                  |
- *   | section table             |  | section table                     |
+ *   | region table              |  | region table                     |
  *   +---------------------------+  +-----------------------------------+
  *   | BROKER        1           |  | DOORBELL  1 (used in node index 0)|
  *   | ATTACHMENTS   clients     |  | LANES     one per lane of the node|
@@ -40,7 +40,7 @@
  *   cursors (64 per channel, one per group slot)
  *   +---------------------------+
  *   | tapio_shm_header          |
- *   | section table             |
+ *   | region table              |
  *   | GROUP_CONTROL 1           |
  *   | CURSORS       lanes       |
  *   | HISTOGRAM     1           |
@@ -104,12 +104,12 @@
 #define TAPIO_CLASSES_MAX     8
 #define TAPIO_GROUP_SLOTS     64
 #define TAPIO_NODES_MAX       64
-#define TAPIO_SECTIONS_MAX    16
+#define TAPIO_REGIONS_MAX     16
 #define TAPIO_NAME_BYTES      64      /* names, with their final NUL */
 #define TAPIO_BLOCKS_MAX      65536   /* N: held has 16 bits */
 #define TAPIO_BLOCK_BYTES_MAX 1048512 /* 2^20 - 64: length has 20 bits */
 #define TAPIO_HELD_MAX        65535
-#define TAPIO_CLIENTS_MAX     16383 /* attachment slots 1..16383 */
+#define TAPIO_CLIENTS_MAX     16383 /* attachment records 1..16383 */
 
 /* tapio_shm_header.kind */
 #define TAPIO_SEGMENT_CATALOG 1
@@ -122,17 +122,17 @@
 /* Compatible features. A reader may ignore them. */
 #define TAPIO_COMPAT_HISTOGRAM UINT64_C(1) /* cursors: has a HISTOGRAM */
 
-/* tapio_shm_section.kind */
-#define TAPIO_SECTION_BROKER        1
-#define TAPIO_SECTION_ATTACHMENTS   2
-#define TAPIO_SECTION_SEGMENTS      3
-#define TAPIO_SECTION_CHANNELS      4
-#define TAPIO_SECTION_GROUPS        5
-#define TAPIO_SECTION_DOORBELL      6
-#define TAPIO_SECTION_LANES         7
-#define TAPIO_SECTION_GROUP_CONTROL 8
-#define TAPIO_SECTION_CURSORS       9
-#define TAPIO_SECTION_HISTOGRAM     10
+/* tapio_shm_region.kind */
+#define TAPIO_REGION_BROKER        1
+#define TAPIO_REGION_ATTACHMENTS   2
+#define TAPIO_REGION_SEGMENTS      3
+#define TAPIO_REGION_CHANNELS      4
+#define TAPIO_REGION_GROUPS        5
+#define TAPIO_REGION_DOORBELL      6
+#define TAPIO_REGION_LANES         7
+#define TAPIO_REGION_GROUP_CONTROL 8
+#define TAPIO_REGION_CURSORS       9
+#define TAPIO_REGION_HISTOGRAM     10
 
 /*
  * At the start of every segment.
@@ -148,9 +148,9 @@ struct tapio_shm_header {
 	uint32_t kind; /* TAPIO_SEGMENT_* */
 	uint64_t incompat;
 	uint64_t compat;
-	uint64_t length_bytes;   /* of the whole segment */
-	uint64_t section_offset; /* of the section table */
-	uint32_t section_count;
+	uint64_t length_bytes;  /* of the whole segment */
+	uint64_t region_offset; /* of the region table */
+	uint32_t region_count;
 	uint32_t channel;     /* index in CHANNELS; 0 in the catalog */
 	uint8_t instance[16]; /* random, one per set of segments */
 	uint32_t index;       /* channel: node index; cursors: group slot */
@@ -167,8 +167,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_header, kind, 12);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, incompat, 16);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, compat, 24);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, length_bytes, 32);
-TAPIO_ASSERT_OFFSET(tapio_shm_header, section_offset, 40);
-TAPIO_ASSERT_OFFSET(tapio_shm_header, section_count, 48);
+TAPIO_ASSERT_OFFSET(tapio_shm_header, region_offset, 40);
+TAPIO_ASSERT_OFFSET(tapio_shm_header, region_count, 48);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, channel, 52);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, instance, 56);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, index, 72);
@@ -177,31 +177,31 @@ TAPIO_ASSERT_OFFSET(tapio_shm_header, page_bytes, 80);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, reserved, 88);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, ready, 124);
 
-/* One row of the section table; written before READY. */
-struct tapio_shm_section {
-	uint32_t kind; /* TAPIO_SECTION_* */
+/* One row of the region table; written before READY. */
+struct tapio_shm_region {
+	uint32_t kind; /* TAPIO_REGION_* */
 	uint32_t reserved;
 	uint64_t offset;
 	uint64_t stride; /* bytes from one record to the next */
 	uint64_t count;
 };
-TAPIO_ASSERT_SIZE(tapio_shm_section, 32);
-TAPIO_ASSERT_OFFSET(tapio_shm_section, kind, 0);
-TAPIO_ASSERT_OFFSET(tapio_shm_section, reserved, 4);
-TAPIO_ASSERT_OFFSET(tapio_shm_section, offset, 8);
-TAPIO_ASSERT_OFFSET(tapio_shm_section, stride, 16);
-TAPIO_ASSERT_OFFSET(tapio_shm_section, count, 24);
+TAPIO_ASSERT_SIZE(tapio_shm_region, 32);
+TAPIO_ASSERT_OFFSET(tapio_shm_region, kind, 0);
+TAPIO_ASSERT_OFFSET(tapio_shm_region, reserved, 4);
+TAPIO_ASSERT_OFFSET(tapio_shm_region, offset, 8);
+TAPIO_ASSERT_OFFSET(tapio_shm_region, stride, 16);
+TAPIO_ASSERT_OFFSET(tapio_shm_region, count, 24);
 
 /*
- * Attachment names, the values of `owner` and `lease` words:
- * slot:14 | generation:18 << 14. Slot 0 is never given, so 0 is nobody.
+ * Attachment ids, the values of `owner` and `lease` words:
+ * index:14 | generation:18 << 14. Index 0 is never given, so 0 is nobody.
  */
-#define TAPIO_NOBODY                      UINT32_C(0)
-#define TAPIO_ABANDONED                   UINT32_C(0xffffffff) /* a block that anyone may claim */
-#define TAPIO_ATTACHMENT_SLOT(name)       ((uint32_t)(name)&0x3fffu)
-#define TAPIO_ATTACHMENT_GENERATION(name) ((uint32_t)(name) >> 14)
-#define TAPIO_ATTACHMENT_NAME(slot, gen) \
-	(((uint32_t)(gen) << 14) | ((uint32_t)(slot)&0x3fffu))
+#define TAPIO_NOBODY                    UINT32_C(0)
+#define TAPIO_ABANDONED                 UINT32_C(0xffffffff) /* a block that anyone may claim */
+#define TAPIO_ATTACHMENT_INDEX(id)      ((uint32_t)(id)&0x3fffu)
+#define TAPIO_ATTACHMENT_GENERATION(id) ((uint32_t)(id) >> 14)
+#define TAPIO_ATTACHMENT_ID(index, gen) \
+	(((uint32_t)(gen) << 14) | ((uint32_t)(index)&0x3fffu))
 #define TAPIO_GENERATION_MAX 0x3fffeu /* 0x3ffff would spell ABANDONED */
 
 /* ---- channel segments -------------------------------------------------- */
@@ -212,21 +212,22 @@ TAPIO_ASSERT_OFFSET(tapio_shm_section, count, 24);
  * field      | writer    | reader               | store        | load
  * doorbell   | producers | consumers (futex)    | atomic add   | acquire
  * room_armed | producers | consumers            | atomic add   | relaxed
- * rung[slot] | producers | producers            | relaxed      | relaxed
+ * answered[slot] | producers | producers            | relaxed      | relaxed
  */
 struct tapio_shm_doorbell {
 	uint32_t doorbell; /* + 1 whenever sleepers are woken */
 	uint32_t reserved0[15];
 	uint32_t room_armed; /* + 1 when a producer is about to wait for room */
 	uint32_t reserved1[15];
-	uint32_t rung[TAPIO_GROUP_SLOTS]; /* last `armed` that was answered */
+	uint32_t answered
+		[TAPIO_GROUP_SLOTS]; /* last `armed` that was answered */
 };
 TAPIO_ASSERT_SIZE(tapio_shm_doorbell, 384);
 TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, doorbell, 0);
 TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, reserved0, 4);
 TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, room_armed, 64);
 TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, reserved1, 68);
-TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, rung, 128);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, answered, 128);
 
 /* Why an event was refused: the index of tapio_shm_lane.dropped. */
 #define TAPIO_DROP_FULL    0 /* a gating group has not read what lies there */
@@ -337,20 +338,20 @@ static inline int64_t tapio_position_diff(uint64_t a, uint64_t b)
  * field     | writer              | reader    | store      | load
  * armed     | members             | producers | atomic add | relaxed
  * room      | members (futex)     | producers | atomic add | acquire
- * room_rung | members             | members   | relaxed    | relaxed
+ * room_answered | members             | members   | relaxed    | relaxed
  */
 struct tapio_shm_group_control {
 	uint32_t armed; /* + 1 when a member is about to sleep */
 	uint32_t reserved0[15];
-	uint32_t room;      /* + 1 whenever waiting producers are woken */
-	uint32_t room_rung; /* last `room_armed` that was answered */
+	uint32_t room;          /* + 1 whenever waiting producers are woken */
+	uint32_t room_answered; /* last `room_armed` that was answered */
 	uint32_t reserved1[14];
 };
 TAPIO_ASSERT_SIZE(tapio_shm_group_control, 128);
 TAPIO_ASSERT_OFFSET(tapio_shm_group_control, armed, 0);
 TAPIO_ASSERT_OFFSET(tapio_shm_group_control, reserved0, 4);
 TAPIO_ASSERT_OFFSET(tapio_shm_group_control, room, 64);
-TAPIO_ASSERT_OFFSET(tapio_shm_group_control, room_rung, 68);
+TAPIO_ASSERT_OFFSET(tapio_shm_group_control, room_answered, 68);
 TAPIO_ASSERT_OFFSET(tapio_shm_group_control, reserved1, 72);
 
 /* What a member did not deliver, in positions. */
@@ -377,16 +378,16 @@ TAPIO_ASSERT_OFFSET(tapio_shm_tally, lost, 8);
  * tally   | holder of the lease       | all       | plain   | after head
  * start   | broker, before the answer | all       | plain   | plain
  * peak    | holder of the lease       | all       | relaxed | relaxed
- * mark    | holder of the lease       | producers | relaxed | relaxed
+ * watermark | holder of the lease       | producers | relaxed | relaxed
  */
 struct tapio_shm_cursor {
 	uint64_t head;
 	uint32_t lease; /* the attachment that may advance head */
 	uint32_t want;  /* non-zero: a member asks for this lane */
 	struct tapio_shm_tally tally[2];
-	uint64_t start; /* position at which the group began */
-	uint32_t peak;  /* most positions found unread at once */
-	uint32_t mark;  /* unread positions to ring for; 0, 1: the first */
+	uint64_t start;     /* position at which the group began */
+	uint32_t peak;      /* most positions found unread at once */
+	uint32_t watermark; /* unread positions to ring for; 0, 1: the first */
 };
 TAPIO_ASSERT_SIZE(tapio_shm_cursor, 64);
 TAPIO_ASSERT_OFFSET(tapio_shm_cursor, head, 0);
@@ -395,7 +396,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_cursor, want, 12);
 TAPIO_ASSERT_OFFSET(tapio_shm_cursor, tally, 16);
 TAPIO_ASSERT_OFFSET(tapio_shm_cursor, start, 48);
 TAPIO_ASSERT_OFFSET(tapio_shm_cursor, peak, 56);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, mark, 60);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, watermark, 60);
 
 #define TAPIO_INCARNATION_MASK UINT32_C(0x7fff)
 #define TAPIO_HEAD(position, incarnation, record)                \
@@ -486,7 +487,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_calibration, error_ns, 28);
  * acquire; the calibration is two copies and the index of the one that counts.
  */
 struct tapio_shm_broker {
-	uint32_t attachment; /* name of this run, used by its sweeps */
+	uint32_t attachment; /* id of this run, used by its sweeps */
 	uint32_t state;      /* TAPIO_BROKER_* */
 	uint64_t pid;
 	uint64_t start_time_ticks; /* /proc/PID/stat, field 22 */
@@ -558,12 +559,12 @@ TAPIO_ASSERT_OFFSET(tapio_shm_broker, reserved, 336);
 
 /*
  * One attachment. The broker fills a FREE record and stores `state` last, with
- * release; a reader that finds another `name` after its copy than before it
+ * release; a reader that finds another `id` after its copy than before it
  * throws the copy away.
  */
 struct tapio_shm_attachment {
 	uint32_t state; /* TAPIO_ATTACHMENT_* */
-	uint32_t name;
+	uint32_t id;
 	uint32_t role; /* TAPIO_ROLE_* */
 	uint32_t channel;
 	uint32_t group_slot; /* consumers; else ~0 */
@@ -579,7 +580,7 @@ struct tapio_shm_attachment {
 };
 TAPIO_ASSERT_SIZE(tapio_shm_attachment, 128);
 TAPIO_ASSERT_OFFSET(tapio_shm_attachment, state, 0);
-TAPIO_ASSERT_OFFSET(tapio_shm_attachment, name, 4);
+TAPIO_ASSERT_OFFSET(tapio_shm_attachment, id, 4);
 TAPIO_ASSERT_OFFSET(tapio_shm_attachment, role, 8);
 TAPIO_ASSERT_OFFSET(tapio_shm_attachment, channel, 12);
 TAPIO_ASSERT_OFFSET(tapio_shm_attachment, group_slot, 16);
@@ -745,17 +746,18 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
 
 struct tapio_shm_group {
 	uint64_t slot;
-	uint32_t answered; /* incarnation whose first member was answered */
-	uint32_t flags;    /* TAPIO_GROUP_* */
-	uint32_t members;  /* attached now; relaxed */
-	uint32_t uid;      /* of its creator */
+	uint32_t
+		admitted; /* incarnation whose first member has got its answer */
+	uint32_t flags;   /* TAPIO_GROUP_* */
+	uint32_t members; /* attached now; relaxed */
+	uint32_t uid;     /* of its creator */
 	char name[TAPIO_NAME_BYTES];
 	uint64_t joined_ns; /* CLOCK_REALTIME */
 	uint64_t reserved[4];
 };
 TAPIO_ASSERT_SIZE(tapio_shm_group, 128);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, slot, 0);
-TAPIO_ASSERT_OFFSET(tapio_shm_group, answered, 8);
+TAPIO_ASSERT_OFFSET(tapio_shm_group, admitted, 8);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, flags, 12);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, members, 16);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, uid, 20);

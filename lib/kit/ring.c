@@ -247,7 +247,7 @@ static inline bool may_be_awaited(const struct tapio_shm_ring_end *end)
 	 */
 	tpi_fence_after_cas();
 	return tpi_load_relaxed(&end->waiters.armed) !=
-	       tpi_load_relaxed(&end->waiters.rung);
+	       tpi_load_relaxed(&end->waiters.answered);
 }
 
 /* P5 and P6 when something is to be done, which is rare. */

@@ -38,18 +38,18 @@
  * field | writer       | reader       | store      | load
  * bell  | other end    | sleepers     | atomic add | acquire (futex)
  * armed | sleepers     | other end    | atomic add | relaxed
- * rung  | other end    | other end    | cas        | relaxed
+ * answered  | other end    | other end    | cas        | relaxed
  */
 struct tapio_shm_ring_wait {
-	uint32_t bell;  /* + 1 whenever sleepers are woken */
-	uint32_t armed; /* + 1 when somebody is about to sleep */
-	uint32_t rung;  /* how many of these have been answered; <= armed */
+	uint32_t bell;     /* + 1 whenever sleepers are woken */
+	uint32_t armed;    /* + 1 when somebody is about to sleep */
+	uint32_t answered; /* how many of these have been answered; <= armed */
 	uint32_t reserved;
 };
 TAPIO_ASSERT_SIZE(tapio_shm_ring_wait, 16);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring_wait, bell, 0);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring_wait, armed, 4);
-TAPIO_ASSERT_OFFSET(tapio_shm_ring_wait, rung, 8);
+TAPIO_ASSERT_OFFSET(tapio_shm_ring_wait, answered, 8);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring_wait, reserved, 12);
 
 /*

@@ -8,11 +8,11 @@
  *
  * THE SLEEPER (wait_more)            THE MOVER (wake in ring.c, tpi_ring_wake)
  *
- *	A1  b = bell                    W1  has moved n values; load rung, armed
- *	A2  armed + 1; full barrier         nothing if armed = rung
+ *	A1  b = bell                    W1  has moved n values; load answered, armed
+ *	A2  armed + 1; full barrier         nothing if armed = answered
  *	A3  look once more              W2  bell + 1
- *	A4  sleep while bell = b,       W3  wake k = min(n, armed - rung) sleepers
- *	    SLEEP_NS at most            W4  swap rung for rung + k; for `armed` if
+ *	A4  sleep while bell = b,       W3  wake k = min(n, armed - answered) sleepers
+ *	    SLEEP_NS at most            W4  swap answered for answered + k; for `armed` if
  *	    again from A1                   W3 woke fewer than k; once
  *
  * PROOF that nobody sleeps beside what he waits for
@@ -23,19 +23,19 @@
  *     runs, an announcement counted in `a` belongs to a thread that is asleep,
  *     or that will not sleep under it: its A1 was before A2, so before W1 and
  *     W2, and A4 finds another bell.
- *  3  armed - rung is never less than the number of sleepers. A2 adds one to it
+ *  3  armed - answered is never less than the number of sleepers. A2 adds one to it
  *     before there can be one more. W4 takes off k when W3 ended k sleeps. When
  *     W3 woke fewer, nobody was left asleep at that instant, by 2 none of those
  *     counted in `a` will be, and armed - a are all the later ones. W4 is tried
  *     once, and only from the value of W1, so what several movers do at the same
- *     time takes off as much as one of them: rung is never too large.
+ *     time takes off as much as one of them: answered is never too large.
  *  4  So after a move either nobody sleeps, or W3 ends a sleep for each value
  *     (for each sleeper, if these are fewer). Whoever is woken, or finds another
  *     bell, looks again and then starts from A1.
  *  5  Killed or stopped between the move and W3, or after being woken and before
  *     getting (putting): another may sleep beside a value, until its SLEEP_NS
  *     are over. Killed between W3 and W4, or between A2 and the end of A4:
- *     armed - rung stays too large by that much, which costs a mover one system
+ *     armed - answered stays too large by that much, which costs a mover one system
  *     call, once: its W3 wakes nobody and its W4 settles all of them.
  *
  * So the kernel is entered by movers at most once per announcement, and never
@@ -147,12 +147,12 @@ void tpi_ring_wake(const struct tapio_ring *ring,
 {
 	/*
 	 * Relaxed: the barrier is in may_be_awaited(). Were `armed` older than
-	 * `rung`, the difference would be huge: a call for nothing, no harm.
+	 * `answered`, the difference would be huge: a call for nothing, no harm.
 	 */
-	uint32_t rung = tpi_load_relaxed(&waiters->rung);
+	uint32_t answered = tpi_load_relaxed(&waiters->answered);
 	uint32_t armed = tpi_load_relaxed(&waiters->armed);
-	uint32_t pending = armed - rung;
-	uint32_t answered;
+	uint32_t pending = armed - answered;
+	uint32_t upto;
 	int woken;
 
 	if (!pending)
@@ -169,8 +169,8 @@ void tpi_ring_wake(const struct tapio_ring *ring,
 	TPI_TESTPOINT("ring.wake.W3");
 	if (woken < 0)
 		return; /* cannot be: then the sleeps end by themselves */
-	answered = (uint32_t)woken < moved ? armed : rung + moved;
-	tpi_cas_relaxed(&waiters->rung, &rung, answered);
+	upto = (uint32_t)woken < moved ? armed : answered + moved;
+	tpi_cas_relaxed(&waiters->answered, &answered, upto);
 	TPI_TESTPOINT("ring.wake.W4");
 	tpi_ring_count(ring, TPI_RING_WAKES, 1);
 }

@@ -29,7 +29,7 @@ static bool mark_reached(const struct tpi_emit *emit,
 		return true;
 	cursor += lane->id;
 	/* Relaxed, all of them: the sleeper's barrier orders them (wake.h). */
-	mark = tpi_load_relaxed(&cursor->mark);
+	mark = tpi_load_relaxed(&cursor->watermark);
 	if (mark <= 1)
 		return true;
 	head = tpi_load_relaxed(&cursor->head);
@@ -56,21 +56,24 @@ __attribute__((noinline, cold)) void tpi_ring(const struct tpi_emit *emit,
 		slot = __builtin_ctzll(rest);
 		armed[slot] = tpi_load_relaxed(emit->armed[slot]);
 		if (!due &&
-		    tpi_wake_wanted(armed[slot],
-				    tpi_load_relaxed(&emit->bell->rung[slot])))
+		    tpi_wake_wanted(
+			    armed[slot],
+			    tpi_load_relaxed(&emit->bell->answered[slot])))
 			due = mark_reached(emit, lane, slot);
 	}
 	if (!due)
 		return;
 	tpi_wake_all(&emit->bell->doorbell);
-	/* SIGKILL here: `rung` stays old, the next producer rings again. */
+	/* SIGKILL here: `answered` stays old, the next producer rings again. */
 	TPI_TESTPOINT("ring.woken");
 	for (rest = active; rest; rest &= rest - 1) {
 		slot = __builtin_ctzll(rest);
 		/* Relaxed: whoever reads it does so after its own commit and
 		 * needs no order with ours; a lost update rings once more. */
-		if (tpi_wake_wanted(armed[slot],
-				    tpi_load_relaxed(&emit->bell->rung[slot])))
-			tpi_store_relaxed(&emit->bell->rung[slot], armed[slot]);
+		if (tpi_wake_wanted(
+			    armed[slot],
+			    tpi_load_relaxed(&emit->bell->answered[slot])))
+			tpi_store_relaxed(&emit->bell->answered[slot],
+					  armed[slot]);
 	}
 }

@@ -156,7 +156,7 @@ void tpi_ring(const struct tpi_emit *emit, const struct tpi_lane *lane);
  * After each commit: does a consumer sleep? No fence: a consumer that announces
  * itself runs a membarrier (ORDER wake.barrier, in tpi_barrier()), so either it
  * sees our commit in its last look, or we see its announcement; the same goes for
- * `active`, after whose change the broker runs one. Relaxed loads: a stale `rung`
+ * `active`, after whose change the broker runs one. Relaxed loads: a stale `answered`
  * costs one ring too many.
  */
 static inline void tpi_ring_if_armed(const struct tpi_emit *emit,
@@ -169,7 +169,7 @@ static inline void tpi_ring_if_armed(const struct tpi_emit *emit,
 		slot = __builtin_ctzll(active);
 		if (tpi_unlikely(tpi_wake_wanted(
 			    tpi_load_relaxed(emit->armed[slot]),
-			    tpi_load_relaxed(&emit->bell->rung[slot])))) {
+			    tpi_load_relaxed(&emit->bell->answered[slot])))) {
 			tpi_ring(emit, lane);
 			return;
 		}

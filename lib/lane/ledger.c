@@ -177,21 +177,21 @@ int tpi_ledger_read(const struct tpi_lane *lane,
 		    struct tpi_ledger *ledger)
 {
 	uint64_t slot, head = 0;
-	uint32_t answered;
+	uint32_t admitted;
 	bool steady = false;
 
 	memset(ledger, 0, sizeof(*ledger));
 	/*
-	 * ORDER group.answered (acquire): before the answer the heads of a group
+	 * ORDER group.admitted (acquire): before the answer the heads of a group
 	 * that joins may lie behind the gate. Pairs with the broker's release.
 	 */
-	answered = tpi_load_acquire(&group->answered);
+	admitted = tpi_load_acquire(&group->admitted);
 	/* ORDER group.slot (acquire): the slot's words belong to this group.
 	 * Pairs with the broker's release when it activates the slot. */
 	slot = tpi_load_acquire(&group->slot);
 	if (TAPIO_SLOT_STATE(slot) != TAPIO_SLOT_ACTIVE)
 		return -ENOENT;
-	if ((answered & TAPIO_INCARNATION_MASK) != TAPIO_SLOT_INCARNATION(slot))
+	if ((admitted & TAPIO_INCARNATION_MASK) != TAPIO_SLOT_INCARNATION(slot))
 		return -EAGAIN;
 
 	for (int i = 0; i < ATTEMPTS && !steady; i++)

@@ -31,44 +31,44 @@ static int catalog_section(const struct tpi_view *view, uint32_t kind,
 		return err;
 	if (n > most)
 		return tpi_report(report, -EBADMSG,
-				  "section %" PRIu32 " has %" PRIu64
+				  "region %" PRIu32 " has %" PRIu64
 				  " records, the limit is %" PRIu64,
 				  kind, n, most);
 	*count = (uint32_t)n;
 	return 0;
 }
 
-static int open_catalog_sections(struct tpi_catalog *catalog,
-				 const struct tpi_view *view,
-				 const struct tpi_report *report)
+static int open_catalog_regions(struct tpi_catalog *catalog,
+				const struct tpi_view *view,
+				const struct tpi_report *report)
 {
 	void *broker, *attachments, *segments, *channels, *groups;
 	uint32_t one, group_count;
 	uint64_t slots;
 	int err;
 
-	err = catalog_section(view, TAPIO_SECTION_BROKER,
+	err = catalog_section(view, TAPIO_REGION_BROKER,
 			      sizeof(*catalog->broker), 1, 1, &broker, &one,
 			      report);
 	if (!err)
-		err = catalog_section(view, TAPIO_SECTION_ATTACHMENTS,
+		err = catalog_section(view, TAPIO_REGION_ATTACHMENTS,
 				      sizeof(*catalog->attachments), 2,
 				      TAPIO_CLIENTS_MAX + 1, &attachments,
 				      &catalog->attachment_count, report);
 	if (!err)
-		err = catalog_section(view, TAPIO_SECTION_SEGMENTS,
+		err = catalog_section(view, TAPIO_REGION_SEGMENTS,
 				      sizeof(*catalog->segments), 0, INT32_MAX,
 				      &segments, &catalog->segment_count,
 				      report);
 	if (!err)
-		err = catalog_section(view, TAPIO_SECTION_CHANNELS,
+		err = catalog_section(view, TAPIO_REGION_CHANNELS,
 				      sizeof(*catalog->channels), 0,
 				      INT32_MAX / TAPIO_GROUP_SLOTS, &channels,
 				      &catalog->channel_count, report);
 	if (err)
 		return err;
 	slots = (uint64_t)catalog->channel_count * TAPIO_GROUP_SLOTS;
-	err = catalog_section(view, TAPIO_SECTION_GROUPS,
+	err = catalog_section(view, TAPIO_REGION_GROUPS,
 			      sizeof(*catalog->groups), slots, slots, &groups,
 			      &group_count, report);
 	catalog->broker = broker;
@@ -90,7 +90,7 @@ int tpi_catalog_attach(struct tpi_catalog *catalog, const struct tpi_map *map,
 	*catalog = (struct tpi_catalog){0};
 	err = tpi_view_open(&view, map, &expected, &report);
 	if (!err)
-		err = open_catalog_sections(catalog, &view, &report);
+		err = open_catalog_regions(catalog, &view, &report);
 	if (err) {
 		*catalog = (struct tpi_catalog){0};
 		return err;
@@ -200,7 +200,7 @@ static int attach_segments(struct tpi_channel *channel,
 	struct tpi_report first = tpi_report_node(report, 0);
 	uint64_t bells;
 	void *doorbell;
-	int err = tpi_view_section(&views[0], TAPIO_SECTION_DOORBELL,
+	int err = tpi_view_section(&views[0], TAPIO_REGION_DOORBELL,
 				   sizeof(*channel->doorbell), 1, &doorbell,
 				   &bells, &first);
 
@@ -270,15 +270,15 @@ int tpi_cursors_attach(struct tpi_cursors *cursors, const struct tpi_map *map,
 		 slot);
 	err = tpi_view_open(&view, map, &expected, &report);
 	if (!err)
-		err = tpi_view_section(&view, TAPIO_SECTION_GROUP_CONTROL,
+		err = tpi_view_section(&view, TAPIO_REGION_GROUP_CONTROL,
 				       sizeof(*cursors->control), 1, &control,
 				       &count, &report);
 	if (!err)
-		err = tpi_view_section(&view, TAPIO_SECTION_CURSORS,
+		err = tpi_view_section(&view, TAPIO_REGION_CURSORS,
 				       sizeof(*cursors->cursors), 1, &records,
 				       &count, &report);
 	if (!err)
-		err = tpi_view_section(&view, TAPIO_SECTION_HISTOGRAM,
+		err = tpi_view_section(&view, TAPIO_REGION_HISTOGRAM,
 				       sizeof(*cursors->histogram), 0,
 				       &histogram, &histograms, &report);
 	if (err)

@@ -29,11 +29,11 @@ static uint64_t take(struct plan *plan, uint64_t bytes)
 	return offset;
 }
 
-static void begin(struct plan *plan, uint32_t sections)
+static void begin(struct plan *plan, uint32_t regions)
 {
 	plan->at = 0;
 	take(plan, sizeof(struct tapio_shm_header));
-	take(plan, sections * sizeof(struct tapio_shm_section));
+	take(plan, regions * sizeof(struct tapio_shm_region));
 }
 
 /* Places a lane's arrays, and says where they are in `lane`. */
@@ -137,54 +137,53 @@ uint64_t tpi_cursors_bytes(uint32_t lane_count)
 	return plan.at;
 }
 
-/* The catalog's sections, in order. */
-static uint32_t catalog_sections(struct tapio_shm_section *sections,
-				 uint32_t clients_max, uint32_t segments,
-				 uint32_t channels)
+/* The catalog's regions, in order. */
+static uint32_t catalog_regions(struct tapio_shm_region *regions,
+				uint32_t clients_max, uint32_t segments,
+				uint32_t channels)
 {
-	const struct tapio_shm_section kinds[] = {
-		{.kind = TAPIO_SECTION_BROKER,
+	const struct tapio_shm_region kinds[] = {
+		{.kind = TAPIO_REGION_BROKER,
 		 .stride = sizeof(struct tapio_shm_broker),
 		 .count = 1},
 		/* Indexed by slot; slot 0 is nobody's. */
-		{.kind = TAPIO_SECTION_ATTACHMENTS,
+		{.kind = TAPIO_REGION_ATTACHMENTS,
 		 .stride = sizeof(struct tapio_shm_attachment),
 		 .count = (uint64_t)clients_max + 1},
-		{.kind = TAPIO_SECTION_SEGMENTS,
+		{.kind = TAPIO_REGION_SEGMENTS,
 		 .stride = sizeof(struct tapio_shm_segment),
 		 .count = segments},
-		{.kind = TAPIO_SECTION_CHANNELS,
+		{.kind = TAPIO_REGION_CHANNELS,
 		 .stride = sizeof(struct tapio_shm_channel),
 		 .count = channels},
-		{.kind = TAPIO_SECTION_GROUPS,
+		{.kind = TAPIO_REGION_GROUPS,
 		 .stride = sizeof(struct tapio_shm_group),
 		 .count = (uint64_t)channels * TAPIO_GROUP_SLOTS},
 	};
 
-	memcpy(sections, kinds, sizeof(kinds));
+	memcpy(regions, kinds, sizeof(kinds));
 	return sizeof(kinds) / sizeof(kinds[0]);
 }
 
-static uint64_t place_sections(struct tapio_shm_section *sections,
-			       uint32_t count)
+static uint64_t place_regions(struct tapio_shm_region *regions, uint32_t count)
 {
 	struct plan plan;
 
 	begin(&plan, count);
 	for (uint32_t i = 0; i < count; i++)
-		sections[i].offset =
-			take(&plan, sections[i].stride * sections[i].count);
+		regions[i].offset =
+			take(&plan, regions[i].stride * regions[i].count);
 	return plan.at;
 }
 
 uint64_t tpi_catalog_bytes(uint32_t clients_max, uint32_t segments,
 			   uint32_t channels)
 {
-	struct tapio_shm_section sections[TAPIO_SECTIONS_MAX];
+	struct tapio_shm_region regions[TAPIO_REGIONS_MAX];
 	uint32_t count =
-		catalog_sections(sections, clients_max, segments, channels);
+		catalog_regions(regions, clients_max, segments, channels);
 
-	return place_sections(sections, count);
+	return place_regions(regions, count);
 }
 
 /* ---- filling -------------------------------------------------------------- */
@@ -196,12 +195,12 @@ static int check_map(const struct tpi_map *map, uint64_t bytes)
 	return map->bytes < bytes ? -ENOSPC : 0;
 }
 
-static void write_sections(const struct tpi_map *map,
-			   const struct tapio_shm_section *sections,
-			   uint32_t count)
+static void write_regions(const struct tpi_map *map,
+			  const struct tapio_shm_region *regions,
+			  uint32_t count)
 {
-	memcpy(map->base + sizeof(struct tapio_shm_header), sections,
-	       count * sizeof(*sections));
+	memcpy(map->base + sizeof(struct tapio_shm_header), regions,
+	       count * sizeof(*regions));
 }
 
 /* The last thing that a builder does: nothing is changed after READY. */
@@ -214,12 +213,12 @@ static void finish(const struct tpi_map *map, struct tapio_shm_header *header,
 	header->abi_major = TAPIO_ABI_MAJOR;
 	header->abi_minor = TAPIO_ABI_MINOR;
 	header->length_bytes = map->bytes;
-	header->section_offset = sizeof(*header);
+	header->region_offset = sizeof(*header);
 	header->page_bytes = map->page_bytes;
 	memcpy(header->instance, instance, sizeof(header->instance));
 	memcpy(shared, header, sizeof(*header));
 	/*
-	 * ORDER segment.ready (release): the header, the sections and what they
+	 * ORDER segment.ready (release): the header, the regions and what they
 	 * describe are seen by whoever sees READY. Pairs with the acquire in
 	 * load_header() of layout_check.c.
 	 */
@@ -290,15 +289,15 @@ int tpi_channel_build(const struct tpi_map *map,
 		      const struct tpi_topology *topology, uint32_t node_index,
 		      uint32_t channel, const uint8_t instance[16])
 {
-	struct tapio_shm_section sections[] = {
-		{.kind = TAPIO_SECTION_DOORBELL,
+	struct tapio_shm_region regions[] = {
+		{.kind = TAPIO_REGION_DOORBELL,
 		 .stride = sizeof(struct tapio_shm_doorbell),
 		 .count = 1},
-		{.kind = TAPIO_SECTION_LANES,
+		{.kind = TAPIO_REGION_LANES,
 		 .stride = sizeof(struct tapio_shm_lane)},
 	};
 	struct tapio_shm_header header = {.kind = TAPIO_SEGMENT_CHANNEL,
-					  .section_count = 2,
+					  .region_count = 2,
 					  .channel = channel,
 					  .index = node_index};
 	struct filler filler = {.map = map};
@@ -309,14 +308,14 @@ int tpi_channel_build(const struct tpi_map *map,
 	err = check_map(map, tpi_channel_bytes(spec, topology, node_index));
 	if (err)
 		return err;
-	sections[1].count = segment_lanes(spec, topology, node_index);
-	filler.plan.at = place_sections(sections, 2);
-	filler.next = (void *)(map->base + sections[1].offset);
+	regions[1].count = segment_lanes(spec, topology, node_index);
+	filler.plan.at = place_regions(regions, 2);
+	filler.next = (void *)(map->base + regions[1].offset);
 	filler.stamped = spec->stamp != TAPIO_STAMP_NONE;
 	fill_cpu_lanes(&filler, spec, topology, node_index);
 	if (node_index == 0)
 		fill_side_lanes(&filler, spec, topology);
-	write_sections(map, sections, 2);
+	write_regions(map, regions, 2);
 	header.node = topology->node_id[node_index];
 	finish(map, &header, instance);
 	return 0;
@@ -326,31 +325,31 @@ int tpi_cursors_build(const struct tpi_map *map, uint32_t lane_count,
 		      uint32_t channel, uint32_t slot,
 		      const uint8_t instance[16])
 {
-	struct tapio_shm_section sections[] = {
-		{.kind = TAPIO_SECTION_GROUP_CONTROL,
+	struct tapio_shm_region regions[] = {
+		{.kind = TAPIO_REGION_GROUP_CONTROL,
 		 .stride = sizeof(struct tapio_shm_group_control),
 		 .count = 1},
-		{.kind = TAPIO_SECTION_CURSORS,
+		{.kind = TAPIO_REGION_CURSORS,
 		 .stride = sizeof(struct tapio_shm_cursor),
 		 .count = lane_count},
-		{.kind = TAPIO_SECTION_HISTOGRAM,
+		{.kind = TAPIO_REGION_HISTOGRAM,
 		 .stride = sizeof(struct tapio_shm_histogram),
 		 .count = 1},
 	};
 	struct tapio_shm_header header = {.kind = TAPIO_SEGMENT_CURSORS,
 					  .compat = TAPIO_COMPAT_HISTOGRAM,
-					  .section_count = 3,
+					  .region_count = 3,
 					  .channel = channel,
 					  .index = slot,
 					  .node = UINT32_MAX};
-	int err = check_map(map, place_sections(sections, 3));
+	int err = check_map(map, place_regions(regions, 3));
 
 	if (err)
 		return err;
 	if (!lane_count || lane_count > TPI_LANES_MAX ||
 	    slot >= TAPIO_GROUP_SLOTS)
 		return -EINVAL;
-	write_sections(map, sections, 3);
+	write_regions(map, regions, 3);
 	finish(map, &header, instance);
 	return 0;
 }
@@ -359,19 +358,19 @@ int tpi_catalog_build(const struct tpi_map *map, uint32_t clients_max,
 		      uint32_t segments, uint32_t channels,
 		      const uint8_t instance[16])
 {
-	struct tapio_shm_section sections[TAPIO_SECTIONS_MAX];
+	struct tapio_shm_region regions[TAPIO_REGIONS_MAX];
 	struct tapio_shm_header header = {.kind = TAPIO_SEGMENT_CATALOG,
 					  .node = UINT32_MAX};
 	int err;
 
 	if (!clients_max || clients_max > TAPIO_CLIENTS_MAX)
 		return -EINVAL;
-	header.section_count =
-		catalog_sections(sections, clients_max, segments, channels);
-	err = check_map(map, place_sections(sections, header.section_count));
+	header.region_count =
+		catalog_regions(regions, clients_max, segments, channels);
+	err = check_map(map, place_regions(regions, header.region_count));
 	if (err)
 		return err;
-	write_sections(map, sections, header.section_count);
+	write_regions(map, regions, header.region_count);
 	finish(map, &header, instance);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Believing nothing: offsets, headers, section tables, names and classes.
+ * Believing nothing: offsets, headers, region tables, names and classes.
  *
  * Called by layout_attach.c for segments that come from elsewhere, and by
  * whoever makes one, for what the configuration says. What is in shared memory
@@ -144,27 +144,27 @@ static int check_identity(const struct tapio_shm_header *header,
 	return 0;
 }
 
-static int load_sections(struct tpi_view *view, const struct tpi_report *report)
+static int load_regions(struct tpi_view *view, const struct tpi_report *report)
 {
 	const struct tapio_shm_header *header = &view->header;
 	const void *table;
 	uint64_t bytes;
 
-	if (header->section_count > TAPIO_SECTIONS_MAX)
+	if (header->region_count > TAPIO_REGIONS_MAX)
 		return tpi_report(report, -EBADMSG,
-				  "%" PRIu32 " sections, the limit is %d",
-				  header->section_count, TAPIO_SECTIONS_MAX);
-	bytes = header->section_count * sizeof(view->sections[0]);
-	table = tpi_offset(view->map, header->section_offset, bytes, 8);
-	if (!table || header->section_offset < sizeof(*header))
+				  "%" PRIu32 " regions, the limit is %d",
+				  header->region_count, TAPIO_REGIONS_MAX);
+	bytes = header->region_count * sizeof(view->regions[0]);
+	table = tpi_offset(view->map, header->region_offset, bytes, 8);
+	if (!table || header->region_offset < sizeof(*header))
 		return tpi_report(
 			report, -EBADMSG,
-			"section table of %" PRIu64 " bytes at %" PRIu64
+			"region table of %" PRIu64 " bytes at %" PRIu64
 			" is not inside the segment's %" PRIu64
 			" bytes or lies in its header",
-			bytes, header->section_offset, view->map->bytes);
-	memset(view->sections, 0, sizeof(view->sections));
-	tpi_copy_once(view->sections, table, bytes);
+			bytes, header->region_offset, view->map->bytes);
+	memset(view->regions, 0, sizeof(view->regions));
+	tpi_copy_once(view->regions, table, bytes);
 	return 0;
 }
 
@@ -187,23 +187,22 @@ int tpi_view_open(struct tpi_view *view, const struct tpi_map *map,
 				  "the header says %" PRIu64
 				  " bytes, the mapping has %" PRIu64,
 				  view->header.length_bytes, map->bytes);
-	return load_sections(view, report);
+	return load_regions(view, report);
 }
 
-/* The one section of that kind, or NULL; two of them are an error. */
-static int find_section(const struct tpi_view *view, uint32_t kind,
-			const struct tapio_shm_section **found,
-			const struct tpi_report *report)
+/* The one region of that kind, or NULL; two of them are an error. */
+static int find_region(const struct tpi_view *view, uint32_t kind,
+		       const struct tapio_shm_region **found,
+		       const struct tpi_report *report)
 {
 	*found = NULL;
-	for (uint32_t i = 0; i < view->header.section_count; i++) {
-		if (view->sections[i].kind != kind)
+	for (uint32_t i = 0; i < view->header.region_count; i++) {
+		if (view->regions[i].kind != kind)
 			continue;
 		if (*found)
 			return tpi_report(report, -EBADMSG,
-					  "two sections of kind %" PRIu32,
-					  kind);
-		*found = &view->sections[i];
+					  "two regions of kind %" PRIu32, kind);
+		*found = &view->regions[i];
 	}
 	return 0;
 }
@@ -212,41 +211,41 @@ int tpi_view_section(const struct tpi_view *view, uint32_t kind, uint64_t bytes,
 		     uint64_t least, void **records, uint64_t *count,
 		     const struct tpi_report *report)
 {
-	const struct tapio_shm_section *section;
-	int err = find_section(view, kind, &section, report);
+	const struct tapio_shm_region *region;
+	int err = find_region(view, kind, &region, report);
 
 	*records = NULL;
 	*count = 0;
 	if (err)
 		return err;
-	if (!section || section->count < least) {
+	if (!region || region->count < least) {
 		if (!least)
 			return 0;
 		return tpi_report(report, -EBADMSG,
-				  "section %" PRIu32 " has %" PRIu64
+				  "region %" PRIu32 " has %" PRIu64
 				  " records, needed %" PRIu64,
-				  kind, section ? section->count : 0, least);
+				  kind, region ? region->count : 0, least);
 	}
 	/* Records keep their size within a major version. */
-	if (section->stride != bytes)
+	if (region->stride != bytes)
 		return tpi_report(report, -EBADMSG,
-				  "section %" PRIu32 " has records of %" PRIu64
+				  "region %" PRIu32 " has records of %" PRIu64
 				  " bytes, expected %" PRIu64,
-				  kind, section->stride, bytes);
-	if (section->count <= view->map->bytes / bytes &&
-	    section->offset >= sizeof(struct tapio_shm_header))
-		*records = tpi_offset(view->map, section->offset,
-				      section->count * bytes, TAPIO_CACHE_LINE);
+				  kind, region->stride, bytes);
+	if (region->count <= view->map->bytes / bytes &&
+	    region->offset >= sizeof(struct tapio_shm_header))
+		*records = tpi_offset(view->map, region->offset,
+				      region->count * bytes, TAPIO_CACHE_LINE);
 	if (!*records)
 		return tpi_report(report, -EBADMSG,
-				  "section %" PRIu32 ": %" PRIu64
+				  "region %" PRIu32 ": %" PRIu64
 				  " records of %" PRIu64 " bytes at %" PRIu64
 				  " are not inside the segment's %" PRIu64
 				  " bytes, lie in its header or off a "
 				  "multiple of %d",
-				  kind, section->count, bytes, section->offset,
+				  kind, region->count, bytes, region->offset,
 				  view->map->bytes, TAPIO_CACHE_LINE);
-	*count = section->count;
+	*count = region->count;
 	return 0;
 }
 

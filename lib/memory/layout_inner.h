@@ -40,11 +40,11 @@ struct tpi_expected {
 	const uint8_t *instance;
 };
 
-/* A segment's checked header and the private copy of its section table. */
+/* A segment's checked header and the private copy of its region table. */
 struct tpi_view {
 	const struct tpi_map *map;
 	struct tapio_shm_header header;
-	struct tapio_shm_section sections[TAPIO_SECTIONS_MAX];
+	struct tapio_shm_region regions[TAPIO_REGIONS_MAX];
 };
 
 int tpi_view_open(struct tpi_view *view, const struct tpi_map *map,
@@ -52,8 +52,8 @@ int tpi_view_open(struct tpi_view *view, const struct tpi_map *map,
 		  const struct tpi_report *report);
 
 /*
- * The records of a section of a known kind, and how many (*count). `least` is
- * how many there must be. *records is NULL when there is no such section and
+ * The records of a region of a known kind, and how many (*count). `least` is
+ * how many there must be. *records is NULL when there is no such region and
  * least is 0.
  */
 int tpi_view_section(const struct tpi_view *view, uint32_t kind, uint64_t bytes,

@@ -223,7 +223,7 @@ static int index_side_lanes(struct tpi_channel *channel,
 	return 0;
 }
 
-/* The sections of all segments; their counts must add up to the catalog's. */
+/* The regions of all segments; their counts must add up to the catalog's. */
 static int find_lanes(const struct tpi_channel *channel,
 		      const struct tpi_view *views, uint32_t view_count,
 		      struct tapio_shm_lane *lanes[TAPIO_NODES_MAX],
@@ -237,7 +237,7 @@ static int find_lanes(const struct tpi_channel *channel,
 
 	for (uint32_t i = 0; i < view_count; i++) {
 		one = tpi_report_node(report, i);
-		err = tpi_view_section(&views[i], TAPIO_SECTION_LANES,
+		err = tpi_view_section(&views[i], TAPIO_REGION_LANES,
 				       sizeof(struct tapio_shm_lane), 1,
 				       &records, &counts[i], &one);
 		if (err)

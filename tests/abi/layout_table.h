@@ -42,7 +42,7 @@ unsigned int abi_rows_cpp(struct abi_row *rows);
 /* clang-format off */
 #define ABI_ROWS \
 	ABI_STRUCT(tapio_shm_header), \
-	ABI_STRUCT(tapio_shm_section), \
+	ABI_STRUCT(tapio_shm_region), \
 	ABI_STRUCT(tapio_shm_doorbell), \
 	ABI_STRUCT(tapio_shm_lane), \
 	ABI_STRUCT(tapio_shm_group_control), \
@@ -58,8 +58,8 @@ unsigned int abi_rows_cpp(struct abi_row *rows);
 	ABI_STRUCT(tapio_shm_group), \
 	ABI_VALUE(TAPIO_SEGMENT_MAGIC), \
 	ABI_VALUE(TAPIO_SEGMENT_READY), \
-	ABI_VALUE(TAPIO_ATTACHMENT_NAME(16383, TAPIO_GENERATION_MAX)), \
-	ABI_VALUE(TAPIO_ATTACHMENT_SLOT(0xfffffffeu)), \
+	ABI_VALUE(TAPIO_ATTACHMENT_ID(16383, TAPIO_GENERATION_MAX)), \
+	ABI_VALUE(TAPIO_ATTACHMENT_INDEX(0xfffffffeu)), \
 	ABI_VALUE(TAPIO_ATTACHMENT_GENERATION(0xfffffffeu)), \
 	ABI_VALUE(TAPIO_STATE(TAPIO_POSITION_MASK, 0xffff)), \
 	ABI_VALUE(TAPIO_STATE_TAIL(UINT64_C(0x123456789abcdef0))), \

@@ -383,10 +383,10 @@ START_TEST(a_lossless_group_that_stands_still_costs_its_channel_and_no_other)
 	ck_assert_int_eq(number("dropped"), number("refused"));
 	ck_assert_int_eq(of("dropped_for", cause[_i]), number("refused"));
 	ck_assert_int_eq(of("ledger", "in_flight"), 0);
-	ck_assert_int_gt(of("beside", "during"), 0);
-	ck_assert_int_eq(of("beside", "received"), of("beside", "sent"));
-	ck_assert(json_is_true(
-		json_object_get(json_object_get(summary, "beside"), "exact")));
+	ck_assert_int_gt(of("neighbour", "during"), 0);
+	ck_assert_int_eq(of("neighbour", "received"), of("neighbour", "sent"));
+	ck_assert(json_is_true(json_object_get(
+		json_object_get(summary, "neighbour"), "exact")));
 	printf("%s", run.out);
 }
 END_TEST

@@ -93,7 +93,7 @@ static void make_group(void)
 	cursors.cursors[0].tally[0].skipped = 1;
 	cursors.cursors[0].peak = 4;
 	strcpy(catalog.groups[0].name, "readers");
-	catalog.groups[0].answered = 3;
+	catalog.groups[0].admitted = 3;
 	catalog.groups[0].members = 1;
 	tpi_store_release(&catalog.groups[0].slot, slot);
 }
@@ -102,7 +102,7 @@ static void make_attachment(void)
 {
 	struct tapio_shm_attachment *a = &catalog.attachments[1];
 
-	a->name = TAPIO_ATTACHMENT_NAME(1, 5);
+	a->id = TAPIO_ATTACHMENT_ID(1, 5);
 	a->role = TAPIO_ROLE_CONSUME;
 	a->pid = (uint32_t)getpid();
 	memcpy(a->comm, "bad\x01name\xff", 10);

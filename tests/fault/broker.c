@@ -386,13 +386,13 @@ START_TEST(names_never_come_back)
 					     NULL, 0, 0, 0),
 				 0);
 		name = p.attached.attachment;
-		ck_assert_uint_le(TAPIO_ATTACHMENT_SLOT(name), 3);
-		ck_assert_uint_ge(TAPIO_ATTACHMENT_SLOT(name), 2);
+		ck_assert_uint_le(TAPIO_ATTACHMENT_INDEX(name), 3);
+		ck_assert_uint_ge(TAPIO_ATTACHMENT_INDEX(name), 2);
 		ck_assert_uint_eq(seen[TAPIO_ATTACHMENT_GENERATION(name)] &
-					  1 << TAPIO_ATTACHMENT_SLOT(name),
+					  1 << TAPIO_ATTACHMENT_INDEX(name),
 				  0);
 		seen[TAPIO_ATTACHMENT_GENERATION(name)] |=
-			(uint8_t)(1 << TAPIO_ATTACHMENT_SLOT(name));
+			(uint8_t)(1 << TAPIO_ATTACHMENT_INDEX(name));
 		ck_assert_int_eq(peer_detach(&p), 0);
 	}
 	peer_close(&p);
@@ -409,7 +409,7 @@ START_TEST(the_catalog_says_who_is_attached)
 	peer_open(&c, broker, TAPIO_ROLE_CONSUME, "g");
 	record = peer_record(&c, c.attached.attachment);
 	ck_assert_uint_eq(record->state, TAPIO_ATTACHMENT_ALIVE);
-	ck_assert_uint_eq(record->name, c.attached.attachment);
+	ck_assert_uint_eq(record->id, c.attached.attachment);
 	ck_assert_uint_eq(record->role, TAPIO_ROLE_CONSUME);
 	ck_assert_uint_eq(record->pid, (uint32_t)getpid());
 	ck_assert_uint_eq(record->uid, getuid());

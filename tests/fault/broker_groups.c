@@ -126,7 +126,7 @@ START_TEST(a_group_begins_at_the_tails_and_is_answered_when_it_counts)
 			  TAPIO_POLICY_LOSSLESS);
 	ck_assert_uint_eq(TAPIO_SLOT_INCARNATION(slot_word(s)),
 			  c.attached.incarnation);
-	ck_assert_uint_eq(slot(s)->answered, c.attached.incarnation);
+	ck_assert_uint_eq(slot(s)->admitted, c.attached.incarnation);
 	ck_assert(producer.catalog.channels[0].active >> s & 1);
 	for (uint32_t i = 0; i < c.channel.lane_count; i++) {
 		uint64_t head = c.cursors.cursors[i].head;
@@ -585,16 +585,16 @@ START_TEST(a_producer_that_saw_the_last_group_ring_rings_for_the_next)
 	ck_assert_int_eq(try_join(&c, NULL, 0, 0, 0), 0);
 	s = c.attached.group_slot;
 	tpi_add_relaxed(&c.cursors.control->armed, 5);
-	tpi_store_relaxed(&producer.channel.doorbell->rung[s], 9);
+	tpi_store_relaxed(&producer.channel.doorbell->answered[s], 9);
 	ck_assert_int_eq(peer_detach(&c), 0);
 	peer_close(&c);
 	ck_assert_int_eq(try_join(&c, NULL, 0, 0, 0), 0);
 	ck_assert_uint_eq(c.attached.group_slot, s);
 	ck_assert(!tpi_wake_wanted(c.cursors.control->armed,
-				   producer.channel.doorbell->rung[s]));
+				   producer.channel.doorbell->answered[s]));
 	tpi_add_relaxed(&c.cursors.control->armed, 1);
 	ck_assert(tpi_wake_wanted(c.cursors.control->armed,
-				  producer.channel.doorbell->rung[s]));
+				  producer.channel.doorbell->answered[s]));
 	peer_close(&c);
 }
 END_TEST

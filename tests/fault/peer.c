@@ -298,9 +298,9 @@ void peer_open(struct peer *peer, const struct tapio_broker *broker,
 const struct tapio_shm_attachment *peer_record(const struct peer *peer,
 					       uint32_t name)
 {
-	ck_assert_uint_lt(TAPIO_ATTACHMENT_SLOT(name),
+	ck_assert_uint_lt(TAPIO_ATTACHMENT_INDEX(name),
 			  peer->catalog.attachment_count);
-	return &peer->catalog.attachments[TAPIO_ATTACHMENT_SLOT(name)];
+	return &peer->catalog.attachments[TAPIO_ATTACHMENT_INDEX(name)];
 }
 
 bool wait_state(const struct peer *peer, uint32_t name, uint32_t state)

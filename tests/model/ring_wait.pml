@@ -9,14 +9,14 @@
  * A1 to A4 and W1 to W4 are the steps at the head of ring_wait.c, and the numbers
  * in brackets are its claims.
  *
- * Asserted: armed - rung is never less than the number of sleepers (3); whenever
+ * Asserted: armed - answered is never less than the number of sleepers (3); whenever
  * nobody is on the way, nobody sleeps beside a value (4), unless one was
  * killed between its move and W3, or when it had been woken and had not looked,
- * which is what the bound of a sleep is for (5); rung never passes armed.
+ * which is what the bound of a sleep is for (5); answered never passes armed.
  *
  * Choose with -D: at most one rule to break:
  *
- *   BREAK_BELL    no bell is rung                                          (W2)
+ *   BREAK_BELL    no bell is answered                                          (W2)
  *   BREAK_LOOK    the sleeper does not look after it announced itself      (A3)
  *   BREAK_FENCE   the mover looks for sleepers before its move is seen      (1)
  *   BREAK_COUNT   a mover that woke fewer takes off as many all the same,
@@ -38,7 +38,7 @@
 #endif
 
 byte items;
-byte bell, armed, rung;
+byte bell, armed, answered;
 bool asleep[2];
 bool woken[2]; /* ghost: by W3, and has not looked since */
 byte sleepers; /* ghost: how many are asleep */
@@ -151,19 +151,19 @@ inline end_of_call()
 inline answer_W4()
 {
 #ifdef BREAK_COUNT
-	rung = rung + k;
+	answered = answered + k;
 #else
 	if
-	:: rung != r -> skip
+	:: answered != r -> skip
 #ifdef BREAK_SETTLE
-	:: rung == r && w < k -> rung = armed
+	:: answered == r && w < k -> answered = armed
 #else
-	:: rung == r && w < k -> rung = a
+	:: answered == r && w < k -> answered = a
 #endif
-	:: rung == r && w >= k -> rung = r + k
+	:: answered == r && w >= k -> answered = r + k
 	fi;
 #endif
-	assert(rung <= armed)
+	assert(answered <= armed)
 }
 
 proctype mover()
@@ -176,13 +176,13 @@ proctype mover()
 	:: moves < MOVES ->
 		n = (moves == 0 -> BATCH : 1);
 #ifdef BREAK_FENCE
-		r = rung;
+		r = answered;
 		a = armed;
 		atomic { items = items + n; moving++ };
 #else
 		atomic { items = items + n; moving++ }; /* P3 */
 		if
-		:: r = rung /* W1 */
+		:: r = answered /* W1 */
 		:: excused = true; goto dead
 		fi;
 		if
@@ -236,7 +236,7 @@ out:
 proctype judge()
 {
 end:	if
-	:: atomic { armed - rung < sleepers -> assert(false) } /* (3) */
+	:: atomic { armed - answered < sleepers -> assert(false) } /* (3) */
 	:: atomic {
 		moving == 0 && awake == 0 && sleepers > 0 && items > 0 ->
 		assert(excused) /* (4) */

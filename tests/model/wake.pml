@@ -15,8 +15,8 @@
  *   BREAK_MEMBARRIER  the sleeper does not drain the producers' store buffers
  *   BREAK_LOOK        .. does not look once more after announcing itself
  *   BREAK_ANNOUNCE    .. reads the doorbell after its last look
- *   BREAK_ORDER       `rung` is stored before the doorbell is rung
- *   BREAK_FRESH       `rung` gets a value loaded anew
+ *   BREAK_ORDER       `answered` is stored before the doorbell is answered
+ *   BREAK_FRESH       `answered` gets a value loaded anew
  *   BREAK_ONE         one sleeper is woken instead of all
  */
 #ifndef EVENTS
@@ -27,7 +27,7 @@ byte tail[2];	  /* as the memory has it */
 byte buffered[2]; /* commits still in a store buffer: 0, or the new tail */
 byte returned[2]; /* ghost: tail of the last call that returned */
 byte seen[2];	  /* heads; member i reads lane i */
-byte doorbell, armed, rung;
+byte doorbell, armed, answered;
 bool sleeping[2];
 
 #define DRAIN(p)                                                               \
@@ -61,10 +61,10 @@ proctype Producer(byte me)
 		MAY_STOP;
 		a = armed; /* may pass the commit: no fence */
 		if
-		:: a != rung ->
+		:: a != answered ->
 			MAY_STOP;
 #ifdef BREAK_ORDER
-			rung = a;
+			answered = a;
 			MAY_STOP;
 #endif
 			/* A locked add, and so a barrier of its own. */
@@ -83,9 +83,9 @@ proctype Producer(byte me)
 			};
 			MAY_STOP;
 #ifdef BREAK_FRESH
-			rung = armed
+			answered = armed
 #elif !defined(BREAK_ORDER)
-			rung = a
+			answered = a
 #endif
 		:: else
 		fi;

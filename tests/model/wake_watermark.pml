@@ -3,7 +3,7 @@
  * The doorbell with watermarks (lib/lane/wake.h, client/consumer/watermark.c): one group, two lanes
  * with a producer each, whose store buffer is modelled, and two members. Member 0
  * has lane 0 and waits for K events there, or for the first, as it likes; member 1
- * has lane 1 and waits for any event. They share `armed` and `rung`, so that a ring
+ * has lane 1 and waits for any event. They share `armed` and `answered`, so that a ring
  * for the one answers the other.
  *
  * Producer 1 may stop for ever after any step. What must hold when nothing moves
@@ -24,7 +24,7 @@
  *   BREAK_MEMBARRIER  the sleeper does not drain the producers' store buffers
  *   BREAK_COUNT       .. does not count once more after announcing itself
  *   BREAK_MARK        .. stores the mark after it has announced itself
- *   BREAK_RUNG        who finds fewer than the mark stores `rung` all the same
+ *   BREAK_ANSWERED        who finds fewer than the mark stores `answered` all the same
  *   BREAK_CLEAR       who takes a lane leaves its mark as it is (HANDOVER)
  *   BREAK_DEATH       the broker does not ring for a death (HANDOVER)
  */
@@ -45,7 +45,7 @@ byte seen[2];	  /* heads, by lane */
 byte mark[2];	  /* by lane */
 byte waited;	  /* ghost: the mark that member 0 sleeps with */
 byte lease[2];	  /* the member that has the lane; NOBODY */
-byte armed, rung;
+byte armed, answered;
 byte loaded[2];	  /* what each producer has loaded of `armed` */
 bool moved[2];	  /* the doorbell, since member i has read it */
 bool sleeping[2];
@@ -65,7 +65,7 @@ bool dead; /* member 0 */
 /* The counters only matter where they differ: nobody holds an old one here. */
 #define FORGET                                                                 \
 	if                                                                     \
-	:: armed == rung && !loaded[0] && !loaded[1] -> armed = 0; rung = 0    \
+	:: armed == answered && !loaded[0] && !loaded[1] -> armed = 0; answered = 0    \
 	:: else                                                                \
 	fi
 
@@ -97,13 +97,13 @@ proctype Producer(byte me; byte events)
 		MAY_STOP;
 		loaded[me] = armed; /* may pass the commit: no fence */
 		if
-		:: loaded[me] != rung ->
+		:: loaded[me] != answered ->
 			m = mark[me];
 			h = seen[me];
 			if
 			:: m > 1 && own[me] - h < m ->
-#ifdef BREAK_RUNG
-				rung = loaded[me]
+#ifdef BREAK_ANSWERED
+				answered = loaded[me]
 #else
 				skip /* neither W4 nor W5 */
 #endif
@@ -114,7 +114,7 @@ proctype Producer(byte me; byte events)
 				MAY_STOP;
 				WAKE_ALL;
 				MAY_STOP;
-				rung = loaded[me]
+				answered = loaded[me]
 			fi
 		:: else
 		fi;

@@ -101,7 +101,7 @@ static void *writer_main(void *arg)
 
 	for (i = 0; i < LANE_THREADS_EVENTS; i++) {
 		make(&e, writer, i);
-		emit(&e, TAPIO_ATTACHMENT_NAME(writer + 1, 1), i);
+		emit(&e, TAPIO_ATTACHMENT_ID(writer + 1, 1), i);
 	}
 	tpi_add_relaxed(&writers_running, (uint32_t)-1);
 	return NULL;

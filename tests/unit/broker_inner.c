@@ -258,8 +258,8 @@ START_TEST(a_slot_whose_generations_are_used_up_is_retired)
 		tpi_attachment_new(&broker->registry, broker->registry.hosts,
 				   TAPIO_ROLE_PRODUCE, &session);
 	ck_assert_ptr_nonnull(attachment);
-	ck_assert_uint_ne(attachment->name, TAPIO_ABANDONED);
-	ck_assert_uint_eq(TAPIO_ATTACHMENT_GENERATION(attachment->name),
+	ck_assert_uint_ne(attachment->id, TAPIO_ABANDONED);
+	ck_assert_uint_eq(TAPIO_ATTACHMENT_GENERATION(attachment->id),
 			  TAPIO_GENERATION_MAX);
 	tpi_attachment_free(&broker->registry, attachment);
 	ck_assert_ptr_null(tpi_attachment_new(&broker->registry,

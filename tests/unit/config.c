@@ -243,21 +243,21 @@ END_TEST
 
 /* ---- the budget ---------------------------------------------------------------- */
 
-static int plan(const char *text, uint32_t cpus, struct tpi_plan *out)
+static int plan(const char *text, uint32_t cpus, struct tpi_budget *out)
 {
 	struct tpi_topology topology;
 	int err;
 
 	must_load(text);
 	ck_assert_int_eq(tpi_topology_simulate(&topology, cpus, 1), 0);
-	err = tpi_plan(out, &config, &topology, why, sizeof(why));
+	err = tpi_budget(out, &config, &topology, why, sizeof(why));
 	tpi_topology_free(&topology);
 	return err;
 }
 
 START_TEST(default_classes_follow_the_budget)
 {
-	struct tpi_plan p;
+	struct tpi_budget p;
 
 	for (uint32_t cpus = 1; cpus <= 512; cpus *= 2) {
 		ck_assert_int_eq(plan("", cpus, &p), 0);
@@ -272,7 +272,7 @@ END_TEST
 
 START_TEST(named_blocks_that_do_not_fit_are_refused_with_the_numbers)
 {
-	struct tpi_plan p;
+	struct tpi_budget p;
 
 	ck_assert_int_eq(
 		plan("budget = \"8M\" channel one { class c { block = 64 "
@@ -290,7 +290,7 @@ END_TEST
 
 START_TEST(a_budget_too_small_for_anything_is_refused)
 {
-	struct tpi_plan p;
+	struct tpi_budget p;
 
 	ck_assert_int_eq(plan("budget = \"4K\"", 2, &p), -ENOMEM);
 	ck_assert_ptr_nonnull(strstr(why, "4096"));

@@ -192,13 +192,12 @@ static void make_old(struct tapio_consumer *c)
 {
 	unsigned char *base = c->client.cursor_maps[0].base;
 	struct tapio_shm_header *header = (struct tapio_shm_header *)base;
-	const struct tapio_shm_section *sections =
-		(const struct tapio_shm_section *)(base +
-						   header->section_offset);
+	const struct tapio_shm_region *sections =
+		(const struct tapio_shm_region *)(base + header->region_offset);
 
-	ck_assert_uint_eq(sections[header->section_count - 1].kind,
-			  TAPIO_SECTION_HISTOGRAM);
-	header->section_count--;
+	ck_assert_uint_eq(sections[header->region_count - 1].kind,
+			  TAPIO_REGION_HISTOGRAM);
+	header->region_count--;
 	header->compat &= ~TAPIO_COMPAT_HISTOGRAM;
 }
 

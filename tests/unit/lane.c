@@ -5,9 +5,9 @@
 
 #include "tests/unit/lane_fixture.h"
 
-#define ME   TAPIO_ATTACHMENT_NAME(1, 1)
-#define YOU  TAPIO_ATTACHMENT_NAME(2, 1)
-#define HERE TAPIO_ATTACHMENT_NAME(3, 1)
+#define ME   TAPIO_ATTACHMENT_ID(1, 1)
+#define YOU  TAPIO_ATTACHMENT_ID(2, 1)
+#define HERE TAPIO_ATTACHMENT_ID(3, 1)
 
 static struct lane_fixture f;
 

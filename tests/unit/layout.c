@@ -62,7 +62,7 @@ START_TEST(lanes_are_packed_so_256_cpus_cost_what_the_design_says)
 	uint64_t total = whole_channel(&spec, 256, 8);
 
 	ck_assert_uint_eq(256ULL * 4096 * (256 + 8), 264 * mib);
-	/* headers and section tables 192, doorbells 384, lanes 256 each */
+	/* headers and region tables 192, doorbells 384, lanes 256 each */
 	ck_assert_uint_eq(total, 268 * mib + 8 * (192 + 384) + 256 * 256);
 	/* 512 CPUs: twice the lanes, the same eight headers. */
 	ck_assert_uint_eq(whole_channel(&spec, 512, 8),
@@ -259,11 +259,10 @@ START_TEST(nothing_lies_on_top_of_anything_and_lines_are_not_shared)
 	size_t n = 0;
 
 	ck_assert_int_eq(fixture_attach(&f, &channel), 0);
-	add(r, &n, f.maps[_i].base, 128 + 2 * 32, "header and sections");
+	add(r, &n, f.maps[_i].base, 128 + 2 * 32, "header and regions");
 	add(r, &n,
 	    f.maps[_i].base +
-		    fixture_section(&f.maps[_i], TAPIO_SECTION_DOORBELL)
-			    ->offset,
+		    fixture_region(&f.maps[_i], TAPIO_REGION_DOORBELL)->offset,
 	    sizeof(struct tapio_shm_doorbell), "doorbell");
 	for (uint32_t i = 0; i < channel.lane_count; i++)
 		if (inside(&f.maps[_i], channel.lanes[i].shm))

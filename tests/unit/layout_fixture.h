@@ -135,17 +135,17 @@ static inline struct tapio_shm_header *fixture_header(const struct tpi_map *map)
 	return (void *)map->base;
 }
 
-static inline struct tapio_shm_section *
-fixture_section(const struct tpi_map *map, uint32_t kind)
+static inline struct tapio_shm_region *fixture_region(const struct tpi_map *map,
+						      uint32_t kind)
 {
 	struct tapio_shm_header *header = fixture_header(map);
-	struct tapio_shm_section *s =
-		(void *)(map->base + header->section_offset);
+	struct tapio_shm_region *s =
+		(void *)(map->base + header->region_offset);
 
-	for (uint32_t i = 0; i < header->section_count; i++)
+	for (uint32_t i = 0; i < header->region_count; i++)
 		if (s[i].kind == kind)
 			return &s[i];
-	ck_abort_msg("no section of kind %u", kind);
+	ck_abort_msg("no region of kind %u", kind);
 	return NULL;
 }
 
@@ -153,7 +153,7 @@ fixture_section(const struct tpi_map *map, uint32_t kind)
 static inline struct tapio_shm_lane *fixture_lane(const struct tpi_map *map,
 						  uint32_t i)
 {
-	struct tapio_shm_section *s = fixture_section(map, TAPIO_SECTION_LANES);
+	struct tapio_shm_region *s = fixture_region(map, TAPIO_REGION_LANES);
 
 	ck_assert_uint_lt(i, s->count);
 	return (struct tapio_shm_lane *)(void *)(map->base + s->offset) + i;

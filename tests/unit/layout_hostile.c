@@ -178,14 +178,13 @@ START_TEST(a_corrupt_channel_segment_never_yields_a_lane_outside_it)
 		int node = (int)draw(FIXTURE_NODES);
 
 		map = &f.maps[node];
-		end = fixture_section(&clean[node], TAPIO_SECTION_LANES)
-			      ->offset;
-		/* header and sections; or one lane's geometry */
+		end = fixture_region(&clean[node], TAPIO_REGION_LANES)->offset;
+		/* header and regions; or one lane's geometry */
 		if (draw(2)) {
 			corrupt(map, 0, 192);
 		} else {
-			end += 256 * draw(fixture_section(&clean[node],
-							  TAPIO_SECTION_LANES)
+			end += 256 * draw(fixture_region(&clean[node],
+							 TAPIO_REGION_LANES)
 						  ->count);
 			corrupt(map, end + 192, end + 256);
 		}
@@ -239,7 +238,7 @@ static void check_catalog(void)
 START_TEST(a_corrupt_catalog_never_yields_a_record_outside_it)
 {
 	uint64_t channels =
-		fixture_section(&clean_catalog, TAPIO_SECTION_CHANNELS)->offset;
+		fixture_region(&clean_catalog, TAPIO_REGION_CHANNELS)->offset;
 
 	seed = 0xca7a + (uint64_t)_i;
 	for (int round = 0; round < rounds; round++) {

@@ -57,14 +57,14 @@ static const struct {
 	{FIELD(channel), 12, -EBADMSG, {"channel 12", "channel 0"}},
 	{FIELD(index), 63, -EBADMSG, {"segment 63", "expected"}},
 	{FIELD(length_bytes), 4096, -EBADMSG, {"4096", "the mapping has"}},
-	{FIELD(section_count), 17, -EBADMSG, {"17 sections", "limit is 16"}},
-	{FIELD(section_offset),
+	{FIELD(region_count), 17, -EBADMSG, {"17 regions", "limit is 16"}},
+	{FIELD(region_offset),
 	 UINT64_MAX,
 	 -EBADMSG,
 	 {"18446744073709551615", "not inside"}},
-	{FIELD(section_offset), 120, -EBADMSG, {"at 120", "header"}},
-	{FIELD(section_offset), 132, -EBADMSG, {"at 132"}},
-	{FIELD(section_count), 0, -EBADMSG, {"0 records, needed"}},
+	{FIELD(region_offset), 120, -EBADMSG, {"at 120", "header"}},
+	{FIELD(region_offset), 132, -EBADMSG, {"at 132"}},
+	{FIELD(region_count), 0, -EBADMSG, {"0 records, needed"}},
 };
 #define HEADERS (int)(sizeof(headers) / sizeof(headers[0]))
 
@@ -135,9 +135,9 @@ START_TEST(a_section_of_an_unknown_kind_is_overlooked)
 	struct tapio_shm_header *header = fixture_header(&f.maps[1]);
 
 	/* node 1's doorbell is not used */
-	fixture_section(&f.maps[1], TAPIO_SECTION_DOORBELL)->kind = 4711;
+	fixture_region(&f.maps[1], TAPIO_REGION_DOORBELL)->kind = 4711;
 	ck_assert_int_eq(fixture_attach(&f, &channel), 0);
-	ck_assert_uint_eq(header->section_count, 2);
+	ck_assert_uint_eq(header->region_count, 2);
 	tpi_channel_detach(&channel);
 }
 END_TEST
@@ -211,41 +211,41 @@ START_TEST(segments_in_the_wrong_order_or_number_are_refused)
 }
 END_TEST
 
-/* ---- sections ---------------------------------------------------------------- */
+/* ---- regions ---------------------------------------------------------------- */
 
 static const struct {
 	uint32_t kind;
 	uint64_t offset, stride, count; /* UINT64_MAX - 1: as it is */
 	const char *texts[3];
-} sections[] = {
+} regions[] = {
 #define SAME (UINT64_MAX - 1)
-	{TAPIO_SECTION_LANES, SAME, SAME, 0, {"0 records", "needed 1"}},
-	{TAPIO_SECTION_LANES, SAME, SAME, 3, {"lanes in its", "says 12"}},
-	{TAPIO_SECTION_LANES, SAME, SAME, UINT64_MAX / 256 + 2, {"not inside"}},
-	{TAPIO_SECTION_LANES, SAME, SAME, UINT64_MAX, {"not inside"}},
-	{TAPIO_SECTION_LANES, SAME, 128, SAME, {"128 bytes", "expected 256"}},
-	{TAPIO_SECTION_LANES, SAME, 0, SAME, {"of 0 bytes", "expected 256"}},
-	{TAPIO_SECTION_LANES, 64, SAME, SAME, {"at 64", "header"}},
-	{TAPIO_SECTION_LANES, UINT64_MAX - 63, SAME, SAME, {"not inside"}},
-	{TAPIO_SECTION_LANES, 584, SAME, SAME, {"at 584", "multiple of 64"}},
-	{TAPIO_SECTION_DOORBELL, SAME, SAME, 0, {"0 records", "needed 1"}},
-	{TAPIO_SECTION_DOORBELL, UINT64_C(1) << 63, SAME, SAME, {"not inside"}},
+	{TAPIO_REGION_LANES, SAME, SAME, 0, {"0 records", "needed 1"}},
+	{TAPIO_REGION_LANES, SAME, SAME, 3, {"lanes in its", "says 12"}},
+	{TAPIO_REGION_LANES, SAME, SAME, UINT64_MAX / 256 + 2, {"not inside"}},
+	{TAPIO_REGION_LANES, SAME, SAME, UINT64_MAX, {"not inside"}},
+	{TAPIO_REGION_LANES, SAME, 128, SAME, {"128 bytes", "expected 256"}},
+	{TAPIO_REGION_LANES, SAME, 0, SAME, {"of 0 bytes", "expected 256"}},
+	{TAPIO_REGION_LANES, 64, SAME, SAME, {"at 64", "header"}},
+	{TAPIO_REGION_LANES, UINT64_MAX - 63, SAME, SAME, {"not inside"}},
+	{TAPIO_REGION_LANES, 584, SAME, SAME, {"at 584", "multiple of 64"}},
+	{TAPIO_REGION_DOORBELL, SAME, SAME, 0, {"0 records", "needed 1"}},
+	{TAPIO_REGION_DOORBELL, UINT64_C(1) << 63, SAME, SAME, {"not inside"}},
 };
-#define SECTIONS (int)(sizeof(sections) / sizeof(sections[0]))
+#define REGIONS (int)(sizeof(regions) / sizeof(regions[0]))
 
 START_TEST(a_section_out_of_its_segment_is_refused)
 {
-	struct tapio_shm_section *s =
-		fixture_section(&f.maps[0], sections[_i].kind);
+	struct tapio_shm_region *s =
+		fixture_region(&f.maps[0], regions[_i].kind);
 	struct tpi_channel channel;
 
-	if (sections[_i].offset != SAME)
-		s->offset = sections[_i].offset;
-	if (sections[_i].stride != SAME)
-		s->stride = sections[_i].stride;
-	if (sections[_i].count != SAME)
-		s->count = sections[_i].count;
-	refused(fixture_attach(&f, &channel), -EBADMSG, sections[_i].texts);
+	if (regions[_i].offset != SAME)
+		s->offset = regions[_i].offset;
+	if (regions[_i].stride != SAME)
+		s->stride = regions[_i].stride;
+	if (regions[_i].count != SAME)
+		s->count = regions[_i].count;
+	refused(fixture_attach(&f, &channel), -EBADMSG, regions[_i].texts);
 }
 END_TEST
 
@@ -253,28 +253,28 @@ START_TEST(two_sections_of_one_kind_are_refused)
 {
 	struct tpi_channel channel;
 
-	fixture_section(&f.maps[1], TAPIO_SECTION_DOORBELL)->kind =
-		TAPIO_SECTION_LANES;
+	fixture_region(&f.maps[1], TAPIO_REGION_DOORBELL)->kind =
+		TAPIO_REGION_LANES;
 	refused(fixture_attach(&f, &channel), -EBADMSG,
-		(const char *[3]){"two sections of kind 7"});
+		(const char *[3]){"two regions of kind 7"});
 }
 END_TEST
 
 START_TEST(a_catalog_whose_counts_disagree_is_refused)
 {
-	struct tapio_shm_section *s;
+	struct tapio_shm_region *s;
 
-	s = fixture_section(&f.catalog_map, TAPIO_SECTION_GROUPS);
+	s = fixture_region(&f.catalog_map, TAPIO_REGION_GROUPS);
 	s->count = 63;
 	refused(fixture_attach_catalog(&f), -EBADMSG,
 		(const char *[3]){"63 records", "needed 64"});
 	s->count = 64;
-	s = fixture_section(&f.catalog_map, TAPIO_SECTION_CHANNELS);
+	s = fixture_region(&f.catalog_map, TAPIO_REGION_CHANNELS);
 	s->count = 0;
 	refused(fixture_attach_catalog(&f), -EBADMSG,
 		(const char *[3]){"64 records", "limit is 0"});
 	s->count = 1;
-	s = fixture_section(&f.catalog_map, TAPIO_SECTION_ATTACHMENTS);
+	s = fixture_region(&f.catalog_map, TAPIO_REGION_ATTACHMENTS);
 	s->count = 1;
 	refused(fixture_attach_catalog(&f), -EBADMSG,
 		(const char *[3]){"1 records", "needed 2"});
@@ -553,7 +553,7 @@ static void add_header_tests(TCase *tests)
 static void add_content_tests(TCase *tests)
 {
 	tcase_add_loop_test(tests, a_section_out_of_its_segment_is_refused, 0,
-			    SECTIONS);
+			    REGIONS);
 	tcase_add_test(tests, two_sections_of_one_kind_are_refused);
 	tcase_add_test(tests, a_catalog_whose_counts_disagree_is_refused);
 	tcase_add_test(tests, cursors_of_another_number_of_lanes_are_refused);

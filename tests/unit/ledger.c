@@ -39,7 +39,7 @@ static void setup_group(uint32_t policy, uint64_t start, uint64_t head,
 	shm.state = TAPIO_STATE(pos(tail), 0);
 	shm.gate = pos(head);
 	group.slot = TAPIO_SLOT(TAPIO_SLOT_ACTIVE, policy, 7, 0);
-	group.answered = 7;
+	group.admitted = 7;
 	cursor.start = pos(start);
 	cursor.head = TAPIO_HEAD(pos(head), 7, 0);
 }
@@ -203,7 +203,7 @@ END_TEST
 START_TEST(free_and_joining_slots_have_no_ledger)
 {
 	setup_group(TAPIO_POLICY_LOSSLESS, N, N + 10, N + 10);
-	group.answered = 6;
+	group.admitted = 6;
 	ck_assert_int_eq(tpi_ledger_read(&lane, &group, &cursor, &ledger),
 			 -EAGAIN);
 	group.slot = TAPIO_SLOT(TAPIO_SLOT_FREE, 0, 7, 0);

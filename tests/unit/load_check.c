@@ -16,7 +16,7 @@
 #define SEED  UINT64_C(0x1234)
 #define EVENT 100u /* bytes; no multiple of anything */
 
-static struct load_board *board;
+static struct load_scoreboard *board;
 static struct load_emitter emitter;
 static uint64_t pattern[EVENT / 8 + 1];
 static unsigned char block[EVENT];

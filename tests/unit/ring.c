@@ -601,11 +601,11 @@ START_TEST(all_stale_announcements_are_settled_by_one_call)
 	uint64_t i;
 
 	waiters->armed = armed[_i];
-	waiters->rung = armed[_i] - stale[_i];
+	waiters->answered = armed[_i] - stale[_i];
 	for (i = 0; i < 4; i++)
 		put_ok(ring, i);
 	ck_assert_uint_eq(stats_of(ring).wakes, 1);
-	ck_assert_uint_eq(waiters->rung, waiters->armed);
+	ck_assert_uint_eq(waiters->answered, waiters->armed);
 	tapio_ring_close(ring);
 }
 END_TEST
@@ -618,7 +618,7 @@ START_TEST(absurd_waiters_do_no_harm)
 
 	for (i = 0; i < 2000; i++) {
 		ring->shm->tail.waiters.armed = (uint32_t)next_random();
-		ring->shm->tail.waiters.rung = (uint32_t)next_random();
+		ring->shm->tail.waiters.answered = (uint32_t)next_random();
 		ring->shm->head.waiters.armed = (uint32_t)next_random();
 		put_ok(ring, i);
 		get_is(ring, i);

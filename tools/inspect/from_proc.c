@@ -23,7 +23,8 @@
 #define LINK_PREFIX "/memfd:tapio"
 
 /* Adds what one link of a folder in /proc leads to. */
-static int add_link(struct tpi_bag *bag, int dir, const char *name, pid_t pid)
+static int add_link(struct tpi_segment_set *set, int dir, const char *name,
+		    pid_t pid)
 {
 	char target[sizeof(LINK_PREFIX)];
 	int fd, err;
@@ -35,15 +36,16 @@ static int add_link(struct tpi_bag *bag, int dir, const char *name, pid_t pid)
 	fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
 		if (errno == EACCES || errno == EPERM)
-			bag->denied = true;
+			set->denied = true;
 		return 0;
 	}
-	err = tpi_bag_add(bag, fd, pid);
+	err = tpi_segment_set_add(set, fd, pid);
 	close(fd);
 	return err;
 }
 
-static int add_folder(struct tpi_bag *bag, pid_t pid, const char *folder)
+static int add_folder(struct tpi_segment_set *set, pid_t pid,
+		      const char *folder)
 {
 	struct dirent *entry;
 	char path[64];
@@ -54,28 +56,29 @@ static int add_folder(struct tpi_bag *bag, pid_t pid, const char *folder)
 	dir = opendir(path);
 	if (!dir) {
 		if (errno == EACCES || errno == EPERM)
-			bag->denied = true;
+			set->denied = true;
 		return errno == ENOMEM ? -ENOMEM : 0;
 	}
 	while (!err && (entry = readdir(dir)))
 		if (entry->d_name[0] != '.')
-			err = add_link(bag, dirfd(dir), entry->d_name, pid);
+			err = add_link(set, dirfd(dir), entry->d_name, pid);
 	closedir(dir);
 	return err;
 }
 
-int tpi_bag_from_fds(struct tpi_bag *bag, pid_t pid)
+int tpi_segment_set_from_fds(struct tpi_segment_set *set, pid_t pid)
 {
-	return add_folder(bag, pid, "fd");
+	return add_folder(set, pid, "fd");
 }
 
-int tpi_bag_from_map_files(struct tpi_bag *bag, pid_t pid)
+int tpi_segment_set_from_map_files(struct tpi_segment_set *set, pid_t pid)
 {
-	return add_folder(bag, pid, "map_files");
+	return add_folder(set, pid, "map_files");
 }
 
-int tpi_bag_from_all(struct tpi_bag *bag,
-		     int (*from)(struct tpi_bag *bag, pid_t pid))
+int tpi_segment_set_from_all(struct tpi_segment_set *set,
+			     int (*from)(struct tpi_segment_set *set,
+					 pid_t pid))
 {
 	struct dirent *entry;
 	int err = 0;
@@ -89,7 +92,7 @@ int tpi_bag_from_all(struct tpi_bag *bag,
 		pid = strtol(entry->d_name, &end, 10);
 		if (*end || pid <= 0 || pid > INT_MAX || pid == getpid())
 			continue;
-		err = from(bag, (pid_t)pid);
+		err = from(set, (pid_t)pid);
 	}
 	closedir(proc);
 	return err;

@@ -111,17 +111,17 @@ static int ask(struct talk *t, enum tpi_wire_type want)
 	return err;
 }
 
-static int keep_fds(struct talk *t, struct tpi_bag *bag)
+static int keep_fds(struct talk *t, struct tpi_segment_set *set)
 {
 	int err = 0;
 
 	for (unsigned int i = 0; !err && i < t->fd_count; i++)
-		err = tpi_bag_add(bag, t->fds[i], 0);
+		err = tpi_segment_set_add(set, t->fds[i], 0);
 	drop_fds(t);
 	return err;
 }
 
-static int hello(struct talk *t, struct tpi_bag *bag)
+static int hello(struct talk *t, struct tpi_segment_set *set)
 {
 	const void *random = (const void *)getauxval(AT_RANDOM);
 	int err;
@@ -140,17 +140,18 @@ static int hello(struct talk *t, struct tpi_bag *bag)
 	if (err)
 		return err;
 	if (t->message.welcome.abi_major != TAPIO_ABI_MAJOR) {
-		bag->incompatible = true;
-		bag->abi_major = t->message.welcome.abi_major;
-		bag->abi_minor = t->message.welcome.abi_minor;
+		set->incompatible = true;
+		set->abi_major = t->message.welcome.abi_major;
+		set->abi_minor = t->message.welcome.abi_minor;
 		drop_fds(t);
 		return 0;
 	}
-	return keep_fds(t, bag);
+	return keep_fds(t, set);
 }
 
 /* All segments of one channel. A channel that is denied is no failure. */
-static int fetch_channel(struct talk *t, struct tpi_bag *bag, const char *name)
+static int fetch_channel(struct talk *t, struct tpi_segment_set *set,
+			 const char *name)
 {
 	uint32_t attachment;
 	int err;
@@ -161,13 +162,13 @@ static int fetch_channel(struct talk *t, struct tpi_bag *bag, const char *name)
 	if (!err)
 		err = ask(t, TPI_WIRE_ATTACHED);
 	if (err == -EACCES || err == -EPERM) {
-		bag->denied = true;
+		set->denied = true;
 		return 0;
 	}
 	if (err)
 		return err;
 	attachment = t->message.attached.attachment;
-	err = keep_fds(t, bag);
+	err = keep_fds(t, set);
 	if (err)
 		return err;
 	tpi_wire_init(&t->message, TPI_WIRE_DETACH);
@@ -177,26 +178,26 @@ static int fetch_channel(struct talk *t, struct tpi_bag *bag, const char *name)
 	return err;
 }
 
-static int fetch_channels(struct talk *t, struct tpi_bag *bag)
+static int fetch_channels(struct talk *t, struct tpi_segment_set *set)
 {
 	struct tapio_shm_channel channel;
-	struct tpi_bag_entry *entry;
+	struct tpi_segment_set_entry *entry;
 	struct tpi_catalog catalog;
-	int err = tpi_bag_catalog(bag, &entry);
+	int err = tpi_segment_set_catalog(set, &entry);
 
 	if (err)
-		return bag->incompatible ? 0 : fail(t, err, "the catalog");
+		return set->incompatible ? 0 : fail(t, err, "the catalog");
 	err = tpi_catalog_attach(&catalog, &entry->map, t->error,
 				 t->error_bytes);
 	for (uint32_t i = 0; !err && i < catalog.channel_count; i++)
 		if (!tpi_channel_describe(&catalog, i, &channel, NULL, 0))
-			err = fetch_channel(t, bag, channel.name);
+			err = fetch_channel(t, set, channel.name);
 	return err;
 }
 
-int tpi_bag_from_socket(struct tpi_bag *bag, const char *socket,
-			int64_t timeout_ns, pid_t *peer, char *error,
-			size_t error_bytes)
+int tpi_segment_set_from_socket(struct tpi_segment_set *set, const char *socket,
+				int64_t timeout_ns, pid_t *peer, char *error,
+				size_t error_bytes)
 {
 	struct talk t = {
 		.sock = -1,
@@ -207,9 +208,9 @@ int tpi_bag_from_socket(struct tpi_bag *bag, const char *socket,
 	int err = dial(&t, socket, peer);
 
 	if (!err)
-		err = hello(&t, bag);
-	if (!err && !bag->incompatible)
-		err = fetch_channels(&t, bag);
+		err = hello(&t, set);
+	if (!err && !set->incompatible)
+		err = fetch_channels(&t, set);
 	if (t.sock >= 0)
 		close(t.sock);
 	return err;

@@ -31,22 +31,22 @@ struct search {
 	size_t error_bytes;
 };
 
-/* A catalog in the bag ends the search, as does one of another version. */
+/* A catalog in the set ends the search, as does one of another version. */
 static int settle(struct search *s, enum tpi_inspect_source source)
 {
-	struct tpi_bag *bag = s->inspect->bag;
-	struct tpi_bag_entry *catalog;
-	int err = tpi_bag_catalog(bag, &catalog);
+	struct tpi_segment_set *set = s->inspect->set;
+	struct tpi_segment_set_entry *catalog;
+	int err = tpi_segment_set_catalog(set, &catalog);
 
 	s->inspect->source = source;
 	if (!err)
 		s->inspect->pid = catalog->pid;
-	if (err == -ENOENT && bag->incompatible)
+	if (err == -ENOENT && set->incompatible)
 		return tpi_fail(-EPROTONOSUPPORT, s->error, s->error_bytes,
 				"the layout is %u.%u (features %#llx), this "
 				"program knows %u.%u (features %#llx)",
-				bag->abi_major, bag->abi_minor,
-				(unsigned long long)bag->incompat,
+				set->abi_major, set->abi_minor,
+				(unsigned long long)set->incompat,
 				TAPIO_ABI_MAJOR, TAPIO_ABI_MINOR,
 				(unsigned long long)TAPIO_INCOMPAT_KNOWN);
 	return err;
@@ -54,41 +54,41 @@ static int settle(struct search *s, enum tpi_inspect_source source)
 
 static int look_in(struct search *s, pid_t pid)
 {
-	struct tpi_bag *bag = s->inspect->bag;
-	int err = tpi_bag_from_fds(bag, pid);
+	struct tpi_segment_set *set = s->inspect->set;
+	int err = tpi_segment_set_from_fds(set, pid);
 
 	if (!err)
 		err = settle(s, TPI_SOURCE_FD);
 	if (err != -ENOENT)
 		return err;
-	err = tpi_bag_from_map_files(bag, pid);
+	err = tpi_segment_set_from_map_files(set, pid);
 	return err ? err : settle(s, TPI_SOURCE_MAP_FILES);
 }
 
 static int look_everywhere(struct search *s)
 {
-	struct tpi_bag *bag = s->inspect->bag;
-	int err = tpi_bag_from_all(bag, tpi_bag_from_fds);
+	struct tpi_segment_set *set = s->inspect->set;
+	int err = tpi_segment_set_from_all(set, tpi_segment_set_from_fds);
 
 	if (!err)
 		err = settle(s, TPI_SOURCE_FD);
 	if (err != -ENOENT)
 		return err;
-	err = tpi_bag_from_all(bag, tpi_bag_from_map_files);
+	err = tpi_segment_set_from_all(set, tpi_segment_set_from_map_files);
 	return err ? err : settle(s, TPI_SOURCE_MAP_FILES);
 }
 
 /* Says in which processes the catalogs were found. */
 static int say_several(struct search *s)
 {
-	const struct tpi_bag *bag = s->inspect->bag;
+	const struct tpi_segment_set *set = s->inspect->set;
 	char list[128] = "";
 	size_t at = 0;
 
-	for (uint32_t i = 0; i < bag->count && at < sizeof(list); i++)
-		if (bag->entries[i].kind == TAPIO_SEGMENT_CATALOG)
+	for (uint32_t i = 0; i < set->count && at < sizeof(list); i++)
+		if (set->entries[i].kind == TAPIO_SEGMENT_CATALOG)
 			at += (size_t)snprintf(list + at, sizeof(list) - at,
-					       " %d", (int)bag->entries[i].pid);
+					       " %d", (int)set->entries[i].pid);
 	return tpi_fail(-ENOTUNIQ, s->error, s->error_bytes,
 			"several brokers were found, in the processes%s; name "
 			"one with --pid",
@@ -97,7 +97,7 @@ static int say_several(struct search *s)
 
 static int say_none(struct search *s, const char *where)
 {
-	bool denied = s->inspect->bag->denied;
+	bool denied = s->inspect->set->denied;
 
 	return tpi_fail(
 		denied ? -EACCES : -ENOENT, s->error, s->error_bytes,
@@ -121,10 +121,10 @@ static int fill_bag(struct search *s)
 		err = look_in(s, o->pid);
 		where = " in that process";
 	} else if (o->socket) {
-		err = tpi_bag_from_socket(inspect->bag, o->socket,
-					  o->timeout_ns, &peer, inspect->note,
-					  sizeof(inspect->note));
-		if (!err || inspect->bag->incompatible) {
+		err = tpi_segment_set_from_socket(
+			inspect->set, o->socket, o->timeout_ns, &peer,
+			inspect->note, sizeof(inspect->note));
+		if (!err || inspect->set->incompatible) {
 			*inspect->note = 0;
 			return settle(s, TPI_SOURCE_SOCKET);
 		}
@@ -147,14 +147,14 @@ static void open_channel(struct tpi_inspect *inspect, uint32_t index)
 	struct tpi_inspect_channel *c = &inspect->channels[index];
 	const uint8_t *instance = inspect->catalog.instance;
 	struct tapio_shm_channel info;
-	struct tpi_bag_entry *e;
+	struct tpi_segment_set_entry *e;
 
 	if (tpi_channel_describe(&inspect->catalog, index, &info, c->why,
 				 sizeof(c->why)))
 		return;
 	for (uint32_t i = 0; i < info.segment_count; i++) {
-		e = tpi_bag_find(inspect->bag, instance, TAPIO_SEGMENT_CHANNEL,
-				 index, i);
+		e = tpi_segment_set_find(inspect->set, instance,
+					 TAPIO_SEGMENT_CHANNEL, index, i);
 		if (!e) {
 			snprintf(c->why, sizeof(c->why),
 				 "its segment of node index %u was not had", i);
@@ -166,8 +166,8 @@ static void open_channel(struct tpi_inspect *inspect, uint32_t index)
 			       c->map_count, c->why, sizeof(c->why)))
 		return;
 	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++) {
-		e = tpi_bag_find(inspect->bag, instance, TAPIO_SEGMENT_CURSORS,
-				 index, slot);
+		e = tpi_segment_set_find(inspect->set, instance,
+					 TAPIO_SEGMENT_CURSORS, index, slot);
 		if (e && tpi_cursors_attach(&c->cursors[slot], &e->map,
 					    &inspect->catalog, index, slot,
 					    c->channel.lane_count, c->why,
@@ -179,8 +179,8 @@ static void open_channel(struct tpi_inspect *inspect, uint32_t index)
 static int assemble(struct search *s)
 {
 	struct tpi_inspect *inspect = s->inspect;
-	struct tpi_bag_entry *catalog;
-	int err = tpi_bag_catalog(inspect->bag, &catalog);
+	struct tpi_segment_set_entry *catalog;
+	int err = tpi_segment_set_catalog(inspect->set, &catalog);
 
 	if (!err)
 		err = tpi_catalog_attach(&inspect->catalog, &catalog->map,
@@ -209,8 +209,8 @@ int tpi_inspect_open(struct tpi_inspect **out,
 		*error = 0;
 	if (!inspect)
 		return err;
-	inspect->bag = calloc(1, sizeof(*inspect->bag));
-	if (inspect->bag)
+	inspect->set = calloc(1, sizeof(*inspect->set));
+	if (inspect->set)
 		err = fill_bag(&s);
 	if (!err)
 		err = assemble(&s);
@@ -230,9 +230,9 @@ void tpi_inspect_close(struct tpi_inspect *inspect)
 		for (uint32_t i = 0; i < inspect->catalog.channel_count; i++)
 			tpi_channel_detach(&inspect->channels[i].channel);
 	free(inspect->channels);
-	if (inspect->bag)
-		tpi_bag_empty(inspect->bag);
-	free(inspect->bag);
+	if (inspect->set)
+		tpi_segment_set_empty(inspect->set);
+	free(inspect->set);
 	free(inspect);
 }
 

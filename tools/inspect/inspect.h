@@ -41,7 +41,7 @@ struct tpi_inspect_channel {
 	char why[256]; /* what of it could not be had; or empty */
 };
 
-struct tpi_bag;
+struct tpi_segment_set;
 
 struct tpi_inspect {
 	struct tpi_catalog catalog;
@@ -49,7 +49,7 @@ struct tpi_inspect {
 	enum tpi_inspect_source source;
 	pid_t pid;      /* of the process that they came from; 0: the socket */
 	char note[256]; /* why not from the socket; or empty */
-	struct tpi_bag *bag;
+	struct tpi_segment_set *set;
 };
 
 /*

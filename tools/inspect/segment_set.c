@@ -14,33 +14,33 @@
 
 #include "lib/base/atomic.h"
 
-static int make_room(struct tpi_bag *bag)
+static int make_room(struct tpi_segment_set *set)
 {
-	uint32_t room = bag->room ? bag->room * 2 : 128;
-	struct tpi_bag_entry *entries;
+	uint32_t room = set->room ? set->room * 2 : 128;
+	struct tpi_segment_set_entry *entries;
 
-	if (bag->count < bag->room)
+	if (set->count < set->room)
 		return 0;
-	entries = realloc(bag->entries, room * sizeof(*entries));
+	entries = realloc(set->entries, room * sizeof(*entries));
 	if (!entries)
 		return -ENOMEM;
-	bag->entries = entries;
-	bag->room = room;
+	set->entries = entries;
+	set->room = room;
 	return 0;
 }
 
-static bool have_file(const struct tpi_bag *bag, const struct stat *st)
+static bool have_file(const struct tpi_segment_set *set, const struct stat *st)
 {
-	for (uint32_t i = 0; i < bag->count; i++)
-		if (bag->entries[i].device == st->st_dev &&
-		    bag->entries[i].inode == st->st_ino)
+	for (uint32_t i = 0; i < set->count; i++)
+		if (set->entries[i].device == st->st_dev &&
+		    set->entries[i].inode == st->st_ino)
 			return true;
 	return false;
 }
 
 /* Is it a segment that we can read? Fills in what it is. */
-static bool identify(struct tpi_bag *bag, const struct tpi_map *map,
-		     struct tpi_bag_entry *entry)
+static bool identify(struct tpi_segment_set *set, const struct tpi_map *map,
+		     struct tpi_segment_set_entry *entry)
 {
 	const struct tapio_shm_header *shared = (const void *)map->base;
 	struct tapio_shm_header header;
@@ -57,10 +57,10 @@ static bool identify(struct tpi_bag *bag, const struct tpi_map *map,
 		return false;
 	if (header.abi_major != TAPIO_ABI_MAJOR ||
 	    header.incompat & ~TAPIO_INCOMPAT_KNOWN) {
-		bag->incompatible = true;
-		bag->abi_major = header.abi_major;
-		bag->abi_minor = header.abi_minor;
-		bag->incompat = header.incompat;
+		set->incompatible = true;
+		set->abi_major = header.abi_major;
+		set->abi_minor = header.abi_minor;
+		set->incompat = header.incompat;
 		return false;
 	}
 	entry->map = *map;
@@ -71,16 +71,16 @@ static bool identify(struct tpi_bag *bag, const struct tpi_map *map,
 	return true;
 }
 
-int tpi_bag_add(struct tpi_bag *bag, int fd, pid_t pid)
+int tpi_segment_set_add(struct tpi_segment_set *set, int fd, pid_t pid)
 {
-	struct tpi_bag_entry entry = {.pid = pid};
+	struct tpi_segment_set_entry entry = {.pid = pid};
 	struct tpi_map map;
 	struct stat st;
 	int err;
 
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || have_file(bag, &st))
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || have_file(set, &st))
 		return 0;
-	err = make_room(bag);
+	err = make_room(set);
 	if (err)
 		return err;
 	err = tpi_map_fd(&map, fd, false, UINT64_MAX, NULL, 0);
@@ -88,19 +88,20 @@ int tpi_bag_add(struct tpi_bag *bag, int fd, pid_t pid)
 		return err == -ENOMEM ? err : 0;
 	entry.device = st.st_dev;
 	entry.inode = st.st_ino;
-	if (identify(bag, &map, &entry))
-		bag->entries[bag->count++] = entry;
+	if (identify(set, &map, &entry))
+		set->entries[set->count++] = entry;
 	else
 		tpi_map_close(&map);
 	return 0;
 }
 
-struct tpi_bag_entry *tpi_bag_find(const struct tpi_bag *bag,
-				   const uint8_t instance[16], uint32_t kind,
-				   uint32_t channel, uint32_t index)
+struct tpi_segment_set_entry *
+tpi_segment_set_find(const struct tpi_segment_set *set,
+		     const uint8_t instance[16], uint32_t kind,
+		     uint32_t channel, uint32_t index)
 {
-	for (uint32_t i = 0; i < bag->count; i++) {
-		struct tpi_bag_entry *e = &bag->entries[i];
+	for (uint32_t i = 0; i < set->count; i++) {
+		struct tpi_segment_set_entry *e = &set->entries[i];
 
 		if (e->kind == kind && e->channel == channel &&
 		    e->index == index &&
@@ -110,23 +111,24 @@ struct tpi_bag_entry *tpi_bag_find(const struct tpi_bag *bag,
 	return NULL;
 }
 
-int tpi_bag_catalog(const struct tpi_bag *bag, struct tpi_bag_entry **out)
+int tpi_segment_set_catalog(const struct tpi_segment_set *set,
+			    struct tpi_segment_set_entry **out)
 {
 	*out = NULL;
-	for (uint32_t i = 0; i < bag->count; i++) {
-		if (bag->entries[i].kind != TAPIO_SEGMENT_CATALOG)
+	for (uint32_t i = 0; i < set->count; i++) {
+		if (set->entries[i].kind != TAPIO_SEGMENT_CATALOG)
 			continue;
 		if (*out)
 			return -ENOTUNIQ;
-		*out = &bag->entries[i];
+		*out = &set->entries[i];
 	}
 	return *out ? 0 : -ENOENT;
 }
 
-void tpi_bag_empty(struct tpi_bag *bag)
+void tpi_segment_set_empty(struct tpi_segment_set *set)
 {
-	for (uint32_t i = 0; i < bag->count; i++)
-		tpi_map_close(&bag->entries[i].map);
-	free(bag->entries);
-	*bag = (struct tpi_bag){0};
+	for (uint32_t i = 0; i < set->count; i++)
+		tpi_map_close(&set->entries[i].map);
+	free(set->entries);
+	*set = (struct tpi_segment_set){0};
 }

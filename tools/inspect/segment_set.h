@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A bag of segments: what a source found, mapped read-only and known by what
- * their headers say they are. A bag may hold segments of several brokers; the
+ * A set of segments: what a source found, mapped read-only and known by what
+ * their headers say they are. A set may hold segments of several brokers; the
  * instance tells them apart.
  */
 #ifndef TPI_BAG_H
@@ -15,7 +15,7 @@
 
 #include "lib/memory/segment.h"
 
-struct tpi_bag_entry {
+struct tpi_segment_set_entry {
 	struct tpi_map map;
 	uint64_t device; /* which file; tells copies of one fd apart */
 	uint64_t inode;
@@ -26,8 +26,8 @@ struct tpi_bag_entry {
 	pid_t pid; /* whose it was */
 };
 
-struct tpi_bag {
-	struct tpi_bag_entry *entries;
+struct tpi_segment_set {
+	struct tpi_segment_set_entry *entries;
 	uint32_t count;
 	uint32_t room;
 	bool denied; /* some process did not let itself be looked into */
@@ -42,17 +42,19 @@ struct tpi_bag {
  * Maps what a descriptor names and adds it. The descriptor stays the caller's.
  * 0: added, or there already, or no segment of Tapio; -ENOMEM.
  */
-int tpi_bag_add(struct tpi_bag *bag, int fd, pid_t pid);
+int tpi_segment_set_add(struct tpi_segment_set *set, int fd, pid_t pid);
 
-/* The entry of one segment; NULL when the bag does not have it. */
-struct tpi_bag_entry *tpi_bag_find(const struct tpi_bag *bag,
-				   const uint8_t instance[16], uint32_t kind,
-				   uint32_t channel, uint32_t index);
+/* The entry of one segment; NULL when the set does not have it. */
+struct tpi_segment_set_entry *
+tpi_segment_set_find(const struct tpi_segment_set *set,
+		     const uint8_t instance[16], uint32_t kind,
+		     uint32_t channel, uint32_t index);
 
 /* The only catalog. -ENOENT there is none; -ENOTUNIQ there are several. */
-int tpi_bag_catalog(const struct tpi_bag *bag, struct tpi_bag_entry **out);
+int tpi_segment_set_catalog(const struct tpi_segment_set *set,
+			    struct tpi_segment_set_entry **out);
 
-void tpi_bag_empty(struct tpi_bag *bag);
+void tpi_segment_set_empty(struct tpi_segment_set *set);
 
 /* ---- sources ------------------------------------------------------------- */
 
@@ -61,16 +63,17 @@ void tpi_bag_empty(struct tpi_bag *bag);
  * all segments. `peer` gets the pid that listens, if connecting worked, else 0.
  * -errno and why: -ETIMEDOUT no answer, -ECONNREFUSED and -ENOENT nobody there.
  */
-int tpi_bag_from_socket(struct tpi_bag *bag, const char *socket,
-			int64_t timeout_ns, pid_t *peer, char *error,
-			size_t error_bytes);
+int tpi_segment_set_from_socket(struct tpi_segment_set *set, const char *socket,
+				int64_t timeout_ns, pid_t *peer, char *error,
+				size_t error_bytes);
 
 /* Adds what /proc/PID/fd, or /proc/PID/map_files, holds. */
-int tpi_bag_from_fds(struct tpi_bag *bag, pid_t pid);
-int tpi_bag_from_map_files(struct tpi_bag *bag, pid_t pid);
+int tpi_segment_set_from_fds(struct tpi_segment_set *set, pid_t pid);
+int tpi_segment_set_from_map_files(struct tpi_segment_set *set, pid_t pid);
 
 /* Calls one of the two for every process but this one. */
-int tpi_bag_from_all(struct tpi_bag *bag,
-		     int (*from)(struct tpi_bag *bag, pid_t pid));
+int tpi_segment_set_from_all(struct tpi_segment_set *set,
+			     int (*from)(struct tpi_segment_set *set,
+					 pid_t pid));
 
 #endif

@@ -9,8 +9,9 @@
 #include "lib/base/atomic.h"
 #include "tools/load/event.h"
 
-void load_checker_init(struct load_checker *checker, struct load_board *board,
-		       uint32_t consumer, uint32_t life)
+void load_checker_init(struct load_checker *checker,
+		       struct load_scoreboard *board, uint32_t consumer,
+		       uint32_t life)
 {
 	uint32_t group = consumer / board->shape.members;
 
@@ -28,7 +29,7 @@ static uint32_t judge_bytes(const struct load_checker *checker,
 			    const struct tapio_view *view,
 			    struct load_look *look)
 {
-	const struct load_board *board = checker->board;
+	const struct load_scoreboard *board = checker->board;
 	struct load_event event;
 
 	if (view->length < sizeof(event))

@@ -42,7 +42,7 @@ enum load_verdict {
 };
 
 struct load_checker {
-	struct load_board *board;
+	struct load_scoreboard *board;
 	struct load_counts *counts;
 	uint64_t *bits;
 	uint32_t group;
@@ -50,8 +50,9 @@ struct load_checker {
 	bool shared;   /* other members mark in the same bitmap */
 };
 
-void load_checker_init(struct load_checker *checker, struct load_board *board,
-		       uint32_t consumer, uint32_t life);
+void load_checker_init(struct load_checker *checker,
+		       struct load_scoreboard *board, uint32_t consumer,
+		       uint32_t life);
 
 /* Reads an event: is it one of this run, and whole? Changes nothing. */
 void load_look(const struct load_checker *checker,
@@ -86,7 +87,7 @@ struct load_verdicts {
  * The verdict, when all processes have ended. `overrun` is what each group's
  * ledger says was lost by overrun: so much may be missing there.
  */
-void load_judge(const struct load_board *board, const uint64_t *overrun,
+void load_judge(const struct load_scoreboard *board, const uint64_t *overrun,
 		struct load_verdicts *verdicts);
 
 #endif

@@ -22,7 +22,7 @@
 
 struct receiver {
 	struct tapio_consumer *consumer;
-	struct load_board *board;
+	struct load_scoreboard *board;
 	struct load_place *place;
 	const struct load_options *options;
 	struct load_checker checker;

@@ -82,7 +82,7 @@ static void write_config(char *text, size_t bytes, const struct load_options *o)
 	used += write_channel(text + used, bytes - (size_t)used, o->channel, o);
 	if (o->still_ns)
 		write_channel(text + used, bytes - (size_t)used,
-			      LOAD_BESIDE_CHANNEL, o);
+			      LOAD_NEIGHBOUR_CHANNEL, o);
 }
 
 static void log_line(void *arg, int level, const char *message)

@@ -29,7 +29,7 @@ static uint64_t bits_between(uint64_t from, uint64_t to, uint64_t word)
 }
 
 /* What a group may miss and may have of one word of ids, counted. */
-static void judge_word(const struct load_board *board, uint64_t index,
+static void judge_word(const struct load_scoreboard *board, uint64_t index,
 		       uint64_t must, uint64_t may, struct load_verdicts *v)
 {
 	uint32_t groups = board->shape.groups;
@@ -51,7 +51,7 @@ static void judge_word(const struct load_board *board, uint64_t index,
 	}
 }
 
-static void judge_span(const struct load_board *board, uint64_t n,
+static void judge_span(const struct load_scoreboard *board, uint64_t n,
 		       struct load_verdicts *v)
 {
 	const struct load_span *span = &board->spans[n];
@@ -69,7 +69,8 @@ static void judge_span(const struct load_board *board, uint64_t n,
 	v->received = received;
 }
 
-static void add_counts(const struct load_board *board, struct load_verdicts *v)
+static void add_counts(const struct load_scoreboard *board,
+		       struct load_verdicts *v)
 {
 	for (uint32_t i = 0; i < board->consumers; i++) {
 		const struct load_counts *c = &board->counts[i];
@@ -90,7 +91,7 @@ static void add_counts(const struct load_board *board, struct load_verdicts *v)
 	}
 }
 
-void load_judge(const struct load_board *board, const uint64_t *overrun,
+void load_judge(const struct load_scoreboard *board, const uint64_t *overrun,
 		struct load_verdicts *v)
 {
 	uint64_t spans = board->next_span;

@@ -111,7 +111,7 @@ static int look_inside(struct load_run *run)
 	run->broker_rseq =
 		tpi_load_relaxed(&run->inspect->catalog.broker->rseq_verdict);
 	if (run->options.still_ns &&
-	    find_channel(run, LOAD_BESIDE_CHANNEL, &run->beside_channel))
+	    find_channel(run, LOAD_NEIGHBOUR_CHANNEL, &run->neighbour_channel))
 		return TPI_EXIT_FAILURE;
 	if (find_channel(run, run->options.channel, &run->channel))
 		return TPI_EXIT_REFUSED;
@@ -196,7 +196,7 @@ static void run_all(struct load_run *run, struct load_result *result)
 
 	measure_baseline(run, result);
 	load_sum_ledgers(run, &before);
-	load_storm(run, &result->beside);
+	load_storm(run, &result->neighbour);
 	result->drained = load_drain(run, run->failed ? 0 : PATIENCE_NS);
 	load_sum_ledgers(run, &result->ledger);
 	result->dropped = result->ledger.dropped - before.dropped;

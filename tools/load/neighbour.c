@@ -19,7 +19,7 @@
 
 #include "lib/base/atomic.h"
 
-#define GROUP      "beside"
+#define GROUP      "neighbour"
 #define TAG        TAPIO_TAG(1, 6)
 #define CONNECT_NS INT64_C(10000000000)
 #define POLL_NS    INT64_C(50000000)
@@ -28,7 +28,7 @@
 #define NAP_NS     1000000
 #define PHASES     3
 
-struct load_beside {
+struct load_neighbour {
 	struct load_place producer, consumer;
 	uint32_t stop;   /* the producer is to end, */
 	uint32_t finish; /* and then the consumer */
@@ -54,7 +54,7 @@ static void nap(void)
 }
 
 /* The index that its processes are forked with says nothing; this does. */
-static struct load_beside *here;
+static struct load_neighbour *here;
 
 static struct tapio_options broker_of(const struct load_run *run, char *why,
 				      size_t why_bytes)
@@ -115,7 +115,7 @@ static int producer(struct load_run *run, uint32_t index)
 	int err;
 
 	(void)index;
-	err = tapio_producer_open(&p, LOAD_BESIDE_CHANNEL, &broker);
+	err = tapio_producer_open(&p, LOAD_NEIGHBOUR_CHANNEL, &broker);
 	if (err)
 		return load_place_failed(place, err, "opening a producer", why);
 	tpi_store_release(&place->state, LOAD_RUNNING);
@@ -173,7 +173,7 @@ static int consumer(struct load_run *run, uint32_t index)
 	int err;
 
 	(void)index;
-	err = tapio_consumer_open(&c, LOAD_BESIDE_CHANNEL, &options);
+	err = tapio_consumer_open(&c, LOAD_NEIGHBOUR_CHANNEL, &options);
 	if (err)
 		return load_place_failed(place, err, "opening a consumer", why);
 	tpi_store_release(&place->state, LOAD_RUNNING);
@@ -204,11 +204,11 @@ static void start(struct load_run *run, struct load_place *place,
 	while (state_of(place) == LOAD_STARTING && tpi_monotonic_ns() < until)
 		nap();
 	if (state_of(place) != LOAD_RUNNING)
-		load_fail(run, "beside: %s",
+		load_fail(run, "neighbour: %s",
 			  *place->why ? place->why : "it does not start");
 }
 
-struct load_beside *load_beside_start(struct load_run *run)
+struct load_neighbour *load_neighbour_start(struct load_run *run)
 {
 	here = mmap(NULL, sizeof(*here), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -223,9 +223,10 @@ struct load_beside *load_beside_start(struct load_run *run)
 	return here;
 }
 
-bool load_beside_ended(struct load_beside *beside, pid_t pid)
+bool load_neighbour_ended(struct load_neighbour *neighbour, pid_t pid)
 {
-	struct load_place *places[] = {&beside->producer, &beside->consumer};
+	struct load_place *places[] = {&neighbour->producer,
+				       &neighbour->consumer};
 
 	for (int i = 0; i < 2; i++)
 		if (places[i]->pid == pid) {
@@ -235,10 +236,10 @@ bool load_beside_ended(struct load_beside *beside, pid_t pid)
 	return false;
 }
 
-void load_beside_phase(struct load_beside *beside, unsigned int phase)
+void load_neighbour_phase(struct load_neighbour *neighbour, unsigned int phase)
 {
-	beside->at_ns[phase] = tpi_monotonic_ns();
-	beside->seen[phase] = tpi_load_relaxed(&beside->received);
+	neighbour->at_ns[phase] = tpi_monotonic_ns();
+	neighbour->seen[phase] = tpi_load_relaxed(&neighbour->received);
 }
 
 static void end(struct load_run *run, struct load_place *place)
@@ -258,7 +259,7 @@ static void end(struct load_run *run, struct load_place *place)
 		waitpid(place->pid, &status, 0);
 	}
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
-		load_fail(run, "beside: %s",
+		load_fail(run, "neighbour: %s",
 			  *place->why ? place->why : "it does not end well");
 	place->pid = 0;
 }
@@ -267,7 +268,7 @@ static void end(struct load_run *run, struct load_place *place)
 static bool ledger_agrees(const struct load_run *run, uint64_t sent)
 {
 	const struct tpi_inspect *inspect = run->inspect;
-	uint32_t channel = run->beside_channel;
+	uint32_t channel = run->neighbour_channel;
 	uint32_t lanes = inspect->channels[channel].channel.lane_count;
 	const struct tapio_shm_group *groups =
 		tpi_inspect_groups(inspect, channel);
@@ -289,35 +290,36 @@ static bool ledger_agrees(const struct load_run *run, uint64_t sent)
 	return delivered == sent;
 }
 
-void load_beside_finish(struct load_run *run, struct load_beside *beside,
-			struct load_beside_result *result)
+void load_neighbour_finish(struct load_run *run,
+			   struct load_neighbour *neighbour,
+			   struct load_neighbour_result *result)
 {
 	int64_t until = tpi_monotonic_ns() + END_NS;
 	uint64_t sent;
 	bool agrees;
 
-	tpi_store_relaxed(&beside->stop, 1);
-	end(run, &beside->producer);
-	sent = tpi_load_relaxed(&beside->producer.sent);
+	tpi_store_relaxed(&neighbour->stop, 1);
+	end(run, &neighbour->producer);
+	sent = tpi_load_relaxed(&neighbour->producer.sent);
 	while (!(agrees = ledger_agrees(run, sent)) &&
 	       tpi_monotonic_ns() < until)
 		nap();
-	tpi_store_relaxed(&beside->finish, 1);
-	end(run, &beside->consumer);
-	*result = (struct load_beside_result){
-		.before = beside->seen[1] - beside->seen[0],
-		.during = beside->seen[2] - beside->seen[1],
-		.before_ns = beside->at_ns[1] - beside->at_ns[0],
-		.during_ns = beside->at_ns[2] - beside->at_ns[1],
+	tpi_store_relaxed(&neighbour->finish, 1);
+	end(run, &neighbour->consumer);
+	*result = (struct load_neighbour_result){
+		.before = neighbour->seen[1] - neighbour->seen[0],
+		.during = neighbour->seen[2] - neighbour->seen[1],
+		.before_ns = neighbour->at_ns[1] - neighbour->at_ns[0],
+		.during_ns = neighbour->at_ns[2] - neighbour->at_ns[1],
 		.sent = sent,
-		.received = beside->received,
-		.refused = beside->producer.refused,
-		.disordered = beside->disordered,
+		.received = neighbour->received,
+		.refused = neighbour->producer.refused,
+		.disordered = neighbour->disordered,
 	};
 	result->exact = agrees && result->received == sent &&
 			!result->disordered &&
-			beside->sum == (sent % 2 ? (sent - 1) / 2 * sent
-						 : sent / 2 * (sent - 1));
-	munmap(beside, sizeof(*beside));
+			neighbour->sum == (sent % 2 ? (sent - 1) / 2 * sent
+						    : sent / 2 * (sent - 1));
+	munmap(neighbour, sizeof(*neighbour));
 	here = NULL;
 }

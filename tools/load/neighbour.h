@@ -4,20 +4,20 @@
  * that know nothing of the rest: what they get done while others stand still is
  * what a neighbour notices. With --stand-still only; the broker is our own.
  */
-#ifndef LOAD_BESIDE_H
-#define LOAD_BESIDE_H
+#ifndef LOAD_NEIGHBOUR_H
+#define LOAD_NEIGHBOUR_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "tools/load/run.h"
 
-#define LOAD_BESIDE_CHANNEL "beside"
+#define LOAD_NEIGHBOUR_CHANNEL "neighbour"
 
-struct load_beside;
+struct load_neighbour;
 
 /* What came of it; counts of events. */
-struct load_beside_result {
+struct load_neighbour_result {
 	uint64_t before; /* delivered in `before_ns`, while all were at work */
 	uint64_t during; /* delivered in `during_ns`, while some stood still */
 	int64_t before_ns;
@@ -30,13 +30,14 @@ struct load_beside_result {
 };
 
 /* Starts both; NULL and load_fail() when they cannot. */
-struct load_beside *load_beside_start(struct load_run *run);
+struct load_neighbour *load_neighbour_start(struct load_run *run);
 /* One of its two has ended too early, and was waited for. */
-bool load_beside_ended(struct load_beside *beside, pid_t pid);
+bool load_neighbour_ended(struct load_neighbour *neighbour, pid_t pid);
 /* A phase begins: all are at work, some stand still, all are again. */
-void load_beside_phase(struct load_beside *beside, unsigned int phase);
+void load_neighbour_phase(struct load_neighbour *neighbour, unsigned int phase);
 /* Ends both, waits for all to be delivered, and says what came of it. */
-void load_beside_finish(struct load_run *run, struct load_beside *beside,
-			struct load_beside_result *result);
+void load_neighbour_finish(struct load_run *run,
+			   struct load_neighbour *neighbour,
+			   struct load_neighbour_result *result);
 
 #endif

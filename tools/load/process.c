@@ -68,7 +68,7 @@ void load_pin(const struct load_run *run, uint32_t n)
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
-void load_wait_for_go(const struct load_board *board)
+void load_wait_for_go(const struct load_scoreboard *board)
 {
 	const struct timespec nap = {.tv_nsec = 100000};
 

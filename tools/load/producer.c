@@ -28,7 +28,7 @@
 
 struct sender {
 	struct tapio_producer *producer;
-	struct load_board *board;
+	struct load_scoreboard *board;
 	struct load_place *place;
 	const struct load_options *options;
 	struct load_emitter emitter;

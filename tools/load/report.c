@@ -14,7 +14,7 @@
 static void add_places(const struct load_run *run, struct load_result *r,
 		       uint64_t *ended_ns)
 {
-	const struct load_board *board = run->board;
+	const struct load_scoreboard *board = run->board;
 
 	for (uint32_t i = 0; i < board->shape.producers; i++) {
 		const struct load_place *p = &board->producer[i];
@@ -86,7 +86,7 @@ bool load_passed(const struct load_run *run, const struct load_result *r)
 {
 	const struct load_verdicts *v = &r->verdicts;
 
-	if (run->options.still_ns && !r->beside.exact)
+	if (run->options.still_ns && !r->neighbour.exact)
 		return false;
 	return !run->failed && r->drained && !v->lost && !v->duplicated &&
 	       !v->corrupt && counts_agree(run, r) && !v->disordered &&
@@ -172,27 +172,29 @@ static double per_s(uint64_t count, int64_t ns)
 	return ns > 0 ? (double)count * 1e9 / (double)ns : 0;
 }
 
-static void add_beside(json_t *o, const struct load_run *run,
-		       const struct load_beside_result *b)
+static void add_neighbour(json_t *o, const struct load_run *run,
+			  const struct load_neighbour_result *b)
 {
 	double before = per_s(b->before, b->before_ns);
 	double during = per_s(b->during, b->during_ns);
-	json_t *beside;
+	json_t *neighbour;
 
 	if (!run->options.still_ns)
 		return;
-	beside = json_object();
-	set(beside, "sent", b->sent);
-	set(beside, "received", b->received);
-	set(beside, "refused", b->refused);
-	set(beside, "disordered", b->disordered);
-	set(beside, "during", b->during);
-	json_object_set_new(beside, "exact", json_boolean(b->exact));
-	json_object_set_new(beside, "before_events_per_s", json_real(before));
-	json_object_set_new(beside, "during_events_per_s", json_real(during));
-	json_object_set_new(beside, "ratio",
+	neighbour = json_object();
+	set(neighbour, "sent", b->sent);
+	set(neighbour, "received", b->received);
+	set(neighbour, "refused", b->refused);
+	set(neighbour, "disordered", b->disordered);
+	set(neighbour, "during", b->during);
+	json_object_set_new(neighbour, "exact", json_boolean(b->exact));
+	json_object_set_new(neighbour, "before_events_per_s",
+			    json_real(before));
+	json_object_set_new(neighbour, "during_events_per_s",
+			    json_real(during));
+	json_object_set_new(neighbour, "ratio",
 			    json_real(before > 0 ? during / before : 0));
-	json_object_set_new(o, "beside", beside);
+	json_object_set_new(o, "neighbour", neighbour);
 }
 
 static void add_speed(json_t *o, const struct load_result *r)
@@ -276,7 +278,7 @@ static int print_summary(const struct load_run *run,
 	add_counts(o, run, r);
 	add_causes(o, r);
 	add_ledger(o, r);
-	add_beside(o, run, &r->beside);
+	add_neighbour(o, run, &r->neighbour);
 	add_speed(o, r);
 	add_group_latency(o, run);
 	add_circumstances(o, run);
@@ -292,12 +294,12 @@ static int print_summary(const struct load_run *run,
 
 /* ---- for people ------------------------------------------------------------------ */
 
-static void print_beside(const struct load_beside_result *b)
+static void print_neighbour(const struct load_neighbour_result *b)
 {
 	double before = per_s(b->before, b->before_ns);
 	double during = per_s(b->during, b->during_ns);
 
-	printf("beside      %.0f/s in %.1f s, %.0f/s in %.1f s of standing "
+	printf("neighbour   %.0f/s in %.1f s, %.0f/s in %.1f s of standing "
 	       "still: %.3f times; %llu sent, %llu received, %s\n",
 	       before, (double)b->before_ns / 1e9, during,
 	       (double)b->during_ns / 1e9, before > 0 ? during / before : 0,
@@ -344,7 +346,7 @@ static void print_text(const struct load_run *run, const struct load_result *r)
 	       (double)histogram_quantile(&r->latency, 0.999) / 1e3,
 	       (double)r->latency.max / 1e3);
 	if (run->options.still_ns)
-		print_beside(&r->beside);
+		print_neighbour(&r->neighbour);
 	if (r->baseline_per_s > 0)
 		printf("baseline    %.3f M/s without any safety: %.2f times "
 		       "this\n",

@@ -22,7 +22,7 @@ struct load_result {
 	int64_t took_ns;       /* from the start to the last accepted event */
 	uint64_t bytes;        /* of events, as a group got them */
 	struct load_histogram latency;
-	struct load_beside_result beside; /* with --stand-still */
+	struct load_neighbour_result neighbour; /* with --stand-still */
 };
 
 /* Bytes delivered so far, the mean over groups. */

@@ -25,12 +25,13 @@
 
 struct load_run {
 	struct load_options options;
-	struct load_board *board;
+	struct load_scoreboard *board;
 	const char *socket;
 	struct tpi_inspect *inspect;
 	uint32_t channel; /* index in the catalog */
 	uint32_t lanes;
-	uint32_t beside_channel; /* with --stand-still; also in the catalog */
+	uint32_t
+		neighbour_channel; /* with --stand-still; also in the catalog */
 	uint32_t rseq; /* verdict of this machine, as a producer has it */
 	uint32_t broker_rseq; /* the broker's: children cannot look */
 	pid_t leader;
@@ -81,7 +82,7 @@ uint32_t load_probe_events(uint32_t blocks);
 void load_pin(const struct load_run *run, uint32_t n);
 
 /* Waits until the leader says go, or stop. */
-void load_wait_for_go(const struct load_board *board);
+void load_wait_for_go(const struct load_scoreboard *board);
 
 /* Notes why a place failed; returns 1, for a child to end with. */
 int load_place_failed(struct load_place *place, int err, const char *what,
@@ -106,8 +107,8 @@ void load_host_stop(struct load_host *host);
  * Starts everybody and runs the load with its faults until it is over; what came
  * of the channel beside, with --stand-still.
  */
-struct load_beside_result;
-void load_storm(struct load_run *run, struct load_beside_result *beside);
+struct load_neighbour_result;
+void load_storm(struct load_run *run, struct load_neighbour_result *neighbour);
 
 struct load_ledger_sum {
 	uint64_t

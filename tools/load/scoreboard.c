@@ -20,7 +20,7 @@ static void *carve(unsigned char *base, size_t *at, size_t count, size_t bytes)
 	return base ? base + offset : NULL;
 }
 
-static size_t lay_out(struct load_board *b, unsigned char *base)
+static size_t lay_out(struct load_scoreboard *b, unsigned char *base)
 {
 	size_t tracks = (size_t)b->shape.groups * b->shape.lanes;
 	size_t at = sizeof(*b);
@@ -49,9 +49,10 @@ static bool shape_ok(const struct load_shape *shape)
 	       shape->events_max <= UINT64_C(1) << 38;
 }
 
-int load_board_create(struct load_board **out, const struct load_shape *shape)
+int load_board_create(struct load_scoreboard **out,
+		      const struct load_shape *shape)
 {
-	struct load_board plan = {.shape = *shape};
+	struct load_scoreboard plan = {.shape = *shape};
 	void *base;
 
 	*out = NULL;
@@ -73,7 +74,7 @@ int load_board_create(struct load_board **out, const struct load_shape *shape)
 	return 0;
 }
 
-void load_board_destroy(struct load_board *board)
+void load_board_destroy(struct load_scoreboard *board)
 {
 	if (board)
 		munmap(board, board->bytes);

@@ -99,7 +99,7 @@ struct load_shape {
 	uint64_t seed;
 };
 
-struct load_board {
+struct load_scoreboard {
 	/* Set before the forks. */
 	struct load_shape shape;
 	size_t bytes; /* of the mapping */
@@ -126,12 +126,13 @@ struct load_board {
 };
 
 /* A fresh board in shared anonymous memory; -ENOMEM, -EINVAL. */
-int load_board_create(struct load_board **out, const struct load_shape *shape);
-void load_board_destroy(struct load_board *board);
+int load_board_create(struct load_scoreboard **out,
+		      const struct load_shape *shape);
+void load_board_destroy(struct load_scoreboard *board);
 
 /* The span a producer numbers its events through. */
 struct load_emitter {
-	struct load_board *board;
+	struct load_scoreboard *board;
 	struct load_span *span;
 	uint64_t first; /* id of the span's first event */
 	uint32_t used;  /* ids that were accepted */
@@ -148,7 +149,7 @@ uint64_t load_emit_try(struct load_emitter *emitter, uint32_t count);
 /* Notes that the first `count` of them were accepted and the rest were not. */
 void load_emit_done(struct load_emitter *emitter, uint32_t count);
 
-static inline uint64_t *load_bits(const struct load_board *board,
+static inline uint64_t *load_bits(const struct load_scoreboard *board,
 				  uint32_t group)
 {
 	return board->bits + group * board->bit_words;

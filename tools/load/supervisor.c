@@ -66,7 +66,7 @@ struct storm {
 	int64_t stalled_at_ns; /* when a stall will have lasted too long */
 	uint64_t published;
 	uint64_t random;
-	struct load_beside *beside;
+	struct load_neighbour *neighbour;
 	unsigned int phase; /* of standing still: 1 at work, 2 still, 3 over */
 	int64_t next_phase_ns; /* NEVER: not with --stand-still */
 };
@@ -190,7 +190,8 @@ static void reap(struct storm *s)
 		c = child_of(s, pid);
 		if (c)
 			bury(s, c, status);
-		else if (s->beside && load_beside_ended(s->beside, pid))
+		else if (s->neighbour &&
+			 load_neighbour_ended(s->neighbour, pid))
 			load_fail(s->run, "what runs beside ended early");
 		else
 			load_fail(s->run, "the broker's host ended");
@@ -288,12 +289,12 @@ static void stand_still(struct storm *s, int64_t now)
 	if (s->next_phase_ns > now)
 		return;
 	if (s->phase++ == 1) {
-		load_beside_phase(s->beside, 1);
+		load_neighbour_phase(s->neighbour, 1);
 		signal_first_group(s, SIGSTOP);
 		s->next_phase_ns = now + still_ns;
 		return;
 	}
-	load_beside_phase(s->beside, 2);
+	load_neighbour_phase(s->neighbour, 2);
 	signal_first_group(s, SIGCONT);
 	s->next_phase_ns = NEVER;
 	/* They are to be seen at work again. */
@@ -447,7 +448,7 @@ static void stop_producers(struct storm *s)
 
 static int make_children(struct storm *s)
 {
-	struct load_board *board = s->run->board;
+	struct load_scoreboard *board = s->run->board;
 	uint32_t producers = board->shape.producers;
 
 	s->count = producers + board->consumers;
@@ -466,22 +467,22 @@ static int make_children(struct storm *s)
 }
 
 /* The channel beside begins, if there is one, and the first phase. */
-static void begin_beside(struct storm *s)
+static void begin_neighbour(struct storm *s)
 {
 	struct load_run *run = s->run;
 
 	s->next_phase_ns = NEVER;
 	if (!run->options.still_ns || run->failed)
 		return;
-	s->beside = load_beside_start(run);
-	if (!s->beside)
+	s->neighbour = load_neighbour_start(run);
+	if (!s->neighbour)
 		return;
 	s->phase = 1;
 	s->next_phase_ns = tpi_monotonic_ns() + run->options.still_ns;
-	load_beside_phase(s->beside, 0);
+	load_neighbour_phase(s->neighbour, 0);
 }
 
-void load_storm(struct load_run *run, struct load_beside_result *beside)
+void load_storm(struct load_run *run, struct load_neighbour_result *neighbour)
 {
 	struct storm s = {
 		.run = run,
@@ -496,7 +497,7 @@ void load_storm(struct load_run *run, struct load_beside_result *beside)
 	start_all(&s, true);
 	if (!run->failed)
 		start_all(&s, false);
-	begin_beside(&s);
+	begin_neighbour(&s);
 	/* From here on they may be killed. */
 	s.kills_left = run->options.kills;
 	s.kills_consumers_left = run->options.kills_consumers;
@@ -517,8 +518,8 @@ void load_storm(struct load_run *run, struct load_beside_result *beside)
 	if (s.phase == 2)
 		signal_first_group(&s, SIGCONT);
 	stop_producers(&s);
-	if (s.beside)
-		load_beside_finish(run, s.beside, beside);
+	if (s.neighbour)
+		load_neighbour_finish(run, s.neighbour, neighbour);
 	if (!run->options.json && isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
 	free(s.children);

@@ -88,7 +88,7 @@ static const struct column group_columns[] = {
 };
 
 static const struct column client_columns[] = {
-	{"name", "NAME", COLUMN_PLAIN},
+	{"id", "ID", COLUMN_PLAIN},
 	{"pid", "PID", COLUMN_PLAIN},
 	{"comm", "COMMAND", COLUMN_PLAIN},
 	{"uid", "UID", COLUMN_PLAIN},

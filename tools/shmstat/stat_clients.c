@@ -23,10 +23,10 @@ static bool copy_attachment(const struct tapio_shm_attachment *shared,
 	memcpy(copy, shared, sizeof(*copy));
 	tpi_fence_compiler(); /* the copy is what is looked at */
 	copy->state = state;
-	/* ORDER attachment.name (fence): the copy is older than this look.
+	/* ORDER attachment.id (fence): the copy is older than this look.
 	 * Pairs with the release of the state of whoever gets the record. */
 	tpi_fence_load_load();
-	return tpi_load_relaxed(&shared->name) == copy->name;
+	return tpi_load_relaxed(&shared->id) == copy->id;
 }
 
 static json_t *group_name(const struct tpi_inspect *inspect,
@@ -51,7 +51,7 @@ static json_t *one(const struct tpi_inspect *inspect,
 	const char *process = process_state(a->pid, a->start_time_ticks);
 	json_t *object = json_object();
 
-	json_object_set_new(object, "name", value_count(a->name));
+	json_object_set_new(object, "id", value_count(a->id));
 	json_object_set_new(object, "pid", value_count(a->pid));
 	json_object_set_new(object, "comm",
 			    value_text(a->comm, sizeof(a->comm)));
