@@ -94,7 +94,7 @@
 #include <string.h>
 
 #include "lib/kit/pool.h"
-#include "lib/lane/rseq.h"
+#include "lib/base/rseq.h"
 #include "lib/base/testpoint.h"
 
 /* Results of the sections and of what calls them. */
