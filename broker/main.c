@@ -34,7 +34,8 @@ enum exit_status {
 	EXIT_OTHER = 6,
 };
 
-#define CONFIG_DEFAULT "/etc/tapio/tapiod.conf"
+/* Where `cmake --install` puts the configuration; the unit names the same file. */
+#define CONFIG_DEFAULT TAPIO_CONFIG_FILE
 
 enum {
 	KEY_CHECK = 256,
