@@ -21,7 +21,7 @@
 #include "tests/cli/command.h"
 #include "tests/fault/deny.h"
 
-static char directory[64], sock[80], file[80];
+static char directory[64], sock[96], file[80];
 static struct command command;
 
 static void set_up(void)
@@ -194,6 +194,43 @@ static int stop(pid_t pid, int signal)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* tapiod as a user with a session; the program may lie where only root can go. */
+static void become_user_and_serve(void)
+{
+	int program = open(TAPIO_BIN "/tapiod", O_RDONLY | O_CLOEXEC);
+	int quiet = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	char *argv[] = {"tapiod", "--config", file, NULL};
+
+	setenv("XDG_RUNTIME_DIR", directory, 1);
+	if (!geteuid() &&
+	    (chown(directory, 65534, 65534) || setgid(65534) || setuid(65534)))
+		_exit(126);
+	dup2(quiet, STDERR_FILENO);
+	fexecve(program, argv, environ);
+	_exit(127);
+}
+
+START_TEST(a_plain_user_needs_no_options_to_serve)
+{
+	char own[80];
+	pid_t pid;
+
+	/* Fails on commit fddcec1: it asked for /run/tapio. */
+	config("budget = 64M channel a { class c { blocks = 64 } }");
+	snprintf(own, sizeof(own), "%s/tapio", directory);
+	snprintf(sock, sizeof(sock), "%s/tapio/tapiod.sock", directory);
+	pid = fork();
+	if (!pid)
+		become_user_and_serve();
+	for (int i = 0; i < 500 && !answers(); i++)
+		usleep(10000);
+	ck_assert(answers());
+	ck_assert_int_eq(stop(pid, SIGTERM), 0);
+	ck_assert_int_eq(access(sock, F_OK), -1);
+	ck_assert_int_eq(rmdir(own), 0);
+}
+END_TEST
+
 START_TEST(sigterm_is_a_clean_end_and_sighup_none)
 {
 	pid_t pid = start(0);
@@ -347,6 +384,7 @@ int main(void)
 		       check_of_what_does_not_fit_has_status_3_and_the_numbers);
 	tcase_add_test(c, what_print_config_prints_passes_the_check);
 	tcase_add_test(c, the_example_configuration_is_right);
+	tcase_add_test(c, a_plain_user_needs_no_options_to_serve);
 	tcase_add_loop_test(c, sigterm_is_a_clean_end_and_sighup_none, 0, 2);
 	tcase_add_test(c,
 		       a_second_one_has_status_4_and_does_not_harm_the_first);
