@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/wire/fdpass.h"
@@ -331,9 +332,10 @@ START_TEST(a_service_manager_is_told_when_it_serves)
 }
 END_TEST
 
-START_TEST(in_the_journal_lines_have_their_level)
+/* The first line that tapiod logs to a file, as JOURNAL_STREAM says or not. */
+static void log_line(bool journal, char *line, int bytes)
 {
-	char stream[64], log[80], line[256] = "";
+	char stream[64], log[80];
 	struct stat st;
 	pid_t pid;
 	FILE *in;
@@ -342,8 +344,10 @@ START_TEST(in_the_journal_lines_have_their_level)
 	snprintf(log, sizeof(log), "%s/log", directory);
 	fd = open(log, O_RDWR | O_CREAT, 0600);
 	ck_assert_int_eq(fstat(fd, &st), 0);
+	/* Another file's inode: stderr was redirected under the journal. */
 	snprintf(stream, sizeof(stream), "%llu:%llu",
-		 (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+		 (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino + !journal);
 	pid = fork();
 	if (!pid) {
 		dup2(fd, 2);
@@ -356,11 +360,37 @@ START_TEST(in_the_journal_lines_have_their_level)
 		usleep(10000);
 	ck_assert_int_eq(stop(pid, SIGTERM), 0);
 	in = fopen(log, "r");
-	ck_assert_ptr_nonnull(fgets(line, sizeof(line), in));
-	ck_assert_msg(!strncmp(line, "<5>tapiod", 9), "%s", line);
+	ck_assert_ptr_nonnull(fgets(line, bytes, in));
 	fclose(in);
 	close(fd);
 	unlink(log);
+}
+
+START_TEST(in_the_journal_lines_have_their_level)
+{
+	char line[256];
+
+	log_line(true, line, sizeof(line));
+	ck_assert_msg(!strncmp(line, "<5>tapiod", 9), "%s", line);
+}
+END_TEST
+
+START_TEST(elsewhere_lines_have_their_time)
+{
+	char line[256];
+	struct tm tm = {0};
+	int ms, n = 0;
+
+	/* Fails on commit fddcec1: lines had no time. */
+	log_line(false, line, sizeof(line));
+	ck_assert_msg(sscanf(line, "%d-%d-%dT%d:%d:%d.%3dZ tapiod: notice: %n",
+			     &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+			     &tm.tm_min, &tm.tm_sec, &ms, &n) == 7 &&
+			      n == 41,
+		      "%s", line);
+	tm.tm_year -= 1900;
+	tm.tm_mon--;
+	ck_assert_int_le(llabs((long long)timegm(&tm) - time(NULL)), 60);
 }
 END_TEST
 
@@ -393,6 +423,7 @@ int main(void)
 	tcase_add_test(c, without_rseq_it_serves_and_the_catalog_says_why);
 	tcase_add_test(c, a_service_manager_is_told_when_it_serves);
 	tcase_add_test(c, in_the_journal_lines_have_their_level);
+	tcase_add_test(c, elsewhere_lines_have_their_time);
 	suite_add_tcase(suite, c);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
