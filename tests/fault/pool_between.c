@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "../unit/pool_fixture.h"
+#include "tests/unit/pool_fixture.h"
 #include "lib/base/testpoint.h"
 
 #define COUNT   96
