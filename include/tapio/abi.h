@@ -70,7 +70,8 @@
  * WHO MOVES WHAT
  *   state   producers on the lane's CPU, inside an rseq section (side lanes: the
  *           owner, under its private mutex); the broker's sweep likewise
- *   gate    the same writers; only grows
+ *   gate    producers, by a swap; its position only grows. The broker adds to the
+ *           epoch above it when what the gate may pass becomes less
  *   head    the member that holds the lease; only grows; set by the broker
  *           while the slot is joining
  *   lease   0 -> me by a member, me -> 0 by that member, dead -> 0 by the broker
@@ -247,7 +248,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, answered, 128);
  *
  * field          | writer                   | reader    | store   | load
  * state          | producers on CPU, broker | all       | release | acquire
- * gate           | the same                 | the same  | plain   | relaxed
+ * gate           | producers, broker        | all       | swap    | acquire
  * newest_*       | the same                 | consumers | plain   | relaxed
  * hint           | producers, broker        | producers | relaxed | relaxed
  * owner          | producers (cas), broker  | all       | acq_rel | acquire
@@ -257,7 +258,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, answered, 128);
 struct tapio_shm_lane {
 	/* line 0: what a section changes */
 	uint64_t state; /* tail:48 | held:16 */
-	uint64_t gate;  /* position; a lower bound of the gating heads */
+	uint64_t gate;  /* epoch:16 | position:48, which no gating group
+			   has yet released */
 	uint64_t reserved0[6];
 	/* line 1: rarely written */
 	uint32_t hint;  /* non-zero: abandoned blocks may be found */
@@ -718,7 +720,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
 /*
  * A group slot. `slot` is one word, so that whoever computes a gate sees state,
  * policy, incarnation and lag of one moment:
- * state:8 | policy:8 << 8 | incarnation:16 << 16 | lag:32 << 32.
+ * state:8 | policy:8 << 8 | incarnation:15 << 16 | far:1 << 31 | lag:32 << 32.
+ * `far`: the lag may be more than half of a lane.
  *
  * `slot` is stored with release and loaded with acquire; the rest is written by
  * the broker while the slot is FREE, but for `members`, and EVICTED in `flags`,
@@ -740,6 +743,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
 #define TAPIO_SLOT_POLICY(slot)      ((uint32_t)((slot) >> 8 & 0xffu))
 #define TAPIO_SLOT_INCARNATION(slot) ((uint32_t)((slot) >> 16 & 0x7fffu))
 #define TAPIO_SLOT_LAG(slot)         ((uint32_t)((slot) >> 32)) /* 0: N / 2 */
+#define TAPIO_SLOT_FAR               (UINT64_C(1) << 31)
 
 #define TAPIO_GROUP_DURABLE UINT32_C(1) /* stays when its last member leaves */
 #define TAPIO_GROUP_EVICTED UINT32_C(2) /* CLOSED for impossible cursors */

@@ -88,7 +88,8 @@ struct tapio_consumer_options {
 
 /*
  * Joins a group of a channel. Errors as tapio_producer_open, and -EPERM for a
- * policy that the configuration does not grant, -EUSERS when all group slots are
+ * policy that the configuration does not grant, or a lag of more than half of the
+ * channel's largest lanes without the right to be lossless, -EUSERS when all group slots are
  * in use, -EBUSY when the group exists with other options.
  */
 TAPIO_API int tapio_consumer_open(struct tapio_consumer **out,
