@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory of a tapio_pool, and what the files of lib/pool*.c share. How it
+ * The memory of a tapio_pool, and what the files of lib/kit/pool*.c share. How it
  * works, and why it survives a kill anywhere, is at the head of pool.c.
  *
  *	+------------------+ 0

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory of a tapio_ring, and what the files of lib/ring*.c share. How it
+ * The memory of a tapio_ring, and what the files of lib/kit/ring*.c share. How it
  * works, and why it survives a kill anywhere, is at the head of ring.c.
  *
  *	+-------------------+ 0
