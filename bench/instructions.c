@@ -19,7 +19,7 @@
 #include <tapio/abi.h>
 #include <tapio/tapio.h>
 
-#include "lib/lane/rseq.h"
+#include "lib/base/rseq.h"
 
 static _Thread_local struct tpi_rseq fake __attribute__((aligned(32)));
 

@@ -12,7 +12,7 @@
 #include <tapio/version.h>
 
 #include "broker/registry/registry.h"
-#include "lib/lane/rseq.h"
+#include "lib/base/rseq.h"
 #include "lib/base/sys.h"
 #include "lib/lane/wake.h"
 

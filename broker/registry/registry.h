@@ -110,11 +110,12 @@ struct tpi_host *tpi_registry_find(struct tpi_registry *registry,
 
 /*
  * A fresh id for an attachment of a process on a channel, its record filled
- * in. NULL when all records are taken. Referenced: host, process.
+ * in. NULL when all records are taken. Referenced: host, process. The session is
+ * the caller's to set.
  */
 struct tpi_attachment *tpi_attachment_new(struct tpi_registry *registry,
 					  struct tpi_host *host, uint32_t role,
-					  struct tpi_session *session);
+					  struct tpi_process *process);
 /* Its record ALIVE, with everything in it. */
 void tpi_attachment_publish(struct tpi_registry *registry,
 			    struct tpi_attachment *attachment);

@@ -355,7 +355,8 @@ static void on_attach(struct tpi_session *session,
 		refuse(session, err, why);
 		return;
 	}
-	attachment = tpi_attachment_new(registry, host, attach->role, session);
+	attachment = tpi_attachment_new(registry, host, attach->role,
+					session->process);
 	if (!attachment) {
 		snprintf(why, sizeof(why),
 			 "%u attachments are there, clients_max is %u",
@@ -363,6 +364,7 @@ static void on_attach(struct tpi_session *session,
 		refuse(session, -EUSERS, why);
 		return;
 	}
+	attachment->session = session;
 	session->attachment = attachment;
 	err = join(session, attachment, attach, &first, why, sizeof(why));
 	if (err) {

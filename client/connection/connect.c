@@ -29,6 +29,7 @@
 #include "client/connection/client.h"
 #include "lib/base/error.h"
 #include "lib/wire/fdpass.h"
+#include "lib/wire/socket_name.h"
 #include "lib/base/sys.h"
 #include "lib/lane/wake.h"
 
@@ -48,13 +49,18 @@ struct dial {
 	bool refused; /* the broker has said no */
 };
 
-static const char *socket_name(const struct tapio_options *options)
+/* Looked up before each attempt: a broker that starts meanwhile makes its socket. */
+static const char *socket_name(const struct tapio_options *options,
+			       struct tpi_socket_name *found)
 {
 	const char *name = options->socket;
 
 	if (!name)
 		name = secure_getenv("TAPIO_SOCKET");
-	return name && *name ? name : TAPIO_SOCKET_DEFAULT;
+	if (name && *name)
+		return name;
+	tpi_socket_name_find(found);
+	return found->text;
 }
 
 int tpi_client_fail(struct tpi_client *client, int err, const char *format, ...)
@@ -378,10 +384,12 @@ int tpi_client_open(struct tpi_client *client,
 	int64_t wait = forever ? TPI_FOREVER_NS : options->connect_ns;
 	int64_t until = tpi_now_ns() + wait;
 	int64_t nap = RETRY_FIRST_NS;
-	struct dial d = {.client = client, .name = socket_name(options)};
+	struct dial d = {.client = client};
+	struct tpi_socket_name found;
 	int err;
 
 	do {
+		d.name = socket_name(options, &found);
 		d.answer_by =
 			tpi_now_ns() + (wait > ANSWER_NS ? wait : ANSWER_NS);
 		err = dial_and_ask(&d, request);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "lib/kit/pool.h"
-#include "lib/lane/rseq.h"
+#include "lib/base/rseq.h"
 #include "lib/base/topology.h"
 
 #define POOL_FLAGS                                                       \

@@ -20,7 +20,7 @@
 
 #include "lib/base/atomic.h"
 #include "lib/lane/lane.h"
-#include "lib/lane/rseq.h"
+#include "lib/base/rseq.h"
 #include "lib/lane/wake.h"
 
 /* One class, as a choice for an event. */

@@ -42,7 +42,7 @@
 #include "lib/base/atomic.h"
 #include "lib/lane/emit.h"
 #include "lib/lane/lane.h"
-#include "lib/lane/rseq.h"
+#include "lib/base/rseq.h"
 #include "lib/base/testpoint.h"
 #include "lib/base/tsc.h"
 

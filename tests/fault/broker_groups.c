@@ -16,7 +16,7 @@
 
 #include "lib/base/atomic.h"
 #include "lib/lane/lane.h"
-#include "lib/lane/rseq.h"
+#include "lib/base/rseq.h"
 #include "lib/lane/wake.h"
 #include "tests/fault/peer.h"
 

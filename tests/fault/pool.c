@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../unit/pool_fixture.h"
+#include "tests/unit/pool_fixture.h"
 #include "lib/base/testpoint.h"
 
 #define COUNT 400

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../unit/pool_fixture.h"
+#include "tests/unit/pool_fixture.h"
 
 #define WORDS   12
 #define HANDS   24 /* objects that one worker keeps */

@@ -242,7 +242,6 @@ START_TEST(a_slot_whose_generations_are_used_up_is_retired)
 			       "64 blocks = 4 } }",
 	};
 	struct tpi_process process = {.pidfd = -1};
-	struct tpi_session session = {.process = &process};
 	struct tpi_attachment *attachment;
 	struct tpi_broker *broker;
 	enum tpi_stage stage;
@@ -256,7 +255,7 @@ START_TEST(a_slot_whose_generations_are_used_up_is_retired)
 	broker->registry.attachments[2].generation = TAPIO_GENERATION_MAX - 1;
 	attachment =
 		tpi_attachment_new(&broker->registry, broker->registry.hosts,
-				   TAPIO_ROLE_PRODUCE, &session);
+				   TAPIO_ROLE_PRODUCE, &process);
 	ck_assert_ptr_nonnull(attachment);
 	ck_assert_uint_ne(attachment->id, TAPIO_ABANDONED);
 	ck_assert_uint_eq(TAPIO_ATTACHMENT_GENERATION(attachment->id),
@@ -264,7 +263,7 @@ START_TEST(a_slot_whose_generations_are_used_up_is_retired)
 	tpi_attachment_free(&broker->registry, attachment);
 	ck_assert_ptr_null(tpi_attachment_new(&broker->registry,
 					      broker->registry.hosts,
-					      TAPIO_ROLE_PRODUCE, &session));
+					      TAPIO_ROLE_PRODUCE, &process));
 	tpi_broker_destroy(broker);
 }
 END_TEST

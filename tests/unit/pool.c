@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/lane/rseq.h"
+#include "lib/base/rseq.h"
 #include "pool_fixture.h"
 
 static const uint32_t all_flags[] = {

@@ -35,7 +35,7 @@
 #include <tapio/abi.h>
 
 #include "lib/base/atomic.h"
-#include "lib/lane/rseq.h"
+#include "lib/base/rseq.h"
 
 #define ROUNDS         3
 #define ROUNDS_NS      UINT64_C(50000000)
