@@ -8,7 +8,6 @@
  * others.
  */
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 
 #include "lib/kit/pool.h"
@@ -16,20 +15,12 @@
 void tpi_pool_count(const struct tapio_pool *pool, enum tpi_pool_count which,
 		    uint64_t n)
 {
-	unsigned int stripe = (unsigned int)sched_getcpu() % TAPIO_POOL_STRIPES;
-
-	/* Relaxed: a sum, read by people. */
-	tpi_add_relaxed(&pool->shm->counts[stripe][which], n);
+	tpi_stripes_add(&pool->shm->counts, which, n);
 }
 
 static uint64_t sum(const struct tapio_pool *pool, enum tpi_pool_count which)
 {
-	uint64_t total = 0;
-	int i;
-
-	for (i = 0; i < TAPIO_POOL_STRIPES; i++)
-		total += tpi_load_relaxed(&pool->shm->counts[i][which]);
-	return total;
+	return tpi_stripes_sum(&pool->shm->counts, which);
 }
 
 /* Relaxed here and below: numbers for people. */

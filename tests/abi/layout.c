@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tests/abi/layout_table.h"
+#include "tests/check_main.h"
 
 unsigned int abi_rows_c(struct abi_row *rows)
 {
@@ -99,19 +100,11 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("abi");
 	TCase *t = tcase_create("layout");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(t, c_and_cpp_see_the_same_layout);
 	tcase_add_test(t, no_name_of_an_attachment_spells_nobody_or_abandoned);
 	tcase_add_test(t, words_hold_their_largest_parts_apart);
 	tcase_add_test(t, positions_compare_across_the_wrap);
-	suite_add_tcase(suite, t);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return check_run_case("abi", t);
 }

@@ -19,6 +19,7 @@
 #include "lib/base/rseq.h"
 #include "lib/lane/wake.h"
 #include "tests/fault/peer.h"
+#include "tests/check_main.h"
 
 #define CONFIG                                                     \
 	"channel events {\n"                                       \
@@ -601,10 +602,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("broker_groups");
 	TCase *c = tcase_create("groups");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(c, 30);
 	tcase_add_checked_fixture(c, set_up, tear_down);
@@ -633,10 +631,5 @@ int main(void)
 	tcase_add_test(c, a_group_is_removed_by_its_uid_and_by_the_brokers);
 	tcase_add_test(
 		c, a_producer_that_saw_the_last_group_ring_rings_for_the_next);
-	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("broker_groups", c);
 }

@@ -11,6 +11,7 @@
 
 #include "lib/kit/bytes.h"
 #include "pool_fixture.h"
+#include "tests/check_main.h"
 
 static struct tapio_bytes_options every_class(uint32_t count)
 {
@@ -286,9 +287,6 @@ END_TEST
 int main(void)
 {
 	TCase *tcase = tcase_create("bytes");
-	Suite *suite = suite_create("bytes");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, options_that_make_nothing_are_refused);
 	tcase_add_test(tcase, each_length_gets_the_smallest_class_that_fits);
@@ -303,10 +301,5 @@ int main(void)
 		tcase,
 		two_that_attached_pass_buffers_and_the_dead_are_reclaimed);
 	tcase_add_test(tcase, memory_that_holds_something_else_is_not_attached);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("bytes", tcase);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "tests/unit/lane_fixture.h"
+#include "tests/check_main.h"
 
 #define ME   TAPIO_ATTACHMENT_ID(1, 1)
 #define YOU  TAPIO_ATTACHMENT_ID(2, 1)
@@ -364,10 +365,7 @@ int main(void)
 {
 	const char *reason;
 	uint32_t verdict = tpi_rseq_selftest(&reason);
-	Suite *suite = suite_create("lane");
 	TCase *tcase = tcase_create("operations");
-	SRunner *runner;
-	int failed;
 
 	printf("rseq verdict %u (%s): %s\n", verdict, reason,
 	       verdict == TAPIO_RSEQ_PROVEN ? "a CPU's lane" : "a side lane");
@@ -401,10 +399,5 @@ int main(void)
 	tcase_add_test(tcase, positions_go_on_across_the_wrap_at_2_to_the_48);
 	tcase_add_loop_test(tcase, random_operations_lose_no_block_and_no_event,
 			    0, 5);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("lane", tcase);
 }

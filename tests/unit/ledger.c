@@ -11,6 +11,7 @@
 
 #include "lib/base/atomic.h"
 #include "lib/lane/ledger.h"
+#include "tests/check_main.h"
 
 #define N 16u
 
@@ -298,8 +299,6 @@ int main(void)
 	Suite *suite = suite_create("ledger");
 	TCase *honest = tcase_create("honest");
 	TCase *faults = tcase_create("faults");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_loop_test(honest, an_honest_lane_balances_at_any_position, 0,
 			    sizeof(base) / sizeof(base[0]));
@@ -321,8 +320,5 @@ int main(void)
 	tcase_add_test(faults, a_head_of_another_incarnation_is_not_counted);
 	suite_add_tcase(suite, honest);
 	suite_add_tcase(suite, faults);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run(suite);
 }

@@ -15,6 +15,7 @@
 
 #include "lib/base/rseq.h"
 #include "pool_fixture.h"
+#include "tests/check_main.h"
 
 static const uint32_t all_flags[] = {
 	0,
@@ -734,10 +735,7 @@ END_TEST
 int main(void)
 {
 	TCase *tcase = tcase_create("pool");
-	Suite *suite = suite_create("pool");
 	const char *reason;
-	SRunner *runner;
-	int failed;
 
 	printf("rseq verdict %u: ", tpi_rseq_selftest(&reason));
 	puts(reason);
@@ -775,10 +773,5 @@ int main(void)
 		FLAGS);
 	tcase_add_test(tcase, nodes_are_used_nearest_first_and_then_the_others);
 	tcase_add_test(tcase, statistics_fill_what_the_caller_knows);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("pool", tcase);
 }

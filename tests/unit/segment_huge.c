@@ -14,6 +14,7 @@
 #include "lib/memory/segment_place.h"
 #include "lib/base/sys.h"
 #include "tests/unit/segment_fixture.h"
+#include "tests/check_main.h"
 
 #define POOL       "/proc/sys/vm/nr_hugepages"
 #define OVERCOMMIT "/proc/sys/vm/nr_overcommit_hugepages"
@@ -373,5 +374,5 @@ int main(void)
 	tcase_add_test(
 		t, hugetlb_that_cannot_be_populated_cleanly_is_never_touched);
 #endif
-	return run_suite("segment huge", t);
+	return check_run_case("segment huge", t);
 }

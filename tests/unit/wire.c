@@ -16,6 +16,7 @@
 
 #include "lib/wire/fdpass.h"
 #include "lib/wire/wire.h"
+#include "tests/check_main.h"
 
 #define TYPES_END (TPI_WIRE_REMOVED + 1)
 
@@ -297,10 +298,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("wire");
 	TCase *c = tcase_create("wire");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(c, well_formed_messages_pass, 1, TYPES_END);
 	tcase_add_loop_test(c, every_shorter_or_longer_message_is_refused, 1,
@@ -319,10 +317,5 @@ int main(void)
 	tcase_add_test(c, names_are_bounded_and_printable);
 	tcase_add_test(c, descriptors_arrive_closed_on_exec_and_none_leaks);
 	tcase_add_test(c, socket_names_become_addresses);
-	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("wire", c);
 }
