@@ -22,6 +22,7 @@
 #include "broker/broker.h"
 #include "broker/config/budget.h"
 #include "lib/wire/fdpass.h"
+#include "lib/wire/socket_name.h"
 
 /* As in tapiod(8). */
 enum exit_status {
@@ -34,7 +35,8 @@ enum exit_status {
 	EXIT_OTHER = 6,
 };
 
-#define CONFIG_DEFAULT "/etc/tapio/tapiod.conf"
+/* Where `cmake --install` puts the configuration; the unit names the same file. */
+#define CONFIG_DEFAULT TAPIO_CONFIG_FILE
 
 enum {
 	KEY_CHECK = 256,
@@ -296,10 +298,11 @@ static int exit_status(enum tpi_stage stage)
 
 static int serve(const struct arguments *a)
 {
+	struct tpi_socket_name name;
 	struct tpi_broker_setup setup = {
 		.config_file = config_file(a),
 		.socket = a->socket,
-		.socket_default = TAPIO_SOCKET_DEFAULT,
+		.socket_default = name.text,
 		.log = {.level = a->log_level, .sink = tpi_log_stderr},
 	};
 	struct tpi_broker *broker;
@@ -308,6 +311,7 @@ static int serve(const struct arguments *a)
 	sigset_t set;
 	int err;
 
+	tpi_socket_name_serve(&name);
 	block_signals(&set);
 	err = tpi_broker_create(&broker, &setup, &stage, error, sizeof(error));
 	if (err) {

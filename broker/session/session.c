@@ -508,6 +508,19 @@ void tpi_session_message(struct tpi_watch *watch, unsigned int events)
 		protocol_error(session, -EMSGSIZE, why);
 		return;
 	}
+	if (got == -EMFILE) {
+		/* Not the client's fault: it may come again. */
+		tpi_log_client(
+			&session->broker->log, TAPIO_LOG_ERROR,
+			"process %d (uid %u): no descriptor is left for "
+			"what it sends (RLIMIT_NOFILE; LimitNOFILE= in a "
+			"unit)",
+			session->cred.pid, session->cred.uid);
+		tpi_session_refuse(session, -EMFILE,
+				   "the broker has no descriptor left for "
+				   "another client (RLIMIT_NOFILE)");
+		return;
+	}
 	if (got <= 0) {
 		tpi_session_close(session);
 		return;

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -29,6 +30,7 @@
 #include "client/connection/client.h"
 #include "lib/base/error.h"
 #include "lib/wire/fdpass.h"
+#include "lib/wire/socket_name.h"
 #include "lib/base/sys.h"
 #include "lib/lane/wake.h"
 
@@ -48,13 +50,18 @@ struct dial {
 	bool refused; /* the broker has said no */
 };
 
-static const char *socket_name(const struct tapio_options *options)
+/* Looked up before each attempt: a broker that starts meanwhile makes its socket. */
+static const char *socket_name(const struct tapio_options *options,
+			       struct tpi_socket_name *found)
 {
 	const char *name = options->socket;
 
 	if (!name)
 		name = secure_getenv("TAPIO_SOCKET");
-	return name && *name ? name : TAPIO_SOCKET_DEFAULT;
+	if (name && *name)
+		return name;
+	tpi_socket_name_find(found);
+	return found->text;
 }
 
 int tpi_client_fail(struct tpi_client *client, int err, const char *format, ...)
@@ -145,6 +152,32 @@ static int refused(struct dial *d, const struct tpi_wire_refused *message)
 	return tpi_client_fail(client, err, "%s", message->text);
 }
 
+static int nothing_came(struct dial *d, const union tpi_wire_message *message,
+			int err)
+{
+	struct tpi_client *client = d->client;
+	struct rlimit limit = {0};
+
+	if (!err)
+		return tpi_client_fail(client, -ECONNRESET,
+				       "the broker at \"%s\" closed the "
+				       "connection",
+				       d->name);
+	if (err != -EMFILE)
+		return tpi_client_fail(client, err,
+				       "receiving from the broker at \"%s\": "
+				       "%s",
+				       d->name, strerror(-err));
+	getrlimit(RLIMIT_NOFILE, &limit);
+	return tpi_client_fail(client, err,
+			       "the answer of the broker at \"%s\" has %u "
+			       "descriptors, and this process may have no more "
+			       "than %llu open files: raise RLIMIT_NOFILE "
+			       "(ulimit -n)",
+			       d->name, message->header.fd_count,
+			       (unsigned long long)limit.rlim_cur);
+}
+
 /* Receives one message of type `want`; fds as tpi_recv_fds. */
 static int receive(struct dial *d, enum tpi_wire_type want,
 		   union tpi_wire_message *message, int *fds,
@@ -164,12 +197,9 @@ static int receive(struct dial *d, enum tpi_wire_type want,
 	*fd_count = room;
 	n = tpi_recv_fds(client->handle.sock, message->bytes,
 			 sizeof(message->bytes), fds, fd_count);
-	if (n < 0 || n == 0) {
+	if (n <= 0) {
 		*fd_count = 0;
-		return tpi_client_fail(client, n ? (int)n : -ECONNRESET,
-				       "the broker at \"%s\" left: %s", d->name,
-				       n ? strerror((int)-n)
-					 : "end of connection");
+		return nothing_came(d, message, (int)n);
 	}
 	err = tpi_wire_check(message, (size_t)n, *fd_count, client->error,
 			     sizeof(client->error));
@@ -378,10 +408,12 @@ int tpi_client_open(struct tpi_client *client,
 	int64_t wait = forever ? TPI_FOREVER_NS : options->connect_ns;
 	int64_t until = tpi_now_ns() + wait;
 	int64_t nap = RETRY_FIRST_NS;
-	struct dial d = {.client = client, .name = socket_name(options)};
+	struct dial d = {.client = client};
+	struct tpi_socket_name found;
 	int err;
 
 	do {
+		d.name = socket_name(options, &found);
 		d.answer_by =
 			tpi_now_ns() + (wait > ANSWER_NS ? wait : ANSWER_NS);
 		err = dial_and_ask(&d, request);

@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-/* Where the broker listens when neither the options nor TAPIO_SOCKET say. */
+/* Where the system's broker listens unless it is configured otherwise. */
 #define TAPIO_SOCKET_DEFAULT "/run/tapio/tapiod.sock"
 
 /* Wait without end for a broker, a timeout, an event. */
@@ -37,7 +37,8 @@ extern "C" {
 struct tapio_options {
 	size_t size;
 	/* A path, or "@name" for an abstract socket. NULL: the environment's
-	 * TAPIO_SOCKET, else TAPIO_SOCKET_DEFAULT. */
+	 * TAPIO_SOCKET; else $XDG_RUNTIME_DIR/tapio/tapiod.sock if that exists
+	 * (not for root); else TAPIO_SOCKET_DEFAULT. */
 	const char *socket;
 	/* How long to wait for a broker that is not there yet: nanoseconds,
 	 * 0 not at all, TAPIO_FOREVER. */

@@ -181,6 +181,7 @@ static inline int pop(const struct tapio_pool *pool, uint32_t *index)
 	err = top(pool, &view, index);
 	if (tpi_unlikely(err))
 		return err;
+	TPI_TESTPOINT("pool.get.G2");
 	return section_pop(view.list, view.word, &pool->states[*index],
 			   view.stamp);
 }
@@ -212,6 +213,7 @@ static inline int push(const struct tapio_pool *pool, uint32_t index,
 	*stamp = view.stamp;
 	if (tpi_unlikely(view.count >= pool->cache))
 		return view.count == pool->cache ? POOL_FULL : -EBADMSG;
+	TPI_TESTPOINT("pool.put.P2");
 	err = section_push(view.list, view.word, &pool->states[index],
 			   view.stamp, want, index);
 	if (tpi_likely(!err))
@@ -237,6 +239,7 @@ static int pop_many(const struct tapio_pool *pool, uint32_t *indices,
 		if (indices[i] >= pool->count)
 			return -EBADMSG;
 	}
+	TPI_TESTPOINT("pool.spill.G2");
 	return section_pop_many(view.list, view.word, pool->states, view.stamp,
 				indices, count);
 }
@@ -361,6 +364,7 @@ static void put_many(const struct tapio_pool *pool, const uint32_t *indices,
 
 	if (!err && view.count + count > pool->cache)
 		err = POOL_FULL;
+	TPI_TESTPOINT("pool.refill.P2");
 	if (!err)
 		err = section_push_many(view.list, view.word, pool->states,
 					view.stamp, indices, count);
@@ -482,6 +486,7 @@ __attribute__((noinline)) static int put_cleaned(const struct tapio_pool *pool,
 	uint64_t want = state;
 
 	if (!(pool->flags & TAPIO_POOL_LAX)) {
+		TPI_TESTPOINT("pool.put.seen");
 		want = tpi_pool_state(my_name(pool), TPI_PLACE_MOVING);
 		/* Relaxed: whoever gets it next is told by list or depot. */
 		if (!tpi_cas_relaxed(&pool->states[index], &state, want))
@@ -510,6 +515,7 @@ int tapio_pool_put(struct tapio_pool *pool, void *object)
 	state = tpi_load_relaxed(&pool->states[index]);
 	if (tpi_unlikely(state != pool->held))
 		return refuse(pool, state);
+	TPI_TESTPOINT("pool.put.looked");
 	if (pool->work_on_put)
 		return put_cleaned(pool, (uint32_t)index);
 	TPI_TESTPOINT("pool.put.P1");

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -202,6 +203,33 @@ START_TEST(an_unknown_channel_is_named_and_ends_with_4)
 	ck_assert_int_eq(c.status, 4);
 	ck_assert_ptr_nonnull(
 		strstr(c.err, "cannot attach to channel 'nosuch'"));
+	command_free(&c);
+}
+END_TEST
+
+static const char *const too_few_for[][2] = {
+	{"tapio-tail", "--duration=0"},
+	{"tapio-shmstat", "lanes"},
+};
+
+START_TEST(too_few_descriptors_are_named_with_need_and_limit)
+{
+	const char *const *arguments = too_few_for[_i];
+	struct rlimit limit, low;
+	struct command c;
+
+	/* Fails on commit fddcec1: "the broker left: Message too long". */
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	low.rlim_cur = 48; /* 64 group slots do not fit */
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	command_run(&c, arguments[0], "--socket", broker.socket, arguments[1],
+		    NULL);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_msg(strstr(c.err,
+			     " descriptors, and this process may have no "
+			     "more than 48 open files"),
+		      "%s", c.err);
 	command_free(&c);
 }
 END_TEST
@@ -597,6 +625,9 @@ END_TEST
 static void add_broker_tests(TCase *tc)
 {
 	tcase_add_test(tc, an_unknown_channel_is_named_and_ends_with_4);
+	tcase_add_loop_test(tc,
+			    too_few_descriptors_are_named_with_need_and_limit,
+			    0, COUNT(too_few_for));
 	tcase_add_test(tc, a_typed_event_is_shown_exactly_as_text_and_as_json);
 	tcase_add_test(tc, what_is_no_typed_event_is_shown_by_its_bytes);
 	tcase_add_loop_test(tc,

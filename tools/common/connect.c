@@ -11,15 +11,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lib/wire/socket_name.h"
 #include "tools/common/tool.h"
 
 #define SLICE_NS INT64_C(100000000)
 
 static const struct argp_option options[] = {
-	{"socket", 's', "PATH", 0,
-	 "Broker's socket, a path or @NAME (default: $TAPIO_SOCKET, else " TAPIO_SOCKET_DEFAULT
-	 ")",
-	 0},
+	{"socket", 's', "PATH", 0, TPI_SOCKET_HELP, 0},
 	{"wait", 'w', "TIME", OPTION_ARG_OPTIONAL,
 	 "Wait for a broker that is not there yet, this long or for ever", 0},
 	{0},
@@ -61,11 +59,16 @@ const struct argp tpi_connect_argp = {
 
 const char *tpi_connect_socket(const struct tpi_connect *connect)
 {
+	static struct tpi_socket_name found;
 	const char *socket = connect->socket;
 
+	/* The same order as the library's, which opens it. */
 	if (!socket)
-		socket = getenv("TAPIO_SOCKET");
-	return socket && *socket ? socket : TAPIO_SOCKET_DEFAULT;
+		socket = secure_getenv("TAPIO_SOCKET");
+	if (socket && *socket)
+		return socket;
+	tpi_socket_name_find(&found);
+	return found.text;
 }
 
 static bool is_missing(const struct tpi_connect *connect)

@@ -74,10 +74,19 @@ struct tpi_connect {
 	bool own_broker;    /* the tool starts one when no socket is named */
 };
 
+/* What --help says about --socket. */
+#define TPI_SOCKET_HELP                                                        \
+	"Socket of the broker, a path or @NAME (default: $TAPIO_SOCKET; else " \
+	"$XDG_RUNTIME_DIR/tapio/tapiod.sock if it exists and the user is not " \
+	"root; else " TAPIO_SOCKET_DEFAULT ")"
+
 /* The options --socket and --wait; input: struct tpi_connect. */
 extern const struct argp tpi_connect_argp;
 
-/* Where the broker is looked for, with the environment and the default. */
+/*
+ * Where the broker is looked for now, with the environment and the default. Valid
+ * until the next call.
+ */
 const char *tpi_connect_socket(const struct tpi_connect *connect);
 
 /*

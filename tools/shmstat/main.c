@@ -30,10 +30,7 @@ struct arguments {
 #define OPTION_TIMEOUT 2
 
 static const struct argp_option options[] = {
-	{"socket", 's', "PATH", 0,
-	 "Broker's socket, a path or @NAME (default: $TAPIO_SOCKET, else " TAPIO_SOCKET_DEFAULT
-	 ")",
-	 0},
+	{"socket", 's', "PATH", 0, TPI_SOCKET_HELP, 0},
 	{"pid", 'p', "PID", 0,
 	 "Look into what this process holds, a broker, a keeper or a client",
 	 0},
