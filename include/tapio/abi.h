@@ -728,9 +728,14 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
 #define TAPIO_SLOT_ACTIVE 1
 #define TAPIO_SLOT_CLOSED 2 /* ended; its fds are still out, so not reusable */
 
-#define TAPIO_POLICY_LOSSY    0 /* never holds the gate */
-#define TAPIO_POLICY_UNTIL    1 /* holds it until `lag` positions behind tail */
-#define TAPIO_POLICY_LOSSLESS 2 /* holds it */
+/*
+ * What a group does to producers that find no room. The same numbers in the slot,
+ * in the options of a consumer and in the protocol; only a request may be DEFAULT.
+ */
+#define TAPIO_GROUP_DEFAULT  0 /* as configured, else until half a lane */
+#define TAPIO_GROUP_LOSSY    1 /* never holds the gate */
+#define TAPIO_GROUP_UNTIL    2 /* holds it until `lag` positions behind tail */
+#define TAPIO_GROUP_LOSSLESS 3 /* holds it */
 
 #define TAPIO_SLOT(state, policy, incarnation, lag)               \
 	((uint64_t)(state) | (uint64_t)(policy) << 8 |            \
@@ -741,14 +746,15 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
 #define TAPIO_SLOT_INCARNATION(slot) ((uint32_t)((slot) >> 16 & 0x7fffu))
 #define TAPIO_SLOT_LAG(slot)         ((uint32_t)((slot) >> 32)) /* 0: N / 2 */
 
-#define TAPIO_GROUP_DURABLE UINT32_C(1) /* stays when its last member leaves */
-#define TAPIO_GROUP_EVICTED UINT32_C(2) /* CLOSED for impossible cursors */
+/* tapio_shm_group.flags */
+#define TAPIO_GROUP_FLAG_DURABLE UINT32_C(1) /* stays without members */
+#define TAPIO_GROUP_FLAG_EVICTED UINT32_C(2) /* CLOSED for impossible cursors */
 
 struct tapio_shm_group {
 	uint64_t slot;
 	uint32_t
 		admitted; /* incarnation whose first member has got its answer */
-	uint32_t flags;   /* TAPIO_GROUP_* */
+	uint32_t flags;   /* TAPIO_GROUP_FLAG_* */
 	uint32_t members; /* attached now; relaxed */
 	uint32_t uid;     /* of its creator */
 	char name[TAPIO_NAME_BYTES];

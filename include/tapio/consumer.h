@@ -15,6 +15,7 @@
 #ifndef TAPIO_CONSUMER_H
 #define TAPIO_CONSUMER_H
 
+#include <tapio/abi.h> /* TAPIO_GROUP_*: the policies */
 #include <tapio/common.h>
 
 #ifdef __cplusplus
@@ -25,12 +26,6 @@ struct tapio_consumer;
 
 #define TAPIO_START_NEWEST 0 /* from the moment of joining */
 #define TAPIO_START_OLDEST 1 /* and before that, what the lanes still hold */
-
-/* What a group does to producers that find no room. As TAPIO_POLICY_* (abi.h). */
-#define TAPIO_GROUP_DEFAULT  0 /* as configured; else until half a lane */
-#define TAPIO_GROUP_LOSSY    1 /* holds nobody; may be overrun, gets gaps */
-#define TAPIO_GROUP_UNTIL    2 /* holds producers up to `lag` positions */
-#define TAPIO_GROUP_LOSSLESS 3 /* holds producers; needs the right to */
 
 /*
  * Whether the time from an event's stamp to the tapio_poll that hands it out goes

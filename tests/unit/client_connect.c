@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "lib/memory/policy.h"
 #include "lib/wire/fdpass.h"
 #include "tests/unit/client_fixture.h"
 
@@ -269,6 +270,33 @@ START_TEST(a_group_is_joined_on_its_own_terms)
 }
 END_TEST
 
+/* On commit fddcec1 the slot and the answer say 0, 1, 2 for 1, 2, 3. */
+START_TEST(a_policy_is_one_number_from_the_options_to_the_slot)
+{
+	uint32_t policy;
+
+	rig_start(RIG_CONFIG);
+	for (policy = TAPIO_GROUP_LOSSY; policy <= TAPIO_GROUP_LOSSLESS;
+	     policy++) {
+		struct tapio_consumer *c = rig_consumer(NULL, policy);
+		uint32_t slot = c->client.granted.group_slot;
+
+		ck_assert_uint_eq(c->client.granted.policy, policy);
+		/* ORDER group.slot (acquire): pairs with the broker's join. */
+		ck_assert_uint_eq(TAPIO_SLOT_POLICY(tpi_load_acquire(
+					  &c->client.groups[slot].slot)),
+				  policy);
+		ck_assert_uint_eq(tpi_policy_parse(tpi_policy_name(policy)),
+				  policy);
+		tapio_consumer_close(c);
+	}
+	ck_assert_str_eq(tpi_policy_name(TAPIO_GROUP_DEFAULT), "?");
+	ck_assert_str_eq(tpi_policy_name(TAPIO_GROUP_LOSSLESS + 1), "?");
+	ck_assert_uint_eq(tpi_policy_parse("strict"), TAPIO_GROUP_DEFAULT);
+	rig_stop();
+}
+END_TEST
+
 START_TEST(options_of_other_versions_are_understood_as_far_as_they_go)
 {
 	struct {
@@ -486,6 +514,7 @@ int main(void)
 	tcase_add_test(t, a_broker_that_dies_while_it_is_asked_is_waited_for);
 	tcase_add_test(t, what_is_asked_for_wrongly_is_refused_with_the_reason);
 	tcase_add_test(t, a_group_is_joined_on_its_own_terms);
+	tcase_add_test(t, a_policy_is_one_number_from_the_options_to_the_slot);
 	tcase_add_test(
 		t, options_of_other_versions_are_understood_as_far_as_they_go);
 	tcase_add_test(t, statistics_fill_what_the_caller_knows_and_no_more);
