@@ -585,7 +585,7 @@ static int check_remove(const struct tpi_host *host,
 	const char *channel = host->config->spec.name;
 
 	if (!group)
-		return tpi_fail(-ENOENT, error, error_bytes,
+		return tpi_fail(-ENXIO, error, error_bytes,
 				"channel \"%s\" has no group \"%s\"", channel,
 				name);
 	if (group->configured)

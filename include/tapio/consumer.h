@@ -98,7 +98,7 @@ TAPIO_API void tapio_consumer_close(struct tapio_consumer *consumer);
  * do not wait for it any more, and what it had not consumed is not kept for it.
  * For the uid that made the group, and for those who may do everything (see
  * trust_owner in tapiod.conf(5)). By any thread. Errors as tapio_producer_open (no
- * such channel, no broker), and -ENOENT no such group, -EBUSY it has members,
+ * such channel, no broker), and -ENXIO no such group, -EBUSY it has members,
  * -EACCES it is another uid's, -EPERM it is the configuration's, -EOPNOTSUPP the
  * broker is older than this call.
  */

@@ -28,8 +28,8 @@ struct tapio_producer;
  * Attaches to a channel as a producer; *out is NULL on error. Blocks for at most
  * options->connect_ns while no broker answers.
  *
- * -ENOENT no such channel; -EACCES no right to produce there; -ECONNREFUSED,
- * -ECONNRESET (it ended just then) or -ENOENT: no broker, as options->error says;
+ * -ECONNREFUSED no broker, as options->error says; -ENOENT no such channel;
+ * -EACCES no right to produce there;
  * -EPROTO, -EPROTONOSUPPORT the broker speaks another version; -ETIMEDOUT it did
  * not answer; -EMFILE, -ENOMEM; -EBADMSG a segment is not what its header says;
  * -EINVAL options.

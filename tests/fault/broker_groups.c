@@ -457,7 +457,7 @@ START_TEST(a_durable_group_is_removed_when_nobody_is_in_it)
 	ck_assert_int_eq(peer_remove(&other, "events", "d"), 0);
 	ck_assert_uint_ne(TAPIO_SLOT_STATE(slot_word(s)), TAPIO_SLOT_ACTIVE);
 	ck_assert(!(producer.catalog.channels[0].active >> s & 1));
-	ck_assert_int_eq(peer_remove(&other, "events", "d"), -ENOENT);
+	ck_assert_int_eq(peer_remove(&other, "events", "d"), -ENXIO);
 	peer_close(&other);
 	/* Nobody waits for it. */
 	for (uint32_t i = 0; i < 3 * n && !err; i++)
@@ -484,7 +484,9 @@ START_TEST(what_may_not_be_removed_is_refused_with_the_reason)
 	ck_assert_ptr_nonnull(strstr(peer.refused.text, "configuration"));
 	ck_assert_int_eq(peer_remove(&peer, "nowhere", "d"), -ENOENT);
 	ck_assert_int_eq(peer_remove(&peer, "events", ""), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(peer.refused.text, "name of the group"));
 	ck_assert_int_eq(peer_remove(&peer, "", "d"), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(peer.refused.text, "name of the channel"));
 	ck_assert_int_eq(peer_remove(&peer, "events", "a b"), -EINVAL);
 	peer_close(&peer);
 }
@@ -503,7 +505,7 @@ START_TEST(a_group_is_removed_by_its_uid_and_by_the_brokers)
 			ck_assert_int_eq(remove_d(), 0);
 		else
 			ck_assert_int_eq(as_uid(4321, remove_d), 0);
-		ck_assert_int_eq(as_uid(4321, remove_d), ENOENT);
+		ck_assert_int_eq(as_uid(4321, remove_d), ENXIO);
 	}
 	ck_assert_int_eq(make_d(), 0);
 	ck_assert_int_eq(as_uid(4321, remove_d), EACCES);

@@ -70,8 +70,9 @@ START_TEST(without_a_broker_the_error_names_the_socket)
 	name_socket();
 	ck_assert_int_eq(try_producer("t"), -ECONNREFUSED);
 	assert_says(socket_name);
+	/* On commit fddcec1: -ENOENT, as for a channel that is not there. */
 	rig.options.socket = "/nonexistent/tapio.sock";
-	ck_assert_int_eq(try_producer("t"), -ENOENT);
+	ck_assert_int_eq(try_producer("t"), -ECONNREFUSED);
 	assert_says("/nonexistent/tapio.sock");
 	assert_fds(fds);
 }
@@ -84,7 +85,7 @@ START_TEST(the_environment_says_where_the_broker_is)
 	setenv("TAPIO_SOCKET", "/nonexistent/from-environment", 1);
 	name_socket();
 	rig.options.socket = NULL;
-	ck_assert_int_eq(try_producer("t"), -ENOENT);
+	ck_assert_int_eq(try_producer("t"), -ECONNREFUSED);
 	assert_says("/nonexistent/from-environment");
 	rig_start(RIG_CONFIG);
 	setenv("TAPIO_SOCKET", tapio_broker_socket(rig.broker), 1);
@@ -189,17 +190,15 @@ static void *hang_up_twice(void *arg)
 START_TEST(a_broker_that_dies_while_it_is_asked_is_waited_for)
 {
 	pthread_t thread;
-	int sock, err;
+	int sock;
 
 	name_socket();
 	sock = listener();
 	rig.options.connect_ns = 200000000;
 	ck_assert_int_eq(pthread_create(&thread, NULL, hang_up_twice, &sock),
 			 0);
-	err = try_producer("t");
-	ck_assert_msg(err == -ECONNREFUSED || err == -ECONNRESET ||
-			      err == -EPIPE,
-		      "%s", strerror(-err));
+	/* On commit fddcec1 also -ECONNRESET or -EPIPE, as it happens. */
+	ck_assert_int_eq(try_producer("t"), -ECONNREFUSED);
 	pthread_join(thread, NULL);
 }
 END_TEST
@@ -223,8 +222,17 @@ START_TEST(what_is_asked_for_wrongly_is_refused_with_the_reason)
 	memset(name, 'n', sizeof(name));
 	name[sizeof(name) - 1] = '\0';
 	ck_assert_int_eq(try_producer(name), -ENAMETOOLONG);
+	assert_says("name of the channel is longer than 63 bytes");
 	ck_assert_int_eq(try_producer(""), -EINVAL);
+	assert_says("name of the channel is empty");
+	ck_assert_int_eq(try_producer("a b"), -EINVAL);
+	assert_says("name of the channel has a byte");
 	ck_assert_int_eq(try_producer(NULL), -EINVAL);
+	assert_says("name of the channel is NULL");
+	options.group = "";
+	ck_assert_int_eq(tapio_consumer_open(&c, "t", &options), -EINVAL);
+	assert_says("name of the group is empty");
+	options.group = NULL;
 
 	options.policy = TAPIO_GROUP_LOSSLESS + 1;
 	ck_assert_int_eq(tapio_consumer_open(&c, "t", &options), -EINVAL);
@@ -236,12 +244,15 @@ START_TEST(what_is_asked_for_wrongly_is_refused_with_the_reason)
 	options.lag = 0;
 	options.severity_min = 16;
 	ck_assert_int_eq(tapio_consumer_open(&c, "t", &options), -EINVAL);
+	assert_says("severity_min is 16");
 	options.severity_min = 0;
 	options.type_count = 1;
 	ck_assert_int_eq(tapio_consumer_open(&c, "t", &options), -EINVAL);
+	assert_says("types is NULL");
 	options.type_count = 0;
 	options.broker.connect_ns = -2;
 	ck_assert_int_eq(tapio_consumer_open(&c, "t", &options), -EINVAL);
+	assert_says("connect_ns is -2");
 	ck_assert_ptr_null(c);
 	assert_fds(fds);
 	rig_stop();

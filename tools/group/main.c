@@ -96,9 +96,7 @@ static int remove_group(struct arguments *args)
 	case 0:
 		return TPI_EXIT_OK;
 	case -ENOENT:
-		if (args->connect.missing)
-			break;
-		/* fallthrough */
+	case -ENXIO:
 	case -EACCES:
 	case -EPERM:
 	case -EBUSY:
@@ -107,7 +105,8 @@ static int remove_group(struct arguments *args)
 	case -EOPNOTSUPP:
 		tpi_say("%s", args->connect.error[0] ? args->connect.error
 						     : strerror(-err));
-		return err == -ENOENT || err == -EACCES || err == -EPERM
+		return err == -ENOENT || err == -ENXIO || err == -EACCES ||
+				       err == -EPERM
 			       ? TPI_EXIT_REFUSED
 			       : TPI_EXIT_FAILURE;
 	default:
