@@ -414,8 +414,8 @@ int tapio_observe(struct tapio_observer *o, struct tapio_view *views,
 
 /* ---- what else one may ask -------------------------------------------------------- */
 
-int tapio_observer_stats(const struct tapio_observer *o,
-			 struct tapio_observer_stats *stats)
+int tapio_observer_stats_read(const struct tapio_observer *o,
+			      struct tapio_observer_stats *stats)
 {
 	struct tapio_observer_stats sum = {
 		.seen = o->seen,

@@ -170,8 +170,8 @@ struct tapio_consumer_stats {
 	uint32_t lane_count;
 	uint64_t late; /* with merge_ns: out of order; of this consumer */
 };
-TAPIO_API int tapio_consumer_stats(const struct tapio_consumer *consumer,
-				   struct tapio_consumer_stats *stats);
+TAPIO_API int tapio_consumer_stats_read(const struct tapio_consumer *consumer,
+					struct tapio_consumer_stats *stats);
 
 /* A view's time as CLOCK_REALTIME nanoseconds; 0 when it has none. */
 TAPIO_API uint64_t tapio_consumer_time_ns(const struct tapio_consumer *c,

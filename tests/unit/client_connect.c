@@ -349,15 +349,15 @@ START_TEST(statistics_fill_what_the_caller_knows_and_no_more)
 	ck_assert_int_eq(tapio_output(p, TAG, "x", 1), 0);
 	memset(&s, 0xee, sizeof(s));
 	s.stats.size = offsetof(struct tapio_producer_stats, dropped);
-	ck_assert_int_eq(tapio_producer_stats(p, &s.stats), 0);
+	ck_assert_int_eq(tapio_producer_stats_read(p, &s.stats), 0);
 	ck_assert_uint_eq(s.stats.published, 1);
 	ck_assert_uint_eq(s.stats.dropped, UINT64_C(0xeeeeeeeeeeeeeeee));
 	s.stats.size = sizeof(s);
-	ck_assert_int_eq(tapio_producer_stats(p, &s.stats), 0);
+	ck_assert_int_eq(tapio_producer_stats_read(p, &s.stats), 0);
 	ck_assert_uint_eq(s.stats.dropped, 0);
 	ck_assert_uint_eq(s.later, 0);
 	s.stats.size = 0;
-	ck_assert_int_eq(tapio_producer_stats(p, &s.stats), -EINVAL);
+	ck_assert_int_eq(tapio_producer_stats_read(p, &s.stats), -EINVAL);
 	tapio_producer_close(p);
 	rig_stop();
 }
@@ -492,7 +492,7 @@ START_TEST(a_simulated_machine_has_lanes_for_each_of_its_cpus)
 	pin(cpu_count() - 1);
 	p = rig_producer();
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
-	ck_assert_int_eq(tapio_consumer_stats(c, &stats), 0);
+	ck_assert_int_eq(tapio_consumer_stats_read(c, &stats), 0);
 	ck_assert_uint_eq(stats.lane_count, cpus + 8);
 	ck_assert_int_eq(tapio_output(p, TAG, "x", 1), 0);
 	ck_assert_uint_eq(look(c, &v, 1), 1);
