@@ -28,8 +28,8 @@ int tapio_group_remove(const struct tapio_options *options, const char *channel,
 	struct asker *asker;
 	int err = tpi_options_broker(&copy, options);
 
-	if (err || !channel || !group)
-		return -EINVAL;
+	if (err)
+		return err;
 	asker = tpi_handle_new(sizeof(*asker),
 			       offsetof(struct asker, client.handle));
 	if (!asker)

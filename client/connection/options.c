@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/connection/client.h"
+#include "lib/base/error.h"
 
 int tpi_options_copy(void *to, size_t to_bytes, const void *from)
 {
@@ -29,13 +30,16 @@ int tpi_options_copy(void *to, size_t to_bytes, const void *from)
 
 static int check_broker(struct tapio_options *options)
 {
+	if (options->error && options->error_bytes)
+		options->error[0] = '\0';
 	if (options->connect_ns < TAPIO_FOREVER)
-		return -EINVAL;
+		return tpi_fail(-EINVAL, options->error, options->error_bytes,
+				"connect_ns is %lld: not a time, 0 or "
+				"TAPIO_FOREVER",
+				(long long)options->connect_ns);
 	/* Longer than a century is for ever, and does not overflow. */
 	if (options->connect_ns > TPI_FOREVER_NS)
 		options->connect_ns = TAPIO_FOREVER;
-	if (options->error && options->error_bytes)
-		options->error[0] = '\0';
 	return 0;
 }
 

@@ -130,7 +130,7 @@ static int open_consumer(struct tapio_consumer *c, const char *channel,
 
 	err = tpi_filter_init(&c->filter, options->severity_min,
 			      options->class_mask, options->types,
-			      options->type_count);
+			      options->type_count, &options->broker);
 	if (err)
 		return err;
 	/* So that producers which wait for room reach us; else we fence. */
@@ -157,8 +157,8 @@ int tapio_consumer_open(struct tapio_consumer **out, const char *channel,
 		err = tpi_options_nested(&copy.broker);
 	if (!err)
 		err = check(&copy);
-	if (err || !channel)
-		return -EINVAL;
+	if (err)
+		return err;
 	c = tpi_handle_new(sizeof(*c),
 			   offsetof(struct tapio_consumer, client.handle));
 	if (!c)

@@ -143,8 +143,8 @@ int tapio_producer_open(struct tapio_producer **out, const char *channel,
 
 	*out = NULL;
 	err = tpi_options_broker(&copy, options);
-	if (err || !channel)
-		return -EINVAL;
+	if (err)
+		return err;
 	p = tpi_handle_new(sizeof(*p),
 			   offsetof(struct tapio_producer, client.handle));
 	if (!p)

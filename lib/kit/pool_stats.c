@@ -62,8 +62,8 @@ static uint32_t deposited(const struct tapio_pool *pool)
 	return (uint32_t)(total < pool->count ? total : pool->count);
 }
 
-int tapio_pool_stats(const struct tapio_pool *pool,
-		     struct tapio_pool_stats *stats)
+int tapio_pool_stats_read(const struct tapio_pool *pool,
+			  struct tapio_pool_stats *stats)
 {
 	struct tapio_pool_stats all = {0};
 	size_t size = stats->size;

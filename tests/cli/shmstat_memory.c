@@ -81,7 +81,7 @@ static void make_catalog(void)
 static void make_group(void)
 {
 	const uint64_t slot =
-		TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_POLICY_LOSSLESS, 3, 0);
+		TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_GROUP_LOSSLESS, 3, 0);
 
 	channel.lanes[0].shm->state = TAPIO_STATE(BLOCKS + 5, 1);
 	channel.lanes[0].shm->gate = BLOCKS + 2;
