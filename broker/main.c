@@ -21,6 +21,7 @@
 
 #include "broker/broker.h"
 #include "broker/config/budget.h"
+#include "lib/base/error.h"
 #include "lib/wire/fdpass.h"
 #include "lib/wire/socket_name.h"
 
@@ -84,7 +85,10 @@ static void parse_simulate(struct arguments *a, const char *text,
 
 	if (sscanf(text, "%u%nx%u%n", &cpus, &n, &nodes, &m) < 1 ||
 	    text[m ? m : n] || !cpus)
-		argp_error(state, "--simulate=%s: not as 256x8", text);
+		argp_error(state,
+			   "--simulate=%s: must be CPUS or CPUSxNODES, "
+			   "as 256 or 256x8",
+			   text);
 	a->cpus = cpus;
 	a->nodes = nodes;
 }
@@ -118,6 +122,10 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		return 0;
 	case KEY_SIMULATE:
 		parse_simulate(a, text, state);
+		return 0;
+	case ARGP_KEY_END:
+		if (a->cpus && !a->check)
+			argp_error(state, "--simulate needs --check");
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "unexpected argument \"%s\"", text);
@@ -179,14 +187,18 @@ static int check_plan(const struct arguments *a, struct tpi_config *config,
 	for (uint32_t i = 0; i < config->channel_count; i++) {
 		const struct tpi_channel_spec *spec = &config->channels[i].spec;
 
-		printf("channel \"%s\": %u lanes, %" PRIu64 " bytes\n",
-		       spec->name, tpi_channel_lane_count(spec, topology),
+		uint32_t lanes = tpi_channel_lane_count(spec, topology);
+
+		printf("channel \"%s\": %u lane%s, %" PRIu64 " bytes\n",
+		       spec->name, lanes, TPI_PLURAL(lanes),
 		       tpi_budget_channel_bytes(spec, topology));
 	}
-	printf("%s: ok: %" PRIu64 " of %" PRIu64 " bytes on %u CPUs and %u "
-	       "nodes, %u descriptors\n",
+	printf("%s: ok: %" PRIu64 " of %" PRIu64 " bytes on %u CPU%s and %u "
+	       "node%s, %u descriptors\n",
 	       a->check, plan.total_bytes, config->budget_bytes,
-	       topology->cpus_possible, topology->node_count, plan.fd_count);
+	       topology->cpus_possible, TPI_PLURAL(topology->cpus_possible),
+	       topology->node_count, TPI_PLURAL(topology->node_count),
+	       plan.fd_count);
 	return EXIT_OK;
 }
 
@@ -205,9 +217,17 @@ static int check_config(const struct arguments *a)
 	}
 	err = read_topology(a, &topology);
 	if (err) {
-		fprintf(stderr, "tapiod: %s: %s\n",
-			a->cpus ? "--simulate" : "/sys/devices/system",
-			strerror(-err));
+		if (a->cpus)
+			fprintf(stderr,
+				"tapiod: --simulate=%ux%u: at most %d CPUs and "
+				"%d nodes, and no more nodes than CPUs\n",
+				a->cpus, a->nodes, TPI_CPUS_MAX,
+				TAPIO_NODES_MAX);
+		else
+			fprintf(stderr,
+				"tapiod: cannot read the CPUs from "
+				"/sys/devices/system: %s\n",
+				strerror(-err));
 		status = a->cpus ? EXIT_USAGE : EXIT_OTHER;
 		goto out;
 	}
@@ -239,8 +259,7 @@ static void on_signal(struct tpi_watch *watch, unsigned int events)
 		return;
 	}
 	tpi_log(&broker->log, TAPIO_LOG_NOTICE,
-		"%s: stopping; clients keep "
-		"their memory",
+		"%s: stopping; clients keep their memory",
 		info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
 	tpi_loop_stop(broker->loop);
 }
@@ -321,8 +340,10 @@ static int serve(const struct arguments *a)
 	err = watch_signals(broker, &set);
 	if (!err) {
 		tpi_log(&broker->log, TAPIO_LOG_NOTICE,
-			"tapiod %s serves %u channels at %s", tapio_version(),
-			broker->registry.host_count, broker->server.name);
+			"tapiod %s serves %u channel%s at %s", tapio_version(),
+			broker->registry.host_count,
+			TPI_PLURAL(broker->registry.host_count),
+			broker->server.name);
 		notify_ready();
 		err = tpi_broker_run(broker, NULL, NULL);
 	}

@@ -45,7 +45,8 @@
 /* One attempt to reach the broker. */
 struct dial {
 	struct tpi_client *client;
-	const char *name; /* of the socket */
+	const char *name;  /* of the socket */
+	int64_t answer_ns; /* how long it may take to answer, and until when */
 	int64_t answer_by;
 	bool refused; /* the broker has said no */
 };
@@ -96,9 +97,10 @@ static int dial(struct dial *d)
 
 	length = tpi_socket_address(&address, d->name);
 	if (length < 0)
-		return tpi_client_fail(d->client, length,
-				       "socket name \"%s\": %s", d->name,
-				       strerror(-length));
+		return tpi_client_fail(
+			d->client, length, "socket \"%s\": %s", d->name,
+			length == -ENAMETOOLONG ? "a name has at most 107 bytes"
+						: "the name is empty");
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		      0);
 	if (sock < 0)
@@ -147,8 +149,9 @@ static int refused(struct dial *d, const struct tpi_wire_refused *message)
 	d->refused = true;
 	if (err >= 0 || err < -4095)
 		return tpi_client_fail(client, -EPROTO,
-				       "refused with the error %d: %s", err,
-				       message->text);
+				       "the broker refused with the impossible "
+				       "error %d: %s",
+				       err, message->text);
 	return tpi_client_fail(client, err, "%s", message->text);
 }
 
@@ -192,8 +195,10 @@ static int receive(struct dial *d, enum tpi_wire_type want,
 	err = wait_readable(client->handle.sock, d->answer_by);
 	if (err)
 		return tpi_client_fail(client, err,
-				       "the broker at \"%s\" does not answer",
-				       d->name);
+				       "the broker at \"%s\" did not answer "
+				       "within %lld ms",
+				       d->name,
+				       (long long)(d->answer_ns / 1000000));
 	*fd_count = room;
 	n = tpi_recv_fds(client->handle.sock, message->bytes,
 			 sizeof(message->bytes), fds, fd_count);
@@ -206,9 +211,11 @@ static int receive(struct dial *d, enum tpi_wire_type want,
 	if (!err && message->header.type == TPI_WIRE_REFUSED)
 		err = refused(d, &message->refused);
 	else if (!err && message->header.type != want)
-		err = tpi_client_fail(client, -EPROTO,
-				      "message type %u, expected %u",
-				      message->header.type, (unsigned int)want);
+		err = tpi_client_fail(
+			client, -EPROTO,
+			"the broker answered with message type %u, "
+			"expected %u",
+			message->header.type, (unsigned int)want);
 	if (err) {
 		close_fds(fds, *fd_count);
 		*fd_count = 0;
@@ -271,7 +278,8 @@ static int be_welcome(struct dial *d)
 	if (message.welcome.abi_major != TAPIO_ABI_MAJOR)
 		err = tpi_client_fail(
 			client, -EPROTONOSUPPORT,
-			"the broker's layout is %u.%u, ours %u.%u",
+			"the broker's memory layout is %u.%u, this library "
+			"knows %u.%u: install matching versions",
 			message.welcome.abi_major, message.welcome.abi_minor,
 			TAPIO_ABI_MAJOR, TAPIO_ABI_MINOR);
 	if (!err)
@@ -285,11 +293,36 @@ static int be_welcome(struct dial *d)
 			   sizeof(client->catalog.instance)))
 		err = tpi_client_fail(
 			client, -EBADMSG,
-			"the catalog is not the one that was announced");
+			"the catalog that came is not the one that the broker "
+			"announced");
 	return err;
 }
 
-static int fill_attach(struct tpi_wire_attach *attach,
+/* Fills a field of a message with the name of a channel or group. */
+static int fill_name(struct tpi_client *client, char field[TAPIO_NAME_BYTES],
+		     const char *what, const char *name)
+{
+	int err = tpi_wire_name(field, name);
+
+	if (!err)
+		return 0;
+	if (!*name)
+		return tpi_client_fail(client, err,
+				       "the name of the %s is \"\"", what);
+	if (err == -ENAMETOOLONG)
+		return tpi_client_fail(client, err,
+				       "the name of the %s is longer than %d "
+				       "bytes: \"%.*s...\"",
+				       what, TAPIO_NAME_BYTES - 1,
+				       TAPIO_NAME_BYTES - 1, name);
+	return tpi_client_fail(client, err,
+			       "the name of the %s has a space or a character "
+			       "that is not printable ASCII: \"%s\"",
+			       what, name);
+}
+
+static int fill_attach(struct tpi_client *client,
+		       struct tpi_wire_attach *attach,
 		       const struct tpi_request *request)
 {
 	int err;
@@ -298,18 +331,10 @@ static int fill_attach(struct tpi_wire_attach *attach,
 	attach->policy = request->policy;
 	attach->lag = request->lag;
 	attach->flags = request->flags;
-	err = tpi_wire_name(attach->channel, request->channel);
+	err = fill_name(client, attach->channel, "channel", request->channel);
 	if (!err && request->group)
-		err = tpi_wire_name(attach->group, request->group);
+		err = fill_name(client, attach->group, "group", request->group);
 	return err;
-}
-
-static int bad_name(struct tpi_client *client, int err)
-{
-	return tpi_client_fail(
-		client, err,
-		"a name is empty, not printable, or longer than %d bytes",
-		TAPIO_NAME_BYTES - 1);
 }
 
 static int attach(struct dial *d, const struct tpi_request *request)
@@ -321,10 +346,9 @@ static int attach(struct dial *d, const struct tpi_request *request)
 	int err;
 
 	tpi_wire_init(&message, TPI_WIRE_ATTACH);
-	err = fill_attach(&message.attach, request);
-	if (err)
-		return bad_name(client, err);
-	err = send_message(d, &message, -1);
+	err = fill_attach(client, &message.attach, request);
+	if (!err)
+		err = send_message(d, &message, -1);
 	if (!err)
 		err = receive(d, TPI_WIRE_ATTACHED, &message, fds, &count);
 	if (err)
@@ -348,12 +372,13 @@ static int remove_group(struct dial *d, const struct tpi_request *request)
 				       "which groups cannot be removed",
 				       TPI_WIRE_MAJOR, client->wire_minor);
 	tpi_wire_init(&message, TPI_WIRE_REMOVE);
-	err = tpi_wire_name(message.remove.channel, request->channel);
+	err = fill_name(client, message.remove.channel, "channel",
+			request->channel);
 	if (!err)
-		err = tpi_wire_name(message.remove.group, request->group);
-	if (err)
-		return bad_name(client, err);
-	err = send_message(d, &message, -1);
+		err = fill_name(client, message.remove.group, "group",
+				request->group);
+	if (!err)
+		err = send_message(d, &message, -1);
 	if (!err)
 		err = receive(d, TPI_WIRE_REMOVED, &message, NULL, &count);
 	return err;
@@ -414,8 +439,8 @@ int tpi_client_open(struct tpi_client *client,
 
 	do {
 		d.name = socket_name(options, &found);
-		d.answer_by =
-			tpi_now_ns() + (wait > ANSWER_NS ? wait : ANSWER_NS);
+		d.answer_ns = wait > ANSWER_NS ? wait : ANSWER_NS;
+		d.answer_by = tpi_now_ns() + d.answer_ns;
 		err = dial_and_ask(&d, request);
 	} while (err && may_pass(err) && !d.refused &&
 		 pause_before_retry(&nap, until));
@@ -431,6 +456,7 @@ static void leave(struct tpi_client *client)
 	struct dial d = {
 		.client = client,
 		.name = "",
+		.answer_ns = LEAVE_NS,
 		.answer_by = tpi_now_ns() + LEAVE_NS,
 	};
 	union tpi_wire_message message;

@@ -28,12 +28,16 @@ int tapio_group_remove(const struct tapio_options *options, const char *channel,
 	struct asker *asker;
 	int err = tpi_options_broker(&copy, options);
 
-	if (err || !channel || !group)
-		return -EINVAL;
+	if (err)
+		return err;
+	if (!channel || !group)
+		return tpi_fail(-EINVAL, copy.error, copy.error_bytes,
+				"the name of the %s is NULL",
+				channel ? "group" : "channel");
 	asker = tpi_handle_new(sizeof(*asker),
 			       offsetof(struct asker, client.handle));
 	if (!asker)
-		return -ENOMEM;
+		return tpi_open_failed(&copy, -ENOMEM);
 	err = tpi_client_open(&asker->client, &request, &copy);
 	if (!err)
 		tpi_client_close(&asker->client);

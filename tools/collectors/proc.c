@@ -102,8 +102,8 @@ static uint32_t parse_sources(struct argp_state *state, const char *list)
 
 		if (source < 0)
 			argp_error(state,
-				   "--sources: '%.*s' is none of start, exit, "
-				   "sample, pressure, network, disk",
+				   "--sources: '%.*s' is not one of start, "
+				   "exit, sample, pressure, network, disk",
 				   (int)length, at);
 		sources |= UINT32_C(1) << source;
 		at += length;
@@ -216,8 +216,11 @@ static int stay_attached(struct run *run)
 {
 	if (tapio_producer_connected(run->producer))
 		return 0;
-	tpi_say("the broker at %s has gone",
-		tpi_connect_socket(&run->args.connect));
+	tpi_say("the broker at %s has gone%s",
+		tpi_connect_socket(&run->args.connect),
+		run->args.connect.wait_ns
+			? ""
+			: " (--wait would wait for the next one)");
 	if (!run->args.connect.wait_ns)
 		return TPI_EXIT_BROKER_GONE;
 	detach(run);

@@ -46,7 +46,8 @@ static void parse_command(struct arguments *args, struct argp_state *state,
 	else if (!strcmp(word, "remove"))
 		args->command = COMMAND_REMOVE;
 	else
-		argp_error(state, "'%s' is not one of list, remove", word);
+		argp_error(state, "'%s' is not a command: list or remove",
+			   word);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -65,13 +66,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		else if (state->arg_num == 2 && args->command != COMMAND_LIST)
 			args->group = arg;
 		else
-			argp_error(state, "'%s' is one argument too many", arg);
+			argp_error(state, "unexpected argument '%s'", arg);
 		return 0;
 	case ARGP_KEY_END:
 		if (args->command == COMMAND_NONE)
-			argp_error(state, "list, or remove?");
+			argp_error(state,
+				   "a command is missing: list or remove");
 		if (args->command == COMMAND_REMOVE && !args->group)
-			argp_error(state, "remove: a channel and a group");
+			argp_error(state, "remove needs a channel and a group");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

@@ -42,7 +42,7 @@ static const struct argp_option options[] = {
 	 "How long a broker may take to answer (default 500ms)", 0},
 	{"json", 'j', NULL, 0, "Print JSON", 0},
 	{"watch", 'w', "INTERVAL", 0, "Look again and again", 0},
-	{"all", 'a', NULL, 0, "Also show side lanes that nobody ever used", 0},
+	{"all", 'a', NULL, 0, "Also show side lanes that were never used", 0},
 	{0},
 };
 

@@ -127,7 +127,7 @@ static uint32_t choose(struct argp_state *state, const char *option,
 		strcat(names, c == choices ? "" : ", ");
 		strcat(names, c->name);
 	}
-	argp_error(state, "%s: '%s' is none of %s", option, text, names);
+	argp_error(state, "%s: '%s' is not one of %s", option, text, names);
 	return 0;
 }
 
@@ -144,8 +144,8 @@ static void parse_types(struct argp_state *state, struct tpi_tail_options *tail,
 					   &tail->types[tail->type_count++]))
 			argp_error(
 				state,
-				"--type: '%s' is no type of event (see "
-				"--list-types) and no number from 1 to 65535",
+				"--type: '%s' is neither a type of event (see "
+				"--list-types) nor a number from 1 to 65535",
 				name);
 	}
 }
@@ -155,9 +155,9 @@ static void parse_severity(struct argp_state *state, const char *text,
 {
 	if (tapio_severity_parse(text, severity))
 		argp_error(state,
-			   "--severity: '%s' is no severity (trace, debug, "
-			   "info, notice, warning, error, critical, alert, "
-			   "emergency) and no number from 0 to 15",
+			   "--severity: '%s' is neither a severity (trace, "
+			   "debug, info, notice, warning, error, critical, "
+			   "alert, emergency) nor a number from 0 to 15",
 			   text);
 }
 
@@ -166,10 +166,7 @@ static uint64_t parse_merge(struct argp_state *state, const char *text)
 	int64_t ns = tpi_arg_duration(state, "--merge", text);
 
 	if (ns < 1 || ns > (int64_t)TAPIO_MERGE_NS_MAX)
-		argp_error(state,
-			   "--merge: '%s' is not more than nothing, or "
-			   "more than a minute",
-			   text);
+		argp_error(state, "--merge: '%s' is outside 1ns to 1m", text);
 	return (uint64_t)ns;
 }
 
@@ -232,7 +229,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num > 0)
-			argp_error(state, "'%s': one channel at a time", arg);
+			argp_error(
+				state,
+				"unexpected argument '%s': only one channel can be followed",
+				arg);
 		break;
 	case ARGP_KEY_END:
 		if (args->tail.lag && args->tail.policy != TAPIO_GROUP_UNTIL)
@@ -292,8 +292,11 @@ static void add_stats(struct run *run)
 /* All that the broker left behind was shown. 0: go on; else an exit status. */
 static int broker_gone(struct run *run)
 {
-	tpi_say("the broker at %s has gone",
-		tpi_connect_socket(&run->args.connect));
+	tpi_say("the broker at %s has gone%s",
+		tpi_connect_socket(&run->args.connect),
+		run->args.connect.wait_ns
+			? ""
+			: " (--wait would wait for the next one)");
 	if (!run->args.connect.wait_ns)
 		return TPI_EXIT_BROKER_GONE;
 	add_stats(run);
@@ -399,10 +402,10 @@ static int follow(struct run *run)
 		if (count == -EINTR)
 			continue;
 		if (count < 0 && count != -ENOTCONN)
-			return failed("reading", count);
+			return failed("cannot read events", count);
 		int err = count > 0 ? show(run, views, count) : 0;
 		if (err)
-			return failed("writing", err);
+			return failed("cannot write the output", err);
 		if ((run->args.count && run->shown == run->args.count) ||
 		    (!gone && count >= 0 && is_over(run, count)))
 			return TPI_EXIT_OK;
