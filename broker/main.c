@@ -58,20 +58,21 @@ struct arguments {
 static const struct argp_option options[] = {
 	{"config", 'c', "FILE", 0,
 	 "Read this configuration (default: " CONFIG_DEFAULT
-	 " if it exists, else every default)",
+	 " if it exists, else the default of every option)",
 	 0},
 	{"socket", 's', "NAME", 0,
-	 "Listen here, whatever the configuration says: a path, or @name for an "
-	 "abstract socket",
+	 "Listen here instead of where the configuration says: a path, or @name "
+	 "for an abstract socket (default: " TAPIO_SOCKET_DEFAULT
+	 ", or for a plain user $XDG_RUNTIME_DIR/tapio/tapiod.sock)",
 	 0},
 	{"log-level", 'l', "LEVEL", 0,
 	 "error, warning, notice (default), info or debug", 0},
-	{"foreground", 'f', NULL, 0,
-	 "Stay in the foreground, as it always does", 0},
+	{"foreground", 'f', NULL, 0, "Stay in the foreground; it always does",
+	 0},
 	{"check", KEY_CHECK, "FILE", 0,
-	 "Check a configuration and the memory that it takes, and exit", 1},
+	 "Check a configuration, print the memory that it takes, and exit", 1},
 	{"simulate", KEY_SIMULATE, "CPUS[xNODES]", 0,
-	 "With --check: on a machine of that size", 1},
+	 "With --check: as on a machine with so many CPUs and NUMA nodes", 1},
 	{"print-config", KEY_PRINT, NULL, 0,
 	 "Print the configuration with every default, and exit", 1},
 	{0},
@@ -357,11 +358,19 @@ int main(int argc, char **argv)
 		.options = options,
 		.parser = parse_option,
 		.doc = "The Tapio event broker: allocates shared memory, hands "
-		       "it out to producers and consumers, and repairs after "
-		       "the dead.\v"
+		       "it out to producers and consumers, and takes back what "
+		       "dead processes held.\v"
+		       "Examples:\n"
+		       "  tapiod --print-config >my.conf   a configuration to "
+		       "edit\n"
+		       "  tapiod --check my.conf           is it right, and "
+		       "does it fit?\n"
+		       "  tapiod --check my.conf --simulate 256x8\n"
+		       "  tapiod -c my.conf -s /tmp/tapiod.sock\n"
+		       "\n"
 		       "Exit status: 0 stopped by a signal, or the check "
 		       "passed; 1 configuration; 2 usage; 3 memory or "
-		       "descriptors; 4 socket; 5 io_uring is not to be had; 6 "
+		       "descriptors; 4 socket; 5 io_uring is not available; 6 "
 		       "anything else. See tapiod(8) and tapiod.conf(5).",
 	};
 	struct arguments a = {.log_level = TAPIO_LOG_NOTICE};

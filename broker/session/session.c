@@ -179,8 +179,8 @@ static int check_hello(struct tpi_session *session,
 					 0, why, why_bytes);
 	if (known >= broker->config.clients_max)
 		return tpi_fail(-EUSERS, why, why_bytes,
-				"%u clients are connected, and clients_max of "
-				"the configuration is %u",
+				"%u clients are connected, clients_max is %u "
+				"(configuration)",
 				known, broker->config.clients_max);
 	return 0;
 }
@@ -361,8 +361,8 @@ static void on_attach(struct tpi_session *session,
 	attachment = tpi_attachment_new(registry, host, attach->role, session);
 	if (!attachment) {
 		snprintf(why, sizeof(why),
-			 "%u clients are attached, and clients_max of the "
-			 "configuration is %u",
+			 "%u clients are attached, clients_max is %u "
+			 "(configuration)",
 			 registry->attached, broker->config.clients_max);
 		refuse(session, -EUSERS, why);
 		return;

@@ -32,9 +32,14 @@ struct arguments {
 
 static const char doc[] =
 	"Lists groups of consumers, or removes one.\v"
-	"remove is for a durable group that nobody is in: producers do not wait "
-	"for it any more, and what it had not consumed is not kept for it. It "
-	"takes the uid that made the group, or the broker's, or root.\n\n"
+	"remove ends a durable group that has no members: its events are no longer "
+	"kept for it. Allowed for the uid that made the group, for the broker's "
+	"uid and for root.\n"
+	"\n"
+	"Examples:\n"
+	"  tapio-group list events\n"
+	"  tapio-group remove events nightly-export\n"
+	"\n"
 	"Exit status: 0 done, 1 failure (also a group with members), 2 usage, 3 "
 	"no broker, 4 no such channel or group, or no right to it.";
 

@@ -52,8 +52,7 @@ static const struct argp_option options[] = {
 	{NULL, 0, NULL, 0, "Load:", 1},
 	{"producers", 'p', "P", TEXT("Producer processes (1)")},
 	{"consumers", 'c', "C", TEXT("Consumer processes, all groups (1)")},
-	{"groups", KEY_GROUPS, "G",
-	 TEXT("Groups that each get all events (1)")},
+	{"groups", KEY_GROUPS, "G", TEXT("Groups; each gets every event (1)")},
 	{"members", KEY_MEMBERS, "M", TEXT("Consumer processes per group")},
 	{"events", 'n', "N", TEXT("Stop after N events of each producer")},
 	{"duration", 'd', "TIME", TEXT("Stop after this time (5s)")},
@@ -67,21 +66,22 @@ static const struct argp_option options[] = {
 	{"poll", KEY_POLL, "N", TEXT("Events per call of a consumer (256)")},
 	{"discard", KEY_DISCARD, "N",
 	 TEXT("In reserve and mix discard every Nth reservation")},
-	{"drop", KEY_DROP, NULL, TEXT("Do not try again what was refused")},
+	{"drop", KEY_DROP, NULL,
+	 TEXT("Do not try again when an event is refused")},
 	{"policy", KEY_POLICY, "P[,P..]",
 	 TEXT("Of the groups, in turn: lossless (default), until, lossy")},
 	{"merge", KEY_MERGE, "WAIT", OPTION_ARG_OPTIONAL,
-	 "Consumers get events in the order of time stamps, each when it is so "
+	 "Consumers get events in the order of time stamps, each when it is this "
 	 "old (1ms)",
 	 0},
 	{"filter", KEY_FILTER, "N",
 	 TEXT("After every N events one of another type, which consumers "
 	      "filter out")},
 	{"pin", KEY_PIN, "CPUS", OPTION_ARG_OPTIONAL,
-	 "Pin producers, then consumers, to CPUs, as 0,2-3; without a list "
-	 "to one CPU each as far as they go",
+	 "Pin producers, then consumers, in turn to these CPUs, as 0,2-3 (default: "
+	 "to all that it may run on)",
 	 0},
-	{"seed", KEY_SEED, "N", TEXT("Of all that is random")},
+	{"seed", KEY_SEED, "N", TEXT("Seed of all random choices")},
 	{NULL, 0, NULL, 0, "Faults:", 2},
 	{"kill", KEY_KILL, "N",
 	 TEXT("SIGKILL producers at N random instants and replace them")},
@@ -90,8 +90,8 @@ static const struct argp_option options[] = {
 	{"stop", KEY_STOP, "N",
 	 TEXT("SIGSTOP processes at N random instants for a while")},
 	{"stand-still", KEY_STILL, "TIME", OPTION_ARG_OPTIONAL,
-	 "SIGSTOP all members of the first group for this time (1s), after the "
-	 "same time at work, with another channel at work beside it",
+	 "After this time (1s) SIGSTOP all members of the first group for as long, "
+	 "while another channel goes on working",
 	 0},
 	{NULL, 0, NULL, 0, "Broker (by default one of its own):", 3},
 	{"channel", KEY_CHANNEL, "NAME", TEXT("Channel to use (load)")},
@@ -117,9 +117,15 @@ static const struct argp_option options[] = {
 
 static const char doc[] =
 	"Loads a Tapio channel and checks that every event arrives, once, whole "
-	"and in order.\vThe last line on stdout is a summary in JSON. Exit "
-	"status: 0 nothing was lost, duplicated, corrupt or wedged, 1 something "
-	"was, or the run failed, 2 wrong usage, 3 no broker, 4 refused.";
+	"and in order.\v"
+	"Examples:\n"
+	"  tapio-load                           5 seconds, its own broker\n"
+	"  tapio-load --kill 2000 -p 3          kill producers, lose nothing\n"
+	"  tapio-load --pin --no-check -d 4s    the speed of the channel alone\n"
+	"\n"
+	"The last line on stdout is a summary in JSON. Exit status: 0 nothing was "
+	"lost, duplicated, corrupt or wedged, 1 something was, or the run failed, "
+	"2 wrong usage, 3 no broker, 4 refused.";
 
 /* The index of a word among `count`, or wrong usage. */
 static int word(struct argp_state *state, const char *option, const char *text,

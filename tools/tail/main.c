@@ -75,25 +75,35 @@ static const struct argp_option options[] = {
 	 "earlier ones (default: 10ms)",
 	 1},
 	{0, 0, 0, 0,
-	 "As a consumer (default: an observer, who holds nobody):", 2},
+	 "As a consumer (default: as an observer, which never holds producers):",
+	 2},
 	{"group", 'g', "NAME", 0,
 	 "Join this group: each event goes to one of its members", 2},
 	{"policy", OPTION_POLICY, "lossy|until|lossless", 0,
-	 "What the group does to producers that find no room: nothing; hold "
-	 "them up to a lag; hold them. Without --group: a group of its own",
+	 "What happens when the group falls behind. lossy: producers overwrite. "
+	 "until (default): what is less than --lag behind is kept, the rest may be "
+	 "overwritten. lossless: producers find no room; needs a right. Without "
+	 "--group: a group of its own",
 	 2},
 	{"lag", OPTION_LAG, "N", 0,
 	 "The lag of --policy until, in events per lane (default: half a lane)",
 	 2},
 	{0, 0, 0, 0, "Other:", 4},
 	{"stats", OPTION_STATS, 0, 0,
-	 "Say at the end what became of all events", 4},
-	{"list-types", OPTION_LIST_TYPES, 0, 0, "List the types of events", 4},
+	 "Say at the end how many events were shown, skipped and lost", 4},
+	{"list-types", OPTION_LIST_TYPES, 0, 0,
+	 "List the types of events that have a name", 4},
 	{0},
 };
 
 static const char doc[] =
 	"Shows the events of a channel as they come, one a line.\v"
+	"Examples:\n"
+	"  tapio-tail                           follow the channel events\n"
+	"  tapio-tail --since oldest -d 0       what it holds now, and end\n"
+	"  tapio-tail -j --severity warning     warnings and worse, as JSON\n"
+	"  tapio-tail -g audit --stats          as a member of the group audit\n"
+	"\n"
 	"Exit status: 0 ended as asked (also when its reader left), 1 failure, 2 "
 	"usage, 3 no broker, 4 no such channel or no right to it, 5 the broker has "
 	"gone (without --wait).";
