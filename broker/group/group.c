@@ -369,8 +369,9 @@ static int check_existing(const struct tpi_group *group,
 {
 	if (!group->configured && group->uid != process->uid && !owner)
 		return tpi_fail(-EACCES, error, error_bytes,
-				"group \"%s\" is of uid %u, this is uid %u (a "
-				"group in the configuration is for all who may "
+				"group \"%s\" belongs to uid %u, and this "
+				"client is uid %u (a group that the "
+				"configuration names is open to all who may "
 				"consume)",
 				group->name, group->uid, process->uid);
 	if (request->policy != TAPIO_GROUP_DEFAULT &&
@@ -403,8 +404,8 @@ static int check_request(const struct tpi_host *host,
 	if (request->policy == TAPIO_GROUP_LOSSLESS && !request->may_lossless)
 		return tpi_fail(-EPERM, error, error_bytes,
 				"a lossless group on channel \"%s\" needs the "
-				"role lossless, which no allow rule gives: it "
-				"could hold its producers for ever",
+				"role lossless, which no allow rule grants: it "
+				"could stop producers without a limit",
 				host->config->spec.name);
 	for (uint32_t i = 0; i < host->config->spec.class_count; i++)
 		if (host->config->spec.classes[i].block_count > most)
@@ -438,8 +439,8 @@ static int make_group(struct tpi_broker *broker, struct tpi_host *host,
 	if (count_evicted(host, attachment->process->uid) >= EVICTED_MAX)
 		return tpi_fail(-EUSERS, error, error_bytes,
 				"channel \"%s\": uid %u was evicted from %d "
-				"groups, and processes that had them still "
-				"live",
+				"groups, and processes that had them are still "
+				"running",
 				host->config->spec.name,
 				attachment->process->uid, EVICTED_MAX);
 	group = free_slot(host, attachment->process->uid);
@@ -447,7 +448,7 @@ static int make_group(struct tpi_broker *broker, struct tpi_host *host,
 		return tpi_fail(-EUSERS, error, error_bytes,
 				"channel \"%s\": %u of %d group slots are in "
 				"use, the others were given to processes of "
-				"other uids that still live",
+				"other uids that are still running",
 				host->config->spec.name, active,
 				TAPIO_GROUP_SLOTS);
 	group->policy = request->policy == TAPIO_GROUP_DEFAULT
@@ -589,19 +590,21 @@ static int check_remove(const struct tpi_host *host,
 				"channel \"%s\" has no group \"%s\"", channel,
 				name);
 	if (group->configured)
-		return tpi_fail(-EPERM, error, error_bytes,
-				"group \"%s\" of channel \"%s\" is the "
-				"configuration's",
-				name, channel);
+		return tpi_fail(
+			-EPERM, error, error_bytes,
+			"group \"%s\" of channel \"%s\" is named in the "
+			"configuration and cannot be removed",
+			name, channel);
 	if (group->uid != uid && !owner)
 		return tpi_fail(-EACCES, error, error_bytes,
-				"group \"%s\" of channel \"%s\" is of uid %u, "
-				"this is uid %u",
+				"group \"%s\" of channel \"%s\" belongs to uid "
+				"%u, and this client is uid %u",
 				name, channel, group->uid, uid);
 	if (group->members)
-		return tpi_fail(-EBUSY, error, error_bytes,
-				"group \"%s\" of channel \"%s\" has %u members",
-				name, channel, group->members);
+		return tpi_fail(
+			-EBUSY, error, error_bytes,
+			"group \"%s\" of channel \"%s\" has %u member%s", name,
+			channel, group->members, TPI_PLURAL(group->members));
 	return 0;
 }
 

@@ -45,7 +45,8 @@
 /* One attempt to reach the broker. */
 struct dial {
 	struct tpi_client *client;
-	const char *name; /* of the socket */
+	const char *name;  /* of the socket */
+	int64_t answer_ns; /* how long it may take to answer, and until when */
 	int64_t answer_by;
 	bool refused; /* the broker has said no */
 };
@@ -101,9 +102,10 @@ static int dial(struct dial *d)
 
 	length = tpi_socket_address(&address, d->name);
 	if (length < 0)
-		return tpi_client_fail(d->client, length,
-				       "socket name \"%s\": %s", d->name,
-				       strerror(-length));
+		return tpi_client_fail(
+			d->client, length, "socket \"%s\": %s", d->name,
+			length == -ENAMETOOLONG ? "a name has at most 107 bytes"
+						: "the name is empty");
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		      0);
 	if (sock < 0)
@@ -154,8 +156,9 @@ static int refused(struct dial *d, const struct tpi_wire_refused *message)
 	d->refused = true;
 	if (err >= 0 || err < -4095)
 		return tpi_client_fail(client, -EPROTO,
-				       "refused with the error %d: %s", err,
-				       message->text);
+				       "the broker refused with the impossible "
+				       "error %d: %s",
+				       err, message->text);
 	return tpi_client_fail(client, err, "%s", message->text);
 }
 
@@ -199,8 +202,10 @@ static int receive(struct dial *d, enum tpi_wire_type want,
 	err = wait_readable(client->handle.sock, d->answer_by);
 	if (err)
 		return tpi_client_fail(client, err,
-				       "the broker at \"%s\" does not answer",
-				       d->name);
+				       "the broker at \"%s\" did not answer "
+				       "within %lld ms",
+				       d->name,
+				       (long long)(d->answer_ns / 1000000));
 	*fd_count = room;
 	n = tpi_recv_fds(client->handle.sock, message->bytes,
 			 sizeof(message->bytes), fds, fd_count);
@@ -213,9 +218,11 @@ static int receive(struct dial *d, enum tpi_wire_type want,
 	if (!err && message->header.type == TPI_WIRE_REFUSED)
 		err = refused(d, &message->refused);
 	else if (!err && message->header.type != want)
-		err = tpi_client_fail(client, -EPROTO,
-				      "message type %u, expected %u",
-				      message->header.type, (unsigned int)want);
+		err = tpi_client_fail(
+			client, -EPROTO,
+			"the broker answered with message type %u, "
+			"expected %u",
+			message->header.type, (unsigned int)want);
 	if (err) {
 		close_fds(fds, *fd_count);
 		*fd_count = 0;
@@ -278,7 +285,8 @@ static int be_welcome(struct dial *d)
 	if (message.welcome.abi_major != TAPIO_ABI_MAJOR)
 		err = tpi_client_fail(
 			client, -EPROTONOSUPPORT,
-			"the broker's layout is %u.%u, ours %u.%u",
+			"the broker's memory layout is %u.%u, this library "
+			"knows %u.%u: install matching versions",
 			message.welcome.abi_major, message.welcome.abi_minor,
 			TAPIO_ABI_MAJOR, TAPIO_ABI_MINOR);
 	if (!err)
@@ -292,7 +300,8 @@ static int be_welcome(struct dial *d)
 			   sizeof(client->catalog.instance)))
 		err = tpi_client_fail(
 			client, -EBADMSG,
-			"the catalog is not the one that was announced");
+			"the catalog that came is not the one that the broker "
+			"announced");
 	return err;
 }
 
@@ -443,8 +452,8 @@ static int dial_until(struct dial *d, const struct tpi_request *request,
 
 	do {
 		d->name = socket_name(options, &found);
-		d->answer_by =
-			tpi_now_ns() + (wait > ANSWER_NS ? wait : ANSWER_NS);
+		d->answer_ns = wait > ANSWER_NS ? wait : ANSWER_NS;
+		d->answer_by = tpi_now_ns() + d->answer_ns;
 		err = dial_and_ask(d, request);
 	} while (err == -ECONNREFUSED && !d->refused &&
 		 pause_before_retry(&nap, until));
@@ -472,6 +481,7 @@ static void leave(struct tpi_client *client)
 	struct dial d = {
 		.client = client,
 		.name = "",
+		.answer_ns = LEAVE_NS,
 		.answer_by = tpi_now_ns() + LEAVE_NS,
 	};
 	union tpi_wire_message message;

@@ -33,7 +33,7 @@ int tapio_group_remove(const struct tapio_options *options, const char *channel,
 	asker = tpi_handle_new(sizeof(*asker),
 			       offsetof(struct asker, client.handle));
 	if (!asker)
-		return -ENOMEM;
+		return tpi_open_failed(&copy, -ENOMEM);
 	err = tpi_client_open(&asker->client, &request, &copy);
 	if (!err)
 		tpi_client_close(&asker->client);

@@ -20,11 +20,11 @@ int tpi_options_copy(void *to, size_t to_bytes, const void *from)
 	memcpy(&size, from, sizeof(size));
 	if (size < sizeof(size))
 		return -EINVAL;
+	memcpy(to, from, size < to_bytes ? size : to_bytes);
 	/* A newer caller may set what we do not know; that we cannot do. */
 	for (i = to_bytes; i < size; i++)
 		if (extra[i])
 			return -EINVAL;
-	memcpy(to, from, size < to_bytes ? size : to_bytes);
 	return 0;
 }
 
@@ -43,12 +43,28 @@ static int check_broker(struct tapio_options *options)
 	return 0;
 }
 
+int tpi_options_unknown(const struct tapio_options *options)
+{
+	return tpi_fail(-EINVAL, options->error, options->error_bytes,
+			"the options have no size, or set a field that version "
+			"%s of the library does not know",
+			tapio_version());
+}
+
+int tpi_open_failed(const struct tapio_options *options, int err)
+{
+	if (options->error && options->error_bytes && !options->error[0])
+		tpi_fail(err, options->error, options->error_bytes, "%s",
+			 strerror(-err));
+	return err;
+}
+
 int tpi_options_broker(struct tapio_options *to,
 		       const struct tapio_options *from)
 {
 	int err = tpi_options_copy(to, sizeof(*to), from);
 
-	return err ? err : check_broker(to);
+	return err ? tpi_options_unknown(to) : check_broker(to);
 }
 
 int tpi_options_nested(struct tapio_options *options)

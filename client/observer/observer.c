@@ -123,7 +123,8 @@ static int check(const struct tapio_observer_options *options)
 
 	if (options->start > TAPIO_START_OLDEST)
 		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
-				"start %u is unknown", options->start);
+				"start %u is outside 0 to %d", options->start,
+				TAPIO_START_OLDEST);
 	if (options->merge_ns > TAPIO_MERGE_NS_MAX)
 		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
 				"merge_ns %llu is more than a minute",
@@ -140,8 +141,9 @@ int tapio_observer_open(struct tapio_observer **out, const char *channel,
 
 	*out = NULL;
 	err = tpi_options_copy(&copy, sizeof(copy), options);
-	if (!err)
-		err = tpi_options_nested(&copy.broker);
+	if (err)
+		return tpi_options_unknown(&copy.broker);
+	err = tpi_options_nested(&copy.broker);
 	if (!err)
 		err = check(&copy);
 	if (err)
@@ -149,11 +151,11 @@ int tapio_observer_open(struct tapio_observer **out, const char *channel,
 	o = tpi_handle_new(sizeof(*o),
 			   offsetof(struct tapio_observer, client.handle));
 	if (!o)
-		return -ENOMEM;
+		return tpi_open_failed(&copy.broker, -ENOMEM);
 	err = open_observer(o, channel, &copy);
 	if (err) {
 		free_observer(o);
-		return err;
+		return tpi_open_failed(&copy.broker, err);
 	}
 	*out = o;
 	return 0;

@@ -24,11 +24,11 @@ int tpi_filter_init(struct tpi_filter *filter, uint8_t severity_min,
 	};
 	if (severity_min > 15)
 		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
-				"severity_min is %u, the most is 15",
+				"severity_min %u is outside 0 to 15",
 				severity_min);
 	if (type_count && !types)
 		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
-				"type_count is %u, but types is NULL",
+				"type_count is %u, and types is NULL",
 				type_count);
 	if (!type_count)
 		return 0;

@@ -240,11 +240,11 @@ START_TEST(what_is_asked_for_wrongly_is_refused_with_the_reason)
 	options.policy = TAPIO_GROUP_LOSSY;
 	options.lag = 3;
 	ck_assert_int_eq(tapio_consumer_open(&c, "t", &options), -EINVAL);
-	assert_says("lag of 3");
+	assert_says("lag 3");
 	options.lag = 0;
 	options.severity_min = 16;
 	ck_assert_int_eq(tapio_consumer_open(&c, "t", &options), -EINVAL);
-	assert_says("severity_min is 16");
+	assert_says("severity_min 16");
 	options.severity_min = 0;
 	options.type_count = 1;
 	ck_assert_int_eq(tapio_consumer_open(&c, "t", &options), -EINVAL);

@@ -57,7 +57,7 @@ START_TEST(a_group_that_nobody_is_in_goes_and_holds_nobody)
 	int before;
 
 	ck_assert_int_eq(remove_audit(), -EBUSY);
-	ck_assert_ptr_nonnull(strstr(rig.error, "1 members"));
+	ck_assert_ptr_nonnull(strstr(rig.error, "1 member"));
 	tapio_consumer_close(c);
 	/* It is still there, and what it has not read waits for it. */
 	for (int i = 0; i < 20; i++)

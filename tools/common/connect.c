@@ -18,7 +18,8 @@
 static const struct argp_option options[] = {
 	{"socket", 's', "PATH", 0, TPI_SOCKET_HELP, 0},
 	{"wait", 'w', "TIME", OPTION_ARG_OPTIONAL,
-	 "Wait for a broker that is not there yet, this long or for ever", 0},
+	 "Wait for a broker that is not there yet, this long (default: for ever)",
+	 0},
 	{0},
 };
 
@@ -120,7 +121,11 @@ enum tpi_exit tpi_connect_failed(const struct tpi_connect *connect,
 		return TPI_EXIT_NO_BROKER;
 	}
 	if (no_broker(err)) {
-		tpi_say("no broker at %s: %s", path, why);
+		/* The library's words name the socket. */
+		if (connect->error[0])
+			tpi_say("%s", why);
+		else
+			tpi_say("no broker at \"%s\": %s", path, why);
 		return TPI_EXIT_NO_BROKER;
 	}
 	tpi_say("cannot attach to channel '%s' of %s: %s", channel, path, why);

@@ -33,9 +33,14 @@ struct arguments {
 
 static const char doc[] =
 	"Lists groups of consumers, or removes one.\v"
-	"remove is for a durable group that nobody is in: producers do not wait "
-	"for it any more, and what it had not consumed is not kept for it. It "
-	"takes the uid that made the group, or the broker's, or root.\n\n"
+	"remove ends a durable group that has no members: its events are no longer "
+	"kept for it. Allowed for the uid that made the group, for the broker's "
+	"uid and for root.\n"
+	"\n"
+	"Examples:\n"
+	"  tapio-group list events\n"
+	"  tapio-group remove events nightly-export\n"
+	"\n"
 	"Exit status: 0 done, 1 failure (also a group with members), 2 usage, 3 "
 	"no broker, 4 no such channel or group, or no right to it.";
 
@@ -47,7 +52,8 @@ static void parse_command(struct arguments *args, struct argp_state *state,
 	else if (!strcmp(word, "remove"))
 		args->command = COMMAND_REMOVE;
 	else
-		argp_error(state, "'%s' is not one of list, remove", word);
+		argp_error(state, "'%s' is not a command: list or remove",
+			   word);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -66,13 +72,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		else if (state->arg_num == 2 && args->command != COMMAND_LIST)
 			args->group = arg;
 		else
-			argp_error(state, "'%s' is one argument too many", arg);
+			argp_error(state, "unexpected argument '%s'", arg);
 		return 0;
 	case ARGP_KEY_END:
 		if (args->command == COMMAND_NONE)
-			argp_error(state, "list, or remove?");
+			argp_error(state,
+				   "a command is missing: list or remove");
 		if (args->command == COMMAND_REMOVE && !args->group)
-			argp_error(state, "remove: a channel and a group");
+			argp_error(state, "remove needs a channel and a group");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
