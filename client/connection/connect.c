@@ -28,6 +28,7 @@
 
 #include "client/connection/client.h"
 #include "lib/base/error.h"
+#include "lib/base/rseq.h"
 #include "lib/wire/fdpass.h"
 #include "lib/wire/socket_name.h"
 #include "lib/base/sys.h"
@@ -231,6 +232,14 @@ static int say_hello(struct dial *d, const struct tpi_request *request)
 	return err;
 }
 
+void tpi_client_hear_verdict(const struct tpi_client *client)
+{
+	/* ORDER broker.rseq (acquire): nothing is read after it that depends on
+	 * it; the order is the broker's. Pairs with the release in
+	 * tpi_registry_test_rseq(). */
+	tpi_rseq_hear(tpi_load_acquire(&client->catalog.broker->rseq_verdict));
+}
+
 /* WELCOME: the versions, and the catalog. */
 static int be_welcome(struct dial *d)
 {
@@ -262,6 +271,8 @@ static int be_welcome(struct dial *d)
 		err = tpi_client_fail(
 			client, -EBADMSG,
 			"the catalog is not the one that was announced");
+	if (!err)
+		tpi_client_hear_verdict(client);
 	return err;
 }
 
