@@ -29,6 +29,7 @@
 
 #include "client/connection/client.h"
 #include "lib/base/error.h"
+#include "lib/base/rseq.h"
 #include "lib/wire/fdpass.h"
 #include "lib/wire/socket_name.h"
 #include "lib/base/sys.h"
@@ -269,6 +270,14 @@ static int say_hello(struct dial *d, const struct tpi_request *request)
 	return err;
 }
 
+void tpi_client_hear_verdict(const struct tpi_client *client)
+{
+	/* ORDER broker.rseq (acquire): nothing is read after it that depends on
+	 * it; the order is the broker's. Pairs with the release in
+	 * tpi_registry_test_rseq(). */
+	tpi_rseq_hear(tpi_load_acquire(&client->catalog.broker->rseq_verdict));
+}
+
 /* WELCOME: the versions, and the catalog. */
 static int be_welcome(struct dial *d)
 {
@@ -302,6 +311,8 @@ static int be_welcome(struct dial *d)
 			client, -EBADMSG,
 			"the catalog that came is not the one that the broker "
 			"announced");
+	if (!err)
+		tpi_client_hear_verdict(client);
 	return err;
 }
 

@@ -476,7 +476,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_histogram, bucket, 64);
 #define TAPIO_RSEQ_PROVEN       1 /* an abort was seen, none was missed */
 #define TAPIO_RSEQ_ABSENT       2 /* this thread's libc or kernel has none */
 #define TAPIO_RSEQ_BROKEN       3 /* a section went on across a preemption */
-#define TAPIO_RSEQ_INCONCLUSIVE 4 /* no abort within the time allowed */
+#define TAPIO_RSEQ_INCONCLUSIVE 4 /* the test could not be made; tried again */
 
 /* TSC to CLOCK_REALTIME: ns = base_ns + ((tsc - base_tsc) * mult >> shift). */
 struct tapio_shm_calibration {
@@ -507,7 +507,7 @@ struct tapio_shm_broker {
 	uint64_t budget_bytes;
 	uint64_t used_bytes;
 	uint32_t features;     /* TAPIO_FEATURE_* */
-	uint32_t rseq_verdict; /* TAPIO_RSEQ_*, of this boot */
+	uint32_t rseq_verdict; /* TAPIO_RSEQ_*; changes while INCONCLUSIVE */
 	uint32_t cpus_possible;
 	uint32_t nodes;
 	uint32_t clients_max;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/base/rseq.h"
 #include "lib/kit/pool.h"
 
 void tpi_pool_count(const struct tapio_pool *pool, enum tpi_pool_count which,
@@ -70,6 +71,11 @@ int tapio_pool_stats_read(const struct tapio_pool *pool,
 
 	if (size < 16)
 		return -EINVAL;
+	/* A good moment to try again: no signal handler is here. */
+	if (pool->undecided) {
+		tpi_rseq_selftest(NULL);
+		tpi_pool_look_for_lists(pool);
+	}
 	all.allocated = pool->count;
 	all.cached = tpi_pool_cached(pool);
 	all.free = all.cached + deposited(pool);
