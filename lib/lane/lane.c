@@ -245,7 +245,7 @@ static uint64_t slot_limit(const struct tpi_lane *lane,
 	position = TAPIO_HEAD_POSITION(head);
 	if (TAPIO_HEAD_INCARNATION(head) != TAPIO_SLOT_INCARNATION(slot))
 		position = tpi_load_relaxed(&lane->shm->gate); /* no news */
-	if (TAPIO_SLOT_POLICY(slot) != TAPIO_POLICY_UNTIL)
+	if (TAPIO_SLOT_POLICY(slot) != TAPIO_GROUP_UNTIL)
 		return position;
 	/* Also for a head that is no news, or its writer would hold the lane
 	 * without a limit. */
@@ -256,7 +256,7 @@ static uint64_t slot_limit(const struct tpi_lane *lane,
 static bool slot_gates(uint64_t slot)
 {
 	return TAPIO_SLOT_STATE(slot) == TAPIO_SLOT_ACTIVE &&
-	       TAPIO_SLOT_POLICY(slot) != TAPIO_POLICY_LOSSY;
+	       TAPIO_SLOT_POLICY(slot) != TAPIO_GROUP_LOSSY;
 }
 
 bool tpi_gate_compute(const struct tpi_lane *lane,
