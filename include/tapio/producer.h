@@ -79,7 +79,8 @@ TAPIO_API int tapio_output_batch(struct tapio_producer *producer,
 /*
  * Memory for one event, in the caller's hands until it is submitted or
  * discarded, by any thread of the process. `tag` and `length` may be changed
- * before tapio_submit, `length` up to `capacity`.
+ * before tapio_submit, `length` up to `capacity`. The struct may be copied; submitting
+ * or discarding one copy closes all. Two threads MUST NOT use copies at once.
  */
 struct tapio_reservation {
 	void *data;
@@ -88,7 +89,7 @@ struct tapio_reservation {
 	uint32_t capacity;
 	uint32_t lane; /* private to the library, as is the rest */
 	uint32_t block;
-	uint32_t moves;
+	uint32_t ticket;
 };
 
 /*
