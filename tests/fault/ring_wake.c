@@ -212,12 +212,77 @@ START_TEST(a_put_between_the_steps_of_a_wait_ends_it)
 }
 END_TEST
 
+static void *get_until_zero(void *argument)
+{
+	uint64_t value, *sum = argument;
+
+	for (;;) {
+		if (tapio_ring_get(ring, &value, -1))
+			abort();
+		if (!value)
+			return NULL;
+		tpi_store_release(sum, *sum + value);
+	}
+}
+
+/* How many sleeps of this ring have begun. */
+static uint64_t sleeps(void)
+{
+	struct tapio_ring_stats stats = {.size = sizeof(stats)};
+
+	ck_assert_int_eq(tapio_ring_stats_read(ring, &stats), 0);
+	return stats.sleeps;
+}
+
+static void wait_for_sleep(uint64_t before)
+{
+	while (sleeps() == before)
+		usleep(100);
+	usleep(2000); /* from the count to the kernel's queue */
+}
+
+/*
+ * W4 by a swap: a second mover sees the same announcement while the first one is
+ * between W2 and W3, and answers it. Counted twice, it would hide the next one.
+ */
+static void answer_one_twice(void)
+{
+	uint64_t sum = 0, before;
+	pthread_t thread;
+
+	open_rings(4);
+	ck_assert_int_eq(pthread_create(&thread, NULL, get_until_zero, &sum),
+			 0);
+	wait_for_sleep(0);
+	before = sleeps();
+	wanted = "ring.wake.W2";
+	wakes_left = 1;
+	tpi_testpoint_hook = put_there;
+	ck_assert_int_eq(tapio_ring_try_put(ring, 1), 0);
+	tpi_testpoint_hook = NULL;
+	ck_assert_int_eq(wakes_left, 0);
+	while (tpi_load_acquire(&sum) != 43)
+		usleep(100);
+	wait_for_sleep(before);
+	ck_assert_int_eq(tapio_ring_try_put(ring, 0), 0);
+	pthread_join(thread, NULL);
+	close_rings();
+}
+
+START_TEST(two_movers_answer_one_announcement_once)
+{
+	for (int i = 0; i < 40; i++)
+		answer_one_twice();
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tcase = tcase_create("ring_wake");
 
 	tcase_set_timeout(tcase, SECONDS);
 	tcase_add_test(tcase, a_put_between_the_steps_of_a_wait_ends_it);
+	tcase_add_test(tcase, two_movers_answer_one_announcement_once);
 	tcase_add_test(
 		tcase,
 		a_put_at_the_moment_of_the_announcement_wakes_the_sleeper);
