@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The shared layout of Tapio, version 1.0.
+ * The shared layout of Tapio, number 0.1.
  *
  * THE PROMISE. Whatever lies in a Tapio segment is described here and nowhere
  * else, field by field. Within one major version fields keep their offset, size
@@ -100,8 +100,23 @@
 	TAPIO_ASSERT_(offsetof(struct type, field) == (bytes), \
 		      "offset of " #type "." #field)
 
-#define TAPIO_ABI_MAJOR 1
-#define TAPIO_ABI_MINOR 0
+/*
+ * The number of the layout. It counts layouts, not releases: a release that does
+ * not change the layout leaves it alone.
+ *
+ *   minor + 1  reserved bytes, flags or kinds get a meaning that an old reader
+ *              may overlook; while major is 0: any change
+ *   major + 1  (from 1.0 on) any other change
+ *
+ * So while major is 0, both numbers MUST be equal, and later the major ones.
+ */
+#define TAPIO_ABI_MAJOR 0
+#define TAPIO_ABI_MINOR 1
+
+/* Whether a program that knows this layout may read a segment with that number. */
+#define TAPIO_ABI_READABLE(major, minor) \
+	((major) == TAPIO_ABI_MAJOR &&   \
+	 (TAPIO_ABI_MAJOR > 0 || (minor) == TAPIO_ABI_MINOR))
 
 #define TAPIO_SEGMENT_MAGIC UINT64_C(0x4745534f49504154) /* "TAPIOSEG" */
 #define TAPIO_SEGMENT_READY UINT32_C(0x59444552)         /* "REDY" */
