@@ -12,10 +12,10 @@
  *   patch  | programs run as they are       | programs run as they are
  *
  * The loader holds programs to this rule. While major is 0, the SONAME of a
- * library ends with major.minor, later with major. Each symbol bears the version
- * that brought it (TAPIO_0.1), so a library that is too old is refused when the
- * program starts. The layout of the shared memory has a number of its own (abi.h),
- * because processes of two versions may meet in one segment.
+ * library ends with major.minor, later with major. Each symbol bears the
+ * version that brought it (TAPIO_0.1), so a library that is too old is refused
+ * when the program starts. The layout of the shared memory has a number of its
+ * own (abi.h), because processes of two versions may meet in one segment.
  */
 #ifndef TAPIO_VERSION_H
 #define TAPIO_VERSION_H
@@ -41,14 +41,14 @@
 #define TAPIO_TARGET_REFUSED_
 #endif
 
-/* A cast that neither language warns about; private to these headers. */
+/* A cast that neither language warns about. Private to these headers. */
 #ifdef __cplusplus
 #define TAPIO_CAST_(type, value) (static_cast<type>(value))
 #else
 #define TAPIO_CAST_(type, value) ((type)(value))
 #endif
 
-/* What the libraries export: every function with this mark, and no other. */
+/* The mark of a function that a library exports. No other is exported. */
 #if defined(__GNUC__)
 #define TAPIO_API __attribute__((visibility("default")))
 #else
@@ -60,9 +60,9 @@ extern "C" {
 #endif
 
 /*
- * The version of the library that runs, as TAPIO_VERSION: it may be newer than the
- * one that the program was compiled with. Static storage. Any thread, any signal
- * handler, a forked child, too.
+ * The version of the library that runs, as TAPIO_VERSION: it may be newer than
+ * the one that the program was compiled with. Static storage. Any thread, any
+ * signal handler, a forked child, too.
  */
 TAPIO_API const char *tapio_version(void);
 
