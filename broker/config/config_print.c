@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "broker/config/config.h"
-
-static const char *const policies[] = {"lossy", "until", "lossless"};
+#include "lib/memory/policy.h"
 
 /* libconfuse reads \" and \\ in a quoted string as the character itself. */
 static void quoted(FILE *out, const char *text)
@@ -136,7 +135,7 @@ static void print_channel(const struct tpi_config_channel *channel, FILE *out)
 			     "\tgroup ");
 		quoted(out, channel->groups[i].name);
 		fprintf(out, " {\n\t\tpolicy = %s\n\t\tlag = %u\n\t}\n",
-			policies[channel->groups[i].policy],
+			tpi_policy_name(channel->groups[i].policy),
 			channel->groups[i].lag);
 	}
 	fprintf(out, "}\n");

@@ -41,6 +41,7 @@
 #include "lib/base/error.h"
 #include "lib/lane/histogram.h"
 #include "lib/lane/wake.h"
+#include "lib/memory/policy.h"
 
 /* Slots of groups that one uid's processes had, and were evicted from. */
 #define EVICTED_MAX 8
@@ -64,8 +65,8 @@ static void barrier(const struct tpi_registry *registry)
 /* The policy that holds now: with nobody there, never without a limit. */
 static uint32_t policy_now(const struct tpi_group *group)
 {
-	if (group->policy == TAPIO_POLICY_LOSSLESS && !group->members)
-		return TAPIO_POLICY_UNTIL;
+	if (group->policy == TAPIO_GROUP_LOSSLESS && !group->members)
+		return TAPIO_GROUP_UNTIL;
 	return group->policy;
 }
 
@@ -142,7 +143,7 @@ static void describe(struct tpi_host *host, const struct tpi_group *group)
 {
 	struct tapio_shm_group *shm = &host->shm_groups[slot_of(host, group)];
 
-	shm->flags = group->durable ? TAPIO_GROUP_DURABLE : 0;
+	shm->flags = group->durable ? TAPIO_GROUP_FLAG_DURABLE : 0;
 	shm->uid = group->uid;
 	shm->joined_ns = tpi_realtime_ns();
 	memcpy(shm->name, group->name, sizeof(shm->name));
@@ -354,13 +355,6 @@ static struct tpi_group *find_group(struct tpi_host *host, const char *name)
 	return NULL;
 }
 
-static const char *policy_name(uint32_t policy)
-{
-	static const char *const names[] = {"lossy", "until", "lossless"};
-
-	return names[policy];
-}
-
 /* May do everything, also with what others have made. */
 static bool is_owner(const struct tpi_broker *broker, uid_t uid)
 {
@@ -381,11 +375,11 @@ static int check_existing(const struct tpi_group *group,
 				"consume)",
 				group->name, group->uid, process->uid);
 	if (request->policy != TAPIO_GROUP_DEFAULT &&
-	    request->policy - 1 != group->policy)
+	    request->policy != group->policy)
 		return tpi_fail(-EBUSY, error, error_bytes,
 				"group \"%s\" exists with policy %s, not %s",
-				group->name, policy_name(group->policy),
-				policy_name(request->policy - 1));
+				group->name, tpi_policy_name(group->policy),
+				tpi_policy_name(request->policy));
 	if (request->policy == TAPIO_GROUP_UNTIL && request->lag != group->lag)
 		return tpi_fail(-EBUSY, error, error_bytes,
 				"group \"%s\" exists with lag %u, not %u",
@@ -458,9 +452,9 @@ static int make_group(struct tpi_broker *broker, struct tpi_host *host,
 				host->config->spec.name, active,
 				TAPIO_GROUP_SLOTS);
 	group->policy = request->policy == TAPIO_GROUP_DEFAULT
-				? TAPIO_POLICY_UNTIL
-				: request->policy - 1;
-	group->lag = group->policy == TAPIO_POLICY_UNTIL ? request->lag : 0;
+				? TAPIO_GROUP_UNTIL
+				: request->policy;
+	group->lag = group->policy == TAPIO_GROUP_UNTIL ? request->lag : 0;
 	group->durable = request->durable;
 	group->configured = false;
 	group->private = !request->name[0];
@@ -555,7 +549,7 @@ int tpi_group_join(struct tpi_broker *broker, struct tpi_attachment *attachment,
 	group->members++;
 	if (*first)
 		open_group(broker, host, group);
-	else if (group->members == 1 && group->policy == TAPIO_POLICY_LOSSLESS)
+	else if (group->members == 1 && group->policy == TAPIO_GROUP_LOSSLESS)
 		promote(broker, host, group);
 	show_members(host, group);
 	attachment->group = group;
@@ -579,7 +573,7 @@ void tpi_group_leave(struct tpi_broker *broker,
 		return;
 	if (!group->durable)
 		close_group(host, group);
-	else if (group->policy == TAPIO_POLICY_LOSSLESS)
+	else if (group->policy == TAPIO_GROUP_LOSSLESS)
 		show_slot(host, group);
 }
 
@@ -592,7 +586,7 @@ static int check_remove(const struct tpi_host *host,
 	const char *channel = host->config->spec.name;
 
 	if (!group)
-		return tpi_fail(-ENOENT, error, error_bytes,
+		return tpi_fail(-ENXIO, error, error_bytes,
 				"channel \"%s\" has no group \"%s\"", channel,
 				name);
 	if (group->configured)
@@ -640,7 +634,7 @@ void tpi_group_evict(struct tpi_broker *broker, struct tpi_host *host,
 
 	tpi_add_relaxed(&broker->registry.catalog.broker->evictions, 1);
 	/* Relaxed: shown only. */
-	tpi_store_relaxed(&shm->flags, shm->flags | TAPIO_GROUP_EVICTED);
+	tpi_store_relaxed(&shm->flags, shm->flags | TAPIO_GROUP_FLAG_EVICTED);
 	group->evicted = true;
 	group->durable = false;
 	group->configured = false;

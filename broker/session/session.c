@@ -279,14 +279,27 @@ static void answer_attached(struct tpi_session *session, bool first)
 	answer(session, &message, fds, count);
 }
 
+static int check_name(const char *what, const char *text, char *why,
+		      size_t why_bytes)
+{
+	char name[TAPIO_NAME_BYTES];
+
+	if (!tpi_wire_name(name, text))
+		return 0;
+	return tpi_fail(-EINVAL, why, why_bytes,
+			"the name of the %s must have 1 to %d printable "
+			"characters, none of them a space",
+			what, TAPIO_NAME_BYTES - 1);
+}
+
 /* Who may attach to what; *host on success. */
 static int check_attach(struct tpi_session *session,
 			const struct tpi_wire_attach *attach,
 			struct tpi_host **host, char *why, size_t why_bytes)
 {
 	struct tpi_broker *broker = session->broker;
-	char name[TAPIO_NAME_BYTES];
 	uint32_t right;
+	int err;
 
 	if (session->attachment)
 		return tpi_fail(
@@ -299,12 +312,11 @@ static int check_attach(struct tpi_session *session,
 		return tpi_fail(-EINVAL, why, why_bytes,
 				"role %u is outside %d to %d", attach->role,
 				TAPIO_ROLE_PRODUCE, TAPIO_ROLE_INSPECT);
-	if (tpi_wire_name(name, attach->channel) ||
-	    (attach->group[0] && tpi_wire_name(name, attach->group)))
-		return tpi_fail(-EINVAL, why, why_bytes,
-				"names of channels and groups have 1 to %d "
-				"printable characters",
-				TAPIO_NAME_BYTES - 1);
+	err = check_name("channel", attach->channel, why, why_bytes);
+	if (!err && attach->group[0])
+		err = check_name("group", attach->group, why, why_bytes);
+	if (err)
+		return err;
 	*host = tpi_registry_find(&broker->registry, attach->channel);
 	if (!*host)
 		return tpi_fail(-ENOENT, why, why_bytes,
@@ -358,7 +370,8 @@ static void on_attach(struct tpi_session *session,
 		refuse(session, err, why);
 		return;
 	}
-	attachment = tpi_attachment_new(registry, host, attach->role, session);
+	attachment = tpi_attachment_new(registry, host, attach->role,
+					session->process);
 	if (!attachment) {
 		snprintf(why, sizeof(why),
 			 "%u clients are attached, clients_max is %u "
@@ -367,6 +380,7 @@ static void on_attach(struct tpi_session *session,
 		refuse(session, -EUSERS, why);
 		return;
 	}
+	attachment->session = session;
 	session->attachment = attachment;
 	err = join(session, attachment, attach, &first, why, sizeof(why));
 	if (err) {
@@ -421,14 +435,12 @@ static int remove_group(struct tpi_session *session,
 			struct tpi_host **host, char *why, size_t why_bytes)
 {
 	struct tpi_broker *broker = session->broker;
-	char name[TAPIO_NAME_BYTES];
+	int err = check_name("channel", remove->channel, why, why_bytes);
 
-	if (tpi_wire_name(name, remove->channel) ||
-	    tpi_wire_name(name, remove->group))
-		return tpi_fail(-EINVAL, why, why_bytes,
-				"names of channels and groups have 1 to %d "
-				"printable characters",
-				TAPIO_NAME_BYTES - 1);
+	if (!err)
+		err = check_name("group", remove->group, why, why_bytes);
+	if (err)
+		return err;
 	*host = tpi_registry_find(&broker->registry, remove->channel);
 	if (!*host)
 		return tpi_fail(-ENOENT, why, why_bytes, "no channel \"%s\"",

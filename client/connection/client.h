@@ -77,6 +77,9 @@ int tpi_client_map(struct tpi_client *client, const struct tpi_request *request,
 		   const int *fds);
 void tpi_client_unmap(struct tpi_client *client);
 
+/* Tells rseq.c the broker's verdict of now. Any context. */
+void tpi_client_hear_verdict(const struct tpi_client *client);
+
 /* 1 while the broker is there: it has not stopped, and its connection stands. */
 int tpi_client_connected(const struct tpi_client *client);
 

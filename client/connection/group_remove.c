@@ -30,10 +30,6 @@ int tapio_group_remove(const struct tapio_options *options, const char *channel,
 
 	if (err)
 		return err;
-	if (!channel || !group)
-		return tpi_fail(-EINVAL, copy.error, copy.error_bytes,
-				"the name of the %s is NULL",
-				channel ? "group" : "channel");
 	asker = tpi_handle_new(sizeof(*asker),
 			       offsetof(struct asker, client.handle));
 	if (!asker)

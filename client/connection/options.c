@@ -34,7 +34,7 @@ static int check_broker(struct tapio_options *options)
 		options->error[0] = '\0';
 	if (options->connect_ns < TAPIO_FOREVER)
 		return tpi_fail(-EINVAL, options->error, options->error_bytes,
-				"connect_ns is %lld: neither a time nor "
+				"connect_ns is %lld: not a time, 0 or "
 				"TAPIO_FOREVER",
 				(long long)options->connect_ns);
 	/* Longer than a century is for ever, and does not overflow. */

@@ -161,10 +161,6 @@ int tapio_consumer_open(struct tapio_consumer **out, const char *channel,
 		err = check(&copy);
 	if (err)
 		return err;
-	if (!channel)
-		return tpi_fail(-EINVAL, copy.broker.error,
-				copy.broker.error_bytes,
-				"the name of the channel is NULL");
 	c = tpi_handle_new(sizeof(*c),
 			   offsetof(struct tapio_consumer, client.handle));
 	if (!c)

@@ -117,14 +117,10 @@ static void free_observer(struct tapio_observer *o)
 	tpi_handle_free(&o->client.handle);
 }
 
-static int check(const char *channel,
-		 const struct tapio_observer_options *options)
+static int check(const struct tapio_observer_options *options)
 {
 	const struct tapio_options *broker = &options->broker;
 
-	if (!channel)
-		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
-				"the name of the channel is NULL");
 	if (options->start > TAPIO_START_OLDEST)
 		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
 				"start %u is outside 0 to %d", options->start,
@@ -149,7 +145,7 @@ int tapio_observer_open(struct tapio_observer **out, const char *channel,
 		return tpi_options_unknown(&copy.broker);
 	err = tpi_options_nested(&copy.broker);
 	if (!err)
-		err = check(channel, &copy);
+		err = check(&copy);
 	if (err)
 		return err;
 	o = tpi_handle_new(sizeof(*o),
@@ -420,8 +416,8 @@ int tapio_observe(struct tapio_observer *o, struct tapio_view *views,
 
 /* ---- what else one may ask -------------------------------------------------------- */
 
-int tapio_observer_stats(const struct tapio_observer *o,
-			 struct tapio_observer_stats *stats)
+int tapio_observer_stats_read(const struct tapio_observer *o,
+			      struct tapio_observer_stats *stats)
 {
 	struct tapio_observer_stats sum = {
 		.seen = o->seen,

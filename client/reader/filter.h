@@ -18,10 +18,8 @@ struct tpi_filter {
 	uint32_t class_mask; /* a bit per class; 0: any class */
 };
 
-/*
- * -ENOMEM; -EINVAL: types announced but NULL, or a severity above 15, which goes to
- * broker->error.
- */
+/* -ENOMEM; -EINVAL, with the reason in broker->error: types announced but NULL, or
+ * a severity above 15. */
 int tpi_filter_init(struct tpi_filter *filter, uint8_t severity_min,
 		    uint32_t class_mask, const uint16_t *types,
 		    uint32_t type_count, const struct tapio_options *broker);

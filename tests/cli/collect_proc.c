@@ -20,6 +20,7 @@
 #include "tests/cli/command.h"
 #include "tests/cli/fixture.h"
 #include "tests/cli/running.h"
+#include "tests/check_main.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
@@ -502,9 +503,6 @@ int main(void)
 	tcase_add_test(tc,
 		       with_wait_it_starts_before_the_broker_and_outlives_it);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+
+	return check_run(suite);
 }

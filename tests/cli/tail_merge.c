@@ -24,6 +24,7 @@
 
 #include "tests/cli/command.h"
 #include "tests/cli/running.h"
+#include "tests/check_main.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 #define SECOND       INT64_C(1000000000)
@@ -317,7 +318,6 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("tail --merge");
 	TCase *tc = tcase_create("merge");
 
 	tcase_set_timeout(tc, 60);
@@ -339,10 +339,6 @@ int main(void)
 	tcase_add_loop_test(tc,
 			    what_comes_too_late_is_shown_at_once_and_counted, 0,
 			    COUNT(readers));
-	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+
+	return check_run_case("tail --merge", tc);
 }

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "tests/unit/segment_fixture.h"
+#include "tests/check_main.h"
 
 START_TEST(a_segment_is_zeroed_and_rounded_up_to_its_page_only)
 {
@@ -502,5 +503,5 @@ int main(void)
 	tcase_add_test(t,
 		       a_segment_that_is_too_long_or_too_short_is_not_mapped);
 	tcase_add_test(t, a_read_only_fd_is_not_mapped_writable);
-	return run_suite("segment", t);
+	return check_run_case("segment", t);
 }

@@ -17,6 +17,7 @@
 #include "lib/memory/segment_place.h"
 #include "lib/base/sys.h"
 #include "tests/unit/segment_fixture.h"
+#include "tests/check_main.h"
 
 #define POOL       "/proc/sys/vm/nr_hugepages"
 #define OVERCOMMIT "/proc/sys/vm/nr_overcommit_hugepages"
@@ -399,7 +400,7 @@ int main(void)
 	tcase_add_test(
 		t, hugetlb_that_cannot_be_populated_cleanly_is_never_touched);
 #endif
-	failed = run_suite("segment huge", t);
+	failed = check_run_case("segment huge", t);
 	if (failed || !reason)
 		return failed;
 	printf("%s; what needs the pool alone has passed\n", reason);

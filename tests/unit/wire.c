@@ -17,6 +17,7 @@
 
 #include "lib/wire/fdpass.h"
 #include "lib/wire/wire.h"
+#include "tests/check_main.h"
 
 #define TYPES_END (TPI_WIRE_REMOVED + 1)
 
@@ -327,10 +328,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("wire");
 	TCase *c = tcase_create("wire");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(c, well_formed_messages_pass, 1, TYPES_END);
 	tcase_add_loop_test(c, every_shorter_or_longer_message_is_refused, 1,
@@ -352,10 +350,5 @@ int main(void)
 		c,
 		descriptors_that_this_process_may_not_have_are_no_fault_of_the_message);
 	tcase_add_test(c, socket_names_become_addresses);
-	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("wire", c);
 }

@@ -12,6 +12,7 @@
 #include <tapio/consumer.h>
 
 #include "lib/base/atomic.h"
+#include "lib/memory/policy.h"
 #include "tools/common/tool.h"
 #include "tools/inspect/inspect.h"
 
@@ -102,9 +103,7 @@ static int remove_group(struct arguments *args)
 	case 0:
 		return TPI_EXIT_OK;
 	case -ENOENT:
-		if (args->connect.missing)
-			break;
-		/* fallthrough */
+	case -ENXIO:
 	case -EACCES:
 	case -EPERM:
 	case -EBUSY:
@@ -113,7 +112,8 @@ static int remove_group(struct arguments *args)
 	case -EOPNOTSUPP:
 		tpi_say("%s", args->connect.error[0] ? args->connect.error
 						     : strerror(-err));
-		return err == -ENOENT || err == -EACCES || err == -EPERM
+		return err == -ENOENT || err == -ENXIO || err == -EACCES ||
+				       err == -EPERM
 			       ? TPI_EXIT_REFUSED
 			       : TPI_EXIT_FAILURE;
 	default:
@@ -148,12 +148,12 @@ static struct counts count(const struct tpi_inspect *inspect, uint32_t channel,
 static void print_group(const struct tpi_inspect *inspect, uint32_t channel,
 			const char *channel_name, uint32_t slot)
 {
-	static const char *const policies[] = {"lossy", "until", "lossless"};
 	const struct tapio_shm_group *group =
 		&tpi_inspect_groups(inspect, channel)[slot];
 	/* ORDER group.slot (acquire): the name is that of the group whose state
 	 * this is. Pairs with the broker's release. */
 	uint64_t word = tpi_load_acquire(&group->slot);
+	const char *policy = tpi_policy_name(TAPIO_SLOT_POLICY(word));
 	struct counts counts;
 	char name[TAPIO_NAME_BYTES];
 
@@ -163,12 +163,11 @@ static void print_group(const struct tpi_inspect *inspect, uint32_t channel,
 	name[sizeof(name) - 1] = '\0';
 	counts = count(inspect, channel, slot);
 	printf("%-15s %-15s %-8s %-7s %7u %10u %12llu %12llu\n", channel_name,
-	       name[0] ? name : "-",
-	       TAPIO_SLOT_POLICY(word) < 3 ? policies[TAPIO_SLOT_POLICY(word)]
-					   : "?",
+	       name[0] ? name : "-", policy,
 	       /* Relaxed: shown, each by itself. */
-	       tpi_load_relaxed(&group->flags) & TAPIO_GROUP_DURABLE ? "durable"
-								     : "-",
+	       tpi_load_relaxed(&group->flags) & TAPIO_GROUP_FLAG_DURABLE
+		       ? "durable"
+		       : "-",
 	       tpi_load_relaxed(&group->members), group->uid,
 	       (unsigned long long)counts.unread,
 	       (unsigned long long)counts.lost);

@@ -57,7 +57,7 @@ static int try_channel(struct load_run *run)
 	err = tpi_connect(&connect, open_first, &first);
 	if (err)
 		return tpi_connect_failed(&connect, run->options.channel, err);
-	tapio_producer_stats(first.producer, &stats);
+	tapio_producer_stats_read(first.producer, &stats);
 	run->rseq = stats.rseq;
 	max = tapio_producer_max_bytes(first.producer);
 	tapio_producer_close(first.producer);

@@ -10,6 +10,7 @@
 #include <tapio/abi.h>
 #include <tapio/consumer.h>
 
+#include "lib/memory/policy.h"
 #include "tools/common/parse.h"
 #include "tools/load/scoreboard.h"
 #include "tools/load/check.h"
@@ -150,7 +151,7 @@ static uint32_t count(struct argp_state *state, const char *option,
 static void parse_policies(struct load_options *o, struct argp_state *state,
 			   const char *text)
 {
-	static const char *const policies[] = {"lossy", "until", "lossless"};
+	uint32_t policy;
 	char one[16];
 
 	o->policy_count = 0;
@@ -165,9 +166,13 @@ static void parse_policies(struct load_options *o, struct argp_state *state,
 				text);
 		memcpy(one, text, length);
 		one[length] = '\0';
-		o->policies[o->policy_count++] =
-			TAPIO_GROUP_LOSSY +
-			(uint32_t)word(state, "--policy", one, policies, 3);
+		policy = tpi_policy_parse(one);
+		if (!policy)
+			argp_error(state,
+				   "--policy: '%s' is not one of lossy, until, "
+				   "lossless",
+				   one);
+		o->policies[o->policy_count++] = policy;
 		text += length;
 		if (!*text)
 			return;
