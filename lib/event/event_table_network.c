@@ -38,7 +38,7 @@ static const struct tapio_event_name tcp_states[] = {
 #define S tapio_event_network_connection
 static const struct tapio_event_field connection[] = {
 	TPI_NAMED(operation, ENUM8, ZERO, connection_operations,
-		  "tapio.network.connection.operation", "what happened"),
+		  "tapio.network.connection.operation", "kind of event"),
 	TPI_NAMED(transport, ENUM8, ZERO, transports,
 		  "network.transport", "protocol"),
 	TPI_FIELD(local, IP, ZERO, "",

@@ -25,7 +25,7 @@ static const struct tapio_event_name file_operations[] = {
 #define S tapio_event_file_access
 static const struct tapio_event_field file_access[] = {
 	TPI_NAMED(operation, ENUM8, ZERO, file_operations,
-		  "tapio.file.operation", "what was done"),
+		  "tapio.file.operation", "kind of operation"),
 	TPI_FIELD(path, STRING, ZERO, "",
 		  "file.path", NULL, "the file"),
 	TPI_FIELD(target, STRING, ZERO, "",
@@ -71,7 +71,7 @@ static const struct tapio_event_name object_operations[] = {
 #define S tapio_event_kubernetes_object
 static const struct tapio_event_field kubernetes_object[] = {
 	TPI_NAMED(operation, ENUM8, ZERO, object_operations,
-		  "tapio.kubernetes.operation", "what happened"),
+		  "tapio.kubernetes.operation", "kind of change"),
 	TPI_FIELD(kind, STRING, ZERO, "",
 		  "tapio.kubernetes.kind", NULL, "its kind"),
 	TPI_TITLED("namespace", name_space, STRING, ZERO, "",
