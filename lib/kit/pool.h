@@ -174,7 +174,10 @@ struct tpi_pool_range {
 	uint32_t end;
 };
 
-/* The handle: private copies of what was checked at attach. Never changes. */
+/*
+ * The handle: private copies of what was checked at attach. Nothing changes but
+ * `fast_cpus`, which rises once at most (tpi_pool_look_for_lists()).
+ */
 struct tapio_pool {
 	uint64_t *states;
 	unsigned char *lists;
@@ -185,12 +188,13 @@ struct tapio_pool {
 	uint32_t count;
 	uint32_t list_bytes;
 	uint32_t cache;
-	uint32_t fast_cpus; /* CPUs whose list we may use; 0 without rseq */
+	uint32_t fast_cpus; /* CPUs whose list we may use; 0: none (yet) */
 	uint32_t flags;
 	/* The first line ends here. */
 	uint32_t object_bytes;
 	bool work_on_put; /* anything but LAX and DIRTY without reset */
 	bool zero_on_get;
+	bool undecided; /* made without a verdict on rseq: it may come */
 	tapio_pool_callback reset;
 	void *argument;
 	uint64_t *groups;
@@ -232,6 +236,12 @@ static inline uint64_t tpi_pool_index(const struct tapio_pool *pool,
 	index = (uint64_t)((unsigned __int128)offset * pool->inverse >> 64);
 	return index * pool->stride == offset ? index : UINT64_MAX;
 }
+
+/*
+ * Lets a pool use its lists, if the self-test of rseq could not be made when the handle
+ * was made and has a verdict now, its own or a broker's. Any context.
+ */
+void tpi_pool_look_for_lists(const struct tapio_pool *pool);
 
 /* Adds to a counter, in the stripe of this CPU. Any context. */
 void tpi_pool_count(const struct tapio_pool *pool, enum tpi_pool_count which,

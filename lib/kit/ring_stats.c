@@ -56,8 +56,8 @@ uint32_t tapio_ring_high_water(const struct tapio_ring *ring)
 	return between(ring, 0, peak);
 }
 
-int tapio_ring_stats(const struct tapio_ring *ring,
-		     struct tapio_ring_stats *stats)
+int tapio_ring_stats_read(const struct tapio_ring *ring,
+			  struct tapio_ring_stats *stats)
 {
 	struct tapio_ring_stats all = {0};
 	size_t size = stats->size;

@@ -110,7 +110,7 @@ START_TEST(a_group_is_removed_when_nobody_is_in_it)
 	struct tapio_consumer *c = durable("mine");
 
 	GROUP(1, "remove", "events", "mine");
-	ck_assert_ptr_nonnull(strstr(run.err, "has 1 members"));
+	ck_assert_ptr_nonnull(strstr(run.err, "has 1 member"));
 	tapio_consumer_close(c);
 	GROUP(0, "remove", "events", "mine");
 	ck_assert_str_eq(run.out, "");

@@ -81,7 +81,7 @@ static void make_catalog(void)
 static void make_group(void)
 {
 	const uint64_t slot =
-		TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_POLICY_LOSSLESS, 3, 0);
+		TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_GROUP_LOSSLESS, 3, 0);
 
 	channel.lanes[0].shm->state = TAPIO_STATE(BLOCKS + 5, 1);
 	channel.lanes[0].shm->gate = BLOCKS + 2;
@@ -324,8 +324,8 @@ START_TEST(another_version_is_status_4_and_both_are_named)
 	snprintf(pid, sizeof(pid), "%d", getpid());
 	command_run(&run, "tapio-shmstat", "--pid", pid, NULL);
 	ck_assert_int_eq(run.status, 4);
-	ck_assert_ptr_nonnull(strstr(run.err, "2.0"));
-	ck_assert_ptr_nonnull(strstr(run.err, "1.0"));
+	ck_assert_ptr_nonnull(strstr(run.err, "1.1"));
+	ck_assert_ptr_nonnull(strstr(run.err, "0.1"));
 }
 END_TEST
 
@@ -339,7 +339,8 @@ START_TEST(the_text_form_shows_the_same)
 	ck_assert_ptr_nonnull(strstr(run.out, "9.8.7"));
 	ck_assert_ptr_nonnull(strstr(run.out, "readers"));
 	ck_assert_ptr_nonnull(strstr(run.out, "full=7"));
-	ck_assert_ptr_nonnull(strstr(run.out, "2 side lanes that nobody used"));
+	ck_assert_ptr_nonnull(
+		strstr(run.out, "(2 unused side lanes are not shown"));
 }
 END_TEST
 
@@ -441,8 +442,8 @@ START_TEST(a_broker_of_another_layout_is_status_4)
 	answer.header.fd_count = 1;
 	answer.welcome.abi_major = TAPIO_ABI_MAJOR + 1;
 	answer.welcome.abi_minor = 7;
-	assert_refused(fake_broker(&answer, catalog_segment.fd_ro), "2.7",
-		       "1.0");
+	assert_refused(fake_broker(&answer, catalog_segment.fd_ro), "1.7",
+		       "0.1");
 }
 END_TEST
 

@@ -73,7 +73,8 @@ static const struct {
 	{{"--nonsense"}, "unrecognized option '--nonsense'"},
 	{{"argument"}, "unexpected argument \"argument\""},
 	{{"--log-level=loud"}, "--log-level=loud: not one of error, warning"},
-	{{"--simulate=many"}, "--simulate=many: not as 256x8"},
+	{{"--simulate=many"}, "--simulate=many: must be CPUS or CPUSxNODES"},
+	{{"--simulate=8"}, "--simulate needs --check"},
 };
 #define WRONG_USAGES (int)(sizeof(wrong_usages) / sizeof(wrong_usages[0]))
 

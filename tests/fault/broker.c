@@ -60,7 +60,7 @@ START_TEST(a_client_gets_what_its_role_may_write_and_no_more)
 			      c.fds[0], 0),
 			 MAP_FAILED);
 	ck_assert_uint_eq(c.attached.first, 1);
-	ck_assert_uint_eq(c.attached.policy, TAPIO_POLICY_UNTIL);
+	ck_assert_uint_eq(c.attached.policy, TAPIO_GROUP_UNTIL);
 	ck_assert_int_eq(peer_detach(&p), 0);
 	ck_assert_int_eq(peer_detach(&c), 0);
 	ck_assert_int_eq(peer_detach(&o), 0);

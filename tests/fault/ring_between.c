@@ -195,7 +195,7 @@ START_TEST(calls_between_the_steps_of_a_call_do_no_harm)
 	tpi_testpoint_hook = NULL;
 	ck_assert_uint_gt(nested, (uint64_t)turns / 10);
 	ck_assert_uint_gt(refused, (uint64_t)turns / 100);
-	ck_assert_int_eq(tapio_ring_stats(ring, &stats), 0);
+	ck_assert_int_eq(tapio_ring_stats_read(ring, &stats), 0);
 	ck_assert_uint_eq(stats.high_water, capacity);
 	ck_assert_uint_gt(stats.put_retries, 0);
 	ck_assert_uint_gt(stats.get_retries, 0);

@@ -192,7 +192,7 @@ START_TEST(writers_on_one_cpu_and_a_signal_handler_lose_and_tear_nothing)
 	sigset_t alarm;
 
 	lane_fixture_init(&f, BLOCKS, BLOCK, BLOCKS);
-	lane_fixture_join(&f, SLOT, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, SLOT, TAPIO_GROUP_LOSSLESS, 0);
 	writers_running = WRITERS + 1; /* and the handler */
 	start = lane_tail(&f);
 	/* The handler emits on the writers' CPU only. */

@@ -272,7 +272,7 @@ static void judge(const struct game *game)
 		wrong += game->seen[i] != 1;
 	ck_assert_uint_eq(game->failures, 0);
 	ck_assert_uint_eq(wrong, 0);
-	ck_assert_int_eq(tapio_ring_stats(game->ring, &stats), 0);
+	ck_assert_int_eq(tapio_ring_stats_read(game->ring, &stats), 0);
 	ck_assert_uint_eq(stats.puts, total);
 	ck_assert_uint_eq(stats.gets, total);
 	ck_assert_uint_eq(stats.count, 0);

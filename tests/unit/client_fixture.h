@@ -180,7 +180,7 @@ static inline struct tapio_consumer_stats group_stats(struct tapio_consumer *c)
 {
 	struct tapio_consumer_stats stats = {.size = sizeof(stats)};
 
-	ck_assert_int_eq(tapio_consumer_stats(c, &stats), 0);
+	ck_assert_int_eq(tapio_consumer_stats_read(c, &stats), 0);
 	return stats;
 }
 
@@ -189,7 +189,7 @@ channel_stats(struct tapio_producer *p)
 {
 	struct tapio_producer_stats stats = {.size = sizeof(stats)};
 
-	ck_assert_int_eq(tapio_producer_stats(p, &stats), 0);
+	ck_assert_int_eq(tapio_producer_stats_read(p, &stats), 0);
 	return stats;
 }
 

@@ -95,9 +95,9 @@ START_TEST(everything_that_can_be_written_is_read)
 	ck_assert_uint_eq(a->spec.classes[1].side_lanes, 2);
 	ck_assert_uint_eq(a->group_count, 2);
 	ck_assert_str_eq(a->groups[0].name, "audit");
-	ck_assert_uint_eq(a->groups[0].policy, TAPIO_POLICY_LOSSLESS);
+	ck_assert_uint_eq(a->groups[0].policy, TAPIO_GROUP_LOSSLESS);
 	ck_assert_uint_eq(a->groups[0].lag, 5);
-	ck_assert_uint_eq(a->groups[1].policy, TAPIO_POLICY_LOSSY);
+	ck_assert_uint_eq(a->groups[1].policy, TAPIO_GROUP_LOSSY);
 	ck_assert_uint_eq(config.rule_count, 2);
 	ck_assert_uint_eq(config.rules[0].uid_count, 2);
 	ck_assert_uint_eq(config.rules[0].uids[1], 17);
@@ -185,7 +185,7 @@ static const struct bad {
 	{"channel e { groups_max = 1 group a {} group b {} }",
 	 {"2 groups", "groups_max = 1"}},
 	{"channel e { group a { policy = strict } }", {"strict", "lossless"}},
-	{"allow a { role = {produce} }", {"\"a\"", "nobody"}},
+	{"allow a { role = {produce} }", {"\"a\"", "no client"}},
 	{"allow a { any = true }", {"\"a\"", "no role"}},
 	{"allow a { any = true role = {fly} }", {"fly", "produce"}},
 	{"allow a { uid = {\"nosuchuser_x\"} role = {consume} }",

@@ -720,10 +720,10 @@ START_TEST(statistics_fill_what_the_caller_knows)
 	struct tapio_pool *pool = pool_new(&options);
 	struct tapio_pool_stats stats = {.size = 8};
 
-	ck_assert_int_eq(tapio_pool_stats(pool, &stats), -EINVAL);
+	ck_assert_int_eq(tapio_pool_stats_read(pool, &stats), -EINVAL);
 	stats.size = 16;
 	stats.in_use = 12345;
-	ck_assert_int_eq(tapio_pool_stats(pool, &stats), 0);
+	ck_assert_int_eq(tapio_pool_stats_read(pool, &stats), 0);
 	ck_assert_uint_eq(stats.allocated, 10);
 	ck_assert_uint_eq(stats.free, 10);
 	ck_assert_uint_eq(stats.in_use, 12345);

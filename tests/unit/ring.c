@@ -34,7 +34,7 @@ static struct tapio_ring_stats stats_of(const struct tapio_ring *ring)
 {
 	struct tapio_ring_stats stats = {.size = sizeof(stats)};
 
-	ck_assert_int_eq(tapio_ring_stats(ring, &stats), 0);
+	ck_assert_int_eq(tapio_ring_stats_read(ring, &stats), 0);
 	return stats;
 }
 

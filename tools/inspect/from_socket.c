@@ -101,7 +101,7 @@ static int ask(struct talk *t, enum tpi_wire_type want)
 		left = until - tpi_monotonic_ns();
 		if (left <= 0)
 			return tpi_fail(-ETIMEDOUT, t->error, t->error_bytes,
-					"nothing within %lld ms",
+					"no answer within %lld ms",
 					(long long)(t->timeout_ns / 1000000));
 		n = poll(&ready, 1, (int)(left / 1000000) + 1);
 	} while (n == 0 || (n < 0 && errno == EINTR));
@@ -124,7 +124,7 @@ static int ask(struct talk *t, enum tpi_wire_type want)
 			       t->error, t->error_bytes, "%s",
 			       t->message.refused.text);
 	else if (!err && t->message.header.type != want)
-		err = fail(t, -EPROTO, "not the answer expected");
+		err = fail(t, -EPROTO, "an unexpected answer of the broker");
 	if (err)
 		drop_fds(t);
 	return err;
@@ -158,7 +158,8 @@ static int hello(struct talk *t, struct tpi_segment_set *set)
 	err = ask(t, TPI_WIRE_WELCOME);
 	if (err)
 		return err;
-	if (t->message.welcome.abi_major != TAPIO_ABI_MAJOR) {
+	if (!TAPIO_ABI_READABLE(t->message.welcome.abi_major,
+				t->message.welcome.abi_minor)) {
 		set->incompatible = true;
 		set->abi_major = t->message.welcome.abi_major;
 		set->abi_minor = t->message.welcome.abi_minor;
