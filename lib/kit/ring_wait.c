@@ -171,7 +171,7 @@ void tpi_ring_wake(const struct tapio_ring *ring,
 	woken = tpi_futex_wake(&waiters->bell, moved);
 	TPI_TESTPOINT("ring.wake.W3");
 	if (woken < 0)
-		return; /* cannot be: then the sleeps end by themselves */
+		return; /* futexes are refused: the sleeps end by themselves */
 	upto = (uint32_t)woken < moved ? armed : answered + moved;
 	tpi_cas_relaxed(&waiters->answered, &answered, upto);
 	TPI_TESTPOINT("ring.wake.W4");
