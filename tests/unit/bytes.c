@@ -290,6 +290,7 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
+	require_cpu_lanes();
 	tcase_add_test(tcase, options_that_make_nothing_are_refused);
 	tcase_add_test(tcase, each_length_gets_the_smallest_class_that_fits);
 	tcase_add_test(

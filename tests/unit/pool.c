@@ -13,7 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/base/rseq.h"
 #include "pool_fixture.h"
 
 static const uint32_t all_flags[] = {
@@ -421,7 +420,7 @@ START_TEST(a_full_list_spills_and_an_empty_one_refills)
 
 	options.cache = 16;
 	pool = pool_new(&options);
-	if (!pool->fast_cpus) {
+	if (side_flavour()) {
 		tapio_pool_close(pool);
 		return; /* no lists: the other tests tell */
 	}
@@ -454,7 +453,7 @@ START_TEST(an_entry_that_the_state_contradicts_is_dropped)
 
 	options.cache = 8;
 	pool = pool_new(&options);
-	if (!pool->fast_cpus) {
+	if (side_flavour()) {
 		tapio_pool_close(pool);
 		return;
 	}
