@@ -7,6 +7,7 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -62,9 +63,10 @@ static uint32_t probe_features(struct tpi_registry *registry,
 		features |= TAPIO_FEATURE_MEMBARRIER;
 	else
 		tpi_log(log, TAPIO_LOG_WARNING,
-			"membarrier is not to be had (errno %d): producers use "
-			"side lanes with a fence per event, consumers poll",
-			-err);
+			"membarrier is not available (%s; a seccomp filter is "
+			"the usual cause): producers use side lanes with a "
+			"fence for each event, and consumers poll",
+			strerror(-err));
 	fd = tpi_sys_pidfd_open(getpid(), 0);
 	if (fd >= 0) {
 		features |= TAPIO_FEATURE_PIDFD;

@@ -31,7 +31,7 @@ struct tpi_holder {
 struct tpi_group {
 	uint32_t state;       /* TAPIO_SLOT_* */
 	uint32_t incarnation; /* of the group that has or last had the slot */
-	uint32_t policy;      /* TAPIO_POLICY_*, as asked for */
+	uint32_t policy;      /* TAPIO_GROUP_*, as asked for */
 	uint32_t lag;
 	uint32_t members;
 	uint64_t openings; /* groups that the slot has had, this one included */

@@ -107,6 +107,12 @@ int tpi_options_broker(struct tapio_options *to,
 		       const struct tapio_options *from);
 int tpi_options_nested(struct tapio_options *options);
 
+/* Why tpi_options_copy() failed, in words; returns -EINVAL. */
+int tpi_options_unknown(const struct tapio_options *options);
+
+/* The end of an open that failed: who asked for a reason gets one. Returns err. */
+int tpi_open_failed(const struct tapio_options *options, int err);
+
 /* Hands out a struct that begins with the size that the caller knows. */
 int tpi_stats_copy(void *to, const void *from, size_t from_bytes);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/producer/producer.h"
+#include "lib/base/error.h"
 
 int tapio_output(struct tapio_producer *p, uint32_t tag, const void *data,
 		 uint32_t length)
@@ -159,16 +160,16 @@ int tapio_producer_open(struct tapio_producer **out, const char *channel,
 
 	*out = NULL;
 	err = tpi_options_broker(&copy, options);
-	if (err || !channel)
-		return -EINVAL;
+	if (err)
+		return err;
 	p = tpi_handle_new(sizeof(*p),
 			   offsetof(struct tapio_producer, client.handle));
 	if (!p)
-		return -ENOMEM;
+		return tpi_open_failed(&copy, -ENOMEM);
 	err = open_producer(p, channel, &copy);
 	if (err) {
 		tpi_handle_free(&p->client.handle);
-		return err;
+		return tpi_open_failed(&copy, err);
 	}
 	*out = p;
 	return 0;

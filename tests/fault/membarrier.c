@@ -200,5 +200,5 @@ int main(void)
 	tcase_add_test(t,
 		       a_consumer_without_membarrier_beside_a_producer_with_it);
 	suite_add_tcase(suite, t);
-	return rig_run(suite);
+	return check_run(suite);
 }

@@ -42,7 +42,7 @@ static bool uses_lists(struct tapio_pool *pool)
 
 	ck_assert_int_eq(tapio_pool_get(pool, &object), 0);
 	ck_assert_int_eq(tapio_pool_put(pool, object), 0);
-	ck_assert_int_eq(tapio_pool_stats(pool, &stats), 0);
+	ck_assert_int_eq(tapio_pool_stats_read(pool, &stats), 0);
 	return stats.cached > 0;
 }
 
@@ -213,5 +213,5 @@ int main(void)
 	tcase_add_test(t, the_next_open_tries_again);
 	tcase_add_test(t, what_is_reserved_on_a_side_lane_is_submitted_there);
 	suite_add_tcase(suite, t);
-	return rig_run(suite);
+	return check_run(suite);
 }
