@@ -17,8 +17,8 @@
 
 #include "lib/base/atomic.h"
 #include "lib/lane/lane.h"
-#include "lib/base/rseq.h"
 #include "lib/lane/wake.h"
+#include "tests/cpu_lanes.h"
 #include "tests/fault/peer.h"
 #include "tests/check_main.h"
 
@@ -180,9 +180,7 @@ static void *publish(void *arg)
 
 	(void)arg;
 	pin_to_first_cpu();
-	lane = tpi_rseq_selftest(NULL) == TAPIO_RSEQ_PROVEN
-		       ? peer_lane(&producer)
-		       : side_lane();
+	lane = side_flavour() ? side_lane() : peer_lane(&producer);
 	while (!tpi_load_relaxed(&storm.stop))
 		if (!emit(lane, &storm.gating))
 			storm.published++;
