@@ -28,6 +28,7 @@ struct tpi_attachment *tpi_attachment_new(struct tpi_registry *registry,
 	attachment->host = host;
 	attachment->group = NULL;
 	attachment->session = session;
+	attachment->left = false;
 	attachment->process = session->process;
 	tpi_process_get(attachment->process);
 	TAILQ_INSERT_TAIL(&attachment->process->attachments, attachment,

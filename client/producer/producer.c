@@ -103,7 +103,7 @@ static void fill_hot(struct tapio_producer *p)
 		emit->plain_bytes = 64; /* as any block, and one section */
 	emit->me = p->client.granted.attachment;
 	emit->active = &p->client.shared->active;
-	emit->bell = channel->doorbell;
+	emit->doorbells = channel->doorbells;
 	emit->lanes = channel->lanes;
 	emit->lane_count = channel->lane_count;
 	emit->cpus = sections_hold(p) ? channel->cpus : 0;
