@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# What `cmake --install` puts where, and what other projects find it by:
-# find_package(tapio) and pkg-config. (The tools install themselves, see
+# What `cmake --install` puts where, how it is taken away again, and what other
+# projects find it by: find_package(tapio) and pkg-config. (The tools install themselves, see
 # tapio_tool().)
 include(CMakePackageConfigHelpers)
 
@@ -45,18 +45,36 @@ endforeach()
 install(FILES ${PROJECT_BINARY_DIR}/tapio.pc
 	DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
+# Below the prefix it moves with `cmake --install --prefix`; for the prefix /usr it
+# is /etc, which GNUInstallDirs only says in the full path.
+set(sysconf_dir ${CMAKE_INSTALL_FULL_SYSCONFDIR})
+cmake_path(IS_PREFIX CMAKE_INSTALL_PREFIX ${sysconf_dir} sysconf_in_prefix)
+if(sysconf_in_prefix)
+	set(sysconf_dir ${CMAKE_INSTALL_SYSCONFDIR})
+endif()
+
+# The pages of the source tree say /etc/tapio; the installed ones say where the
+# configuration really is.
 file(GLOB pages CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/man/*.[3-8])
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${pages})
 foreach(page ${pages})
+	cmake_path(GET page FILENAME name)
 	string(REGEX MATCH "[3-8]$" section ${page})
-	install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+	file(READ ${page} text)
+	string(REPLACE "/etc/tapio/" "${CMAKE_INSTALL_FULL_SYSCONFDIR}/tapio/"
+		text "${text}")
+	file(WRITE ${PROJECT_BINARY_DIR}/man/${name} "${text}")
+	install(FILES ${PROJECT_BINARY_DIR}/man/${name}
+		DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
 endforeach()
 
 if(TARGET tapiod)
 	install(TARGETS tapiod RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 	install(FILES ${PROJECT_BINARY_DIR}/tapio-broker.pc
 		DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-	install(FILES broker/config/tapiod.conf
-		DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/tapio)
+	# What an administrator has written is never replaced.
+	configure_file(cmake/install_config.cmake.in install_config.cmake @ONLY)
+	install(SCRIPT ${PROJECT_BINARY_DIR}/install_config.cmake)
 	# systemd looks in PREFIX/lib, whatever the libraries' directory is.
 	configure_file(broker/tapiod.service.in tapiod.service @ONLY)
 	install(FILES ${PROJECT_BINARY_DIR}/tapiod.service
@@ -64,3 +82,10 @@ if(TARGET tapiod)
 	install(FILES broker/tapio.sysusers DESTINATION lib/sysusers.d
 		RENAME tapio.conf)
 endif()
+
+# `cmake --build build --target uninstall`: takes away what the last
+# `cmake --install` of this build directory has put down.
+add_custom_target(uninstall USES_TERMINAL
+	COMMAND ${CMAKE_COMMAND} -D MANIFEST=${PROJECT_BINARY_DIR}/install_manifest.txt
+		-D CONFIG=${PROJECT_SOURCE_DIR}/broker/config/tapiod.conf
+		-P ${PROJECT_SOURCE_DIR}/cmake/uninstall.cmake)

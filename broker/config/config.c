@@ -26,6 +26,31 @@ static struct {
 	bool failed;
 } report;
 
+static void append(char *text, size_t bytes, const char *more)
+{
+	size_t used = strlen(text);
+
+	snprintf(text + used, bytes - used, "%s", more);
+}
+
+/* The options of a block, for the message about one that it does not have. */
+static void append_options(char *text, size_t bytes, const cfg_t *cfg)
+{
+	const char *separator = " ";
+
+	append(text, bytes, "; those of ");
+	append(text, bytes,
+	       strcmp(cfg->name, "root") ? cfg->name : "the top level");
+	append(text, bytes, " are");
+	for (const cfg_opt_t *option = cfg->opts; option->name; option++) {
+		if (!strcmp(option->name, TPI_CONFIG_END))
+			continue;
+		append(text, bytes, separator);
+		append(text, bytes, option->name);
+		separator = ", ";
+	}
+}
+
 __attribute__((format(printf, 2, 0))) static void
 report_error(cfg_t *cfg, const char *format, va_list args)
 {
@@ -36,6 +61,8 @@ report_error(cfg_t *cfg, const char *format, va_list args)
 		return;
 	report.failed = true;
 	vsnprintf(text, sizeof(text), format, args);
+	if (cfg && strstr(text, "no such option"))
+		append_options(text, sizeof(text), cfg);
 	if (strstr(text, TPI_CONFIG_END))
 		snprintf(text, sizeof(text),
 			 "a section is not closed: a } is missing");

@@ -41,6 +41,7 @@
 #include "lib/base/error.h"
 #include "lib/lane/histogram.h"
 #include "lib/lane/wake.h"
+#include "lib/memory/policy.h"
 
 /* Slots of groups that one uid's processes had, and were evicted from. */
 #define EVICTED_MAX 8
@@ -64,8 +65,8 @@ static void barrier(const struct tpi_registry *registry)
 /* The policy that holds now: with nobody there, never without a limit. */
 static uint32_t policy_now(const struct tpi_group *group)
 {
-	if (group->policy == TAPIO_POLICY_LOSSLESS && !group->members)
-		return TAPIO_POLICY_UNTIL;
+	if (group->policy == TAPIO_GROUP_LOSSLESS && !group->members)
+		return TAPIO_GROUP_UNTIL;
 	return group->policy;
 }
 
@@ -142,7 +143,7 @@ static void describe(struct tpi_host *host, const struct tpi_group *group)
 {
 	struct tapio_shm_group *shm = &host->shm_groups[slot_of(host, group)];
 
-	shm->flags = group->durable ? TAPIO_GROUP_DURABLE : 0;
+	shm->flags = group->durable ? TAPIO_GROUP_FLAG_DURABLE : 0;
 	shm->uid = group->uid;
 	shm->joined_ns = tpi_realtime_ns();
 	memcpy(shm->name, group->name, sizeof(shm->name));
@@ -354,13 +355,6 @@ static struct tpi_group *find_group(struct tpi_host *host, const char *name)
 	return NULL;
 }
 
-static const char *policy_name(uint32_t policy)
-{
-	static const char *const names[] = {"lossy", "until", "lossless"};
-
-	return names[policy];
-}
-
 /* May do everything, also with what others have made. */
 static bool is_owner(const struct tpi_broker *broker, uid_t uid)
 {
@@ -375,16 +369,17 @@ static int check_existing(const struct tpi_group *group,
 {
 	if (!group->configured && group->uid != process->uid && !owner)
 		return tpi_fail(-EACCES, error, error_bytes,
-				"group \"%s\" is of uid %u, this is uid %u (a "
-				"group in the configuration is for all who may "
+				"group \"%s\" belongs to uid %u, and this "
+				"client is uid %u (a group that the "
+				"configuration names is open to all who may "
 				"consume)",
 				group->name, group->uid, process->uid);
 	if (request->policy != TAPIO_GROUP_DEFAULT &&
-	    request->policy - 1 != group->policy)
+	    request->policy != group->policy)
 		return tpi_fail(-EBUSY, error, error_bytes,
 				"group \"%s\" exists with policy %s, not %s",
-				group->name, policy_name(group->policy),
-				policy_name(request->policy - 1));
+				group->name, tpi_policy_name(group->policy),
+				tpi_policy_name(request->policy));
 	if (request->policy == TAPIO_GROUP_UNTIL && request->lag != group->lag)
 		return tpi_fail(-EBUSY, error, error_bytes,
 				"group \"%s\" exists with lag %u, not %u",
@@ -409,8 +404,8 @@ static int check_request(const struct tpi_host *host,
 	if (request->policy == TAPIO_GROUP_LOSSLESS && !request->may_lossless)
 		return tpi_fail(-EPERM, error, error_bytes,
 				"a lossless group on channel \"%s\" needs the "
-				"role lossless, which no allow rule gives: it "
-				"could hold its producers for ever",
+				"role lossless, which no allow rule grants: it "
+				"could stop producers without a limit",
 				host->config->spec.name);
 	for (uint32_t i = 0; i < host->config->spec.class_count; i++)
 		if (host->config->spec.classes[i].block_count > most)
@@ -444,8 +439,8 @@ static int make_group(struct tpi_broker *broker, struct tpi_host *host,
 	if (count_evicted(host, attachment->process->uid) >= EVICTED_MAX)
 		return tpi_fail(-EUSERS, error, error_bytes,
 				"channel \"%s\": uid %u was evicted from %d "
-				"groups, and processes that had them still "
-				"live",
+				"groups, and processes that had them are still "
+				"running",
 				host->config->spec.name,
 				attachment->process->uid, EVICTED_MAX);
 	group = free_slot(host, attachment->process->uid);
@@ -453,13 +448,13 @@ static int make_group(struct tpi_broker *broker, struct tpi_host *host,
 		return tpi_fail(-EUSERS, error, error_bytes,
 				"channel \"%s\": %u of %d group slots are in "
 				"use, the others were given to processes of "
-				"other uids that still live",
+				"other uids that are still running",
 				host->config->spec.name, active,
 				TAPIO_GROUP_SLOTS);
 	group->policy = request->policy == TAPIO_GROUP_DEFAULT
-				? TAPIO_POLICY_UNTIL
-				: request->policy - 1;
-	group->lag = group->policy == TAPIO_POLICY_UNTIL ? request->lag : 0;
+				? TAPIO_GROUP_UNTIL
+				: request->policy;
+	group->lag = group->policy == TAPIO_GROUP_UNTIL ? request->lag : 0;
 	group->durable = request->durable;
 	group->configured = false;
 	group->private = !request->name[0];
@@ -554,7 +549,7 @@ int tpi_group_join(struct tpi_broker *broker, struct tpi_attachment *attachment,
 	group->members++;
 	if (*first)
 		open_group(broker, host, group);
-	else if (group->members == 1 && group->policy == TAPIO_POLICY_LOSSLESS)
+	else if (group->members == 1 && group->policy == TAPIO_GROUP_LOSSLESS)
 		promote(broker, host, group);
 	show_members(host, group);
 	attachment->group = group;
@@ -578,7 +573,7 @@ void tpi_group_leave(struct tpi_broker *broker,
 		return;
 	if (!group->durable)
 		close_group(host, group);
-	else if (group->policy == TAPIO_POLICY_LOSSLESS)
+	else if (group->policy == TAPIO_GROUP_LOSSLESS)
 		show_slot(host, group);
 }
 
@@ -591,23 +586,25 @@ static int check_remove(const struct tpi_host *host,
 	const char *channel = host->config->spec.name;
 
 	if (!group)
-		return tpi_fail(-ENOENT, error, error_bytes,
+		return tpi_fail(-ENXIO, error, error_bytes,
 				"channel \"%s\" has no group \"%s\"", channel,
 				name);
 	if (group->configured)
-		return tpi_fail(-EPERM, error, error_bytes,
-				"group \"%s\" of channel \"%s\" is the "
-				"configuration's",
-				name, channel);
+		return tpi_fail(
+			-EPERM, error, error_bytes,
+			"group \"%s\" of channel \"%s\" is named in the "
+			"configuration and cannot be removed",
+			name, channel);
 	if (group->uid != uid && !owner)
 		return tpi_fail(-EACCES, error, error_bytes,
-				"group \"%s\" of channel \"%s\" is of uid %u, "
-				"this is uid %u",
+				"group \"%s\" of channel \"%s\" belongs to uid "
+				"%u, and this client is uid %u",
 				name, channel, group->uid, uid);
 	if (group->members)
-		return tpi_fail(-EBUSY, error, error_bytes,
-				"group \"%s\" of channel \"%s\" has %u members",
-				name, channel, group->members);
+		return tpi_fail(
+			-EBUSY, error, error_bytes,
+			"group \"%s\" of channel \"%s\" has %u member%s", name,
+			channel, group->members, TPI_PLURAL(group->members));
 	return 0;
 }
 
@@ -637,7 +634,7 @@ void tpi_group_evict(struct tpi_broker *broker, struct tpi_host *host,
 
 	tpi_add_relaxed(&broker->registry.catalog.broker->evictions, 1);
 	/* Relaxed: shown only. */
-	tpi_store_relaxed(&shm->flags, shm->flags | TAPIO_GROUP_EVICTED);
+	tpi_store_relaxed(&shm->flags, shm->flags | TAPIO_GROUP_FLAG_EVICTED);
 	group->evicted = true;
 	group->durable = false;
 	group->configured = false;

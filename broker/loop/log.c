@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "broker/loop/log.h"
@@ -81,13 +82,30 @@ static bool stderr_is_journal(void)
 	       st.st_ino == ino;
 }
 
+/* UTC to the millisecond, as in RFC 3339: "2026-11-25T14:03:07.042Z". */
+static void print_time(char *text, size_t bytes)
+{
+	struct timespec now;
+	struct tm utc;
+	size_t n;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &utc);
+	n = strftime(text, bytes, "%Y-%m-%dT%H:%M:%S", &utc);
+	snprintf(text + n, bytes - n, ".%03ldZ", now.tv_nsec / 1000000);
+}
+
 void tpi_log_stderr(void *arg, int level, const char *message)
 {
+	char time[40];
+
 	(void)arg;
-	if (stderr_is_journal())
+	if (stderr_is_journal()) { /* which knows the time */
 		fprintf(stderr, "<%d>%s\n", level, message);
-	else
-		fprintf(stderr, "tapiod: %s: %s\n", words[level], message);
+		return;
+	}
+	print_time(time, sizeof(time));
+	fprintf(stderr, "%s tapiod: %s: %s\n", time, words[level], message);
 }
 
 int tpi_log_level(const char *word)

@@ -29,8 +29,8 @@ tpi_log_client(struct tpi_log *log, int level, const char *format, ...);
 void tpi_log_refill(struct tpi_log *log);
 
 /*
- * A sink that writes to stderr: "tapiod: warning: ..." for people, "<4>..." when
- * stderr is the journal's.
+ * A sink that writes to stderr: "TIME tapiod: warning: ..." for people, "<4>..."
+ * when stderr is the journal's, which adds the rest itself.
  */
 void tpi_log_stderr(void *arg, int level, const char *message);
 

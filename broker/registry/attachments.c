@@ -9,12 +9,11 @@
 #include <string.h>
 
 #include "broker/registry/registry.h"
-#include "broker/session/server.h"
 #include "lib/base/atomic.h"
 
 struct tpi_attachment *tpi_attachment_new(struct tpi_registry *registry,
 					  struct tpi_host *host, uint32_t role,
-					  struct tpi_session *session)
+					  struct tpi_process *process)
 {
 	struct tpi_attachment *attachment = STAILQ_FIRST(&registry->free);
 
@@ -27,12 +26,11 @@ struct tpi_attachment *tpi_attachment_new(struct tpi_registry *registry,
 	attachment->role = role;
 	attachment->host = host;
 	attachment->group = NULL;
-	attachment->session = session;
+	attachment->session = NULL;
 	attachment->left = false;
-	attachment->process = session->process;
-	tpi_process_get(attachment->process);
-	TAILQ_INSERT_TAIL(&attachment->process->attachments, attachment,
-			  of_process);
+	attachment->process = process;
+	tpi_process_get(process);
+	TAILQ_INSERT_TAIL(&process->attachments, attachment, of_process);
 	registry->attached++;
 	return attachment;
 }

@@ -31,7 +31,7 @@ struct tpi_holder {
 struct tpi_group {
 	uint32_t state;       /* TAPIO_SLOT_* */
 	uint32_t incarnation; /* of the group that has or last had the slot */
-	uint32_t policy;      /* TAPIO_POLICY_*, as asked for */
+	uint32_t policy;      /* TAPIO_GROUP_*, as asked for */
 	uint32_t lag;
 	uint32_t members;
 	uint64_t openings; /* groups that the slot has had, this one included */
@@ -111,11 +111,12 @@ struct tpi_host *tpi_registry_find(struct tpi_registry *registry,
 
 /*
  * A fresh id for an attachment of a process on a channel, its record filled
- * in. NULL when all records are taken. Referenced: host, process.
+ * in. NULL when all records are taken. Referenced: host, process. The session is
+ * the caller's to set.
  */
 struct tpi_attachment *tpi_attachment_new(struct tpi_registry *registry,
 					  struct tpi_host *host, uint32_t role,
-					  struct tpi_session *session);
+					  struct tpi_process *process);
 /* Its record ALIVE, with everything in it. */
 void tpi_attachment_publish(struct tpi_registry *registry,
 			    struct tpi_attachment *attachment);
@@ -132,6 +133,11 @@ void tpi_registry_describe(struct tpi_registry *registry,
 			   const struct tpi_topology *topology,
 			   struct tpi_log *log);
 void tpi_registry_learn(struct tpi_registry *registry);
+/*
+ * The verdict on rseq in the catalog. On each tick it tries again, as long as the test
+ * could not be made.
+ */
+void tpi_registry_test_rseq(struct tpi_registry *registry, struct tpi_log *log);
 uint64_t tpi_realtime_ns(void);
 
 #endif

@@ -1,32 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Counts, summed over a channel's lanes from what lib/lane/ledger.c reads of each.
- * Exact for each lane at one instant, not for all lanes at the same one.
+ * A consumer's counts, summed over its channel's lanes from what lib/lane/ledger.c
+ * reads of each. Exact for each lane at one instant, not for all lanes at the same
+ * one.
  */
 #include <errno.h>
 
 #include "client/consumer/consumer.h"
-#include "client/producer/producer.h"
 #include "lib/lane/ledger.h"
-
-int tapio_producer_stats(const struct tapio_producer *p,
-			 struct tapio_producer_stats *stats)
-{
-	struct tapio_producer_stats sum = {.rseq = p->verdict};
-	struct tpi_lane_account account;
-	uint32_t i;
-
-	if (!tpi_alive(&p->hot.hot))
-		return -ECHILD;
-	for (i = 0; i < p->hot.emit.lane_count; i++) {
-		tpi_lane_account_read(&p->hot.emit.lanes[i], &account);
-		sum.published += account.published;
-		sum.dropped += account.dropped_total;
-		sum.held += account.held;
-	}
-	sum.side_lane = tpi_load_relaxed(&p->sides.used);
-	return tpi_stats_copy(stats, &sum, sizeof(sum));
-}
 
 /* One lane; the broker may be between two groups in this slot. */
 static int add_lane(const struct tapio_consumer *c, const struct tpi_track *t,
@@ -48,8 +29,8 @@ static int add_lane(const struct tapio_consumer *c, const struct tpi_track *t,
 	return 0;
 }
 
-int tapio_consumer_stats(const struct tapio_consumer *c,
-			 struct tapio_consumer_stats *stats)
+int tapio_consumer_stats_read(const struct tapio_consumer *c,
+			      struct tapio_consumer_stats *stats)
 {
 	struct tapio_consumer_stats sum = {
 		.sleeps = c->sleeps,

@@ -79,10 +79,17 @@
 #ifndef TAPIO_ABI_H
 #define TAPIO_ABI_H
 
+/* First: it refuses other targets before their C library does. */
+#include <tapio/version.h>
+
 #include <stddef.h>
 #include <stdint.h>
 
-#ifdef __cplusplus
+#if defined(TAPIO_TARGET_REFUSED_) && !defined(__cplusplus)
+#define TAPIO_ASSERT_(cond, text) _Static_assert(1, text)
+#elif defined(TAPIO_TARGET_REFUSED_)
+#define TAPIO_ASSERT_(cond, text) static_assert(true, text)
+#elif defined(__cplusplus)
 #define TAPIO_ASSERT_(cond, text) static_assert(cond, text)
 #else
 #define TAPIO_ASSERT_(cond, text) _Static_assert(cond, text)
@@ -198,10 +205,11 @@ TAPIO_ASSERT_OFFSET(tapio_shm_region, count, 24);
  */
 #define TAPIO_NOBODY                    UINT32_C(0)
 #define TAPIO_ABANDONED                 UINT32_C(0xffffffff) /* a block that anyone may claim */
-#define TAPIO_ATTACHMENT_INDEX(id)      ((uint32_t)(id)&0x3fffu)
-#define TAPIO_ATTACHMENT_GENERATION(id) ((uint32_t)(id) >> 14)
-#define TAPIO_ATTACHMENT_ID(index, gen) \
-	(((uint32_t)(gen) << 14) | ((uint32_t)(index)&0x3fffu))
+#define TAPIO_ATTACHMENT_INDEX(id)      (TAPIO_CAST_(uint32_t, id) & 0x3fffu)
+#define TAPIO_ATTACHMENT_GENERATION(id) (TAPIO_CAST_(uint32_t, id) >> 14)
+#define TAPIO_ATTACHMENT_ID(index, gen)       \
+	((TAPIO_CAST_(uint32_t, gen) << 14) | \
+	 ((TAPIO_CAST_(uint32_t, index) & 0x3fffu)))
 #define TAPIO_GENERATION_MAX 0x3fffeu /* 0x3ffff would spell ABANDONED */
 
 /* ---- channel segments -------------------------------------------------- */
@@ -312,15 +320,17 @@ TAPIO_ASSERT_OFFSET(tapio_shm_lane, reserved3, 248);
 #define TAPIO_HELD_BITS     16
 #define TAPIO_HELD_MASK     UINT64_C(0xffff)
 #define TAPIO_POSITION_MASK UINT64_C(0xffffffffffff)
-#define TAPIO_STATE(tail, held) \
-	((uint64_t)(tail) << TAPIO_HELD_BITS | (uint64_t)(held))
-#define TAPIO_STATE_TAIL(state) ((uint64_t)(state) >> TAPIO_HELD_BITS)
-#define TAPIO_STATE_HELD(state) ((uint32_t)((state)&TAPIO_HELD_MASK))
+#define TAPIO_STATE(tail, held)                           \
+	(TAPIO_CAST_(uint64_t, tail) << TAPIO_HELD_BITS | \
+	 TAPIO_CAST_(uint64_t, held))
+#define TAPIO_STATE_TAIL(state) \
+	(TAPIO_CAST_(uint64_t, state) >> TAPIO_HELD_BITS)
+#define TAPIO_STATE_HELD(state) TAPIO_CAST_(uint32_t, TAPIO_HELD_MASK &(state))
 
 /* a - b of two positions, in (-2^47, 2^47]: sign-extended from bit 47. */
 static inline int64_t tapio_position_diff(uint64_t a, uint64_t b)
 {
-	return (int64_t)((a - b) << 16) >> 16;
+	return TAPIO_CAST_(int64_t, (a - b) << 16) >> 16;
 }
 
 /*
@@ -328,16 +338,17 @@ static inline int64_t tapio_position_diff(uint64_t a, uint64_t b)
  * severity:4 << 56 | flags:4 << 60. What a filter looks at is all here, so a
  * reader that skips an event does not touch its block.
  */
-#define TAPIO_DESC_BLOCK(d)    ((uint32_t)((d)&0xfffffu))
-#define TAPIO_DESC_LENGTH(d)   ((uint32_t)((d) >> 20 & 0xfffffu))
-#define TAPIO_DESC_TYPE(d)     ((uint16_t)((d) >> 40))
-#define TAPIO_DESC_SEVERITY(d) ((uint8_t)((d) >> 56 & 0xfu))
-#define TAPIO_DESC_FLAGS(d)    ((uint8_t)((d) >> 60))
+#define TAPIO_DESC_BLOCK(d)    TAPIO_CAST_(uint32_t, 0xfffffu & (d))
+#define TAPIO_DESC_LENGTH(d)   TAPIO_CAST_(uint32_t, 0xfffffu & (d) >> 20)
+#define TAPIO_DESC_TYPE(d)     TAPIO_CAST_(uint16_t, (d) >> 40)
+#define TAPIO_DESC_SEVERITY(d) TAPIO_CAST_(uint8_t, 0xfu & (d) >> 56)
+#define TAPIO_DESC_FLAGS(d)    TAPIO_CAST_(uint8_t, (d) >> 60)
 #define TAPIO_DESC_BLOCK_MASK  UINT64_C(0xfffff)
 /* All but the block, from type, severity and length. */
-#define TAPIO_DESC_META(type, severity, length)                        \
-	((uint64_t)(length) << 20 | (uint64_t)(uint16_t)(type) << 40 | \
-	 (uint64_t)((severity)&0xfu) << 56)
+#define TAPIO_DESC_META(type, severity, length)                     \
+	(TAPIO_CAST_(uint64_t, length) << 20 |                      \
+	 TAPIO_CAST_(uint64_t, TAPIO_CAST_(uint16_t, type)) << 40 | \
+	 TAPIO_CAST_(uint64_t, 0xfu & (severity)) << 56)
 
 /* Descriptor types. 1 to 65535 are the users' (event.h names some). */
 #define TAPIO_TYPE_DISCARD 0 /* nothing was published at this position */
@@ -409,14 +420,14 @@ TAPIO_ASSERT_OFFSET(tapio_shm_cursor, peak, 56);
 TAPIO_ASSERT_OFFSET(tapio_shm_cursor, watermark, 60);
 
 #define TAPIO_INCARNATION_MASK UINT32_C(0x7fff)
-#define TAPIO_HEAD(position, incarnation, record)                \
-	((uint64_t)(position) << 16 |                            \
-	 (uint64_t)((incarnation)&TAPIO_INCARNATION_MASK) << 1 | \
-	 (uint64_t)((record)&1u))
-#define TAPIO_HEAD_POSITION(head) ((uint64_t)(head) >> 16)
+#define TAPIO_HEAD(position, incarnation, record)                             \
+	(TAPIO_CAST_(uint64_t, position) << 16 |                              \
+	 TAPIO_CAST_(uint64_t, TAPIO_INCARNATION_MASK & (incarnation)) << 1 | \
+	 TAPIO_CAST_(uint64_t, 1u & (record)))
+#define TAPIO_HEAD_POSITION(head) (TAPIO_CAST_(uint64_t, head) >> 16)
 #define TAPIO_HEAD_INCARNATION(head) \
-	((uint32_t)((head) >> 1) & TAPIO_INCARNATION_MASK)
-#define TAPIO_HEAD_RECORD(head) ((uint32_t)((head)&1u))
+	(TAPIO_CAST_(uint32_t, (head) >> 1) & TAPIO_INCARNATION_MASK)
+#define TAPIO_HEAD_RECORD(head) TAPIO_CAST_(uint32_t, 1u & (head))
 
 /*
  * How long a group's events took from their stamp to the call that handed them
@@ -475,7 +486,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_histogram, bucket, 64);
 #define TAPIO_RSEQ_PROVEN       1 /* an abort was seen, none was missed */
 #define TAPIO_RSEQ_ABSENT       2 /* this thread's libc or kernel has none */
 #define TAPIO_RSEQ_BROKEN       3 /* a section went on across a preemption */
-#define TAPIO_RSEQ_INCONCLUSIVE 4 /* no abort within the time allowed */
+#define TAPIO_RSEQ_INCONCLUSIVE 4 /* the test could not be made; tried again */
 
 /* TSC to CLOCK_REALTIME: ns = base_ns + ((tsc - base_tsc) * mult >> shift). */
 struct tapio_shm_calibration {
@@ -506,7 +517,7 @@ struct tapio_shm_broker {
 	uint64_t budget_bytes;
 	uint64_t used_bytes;
 	uint32_t features;     /* TAPIO_FEATURE_* */
-	uint32_t rseq_verdict; /* TAPIO_RSEQ_*, of this boot */
+	uint32_t rseq_verdict; /* TAPIO_RSEQ_*; changes while INCONCLUSIVE */
 	uint32_t cpus_possible;
 	uint32_t nodes;
 	uint32_t clients_max;
@@ -738,27 +749,34 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
 #define TAPIO_SLOT_ACTIVE 1
 #define TAPIO_SLOT_CLOSED 2 /* ended; its fds are still out, so not reusable */
 
-#define TAPIO_POLICY_LOSSY    0 /* never holds the gate */
-#define TAPIO_POLICY_UNTIL    1 /* holds it until `lag` positions behind tail */
-#define TAPIO_POLICY_LOSSLESS 2 /* holds it */
+/*
+ * What a group does to producers that find no room. The same numbers in the slot,
+ * in the options of a consumer and in the protocol; only a request may be DEFAULT.
+ */
+#define TAPIO_GROUP_DEFAULT  0 /* as configured, else until half a lane */
+#define TAPIO_GROUP_LOSSY    1 /* never holds the gate */
+#define TAPIO_GROUP_UNTIL    2 /* holds it until `lag` positions behind tail */
+#define TAPIO_GROUP_LOSSLESS 3 /* holds it */
 
-#define TAPIO_SLOT(state, policy, incarnation, lag)               \
-	((uint64_t)(state) | (uint64_t)(policy) << 8 |            \
-	 (uint64_t)((incarnation)&TAPIO_INCARNATION_MASK) << 16 | \
-	 (uint64_t)(uint32_t)(lag) << 32)
-#define TAPIO_SLOT_STATE(slot)       ((uint32_t)((slot)&0xffu))
-#define TAPIO_SLOT_POLICY(slot)      ((uint32_t)((slot) >> 8 & 0xffu))
-#define TAPIO_SLOT_INCARNATION(slot) ((uint32_t)((slot) >> 16 & 0x7fffu))
-#define TAPIO_SLOT_LAG(slot)         ((uint32_t)((slot) >> 32)) /* 0: N / 2 */
+#define TAPIO_SLOT(state, policy, incarnation, lag)                            \
+	(TAPIO_CAST_(uint64_t, state) | TAPIO_CAST_(uint64_t, policy) << 8 |   \
+	 TAPIO_CAST_(uint64_t, TAPIO_INCARNATION_MASK & (incarnation)) << 16 | \
+	 TAPIO_CAST_(uint64_t, TAPIO_CAST_(uint32_t, lag)) << 32)
+#define TAPIO_SLOT_STATE(slot)  TAPIO_CAST_(uint32_t, 0xffu & (slot))
+#define TAPIO_SLOT_POLICY(slot) TAPIO_CAST_(uint32_t, 0xffu & (slot) >> 8)
+#define TAPIO_SLOT_INCARNATION(slot) \
+	TAPIO_CAST_(uint32_t, 0x7fffu & (slot) >> 16)
+#define TAPIO_SLOT_LAG(slot) TAPIO_CAST_(uint32_t, (slot) >> 32) /* 0: N / 2 */
 
-#define TAPIO_GROUP_DURABLE UINT32_C(1) /* stays when its last member leaves */
-#define TAPIO_GROUP_EVICTED UINT32_C(2) /* CLOSED for impossible cursors */
+/* tapio_shm_group.flags */
+#define TAPIO_GROUP_FLAG_DURABLE UINT32_C(1) /* stays without members */
+#define TAPIO_GROUP_FLAG_EVICTED UINT32_C(2) /* CLOSED for impossible cursors */
 
 struct tapio_shm_group {
 	uint64_t slot;
 	uint32_t
 		admitted; /* incarnation whose first member has got its answer */
-	uint32_t flags;   /* TAPIO_GROUP_* */
+	uint32_t flags;   /* TAPIO_GROUP_FLAG_* */
 	uint32_t members; /* attached now; relaxed */
 	uint32_t uid;     /* of its creator */
 	char name[TAPIO_NAME_BYTES];

@@ -14,10 +14,11 @@
 #ifndef TAPIO_BROKER_H
 #define TAPIO_BROKER_H
 
+/* First: it refuses other targets before their C library does. */
+#include <tapio/version.h>
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include <tapio/version.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -168,13 +168,13 @@ struct tapio_bytes_stats {
 };
 
 /* Fills in what fits in stats->size. -EINVAL: it is less than 16. */
-TAPIO_API int tapio_bytes_stats(const struct tapio_bytes *bytes,
-				struct tapio_bytes_stats *stats);
+TAPIO_API int tapio_bytes_stats_read(const struct tapio_bytes *bytes,
+				     struct tapio_bytes_stats *stats);
 
 /* Those of one class. -EINVAL also: there is no such class, or it is empty. */
-TAPIO_API int tapio_bytes_class_stats(const struct tapio_bytes *bytes,
-				      uint32_t index,
-				      struct tapio_pool_stats *stats);
+TAPIO_API int tapio_bytes_class_stats_read(const struct tapio_bytes *bytes,
+					   uint32_t index,
+					   struct tapio_pool_stats *stats);
 
 #ifdef __cplusplus
 }

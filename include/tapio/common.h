@@ -15,16 +15,17 @@
 #ifndef TAPIO_COMMON_H
 #define TAPIO_COMMON_H
 
+/* First: it refuses other targets before their C library does. */
+#include <tapio/version.h>
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include <tapio/version.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Where the broker listens when neither the options nor TAPIO_SOCKET say. */
+/* Where the system's broker listens unless it is configured otherwise. */
 #define TAPIO_SOCKET_DEFAULT "/run/tapio/tapiod.sock"
 
 /* Wait without end for a broker, a timeout, an event. */
@@ -37,7 +38,8 @@ extern "C" {
 struct tapio_options {
 	size_t size;
 	/* A path, or "@name" for an abstract socket. NULL: the environment's
-	 * TAPIO_SOCKET, else TAPIO_SOCKET_DEFAULT. */
+	 * TAPIO_SOCKET; else $XDG_RUNTIME_DIR/tapio/tapiod.sock if that exists
+	 * (not for root); else TAPIO_SOCKET_DEFAULT. */
 	const char *socket;
 	/* How long to wait for a broker that is not there yet: nanoseconds,
 	 * 0 not at all, TAPIO_FOREVER. */
@@ -51,13 +53,14 @@ struct tapio_options {
  * A tag says what an event is: type (1 to 65535; event.h names some), severity
  * (0 to 15, larger is more severe) and, if not zero, the class of lanes to use.
  */
-#define TAPIO_TAG(type, severity) \
-	((uint32_t)(uint16_t)(type) | ((uint32_t)(severity)&0xfu) << 16)
+#define TAPIO_TAG(type, severity)                             \
+	(TAPIO_CAST_(uint32_t, TAPIO_CAST_(uint16_t, type)) | \
+	 ((TAPIO_CAST_(uint32_t, severity) & 0xfu)) << 16)
 /* The same in the channel's class of that index (tapio_producer_class). */
 #define TAPIO_TAG_CLASS(type, severity, klass) \
-	(TAPIO_TAG(type, severity) | ((uint32_t)(klass) + 1) << 24)
-#define TAPIO_TAG_TYPE(tag)     ((uint16_t)(tag))
-#define TAPIO_TAG_SEVERITY(tag) ((uint8_t)((tag) >> 16 & 0xfu))
+	(TAPIO_TAG(type, severity) | (TAPIO_CAST_(uint32_t, klass) + 1) << 24)
+#define TAPIO_TAG_TYPE(tag)     TAPIO_CAST_(uint16_t, tag)
+#define TAPIO_TAG_SEVERITY(tag) TAPIO_CAST_(uint8_t, 0xfu & (tag) >> 16)
 
 /* The longest wait of a merge (merge_ns of consumers and observers). */
 #define TAPIO_MERGE_NS_MAX UINT64_C(60000000000)

@@ -15,6 +15,7 @@
 #ifndef TAPIO_CONSUMER_H
 #define TAPIO_CONSUMER_H
 
+#include <tapio/abi.h> /* TAPIO_GROUP_*: the policies */
 #include <tapio/common.h>
 
 #ifdef __cplusplus
@@ -25,12 +26,6 @@ struct tapio_consumer;
 
 #define TAPIO_START_NEWEST 0 /* from the moment of joining */
 #define TAPIO_START_OLDEST 1 /* and before that, what the lanes still hold */
-
-/* What a group does to producers that find no room. As TAPIO_POLICY_* (abi.h). */
-#define TAPIO_GROUP_DEFAULT  0 /* as configured; else until half a lane */
-#define TAPIO_GROUP_LOSSY    1 /* holds nobody; may be overrun, gets gaps */
-#define TAPIO_GROUP_UNTIL    2 /* holds producers up to `lag` positions */
-#define TAPIO_GROUP_LOSSLESS 3 /* holds producers; needs the right to */
 
 /*
  * Whether the time from an event's stamp to the tapio_poll that hands it out goes
@@ -103,7 +98,7 @@ TAPIO_API void tapio_consumer_close(struct tapio_consumer *consumer);
  * do not wait for it any more, and what it had not consumed is not kept for it.
  * For the uid that made the group, and for those who may do everything (see
  * trust_owner in tapiod.conf(5)). By any thread. Errors as tapio_producer_open (no
- * such channel, no broker), and -ENOENT no such group, -EBUSY it has members,
+ * such channel, no broker), and -ENXIO no such group, -EBUSY it has members,
  * -EACCES it is another uid's, -EPERM it is the configuration's, -EOPNOTSUPP the
  * broker is older than this call.
  */
@@ -175,8 +170,8 @@ struct tapio_consumer_stats {
 	uint32_t lane_count;
 	uint64_t late; /* with merge_ns: out of order; of this consumer */
 };
-TAPIO_API int tapio_consumer_stats(const struct tapio_consumer *consumer,
-				   struct tapio_consumer_stats *stats);
+TAPIO_API int tapio_consumer_stats_read(const struct tapio_consumer *consumer,
+					struct tapio_consumer_stats *stats);
 
 /* A view's time as CLOCK_REALTIME nanoseconds; 0 when it has none. */
 TAPIO_API uint64_t tapio_consumer_time_ns(const struct tapio_consumer *c,

@@ -19,9 +19,6 @@
 #ifndef TAPIO_EVENT_TYPES_H
 #define TAPIO_EVENT_TYPES_H
 
-#include <stddef.h>
-#include <stdint.h>
-
 #include <tapio/abi.h>
 
 /*

@@ -56,8 +56,8 @@ struct tapio_observer_stats {
 	uint64_t in_flight;
 	uint64_t late; /* with merge_ns: handed out after a later one */
 };
-TAPIO_API int tapio_observer_stats(const struct tapio_observer *observer,
-				   struct tapio_observer_stats *stats);
+TAPIO_API int tapio_observer_stats_read(const struct tapio_observer *observer,
+					struct tapio_observer_stats *stats);
 
 TAPIO_API uint64_t tapio_observer_time_ns(const struct tapio_observer *o,
 					  uint64_t time);

@@ -231,8 +231,8 @@ struct tapio_pool_stats {
 };
 
 /* Fills in what fits in stats->size. -EINVAL: it is less than 16. */
-TAPIO_API int tapio_pool_stats(const struct tapio_pool *pool,
-			       struct tapio_pool_stats *stats);
+TAPIO_API int tapio_pool_stats_read(const struct tapio_pool *pool,
+				    struct tapio_pool_stats *stats);
 
 #ifdef __cplusplus
 }

@@ -28,8 +28,8 @@ struct tapio_producer;
  * Attaches to a channel as a producer; *out is NULL on error. Blocks for at most
  * options->connect_ns while no broker answers.
  *
- * -ENOENT no such channel; -EACCES no right to produce there; -ECONNREFUSED,
- * -ECONNRESET (it ended just then) or -ENOENT: no broker, as options->error says;
+ * -ECONNREFUSED no broker, as options->error says; -ENOENT no such channel;
+ * -EACCES no right to produce there;
  * -EPROTO, -EPROTONOSUPPORT the broker speaks another version; -ETIMEDOUT it did
  * not answer; -EMFILE, -ENOMEM; -EBADMSG a segment is not what its header says;
  * -EINVAL options.
@@ -155,8 +155,8 @@ struct tapio_producer_stats {
 	uint32_t side_lane; /* 1: this process has used a side lane */
 	uint32_t rseq;      /* TAPIO_RSEQ_* verdict of this process */
 };
-TAPIO_API int tapio_producer_stats(const struct tapio_producer *producer,
-				   struct tapio_producer_stats *stats);
+TAPIO_API int tapio_producer_stats_read(const struct tapio_producer *producer,
+					struct tapio_producer_stats *stats);
 
 /* What failed last in an open or close, with numbers; valid until the next. */
 TAPIO_API const char *tapio_producer_error(const struct tapio_producer *p);

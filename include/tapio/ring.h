@@ -166,8 +166,8 @@ struct tapio_ring_stats {
 };
 
 /* Fills in what fits in stats->size. -EINVAL: it is less than 16. */
-TAPIO_API int tapio_ring_stats(const struct tapio_ring *ring,
-			       struct tapio_ring_stats *stats);
+TAPIO_API int tapio_ring_stats_read(const struct tapio_ring *ring,
+				    struct tapio_ring_stats *stats);
 
 #ifdef __cplusplus
 }

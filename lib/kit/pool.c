@@ -94,7 +94,7 @@
 #include <string.h>
 
 #include "lib/kit/pool.h"
-#include "lib/lane/rseq.h"
+#include "lib/base/rseq.h"
 #include "lib/base/testpoint.h"
 
 /* Results of the sections and of what calls them. */
@@ -142,7 +142,8 @@ struct view {
 
 /*
  * Steps G1 and P2. Relaxed loads, here and of the slots: only this CPU writes
- * these words, and if we have moved, the section notices.
+ * these words, and if we have moved, the section notices. `fast_cpus` is read plainly,
+ * as `cpus` is in tpi_lane_here().
  */
 static inline int look(const struct tapio_pool *pool, struct view *view)
 {
@@ -181,6 +182,7 @@ static inline int pop(const struct tapio_pool *pool, uint32_t *index)
 	err = top(pool, &view, index);
 	if (tpi_unlikely(err))
 		return err;
+	TPI_TESTPOINT("pool.get.G2");
 	return section_pop(view.list, view.word, &pool->states[*index],
 			   view.stamp);
 }
@@ -212,6 +214,7 @@ static inline int push(const struct tapio_pool *pool, uint32_t index,
 	*stamp = view.stamp;
 	if (tpi_unlikely(view.count >= pool->cache))
 		return view.count == pool->cache ? POOL_FULL : -EBADMSG;
+	TPI_TESTPOINT("pool.put.P2");
 	err = section_push(view.list, view.word, &pool->states[index],
 			   view.stamp, want, index);
 	if (tpi_likely(!err))
@@ -237,6 +240,7 @@ static int pop_many(const struct tapio_pool *pool, uint32_t *indices,
 		if (indices[i] >= pool->count)
 			return -EBADMSG;
 	}
+	TPI_TESTPOINT("pool.spill.G2");
 	return section_pop_many(view.list, view.word, pool->states, view.stamp,
 				indices, count);
 }
@@ -361,6 +365,7 @@ static void put_many(const struct tapio_pool *pool, const uint32_t *indices,
 
 	if (!err && view.count + count > pool->cache)
 		err = POOL_FULL;
+	TPI_TESTPOINT("pool.refill.P2");
 	if (!err)
 		err = section_push_many(view.list, view.word, pool->states,
 					view.stamp, indices, count);
@@ -410,8 +415,10 @@ static int get_index(const struct tapio_pool *pool, uint32_t *index, int err)
 	for (tries = 0; tries < POOL_TRIES; tries++) {
 		if (err < 0)
 			return err;
-		if (err == POOL_NO_LIST)
+		if (err == POOL_NO_LIST) {
+			tpi_pool_look_for_lists(pool);
 			break;
+		}
 		if (err == POOL_EMPTY) {
 			tpi_pool_count(pool, TPI_POOL_REFILLS, 1);
 			return refill(pool, index, pool->batch);
@@ -482,6 +489,7 @@ __attribute__((noinline)) static int put_cleaned(const struct tapio_pool *pool,
 	uint64_t want = state;
 
 	if (!(pool->flags & TAPIO_POOL_LAX)) {
+		TPI_TESTPOINT("pool.put.seen");
 		want = tpi_pool_state(my_name(pool), TPI_PLACE_MOVING);
 		/* Relaxed: whoever gets it next is told by list or depot. */
 		if (!tpi_cas_relaxed(&pool->states[index], &state, want))
@@ -510,6 +518,7 @@ int tapio_pool_put(struct tapio_pool *pool, void *object)
 	state = tpi_load_relaxed(&pool->states[index]);
 	if (tpi_unlikely(state != pool->held))
 		return refuse(pool, state);
+	TPI_TESTPOINT("pool.put.looked");
 	if (pool->work_on_put)
 		return put_cleaned(pool, (uint32_t)index);
 	TPI_TESTPOINT("pool.put.P1");

@@ -76,6 +76,7 @@ static uint32_t claim_bits(const struct tapio_pool *pool, uint32_t group,
 		if (index >= pool->count)
 			break;
 		state = tpi_load_relaxed(&pool->states[index]);
+		TPI_TESTPOINT("pool.take.seen");
 		while (TPI_STATE_PLACE(state) == TPI_PLACE_DEPOT)
 			/*
 			 * ORDER pool.depot (acq_rel): as below, for an object
@@ -219,6 +220,7 @@ bool tpi_pool_give_back(const struct tapio_pool *pool, uint32_t index,
 	uint64_t state =
 		tpi_pool_state(TPI_STATE_NAME(pool->held), TPI_PLACE_DEPOT);
 
+	TPI_TESTPOINT("pool.giveback.seen");
 	/* D1: exact against a second put, whatever the flags. ORDER pool.depot
 	 * (release): as in tpi_pool_deposit(). */
 	if (!tpi_cas_acq_rel(&pool->states[index], &seen, state))

@@ -95,6 +95,7 @@ static bool reclaim_one(const struct tapio_pool *pool, uint32_t index,
 	 */
 	uint64_t seen = tpi_load_acquire(&pool->states[index]);
 
+	TPI_TESTPOINT("pool.reclaim.seen");
 	if (TPI_STATE_PLACE(seen) == TPI_PLACE_DEPOT) {
 		mend_bit(pool, index);
 		return false;

@@ -42,7 +42,7 @@
 #include "lib/base/atomic.h"
 #include "lib/lane/emit.h"
 #include "lib/lane/lane.h"
-#include "lib/lane/rseq.h"
+#include "lib/base/rseq.h"
 #include "lib/base/testpoint.h"
 #include "lib/base/tsc.h"
 
@@ -230,7 +230,7 @@ static uint64_t slot_limit(const struct tpi_lane *lane,
 	position = TAPIO_HEAD_POSITION(head);
 	if (TAPIO_HEAD_INCARNATION(head) != TAPIO_SLOT_INCARNATION(slot))
 		position = tpi_load_relaxed(&lane->shm->gate); /* no news */
-	if (TAPIO_SLOT_POLICY(slot) != TAPIO_POLICY_UNTIL)
+	if (TAPIO_SLOT_POLICY(slot) != TAPIO_GROUP_UNTIL)
 		return position;
 	/* Below N on every lane, or `until` would be as good as lossless; and
 	 * also for a head that is no news, or its writer could have that, too. */
@@ -245,7 +245,7 @@ static uint64_t slot_limit(const struct tpi_lane *lane,
 static bool slot_gates(uint64_t slot)
 {
 	return TAPIO_SLOT_STATE(slot) == TAPIO_SLOT_ACTIVE &&
-	       TAPIO_SLOT_POLICY(slot) != TAPIO_POLICY_LOSSY;
+	       TAPIO_SLOT_POLICY(slot) != TAPIO_GROUP_LOSSY;
 }
 
 bool tpi_gate_compute(const struct tpi_lane *lane,

@@ -123,11 +123,11 @@ static bool gate_allowed(const struct tpi_lane *lane, uint64_t slot,
 
 	if (tapio_position_diff(ledger->gate, ledger->tail) > 0)
 		return false;
-	if (TAPIO_SLOT_POLICY(slot) == TAPIO_POLICY_LOSSY)
+	if (TAPIO_SLOT_POLICY(slot) == TAPIO_GROUP_LOSSY)
 		return true;
 	if (tapio_position_diff(ledger->gate, ledger->head) <= 0)
 		return true;
-	if (TAPIO_SLOT_POLICY(slot) == TAPIO_POLICY_LOSSLESS)
+	if (TAPIO_SLOT_POLICY(slot) == TAPIO_GROUP_LOSSLESS)
 		return false;
 	if (!lag)
 		lag = ((uint64_t)lane->mask + 1) / 2;
@@ -159,7 +159,7 @@ static void judge(const struct tpi_lane *lane, uint64_t slot, bool steady,
 		ledger->overrun = distance(reap_of(lane, ledger), ledger->head);
 	if (!steady)
 		return;
-	if (TAPIO_SLOT_POLICY(slot) == TAPIO_POLICY_LOSSLESS &&
+	if (TAPIO_SLOT_POLICY(slot) == TAPIO_GROUP_LOSSLESS &&
 	    ledger->in_flight > count)
 		ledger->faults |= TPI_FAULT_UNREAD;
 	released = ledger->published - ledger->in_flight;

@@ -15,13 +15,15 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/wire/fdpass.h"
 #include "tests/cli/command.h"
 #include "tests/fault/deny.h"
+#include "tests/check_main.h"
 
-static char directory[64], sock[80], file[80];
+static char directory[64], sock[96], file[80];
 static struct command command;
 
 static void set_up(void)
@@ -71,7 +73,8 @@ static const struct {
 	{{"--nonsense"}, "unrecognized option '--nonsense'"},
 	{{"argument"}, "unexpected argument \"argument\""},
 	{{"--log-level=loud"}, "--log-level=loud: not one of error, warning"},
-	{{"--simulate=many"}, "--simulate=many: not as 256x8"},
+	{{"--simulate=many"}, "--simulate=many: must be CPUS or CPUSxNODES"},
+	{{"--simulate=8"}, "--simulate needs --check"},
 };
 #define WRONG_USAGES (int)(sizeof(wrong_usages) / sizeof(wrong_usages[0]))
 
@@ -194,6 +197,43 @@ static int stop(pid_t pid, int signal)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+/* tapiod as a user with a session; the program may lie where only root can go. */
+static void become_user_and_serve(void)
+{
+	int program = open(TAPIO_BIN "/tapiod", O_RDONLY | O_CLOEXEC);
+	int quiet = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	char *argv[] = {"tapiod", "--config", file, NULL};
+
+	setenv("XDG_RUNTIME_DIR", directory, 1);
+	if (!geteuid() &&
+	    (chown(directory, 65534, 65534) || setgid(65534) || setuid(65534)))
+		_exit(126);
+	dup2(quiet, STDERR_FILENO);
+	fexecve(program, argv, environ);
+	_exit(127);
+}
+
+START_TEST(a_plain_user_needs_no_options_to_serve)
+{
+	char own[80];
+	pid_t pid;
+
+	/* Fails on commit fddcec1: it asked for /run/tapio. */
+	config("budget = 64M channel a { class c { blocks = 64 } }");
+	snprintf(own, sizeof(own), "%s/tapio", directory);
+	snprintf(sock, sizeof(sock), "%s/tapio/tapiod.sock", directory);
+	pid = fork();
+	if (!pid)
+		become_user_and_serve();
+	for (int i = 0; i < 500 && !answers(); i++)
+		usleep(10000);
+	ck_assert(answers());
+	ck_assert_int_eq(stop(pid, SIGTERM), 0);
+	ck_assert_int_eq(access(sock, F_OK), -1);
+	ck_assert_int_eq(rmdir(own), 0);
+}
+END_TEST
+
 START_TEST(sigterm_is_a_clean_end_and_sighup_none)
 {
 	pid_t pid = start(0);
@@ -294,9 +334,10 @@ START_TEST(a_service_manager_is_told_when_it_serves)
 }
 END_TEST
 
-START_TEST(in_the_journal_lines_have_their_level)
+/* The first line that tapiod logs to a file, as JOURNAL_STREAM says or not. */
+static void log_line(bool journal, char *line, int bytes)
 {
-	char stream[64], log[80], line[256] = "";
+	char stream[64], log[80];
 	struct stat st;
 	pid_t pid;
 	FILE *in;
@@ -305,8 +346,10 @@ START_TEST(in_the_journal_lines_have_their_level)
 	snprintf(log, sizeof(log), "%s/log", directory);
 	fd = open(log, O_RDWR | O_CREAT, 0600);
 	ck_assert_int_eq(fstat(fd, &st), 0);
+	/* Another file's inode: stderr was redirected under the journal. */
 	snprintf(stream, sizeof(stream), "%llu:%llu",
-		 (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+		 (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino + !journal);
 	pid = fork();
 	if (!pid) {
 		dup2(fd, 2);
@@ -319,20 +362,43 @@ START_TEST(in_the_journal_lines_have_their_level)
 		usleep(10000);
 	ck_assert_int_eq(stop(pid, SIGTERM), 0);
 	in = fopen(log, "r");
-	ck_assert_ptr_nonnull(fgets(line, sizeof(line), in));
-	ck_assert_msg(!strncmp(line, "<5>tapiod", 9), "%s", line);
+	ck_assert_ptr_nonnull(fgets(line, bytes, in));
 	fclose(in);
 	close(fd);
 	unlink(log);
+}
+
+START_TEST(in_the_journal_lines_have_their_level)
+{
+	char line[256];
+
+	log_line(true, line, sizeof(line));
+	ck_assert_msg(!strncmp(line, "<5>tapiod", 9), "%s", line);
+}
+END_TEST
+
+START_TEST(elsewhere_lines_have_their_time)
+{
+	char line[256];
+	struct tm tm = {0};
+	int ms, n = 0;
+
+	/* Fails on commit fddcec1: lines had no time. */
+	log_line(false, line, sizeof(line));
+	ck_assert_msg(sscanf(line, "%d-%d-%dT%d:%d:%d.%3dZ tapiod: notice: %n",
+			     &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+			     &tm.tm_min, &tm.tm_sec, &ms, &n) == 7 &&
+			      n == 41,
+		      "%s", line);
+	tm.tm_year -= 1900;
+	tm.tm_mon--;
+	ck_assert_int_le(llabs((long long)timegm(&tm) - time(NULL)), 60);
 }
 END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("tapiod");
 	TCase *c = tcase_create("tapiod");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(c, 30);
 	tcase_add_checked_fixture(c, set_up, tear_down);
@@ -347,6 +413,7 @@ int main(void)
 		       check_of_what_does_not_fit_has_status_3_and_the_numbers);
 	tcase_add_test(c, what_print_config_prints_passes_the_check);
 	tcase_add_test(c, the_example_configuration_is_right);
+	tcase_add_test(c, a_plain_user_needs_no_options_to_serve);
 	tcase_add_loop_test(c, sigterm_is_a_clean_end_and_sighup_none, 0, 2);
 	tcase_add_test(c,
 		       a_second_one_has_status_4_and_does_not_harm_the_first);
@@ -355,10 +422,6 @@ int main(void)
 	tcase_add_test(c, without_rseq_it_serves_and_the_catalog_says_why);
 	tcase_add_test(c, a_service_manager_is_told_when_it_serves);
 	tcase_add_test(c, in_the_journal_lines_have_their_level);
-	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	tcase_add_test(c, elsewhere_lines_have_their_time);
+	return check_run_case("tapiod", c);
 }

@@ -20,6 +20,7 @@
 
 #include "lib/base/sys.h"
 #include "tests/fault/peer.h"
+#include "tests/check_main.h"
 
 static struct tapio_broker *broker;
 static int fds_before;
@@ -418,10 +419,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("broker_hostile");
 	TCase *c = tcase_create("hostile");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(c, 30);
 	tcase_add_checked_fixture(c, set_up, tear_down);
@@ -441,10 +439,5 @@ int main(void)
 		       a_client_in_another_pid_namespace_is_known_by_its_pidfd);
 	tcase_add_test(c, a_broker_that_sees_no_pids_still_sees_who_lives);
 	tcase_add_test(c, random_messages_never_stop_the_broker);
-	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("broker_hostile", c);
 }

@@ -15,6 +15,7 @@
 #include "lib/base/atomic.h"
 #include "lib/lane/wake.h"
 #include "tests/fault/peer.h"
+#include "tests/check_main.h"
 
 #define CONFIG "channel events { class main { block = 256 blocks = 64 } }"
 
@@ -210,10 +211,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("broker_wakeups");
 	TCase *c = tcase_create("wakeups");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(c, set_up, tear_down);
 	tcase_add_test(c, an_observer_that_leaves_wakes_no_one);
@@ -223,9 +221,5 @@ int main(void)
 	tcase_add_test(c, a_producer_that_dies_wakes_the_groups_that_sleep);
 	tcase_add_test(c, a_member_that_leaves_wakes_its_own_group_alone);
 	tcase_add_test(c, the_last_member_wakes_those_who_waited_for_its_group);
-	suite_add_tcase(suite, c);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run_case("broker_wakeups", c);
 }

@@ -570,5 +570,5 @@ int main(void)
 	tcase_add_test(rooms, a_wait_for_room_is_announced_before_a_barrier);
 	tcase_add_test(rooms, a_member_that_dies_before_it_rings_is_rung_for);
 	suite_add_tcase(suite, rooms);
-	return rig_run(suite);
+	return check_run(suite);
 }

@@ -15,6 +15,7 @@
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
 #include "lib/base/tsc.h"
+#include "tests/check_main.h"
 
 /* ---- the loop -------------------------------------------------------------------- */
 
@@ -242,7 +243,6 @@ START_TEST(a_slot_whose_generations_are_used_up_is_retired)
 			       "64 blocks = 4 } }",
 	};
 	struct tpi_process process = {.pidfd = -1};
-	struct tpi_session session = {.process = &process};
 	struct tpi_attachment *attachment;
 	struct tpi_broker *broker;
 	enum tpi_stage stage;
@@ -256,7 +256,7 @@ START_TEST(a_slot_whose_generations_are_used_up_is_retired)
 	broker->registry.attachments[2].generation = TAPIO_GENERATION_MAX - 1;
 	attachment =
 		tpi_attachment_new(&broker->registry, broker->registry.hosts,
-				   TAPIO_ROLE_PRODUCE, &session);
+				   TAPIO_ROLE_PRODUCE, &process);
 	ck_assert_ptr_nonnull(attachment);
 	ck_assert_uint_ne(attachment->id, TAPIO_ABANDONED);
 	ck_assert_uint_eq(TAPIO_ATTACHMENT_GENERATION(attachment->id),
@@ -264,7 +264,7 @@ START_TEST(a_slot_whose_generations_are_used_up_is_retired)
 	tpi_attachment_free(&broker->registry, attachment);
 	ck_assert_ptr_null(tpi_attachment_new(&broker->registry,
 					      broker->registry.hosts,
-					      TAPIO_ROLE_PRODUCE, &session));
+					      TAPIO_ROLE_PRODUCE, &process));
 	tpi_broker_destroy(broker);
 }
 END_TEST
@@ -303,8 +303,6 @@ int main(void)
 {
 	Suite *suite = suite_create("broker_inner");
 	TCase *l = tcase_create("loop"), *c = tcase_create("rest");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(l, loop_up, loop_down);
 	tcase_add_test(l,
@@ -323,9 +321,5 @@ int main(void)
 	tcase_add_test(c, clients_cannot_flood_the_log);
 	suite_add_tcase(suite, l);
 	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run(suite);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "tests/unit/lane_fixture.h"
+#include "tests/check_main.h"
 
 #define ME   TAPIO_ATTACHMENT_ID(1, 1)
 #define YOU  TAPIO_ATTACHMENT_ID(2, 1)
@@ -69,7 +70,7 @@ START_TEST(output_never_touches_what_a_lossless_group_has_not_released)
 	uint32_t value;
 
 	lane_fixture_init(&f, 16, 64, 16);
-	lane_fixture_join(&f, 5, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, 5, TAPIO_GROUP_LOSSLESS, 0);
 	start = lane_tail(&f);
 	for (i = 0; i < 16; i++) {
 		value = (uint32_t)i;
@@ -96,12 +97,12 @@ START_TEST(the_slowest_gating_group_holds_and_a_lossy_one_does_not)
 	int i, slot;
 
 	lane_fixture_init(&f, 8, 64, 8);
-	lane_fixture_join(&f, 0, TAPIO_POLICY_LOSSY, 0);
+	lane_fixture_join(&f, 0, TAPIO_GROUP_LOSSY, 0);
 	start = lane_tail(&f);
 	for (i = 0; i < 100; i++)
 		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
-	lane_fixture_join(&f, 1, TAPIO_POLICY_LOSSLESS, 0);
-	lane_fixture_join(&f, 63, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, 1, TAPIO_GROUP_LOSSLESS, 0);
+	lane_fixture_join(&f, 63, TAPIO_GROUP_LOSSLESS, 0);
 	start = lane_tail(&f);
 	for (i = 0; i < 8; i++)
 		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
@@ -123,7 +124,7 @@ START_TEST(a_group_until_a_lag_holds_no_longer_than_the_lag)
 	int i;
 
 	lane_fixture_init(&f, 16, 64, 16);
-	lane_fixture_join(&f, 0, TAPIO_POLICY_UNTIL, 0);
+	lane_fixture_join(&f, 0, TAPIO_GROUP_UNTIL, 0);
 	for (i = 0; i < 100; i++)
 		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
 	/* Half the ring is what it may hold: the gate never lags more. */
@@ -140,7 +141,7 @@ START_TEST(a_head_of_another_incarnation_is_no_news)
 	int i;
 
 	lane_fixture_init(&f, 8, 64, 8);
-	lane_fixture_join(&f, 2, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, 2, TAPIO_GROUP_LOSSLESS, 0);
 	start = lane_tail(&f);
 	/* A former member that wakes up late stores its old head far ahead. */
 	f.cursors[2].head = TAPIO_HEAD(start + 1000, 7, 0);
@@ -158,7 +159,7 @@ START_TEST(a_head_beyond_the_tail_frees_nothing_that_was_not_published)
 	uint64_t start;
 
 	lane_fixture_init(&f, 8, 64, 8);
-	lane_fixture_join(&f, 2, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, 2, TAPIO_GROUP_LOSSLESS, 0);
 	start = lane_tail(&f);
 	lane_fixture_release(&f, 2, start + 1000000);
 	ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
@@ -176,7 +177,7 @@ START_TEST(a_group_that_joins_while_the_gate_is_computed_is_noticed)
 	ck_assert(
 		tpi_gate_compute(&f.lane, &f.gating, &gate, &generation, NULL));
 	ck_assert_uint_eq(generation, f.generation);
-	lane_fixture_join(&f, 0, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, 0, TAPIO_GROUP_LOSSLESS, 0);
 	ck_assert(
 		tpi_gate_compute(&f.lane, &f.gating, &gate, &generation, NULL));
 	ck_assert_uint_eq(generation, f.generation);
@@ -282,7 +283,7 @@ START_TEST(positions_go_on_across_the_wrap_at_2_to_the_48)
 	uint32_t i, v = 0, blocks[4];
 
 	lane_fixture_init(&f, 16, 64, start);
-	lane_fixture_join(&f, 0, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, 0, TAPIO_GROUP_LOSSLESS, 0);
 	for (i = 0; i < 100; i++) {
 		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
 		ck_assert_int_eq(lane_reserve(&f, ME, blocks, 4), 0);
@@ -308,7 +309,7 @@ START_TEST(random_operations_lose_no_block_and_no_event)
 	int err, round;
 
 	lane_fixture_init(&f, N, 64, N);
-	lane_fixture_join(&f, 0, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, 0, TAPIO_GROUP_LOSSLESS, 0);
 	head = lane_tail(&f);
 	for (round = 0; round < ROUNDS; round++) {
 		tail = lane_tail(&f);
@@ -364,10 +365,7 @@ int main(void)
 {
 	const char *reason;
 	uint32_t verdict = tpi_rseq_selftest(&reason);
-	Suite *suite = suite_create("lane");
 	TCase *tcase = tcase_create("operations");
-	SRunner *runner;
-	int failed;
 
 	printf("rseq verdict %u (%s): %s\n", verdict, reason,
 	       verdict == TAPIO_RSEQ_PROVEN ? "a CPU's lane" : "a side lane");
@@ -401,10 +399,5 @@ int main(void)
 	tcase_add_test(tcase, positions_go_on_across_the_wrap_at_2_to_the_48);
 	tcase_add_loop_test(tcase, random_operations_lose_no_block_and_no_event,
 			    0, 5);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("lane", tcase);
 }

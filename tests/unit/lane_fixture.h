@@ -18,7 +18,7 @@
 #include <string.h>
 
 #include "lib/lane/lane.h"
-#include "lib/lane/rseq.h"
+#include "lib/base/rseq.h"
 
 struct lane_fixture {
 	struct tpi_lane lane;

@@ -9,6 +9,7 @@
 
 #include "lib/memory/layout_inner.h"
 #include "tests/unit/layout_fixture.h"
+#include "tests/check_main.h"
 
 static struct layout_fixture f;
 
@@ -577,18 +578,10 @@ static void add_content_tests(TCase *tests)
 
 int main(void)
 {
-	Suite *suite = suite_create("layout refused");
 	TCase *tests = tcase_create("refused");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	add_header_tests(tests);
 	add_content_tests(tests);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return check_run_case("layout refused", tests);
 }

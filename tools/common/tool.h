@@ -70,14 +70,22 @@ struct tpi_connect {
 	int64_t wait_ns;    /* --wait; 0: not at all */
 	int64_t end_ns;     /* but no longer than to here; 0: no limit */
 	char error[320];    /* why the last attempt failed */
-	bool missing;       /* the socket was, before the last attempt */
 	bool own_broker;    /* the tool starts one when no socket is named */
 };
+
+/* What --help says about --socket. */
+#define TPI_SOCKET_HELP                                                        \
+	"Socket of the broker, a path or @NAME (default: $TAPIO_SOCKET; else " \
+	"$XDG_RUNTIME_DIR/tapio/tapiod.sock if it exists and the user is not " \
+	"root; else " TAPIO_SOCKET_DEFAULT ")"
 
 /* The options --socket and --wait; input: struct tpi_connect. */
 extern const struct argp tpi_connect_argp;
 
-/* Where the broker is looked for, with the environment and the default. */
+/*
+ * Where the broker is looked for now, with the environment and the default. Valid
+ * until the next call.
+ */
 const char *tpi_connect_socket(const struct tpi_connect *connect);
 
 /*

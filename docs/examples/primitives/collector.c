@@ -45,7 +45,7 @@ int main(void)
 		else
 			return 1;
 	}
-	tapio_producer_stats(p, &stats);
+	tapio_producer_stats_read(p, &stats);
 	if (!refused || accepted + refused != 1000 || stats.dropped != refused)
 		return 1;
 	puts("1000 samples: accepted or counted as dropped");

@@ -45,7 +45,7 @@ int main(void)
 	}
 	while (handle_one(pool, ring))
 		;
-	tapio_pool_stats(pool, &stats);
+	tapio_pool_stats_read(pool, &stats);
 	printf("%u of %u free\n", stats.free, stats.allocated);
 	tapio_ring_close(ring);
 	tapio_pool_close(pool);
