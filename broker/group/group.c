@@ -145,6 +145,7 @@ static void describe(struct tpi_host *host, const struct tpi_group *group)
 
 	shm->flags = group->durable ? TAPIO_GROUP_FLAG_DURABLE : 0;
 	shm->uid = group->uid;
+	shm->policy = group->policy;
 	shm->joined_ns = tpi_realtime_ns();
 	memcpy(shm->name, group->name, sizeof(shm->name));
 }

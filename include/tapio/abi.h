@@ -781,7 +781,9 @@ struct tapio_shm_group {
 	uint32_t uid;     /* of its creator */
 	char name[TAPIO_NAME_BYTES];
 	uint64_t joined_ns; /* CLOCK_REALTIME */
-	uint64_t reserved[4];
+	uint32_t policy;    /* as it was made; `slot` has the one in force */
+	uint32_t reserved0;
+	uint64_t reserved[3];
 };
 TAPIO_ASSERT_SIZE(tapio_shm_group, 128);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, slot, 0);
@@ -791,6 +793,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_group, members, 16);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, uid, 20);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, name, 24);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, joined_ns, 88);
-TAPIO_ASSERT_OFFSET(tapio_shm_group, reserved, 96);
+TAPIO_ASSERT_OFFSET(tapio_shm_group, policy, 96);
+TAPIO_ASSERT_OFFSET(tapio_shm_group, reserved0, 100);
+TAPIO_ASSERT_OFFSET(tapio_shm_group, reserved, 104);
 
 #endif
