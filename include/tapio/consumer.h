@@ -162,8 +162,8 @@ struct tapio_consumer_stats {
 	size_t size;        /* set by the caller */
 	uint64_t delivered; /* released by any member */
 	uint64_t skipped;   /* discards and filtered */
-	uint64_t lost;      /* overrun */
-	uint64_t in_flight; /* published and not released */
+	uint64_t lost;      /* overwritten, noticed or not */
+	uint64_t in_flight; /* still to be released: what the ring holds */
 	uint64_t sleeps;    /* of this consumer */
 	uint64_t wakeups;
 	uint32_t lanes; /* leased by this consumer */

@@ -84,7 +84,7 @@ static void make_group(void)
 		TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_GROUP_LOSSLESS, 3, 0);
 
 	channel.lanes[0].shm->state = TAPIO_STATE(BLOCKS + 5, 1);
-	channel.lanes[0].shm->gate = BLOCKS + 2;
+	channel.lanes[0].shm->gate = BLOCKS + 1; /* older than the head */
 	channel.lanes[0].shm->dropped[TAPIO_DROP_FULL] = 7;
 	for (uint32_t i = 0; i < LANES; i++) {
 		cursors.cursors[i].start = BLOCKS;

@@ -82,6 +82,10 @@ static inline uint32_t tpi_inspect_policy(const struct tapio_shm_group *group,
 	return policy ? policy : TAPIO_SLOT_POLICY(slot);
 }
 
+/* From where the gate of a channel's lanes is computed, as by a producer. */
+void tpi_inspect_gating(const struct tpi_inspect *inspect, uint32_t channel,
+			struct tpi_gating *gating);
+
 /* The ledger of a slot on a lane; -ENOENT also when its cursors are not had. */
 int tpi_inspect_ledger(const struct tpi_inspect *inspect, uint32_t channel,
 		       uint32_t lane, uint32_t slot, struct tpi_ledger *ledger);
