@@ -242,7 +242,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, answered, 128);
 #define TAPIO_DROP_HELD    1 /* too many blocks reserved */
 #define TAPIO_DROP_SIZE    2 /* larger than any block of the channel */
 #define TAPIO_DROP_TIMEOUT 3 /* waited for room as long as was allowed */
-#define TAPIO_DROP_NO_LANE 4 /* no side lane left; counted on the first lane */
+/* No side lane left: counted on the class's first one, else on the first lane. */
+#define TAPIO_DROP_NO_LANE 4
 #define TAPIO_DROP_CAUSES  8
 
 /* tapio_shm_lane.cpu of a side lane */
