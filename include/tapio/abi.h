@@ -371,7 +371,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_doorbells, slots, 320);
 #define TAPIO_DROP_HELD    1 /* too many blocks are reserved */
 #define TAPIO_DROP_SIZE    2 /* larger than any block of the class or channel */
 #define TAPIO_DROP_TIMEOUT 3 /* no room within the channel's wait */
-#define TAPIO_DROP_NO_LANE 4 /* no side lane left (counted on the first lane) */
+/* No side lane left: counted on the first one of the class, else on lane 0. */
+#define TAPIO_DROP_NO_LANE 4
 #define TAPIO_DROP_CAUSES  8
 
 /* tapio_shm_lane.cpu of a side lane */
