@@ -169,7 +169,8 @@
  * WRITERS
  *   state   producers on the lane's CPU, inside a section (side lanes: the owner,
  *           under its private mutex), and the broker's sweep in the same way
- *   gate    the same writers. It only grows
+ *   gate    producers, by a swap: its position only grows. The broker adds to the
+ *           epoch above it before a group may hold the lane back further
  *   head    the member that holds the lease, and the broker while the slot is
  *           joining. It only grows
  *   lease   see above
@@ -375,7 +376,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, answered, 128);
  *
  * field          | writer                   | reader    | store   | load
  * state          | producers on CPU, broker | all       | release | acquire
- * gate           | the same                 | all       | relaxed | relaxed
+ * gate           | producers, broker        | all       | swap    | acquire
  * hint           | producers, broker        | producers | relaxed | relaxed
  * owner          | producers (cas), broker  | all       | acq_rel | acquire
  * dropped        | producers                | all       | add     | relaxed
@@ -384,7 +385,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, answered, 128);
 struct tapio_shm_lane {
 	/* line 0: changed by sections */
 	uint64_t state; /* tail:48 | held:16 */
-	uint64_t gate;  /* position: lower bound of the gating heads */
+	uint64_t gate;  /* epoch:16 | position:48, a lower bound of the heads */
 	uint64_t reserved0[6];
 	/* line 1: rarely written */
 	uint32_t hint;  /* not 0: there may be abandoned blocks */
@@ -862,7 +863,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
 /*
  * A group slot. `slot` is one word, so that a producer that computes a gate
  * sees state, policy, incarnation and lag of one moment:
- * state:8 | policy:8 << 8 | incarnation:16 << 16 | lag:32 << 32.
+ * state:8 | policy:8 << 8 | incarnation:15 << 16 | far:1 << 31 | lag:32 << 32.
+ * `far`: the lag may be more than half of a lane.
  *
  * `slot` is stored with release and loaded with acquire. The broker writes the
  * rest before the slot becomes ACTIVE, except `members`, and EVICTED in
@@ -893,6 +895,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
 #define TAPIO_SLOT_INCARNATION(slot) \
 	TAPIO_CAST_(uint32_t, 0x7fffu & (slot) >> 16)
 #define TAPIO_SLOT_LAG(slot) TAPIO_CAST_(uint32_t, (slot) >> 32) /* 0: N / 2 */
+#define TAPIO_SLOT_FAR       (UINT64_C(1) << 31)
 
 /* tapio_shm_group.flags */
 #define TAPIO_GROUP_FLAG_DURABLE UINT32_C(1) /* stays without members */

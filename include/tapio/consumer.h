@@ -107,7 +107,9 @@ struct tapio_consumer_options {
  * the errors of the table there, and these:
  *
  *   errno   | cause                                   | remedy
- *   -EPERM  | LOSSLESS without the role `lossless`    | an `allow` rule
+ *   -EPERM  | LOSSLESS, or a lag of more than half of | an `allow` rule
+ *           | the largest lanes, without the role     |
+ *           | `lossless`                              |
  *   -EACCES | the group was made by another uid       | a group in tapiod.conf(5)
  *   -EBUSY  | the group exists with another policy or | the same, or DEFAULT
  *           | lag, or is not durable                  |
