@@ -59,6 +59,14 @@ struct tapio_options {
 /* The same in the channel's class of that index (tapio_producer_class). */
 #define TAPIO_TAG_CLASS(type, severity, klass) \
 	(TAPIO_TAG(type, severity) | (TAPIO_CAST_(uint32_t, klass) + 1) << 24)
+/*
+ * Or this into the tag, and the call does not wait for room, whatever the channel's
+ * policy is: it returns -EAGAIN. A signal handler SHOULD do so, because the library
+ * cannot know that it is in one: with `full = wait` the call would sleep there for
+ * the channel's wait, and the interrupted thread may be the one to make the room.
+ * It is part of the call, not of the event.
+ */
+#define TAPIO_NO_WAIT           UINT32_C(0x100000)
 #define TAPIO_TAG_TYPE(tag)     TAPIO_CAST_(uint16_t, tag)
 #define TAPIO_TAG_SEVERITY(tag) TAPIO_CAST_(uint8_t, 0xfu & (tag) >> 16)
 

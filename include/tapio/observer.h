@@ -29,7 +29,7 @@ struct tapio_observer_options {
 	uint64_t merge_ns;
 };
 
-/* Errors as tapio_producer_open (the right is to inspect or to consume). */
+/* Errors as tapio_producer_open. The right that it needs is `inspect`. */
 TAPIO_API int tapio_observer_open(struct tapio_observer **out,
 				  const char *channel,
 				  const struct tapio_observer_options *options);

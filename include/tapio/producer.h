@@ -11,7 +11,7 @@
  * then on it outlives the process. No call that emits takes a lock (the few
  * threads that use a side lane take a mutex of their own process), allocates,
  * or enters the kernel, unless it must wake a sleeping consumer or the channel's
- * policy is to wait for room.
+ * policy is to wait for room and the tag does not forbid it.
  */
 #ifndef TAPIO_PRODUCER_H
 #define TAPIO_PRODUCER_H
@@ -47,10 +47,10 @@ TAPIO_API void tapio_producer_close(struct tapio_producer *producer);
 
 /*
  * Emits one event: copies `length` bytes and publishes them. Any thread, any
- * signal handler.
+ * signal handler; there the tag SHOULD have TAPIO_NO_WAIT.
  *
- * 0 accepted. -EAGAIN no room (policy drop). -ETIMEDOUT no room within the
- * channel's wait. -EMSGSIZE longer than tapio_producer_max_bytes, or than the
+ * 0 accepted. -EAGAIN no room (policy drop, or TAPIO_NO_WAIT). -ETIMEDOUT no room
+ * within the channel's wait. -EMSGSIZE longer than tapio_producer_max_bytes, or than the
  * blocks of the class that the tag names. -ENOBUFS every side lane is taken
  * (threads without rseq only). -EINVAL type 0 or an unknown class. -ECHILD after
  * fork. Each refusal but the last two is counted on its lane, by cause; an event
@@ -135,8 +135,10 @@ TAPIO_API uint32_t tapio_producer_max_bytes(const struct tapio_producer *p);
 /*
  * Puts into words, with the value and the limit, why an emitting call with this
  * tag and length returned `err`: which class was too small by how much, say, or
- * how many blocks its lanes have. Always ends the text. Any thread; not for signal
- * handlers.
+ * how many blocks its lanes have. For -EAGAIN and -ETIMEDOUT it names the group
+ * that holds the lane and the process that reads it there (or the one that has
+ * reserved the blocks), as they are now and on the CPU of the caller. Always ends
+ * the text. Any thread; not for signal handlers.
  */
 TAPIO_API void tapio_producer_explain(const struct tapio_producer *producer,
 				      int err, uint32_t tag, uint32_t length,
