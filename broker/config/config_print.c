@@ -62,8 +62,8 @@ static void print_globals(const struct tpi_config *config, FILE *out)
 		fprintf(out, "# socket = \"/run/tapio/tapiod.sock\"\n");
 	}
 	fprintf(out,
-		"# Mode of the socket's file: who may connect. The allow "
-		"rules say what they\n# may do then.\n"
+		"# Mode of the socket's file, which decides which users can "
+		"connect.\n# The allow rules decide what they can do.\n"
 		"socket_mode = \"%04o\"\n",
 		(unsigned int)config->socket_mode);
 	fprintf(out, "# Group of the socket's file (a name or a number).\n");

@@ -202,7 +202,7 @@ static int take_rule(struct tpi_config_rule *rule, cfg_t *cfg)
 	if (!rule->any && !rule->uid_count && !rule->gid_count) {
 		cfg_error(cfg,
 			  "allow \"%s\": it names no uid, no gid and not "
-			  "any = true, so it allows nobody",
+			  "any = true, so it allows no client",
 			  rule->name);
 		return -EINVAL;
 	}

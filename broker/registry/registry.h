@@ -33,6 +33,7 @@ struct tpi_group {
 	uint32_t incarnation; /* of the group that has or last had the slot */
 	uint32_t policy;      /* TAPIO_GROUP_*, as asked for */
 	uint32_t lag;
+	bool far; /* its lag may be more than half of a lane */
 	uint32_t members;
 	uint64_t openings; /* groups that the slot has had, this one included */
 	uint32_t looks;    /* in a row that found it impossible (evict.c) */

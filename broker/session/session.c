@@ -168,7 +168,7 @@ static int check_hello(struct tpi_session *session,
 	uint32_t known =
 		broker->server.session_count - broker->server.stranger_count;
 
-	if (hello->abi_major != TAPIO_ABI_MAJOR)
+	if (!TAPIO_ABI_READABLE(hello->abi_major, hello->abi_minor))
 		return tpi_fail(-EPROTONOSUPPORT, why, why_bytes,
 				"the client knows layout %u.%u, the broker's "
 				"is %u.%u",

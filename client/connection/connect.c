@@ -291,7 +291,8 @@ static int be_welcome(struct dial *d)
 	if (err)
 		return err;
 	client->wire_minor = message.header.minor;
-	if (message.welcome.abi_major != TAPIO_ABI_MAJOR)
+	if (!TAPIO_ABI_READABLE(message.welcome.abi_major,
+				message.welcome.abi_minor))
 		err = tpi_client_fail(
 			client, -EPROTONOSUPPORT,
 			"the broker's memory layout is %u.%u, this library "

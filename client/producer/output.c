@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio_output where the fast path does not do it: a refusal to be explained, a
- * lane without room, a large event, a thread without a CPU's lane; and batches.
+ * The slow path of tapio_output: a refusal that needs a reason, a lane without room,
+ * a large event, a thread without a CPU's lane. And batches.
+ *
+ * Where tapio_output is: declared in tapio/producer.h, entered in
+ * client/producer/producer.c, fast path in lib/lane/emit_fast.h (compiled by
+ * lib/lane/lane.c), slow path in client/producer/output.c.
  *
  * What is filled from a buffer is never copied from block to block: a thread that
  * has moved since it took its blocks abandons them and begins again from the

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opening and closing a producer. tapio_output is here as the first thing to look
- * for; its fast path is in lib/lane/lane.c.
+ * Opening and closing a producer, and the entry of tapio_output.
+ *
+ * Where tapio_output is: declared in tapio/producer.h, entered in
+ * client/producer/producer.c, fast path in lib/lane/emit_fast.h (compiled by
+ * lib/lane/lane.c), slow path in client/producer/output.c.
  */
 #include <errno.h>
 #include <string.h>

@@ -51,7 +51,7 @@ struct tpi_side_lanes {
 };
 
 _Static_assert(sizeof(struct tpi_producer_hot) <= TPI_HOT_BYTES,
-	       "what fork wipes holds all that emitting reads");
+	       "fork wipes all that emitting reads");
 
 struct tapio_producer {
 	union {

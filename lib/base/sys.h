@@ -75,6 +75,8 @@ int tpi_sys_futex_wake(const uint32_t *word, int count);
 void tpi_sys_fail(long number, int error, int count);
 void tpi_sys_fail_argument(long number, long argument, int error, int count);
 void tpi_sys_fail_none(void);
+/* How many calls the rule for this call and argument has made fail. */
+unsigned int tpi_sys_failed(long number, long argument);
 /* 0, or the errno with which this call has to fail (it is counted). */
 int tpi_sys_injected(long number, long argument);
 #else

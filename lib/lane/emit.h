@@ -2,8 +2,12 @@
 /*
  * What emitting an event reads, and its fast paths: the lane of this CPU, one
  * section, and a look whether somebody sleeps. tapio_output, tapio_reserve and
- * tapio_submit jump there; what the fast paths do not do they leave, by another jump,
- * to the functions named in the struct.
+ * tapio_submit jump there. The fast paths leave the rest, by another jump, to the
+ * functions that the struct names.
+ *
+ * Where tapio_output is: declared in tapio/producer.h, entered in
+ * client/producer/producer.c, fast path in lib/lane/emit_fast.h (compiled by
+ * lib/lane/lane.c), slow path in client/producer/output.c.
  *
  * Nothing is written here but the lane, so any thread and any signal handler may be
  * in it at any instruction. Who fills the struct: client/producer/producer.c, once.

@@ -89,9 +89,8 @@ void tpi_lane_account_read(const struct tpi_lane *lane,
 	memset(account, 0, sizeof(*account));
 	/*
 	 * ORDER lane.gate (acquire): this gate is older than the state loaded
-	 * next, so an honest one cannot be beyond its tail. Pairs with the store
-	 * in side_gate() and section_gate() of a value that was computed from a
-	 * tail.
+	 * next, so an honest one cannot be beyond its tail. Pairs with the swap
+	 * in raise_gate() of a value that was computed from a tail.
 	 */
 	account->gate = tpi_load_acquire(&shm->gate) & TAPIO_POSITION_MASK;
 	/* ORDER lane.state (acquire): see lane.c; here only counts are taken. */
@@ -171,7 +170,7 @@ static uint64_t ring_begins(const struct tpi_lane *lane,
 static bool gate_allowed(const struct tpi_lane *lane, uint64_t slot,
 			 const struct tpi_ledger *ledger)
 {
-	uint64_t lag = TAPIO_SLOT_LAG(slot);
+	uint64_t bound;
 
 	if (tapio_position_diff(ledger->gate, ledger->tail) > 0)
 		return false;
@@ -181,14 +180,10 @@ static bool gate_allowed(const struct tpi_lane *lane, uint64_t slot,
 		return true;
 	if (TAPIO_SLOT_POLICY(slot) == TAPIO_GROUP_LOSSLESS)
 		return false;
-	if (!lag)
-		lag = ((uint64_t)lane->mask + 1) / 2;
-	else if (lag > lane->mask)
-		lag = lane->mask; /* as in slot_limit() of lane.c */
-	/* .. or just past reap, so that blocks in hands do not close the lane. */
-	return tapio_position_diff(ledger->gate, ledger->tail - lag) <= 0 ||
-	       tapio_position_diff(ledger->gate, reap_of(lane, ledger) + 1) <=
-		       0;
+	/* The state is younger than the gate, and the bound only grows. */
+	bound = tpi_until_bound(lane, slot,
+				TAPIO_STATE(ledger->tail, ledger->held));
+	return tapio_position_diff(ledger->gate, bound) <= 0;
 }
 
 /* What of the unread ones is overwritten: it moves from in flight to lost. */

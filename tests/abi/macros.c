@@ -29,6 +29,6 @@ uint64_t tapio_tests_macros(const struct tapio_event *event)
 	sum += TAPIO_SLOT_STATE(slot) + TAPIO_SLOT_POLICY(slot) +
 	       TAPIO_SLOT_INCARNATION(slot) + TAPIO_SLOT_LAG(slot);
 	sum += TAPIO_STATE_TAIL(state) + TAPIO_STATE_HELD(state);
-	sum += TAPIO_FACILITY(3u);
+	sum += TAPIO_FACILITY(3u) + TAPIO_ABI_READABLE(0u, 1u);
 	return sum;
 }

@@ -18,7 +18,7 @@
 
 #include "lib/base/atomic.h"
 #include "lib/lane/lane.h"
-#include "lib/base/rseq.h"
+#include "tests/cpu_lanes.h"
 #include "tests/fault/peer.h"
 #include "tests/check_main.h"
 
@@ -136,16 +136,6 @@ static void reserve_some(struct peer *me, struct report *report)
 			report->done = 7;
 }
 
-static bool need_rseq(void)
-{
-	const char *reason;
-
-	if (tpi_rseq_selftest(&reason) == TAPIO_RSEQ_PROVEN)
-		return true;
-	fprintf(stderr, "skipped, no rseq here: %s\n", reason);
-	return false;
-}
-
 /* ---- death ---------------------------------------------------------------------- */
 
 START_TEST(blocks_of_a_killed_producer_come_back_and_its_name_does_not)
@@ -156,7 +146,7 @@ START_TEST(blocks_of_a_killed_producer_come_back_and_its_name_does_not)
 	struct peer next;
 	uint64_t tail;
 
-	if (!need_rseq())
+	if (side_flavour())
 		return; /* the same on side lanes is tested below */
 	spawn(&child, TAPIO_ROLE_PRODUCE, NULL, reserve_some, NULL);
 	ck_assert_uint_eq(child.report.done, 7);
@@ -264,7 +254,7 @@ START_TEST(abandoned_blocks_come_back_without_a_death)
 	struct peer me;
 	int err = -1;
 
-	if (!need_rseq())
+	if (side_flavour())
 		return;
 	peer_open(&me, broker, TAPIO_ROLE_PRODUCE, NULL);
 	pin_to_first_cpu();

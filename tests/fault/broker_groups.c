@@ -11,13 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/atomic.h"
 #include "lib/lane/lane.h"
-#include "lib/base/rseq.h"
 #include "lib/lane/wake.h"
+#include "tests/cpu_lanes.h"
 #include "tests/fault/peer.h"
 #include "tests/check_main.h"
 
@@ -179,9 +180,7 @@ static void *publish(void *arg)
 
 	(void)arg;
 	pin_to_first_cpu();
-	lane = tpi_rseq_selftest(NULL) == TAPIO_RSEQ_PROVEN
-		       ? peer_lane(&producer)
-		       : side_lane();
+	lane = side_flavour() ? side_lane() : peer_lane(&producer);
 	while (!tpi_load_relaxed(&storm.stop))
 		if (!emit(lane, &storm.gating))
 			storm.published++;
@@ -318,6 +317,24 @@ static int join_audit(void)
 	return -try_join(&c, "audit", 0, 0, 0);
 }
 
+/* Half of a lane, and one more. */
+static int join_lagging(void)
+{
+	struct peer c;
+	int err = try_join(&c, "near", TAPIO_GROUP_UNTIL, 32, 0);
+
+	if (err)
+		return -err;
+	peer_close(&c);
+	err = try_join(&c, "far", TAPIO_GROUP_UNTIL, 33, 0);
+	if (err != -EPERM)
+		return ERANGE;
+	return strstr(c.refused.text, "lag 33") &&
+			       strstr(c.refused.text, "32 of the 64")
+		       ? 0
+		       : EBADMSG;
+}
+
 static int join_lossless(void)
 {
 	struct peer c;
@@ -337,18 +354,55 @@ START_TEST(a_group_is_its_uids_and_a_configured_one_everybodys)
 	ck_assert_int_eq(as_uid(4321, join_g), EACCES);
 	ck_assert_int_eq(as_uid(4321, join_audit), 0);
 	ck_assert_int_eq(as_uid(4321, join_lossless), EPERM);
+	ck_assert_int_eq(as_uid(4321, join_lagging), 0);
 	peer_close(&a);
 }
 END_TEST
 
 /* ---- durable groups ---------------------------------------------------------------- */
 
+static uint64_t head_of(const struct peer *c, const struct tpi_lane *lane)
+{
+	return TAPIO_HEAD_POSITION(c->cursors.cursors[lane->id].head);
+}
+
+static uint64_t lost_of(const struct peer *c, const struct tpi_lane *lane)
+{
+	const struct tapio_shm_cursor *cursor = &c->cursors.cursors[lane->id];
+
+	return cursor->tally[TAPIO_HEAD_RECORD(cursor->head)].lost;
+}
+
+static uint64_t gate_of(const struct tpi_lane *lane)
+{
+	return tpi_load_relaxed(&lane->shm->gate) & TAPIO_POSITION_MASK;
+}
+
+static uint64_t tail_of(const struct tpi_lane *lane)
+{
+	return TAPIO_STATE_TAIL(tpi_lane_peek(lane));
+}
+
+static uint32_t emit_until_full(struct tpi_lane *lane,
+				const struct tpi_gating *gating)
+{
+	uint32_t accepted = 0;
+
+	while (accepted <= lane->mask + 1 && emit(lane, gating) == 0)
+		accepted++;
+	return accepted;
+}
+
+/*
+ * What is lost is what producers have been given, no position more: commit fddcec1
+ * took all but the last 16 from the group.
+ */
 START_TEST(a_durable_group_stays_and_lossless_begins_with_its_first_member)
 {
 	struct tpi_lane *lane = side_lane();
 	struct tpi_gating gating;
-	struct tapio_shm_cursor *cursor;
-	uint32_t accepted = 0, n = lane->mask + 1;
+	uint32_t n = lane->mask + 1;
+	uint64_t start = tail_of(lane), gate;
 	struct peer c;
 
 	gating_all(&gating);
@@ -358,24 +412,94 @@ START_TEST(a_durable_group_stays_and_lossless_begins_with_its_first_member)
 	ck_assert_uint_eq(slot(0)->policy, TAPIO_GROUP_LOSSLESS);
 	for (uint32_t i = 0; i < 2 * n; i++)
 		ck_assert_int_eq(emit(lane, &gating), 0);
+	gate = gate_of(lane);
+	/* It stands where it was when a block was last needed. */
+	ck_assert_uint_gt(gate, start);
+	ck_assert_uint_lt(gate, start + 2 * n - 16);
 	ck_assert_int_eq(try_join(&c, "audit", 0, 0, 0), 0);
 	ck_assert_uint_eq(c.attached.group_slot, 0);
 	ck_assert_uint_eq(c.attached.policy, TAPIO_GROUP_LOSSLESS);
 	ck_assert_uint_eq(TAPIO_SLOT_POLICY(slot_word(0)),
 			  TAPIO_GROUP_LOSSLESS);
-	cursor = &c.cursors.cursors[lane->id];
-	/* All but the last 16 are lost, and counted. */
-	ck_assert_uint_eq(cursor->tally[TAPIO_HEAD_RECORD(cursor->head)].lost,
-			  2 * n - 16);
-	ck_assert_uint_eq(TAPIO_HEAD_POSITION(cursor->head),
-			  cursor->start + 2 * n - 16);
-	while (accepted <= n && emit(lane, &gating) == 0)
-		accepted++;
-	ck_assert_uint_eq(accepted, n - 16);
+	ck_assert_uint_eq(lost_of(&c, lane), gate - start);
+	ck_assert_uint_eq(head_of(&c, lane), gate);
+	ck_assert_uint_eq(emit_until_full(lane, &gating),
+			  n - (start + 2 * n - gate));
+	ck_assert_uint_eq(gate_of(lane), gate);
 	ck_assert_int_eq(peer_detach(&c), 0);
 	peer_close(&c);
 	ck_assert_int_eq(emit(lane, &gating), 0);
 	ck_assert_uint_eq(TAPIO_SLOT_STATE(slot_word(0)), TAPIO_SLOT_ACTIVE);
+}
+END_TEST
+
+/* Fails on commit fddcec1, which counts the older half as lost. */
+START_TEST(a_full_lane_waits_whole_for_the_next_member_of_a_lossless_group)
+{
+	struct tpi_lane *lane = side_lane();
+	struct tpi_gating gating;
+	uint32_t n = lane->mask + 1;
+	uint64_t head;
+	struct peer c;
+
+	gating_all(&gating);
+	ck_assert_int_eq(try_join(&c, "audit", 0, 0, 0), 0);
+	head = head_of(&c, lane);
+	ck_assert_uint_eq(emit_until_full(lane, &gating), n);
+	ck_assert_int_eq(peer_detach(&c), 0);
+	peer_close(&c);
+	ck_assert_int_eq(try_join(&c, "audit", 0, 0, 0), 0);
+	ck_assert_uint_eq(head_of(&c, lane), head);
+	ck_assert_uint_eq(lost_of(&c, lane), 0);
+	ck_assert_int_eq(emit(lane, &gating), TPI_FULL);
+	peer_close(&c);
+}
+END_TEST
+
+/* A cursor that stays mapped when the peer leaves. */
+static struct tapio_shm_cursor *second_mapping(const struct peer *c,
+					       const struct tpi_lane *lane)
+{
+	unsigned char *base = c->cursors_map.base;
+	size_t at =
+		(size_t)((unsigned char *)&c->cursors.cursors[lane->id] - base);
+	unsigned char *copy =
+		mremap(base, 0, c->cursors_map.bytes, MREMAP_MAYMOVE);
+
+	ck_assert_ptr_ne(copy, MAP_FAILED);
+	return (struct tapio_shm_cursor *)(copy + at);
+}
+
+/*
+ * A member of an earlier group of the slot wakes up and stores its head, while the
+ * group has no member. Commit fddcec1 believes it, and loses what lies before it.
+ */
+START_TEST(a_promotion_does_not_believe_a_head_of_another_incarnation)
+{
+	struct tpi_lane *lane = side_lane();
+	struct tpi_gating gating;
+	struct tapio_shm_cursor *late;
+	struct peer c;
+	uint64_t head;
+
+	gating_all(&gating);
+	ck_assert_int_eq(try_join(&c, "audit", 0, 0, 0), 0);
+	head = head_of(&c, lane);
+	for (int i = 0; i < 10; i++)
+		ck_assert_int_eq(emit(lane, &gating), 0);
+	late = second_mapping(&c, lane);
+	ck_assert_int_eq(peer_detach(&c), 0);
+	/* ORDER cursor.head (release): pairs with pass_over(). */
+	tpi_store_release(&late->head,
+			  TAPIO_HEAD(head + 7, c.attached.incarnation - 1, 0));
+	peer_close(&c);
+	ck_assert_int_eq(try_join(&c, "audit", 0, 0, 0), 0);
+	ck_assert_uint_eq(
+		TAPIO_HEAD_INCARNATION(c.cursors.cursors[lane->id].head),
+		c.attached.incarnation);
+	ck_assert_uint_eq(head_of(&c, lane), head);
+	ck_assert_uint_eq(lost_of(&c, lane), 0);
+	peer_close(&c);
 }
 END_TEST
 
@@ -624,6 +748,11 @@ int main(void)
 	tcase_add_test(
 		c,
 		a_durable_group_stays_and_lossless_begins_with_its_first_member);
+	tcase_add_test(
+		c,
+		a_full_lane_waits_whole_for_the_next_member_of_a_lossless_group);
+	tcase_add_test(
+		c, a_promotion_does_not_believe_a_head_of_another_incarnation);
 	tcase_add_test(c, a_durable_group_that_was_asked_for_stays_too);
 	tcase_add_test(
 		c,

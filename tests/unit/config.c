@@ -185,7 +185,7 @@ static const struct bad {
 	{"channel e { groups_max = 1 group a {} group b {} }",
 	 {"2 groups", "groups_max = 1"}},
 	{"channel e { group a { policy = strict } }", {"strict", "lossless"}},
-	{"allow a { role = {produce} }", {"\"a\"", "nobody"}},
+	{"allow a { role = {produce} }", {"\"a\"", "no client"}},
 	{"allow a { any = true }", {"\"a\"", "no role"}},
 	{"allow a { any = true role = {fly} }", {"fly", "produce"}},
 	{"allow a { uid = {\"nosuchuser_x\"} role = {consume} }",

@@ -134,6 +134,88 @@ START_TEST(a_group_until_a_lag_holds_no_longer_than_the_lag)
 }
 END_TEST
 
+/*
+ * Half of the lane in hands and a lag of as much, or more: one output after the other
+ * finds room, and one block after the other can be reserved. On commit fddcec1 none.
+ */
+START_TEST(holders_and_a_lagging_group_together_do_not_close_a_lane)
+{
+	static const uint32_t lags[] = {0, 1, 7, 8, 9, 15, 100};
+	uint32_t blocks[16], more[2], v = 0, held, i, k;
+
+	for (k = 0; k < sizeof(lags) / sizeof(lags[0]) * 2; k++)
+		for (held = 0; held <= 8; held++) {
+			lane_fixture_init(&f, 16, 64, 16);
+			lane_fixture_join(&f, 0, TAPIO_GROUP_UNTIL,
+					  lags[k / 2]);
+			if (k % 2)
+				f.groups[0].slot |= TAPIO_SLOT_FAR;
+			for (i = 0; i < held; i++)
+				ck_assert_int_eq(
+					lane_reserve(&f, ME, &blocks[i], 1), 0);
+			for (i = 0; i < 100; i++)
+				ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+			for (i = 0; i < 100 && held < 8; i++) {
+				ck_assert_int_eq(lane_reserve(&f, ME, more, 1),
+						 0);
+				ck_assert_int_eq(
+					lane_publish(&f, 1, 4, more, 1), 0);
+			}
+			lane_check_blocks(&f);
+			lane_fixture_fini(&f);
+		}
+}
+END_TEST
+
+static uint32_t kept(uint32_t lag, bool far)
+{
+	uint64_t slot =
+		TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_GROUP_UNTIL, 1, lag) |
+		(far ? TAPIO_SLOT_FAR : 0);
+
+	return tpi_until_lag(&f.lane, slot);
+}
+
+START_TEST(a_lag_is_at_most_half_a_lane_without_the_right_to_more)
+{
+	lane_fixture_init(&f, 16, 64, 16);
+	ck_assert_uint_eq(kept(0, false), 8);
+	ck_assert_uint_eq(kept(0, true), 8);
+	ck_assert_uint_eq(kept(3, false), 3);
+	ck_assert_uint_eq(kept(8, false), 8);
+	ck_assert_uint_eq(kept(9, false), 8);
+	ck_assert_uint_eq(kept(9, true), 9);
+	ck_assert_uint_eq(kept(15, true), 15);
+	ck_assert_uint_eq(kept(16, true), 15);
+	ck_assert_uint_eq(kept(UINT32_MAX, true), 15);
+	ck_assert_uint_eq(kept(UINT32_MAX, false), 8);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(the_epoch_of_a_gate_is_no_part_of_its_position)
+{
+	uint64_t start;
+	uint32_t v = 0, i;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	lane_fixture_join(&f, 0, TAPIO_GROUP_LOSSLESS, 0);
+	start = lane_tail(&f);
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ck_assert_uint_eq(tpi_gate_seal(&f.lane), start);
+	ck_assert_uint_eq(tpi_gate_seal(&f.lane), start);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), TPI_FULL);
+	/* The epoch is no part of the position. */
+	lane_fixture_release(&f, 0, start + 2);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), TPI_FULL);
+	ck_assert_uint_eq(f.lane.shm->gate, (UINT64_C(2) << 48) | (start + 2));
+	lane_fixture_fini(&f);
+}
+END_TEST
+
 START_TEST(a_head_of_another_incarnation_is_no_news)
 {
 	uint64_t start;
@@ -363,12 +445,13 @@ END_TEST
 
 int main(void)
 {
+	bool sections = require_cpu_lanes();
 	const char *reason;
 	uint32_t verdict = tpi_rseq_selftest(&reason);
 	TCase *tcase = tcase_create("operations");
 
 	printf("rseq verdict %u (%s): %s\n", verdict, reason,
-	       verdict == TAPIO_RSEQ_PROVEN ? "a CPU's lane" : "a side lane");
+	       sections ? "a CPU's lane" : "a side lane");
 	tcase_add_test(tcase, a_fresh_lane_has_n_discards_and_all_its_blocks);
 	tcase_add_test(
 		tcase,
@@ -379,6 +462,12 @@ int main(void)
 	tcase_add_test(tcase,
 		       the_slowest_gating_group_holds_and_a_lossy_one_does_not);
 	tcase_add_test(tcase, a_group_until_a_lag_holds_no_longer_than_the_lag);
+	tcase_add_test(
+		tcase,
+		holders_and_a_lagging_group_together_do_not_close_a_lane);
+	tcase_add_test(tcase,
+		       a_lag_is_at_most_half_a_lane_without_the_right_to_more);
+	tcase_add_test(tcase, the_epoch_of_a_gate_is_no_part_of_its_position);
 	tcase_add_test(tcase, a_head_of_another_incarnation_is_no_news);
 	tcase_add_test(
 		tcase,

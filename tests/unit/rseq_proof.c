@@ -21,6 +21,7 @@
 #include "lib/base/rseq_proof.h"
 #include "lib/base/sys.h"
 #include "lib/base/thread.h"
+#include "tests/check_main.h"
 #include "tests/cpu_lanes.h"
 
 /* What a wrapped call does: the real thing, a refusal, or a lie. */
@@ -400,8 +401,6 @@ int main(void)
 {
 	Suite *suite = suite_create("rseq_proof");
 	TCase *t = tcase_create("rseq_proof");
-	SRunner *runner;
-	int failed;
 
 	/* The kernel's answer is not asked for here: each test has its own. */
 	if (side_flavour())
@@ -413,9 +412,5 @@ int main(void)
 	tcase_add_test(
 		t, a_brokers_verdict_counts_where_there_is_none_of_ones_own);
 	suite_add_tcase(suite, t);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run(suite);
 }
