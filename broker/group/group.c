@@ -39,6 +39,7 @@
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
 #include "lib/base/error.h"
+#include "lib/lane/cursor.h"
 #include "lib/lane/histogram.h"
 #include "lib/lane/wake.h"
 
@@ -114,7 +115,9 @@ static void reset_cursors(struct tpi_host *host, const struct tpi_group *group)
 		struct tapio_shm_cursor fresh = {0};
 
 		fresh.start = tail_of(host, i);
-		fresh.head = TAPIO_HEAD(fresh.start, group->incarnation, 0);
+		for (int k = 0; k < TAPIO_CELLS; k++)
+			fresh.cells[k].head =
+				TAPIO_HEAD(fresh.start, group->incarnation, 0);
 		memcpy(&cursors->cursors[i], &fresh, sizeof(fresh));
 	}
 }
@@ -131,7 +134,7 @@ static void raise_heads(struct tpi_host *host, const struct tpi_group *group)
 		cursor->start = tail;
 		/* ORDER cursor.head (release): as a member's release. Pairs
 		 * with the acquire in tpi_gate_compute(). */
-		tpi_store_release(&cursor->head,
+		tpi_store_release(&cursor->cells[0].head,
 				  TAPIO_HEAD(tail, group->incarnation, 0));
 		tpi_judge_begin(&host->judge, slot_of(host, group), i, tail,
 				group->incarnation);
@@ -186,24 +189,25 @@ static void promote(struct tpi_broker *broker, struct tpi_host *host,
 	show_slot(host, group);
 	barrier(&broker->registry);
 	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
-		struct tapio_shm_cursor *cursor = &cursors->cursors[i];
+		struct tapio_shm_cell *cell =
+			tpi_cursor_counting(&cursors->cursors[i]);
 		uint32_t n = host->lanes.lanes[i].mask + 1;
 		uint32_t lag = group->lag && group->lag < n ? group->lag
 			       : group->lag                 ? n - 1
 							    : n / 2;
 		uint64_t floor = (tail_of(host, i) - lag) & TAPIO_POSITION_MASK;
-		uint64_t head = tpi_load_relaxed(&cursor->head);
+		uint64_t head = tpi_load_relaxed(&cell->head);
 		uint32_t record = TAPIO_HEAD_RECORD(head);
 		int64_t behind =
 			tapio_position_diff(floor, TAPIO_HEAD_POSITION(head));
 
 		if (behind <= 0)
 			continue;
-		cursor->tally[record ^ 1] = cursor->tally[record];
-		cursor->tally[record ^ 1].lost += (uint64_t)behind;
+		cell->tally[record ^ 1] = cell->tally[record];
+		cell->tally[record ^ 1].lost += (uint64_t)behind;
 		/* ORDER cursor.head (release): as in raise_heads(). */
 		tpi_store_release(
-			&cursor->head,
+			&cell->head,
 			TAPIO_HEAD(floor, group->incarnation, record ^ 1));
 	}
 }

@@ -174,25 +174,7 @@ static uint32_t sweep_host(struct tpi_broker *broker, struct tpi_host *host,
 	return found;
 }
 
-/* ---- leases and sleepers ---------------------------------------------------------- */
-
-static uint32_t clear_leases(struct tpi_host *host,
-			     const struct tpi_group *group, uint32_t name)
-{
-	struct tpi_cursors *cursors = &host->cursors[group - host->groups];
-	uint32_t cleared = 0;
-
-	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
-		uint32_t holder = name;
-
-		/* ORDER cursor.lease (acq_rel): the dead one's head before the
-		 * next holder's look at it. Pairs with the swap 0 -> me of a
-		 * member (client/). */
-		cleared += tpi_cas_acq_rel(&cursors->cursors[i].lease, &holder,
-					   TAPIO_NOBODY);
-	}
-	return cleared;
-}
+/* ---- sleepers --------------------------------------------------------------------- */
 
 void tpi_host_wake(struct tpi_host *host)
 {
@@ -206,7 +188,6 @@ void tpi_host_wake(struct tpi_host *host)
 uint32_t tpi_attachment_end(struct tpi_broker *broker,
 			    struct tpi_attachment *attachment)
 {
-	struct tapio_shm_broker *shm = broker->registry.catalog.broker;
 	struct tpi_host *host = attachment->host;
 	uint32_t swept = 0;
 
@@ -218,9 +199,8 @@ uint32_t tpi_attachment_end(struct tpi_broker *broker,
 	if (attachment->role == TAPIO_ROLE_PRODUCE)
 		swept = sweep_host(broker, host, attachment->id, false);
 	if (attachment->group) {
-		tpi_add_relaxed(
-			&shm->leases_cleared,
-			clear_leases(host, attachment->group, attachment->id));
+		tpi_leases_clear(broker, host, attachment->group,
+				 attachment->id);
 		tpi_group_leave(broker, attachment);
 	}
 	tpi_attachment_free(&broker->registry, attachment);

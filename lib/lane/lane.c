@@ -40,6 +40,7 @@
 #include <string.h>
 
 #include "lib/base/atomic.h"
+#include "lib/lane/cursor.h"
 #include "lib/lane/emit.h"
 #include "lib/lane/lane.h"
 #include "lib/base/rseq.h"
@@ -214,22 +215,26 @@ static int side_gate(const struct tpi_lane *lane, const uint64_t *generation,
 
 /* ---- the gate ------------------------------------------------------------- */
 
+/* What a group has released on a lane; the gate, if its head is no news. */
+static uint64_t released(const struct tpi_lane *lane,
+			 const struct tapio_shm_cursor *cursor, uint64_t slot)
+{
+	uint64_t head;
+
+	if (tpi_cursor_head(cursor, &head) &&
+	    TAPIO_HEAD_INCARNATION(head) == TAPIO_SLOT_INCARNATION(slot))
+		return TAPIO_HEAD_POSITION(head);
+	return tpi_load_relaxed(&lane->shm->gate);
+}
+
 /* Up to where group `slot` lets a lane with that tail be reused. */
 static uint64_t slot_limit(const struct tpi_lane *lane,
 			   const struct tapio_shm_cursor *cursors,
 			   uint64_t slot, uint64_t tail)
 {
-	uint64_t floor, head, position;
+	uint64_t floor, position = released(lane, &cursors[lane->id], slot);
 	uint32_t lag = TAPIO_SLOT_LAG(slot);
 
-	/*
-	 * ORDER cursor.head (acquire): the group is done with what lies before
-	 * its head. Pairs with the release in the consumer's release.
-	 */
-	head = tpi_load_acquire(&cursors[lane->id].head);
-	position = TAPIO_HEAD_POSITION(head);
-	if (TAPIO_HEAD_INCARNATION(head) != TAPIO_SLOT_INCARNATION(slot))
-		position = tpi_load_relaxed(&lane->shm->gate); /* no news */
 	if (TAPIO_SLOT_POLICY(slot) != TAPIO_POLICY_UNTIL)
 		return position;
 	/* Below N on every lane, or `until` would be as good as lossless; and

@@ -129,7 +129,7 @@ START_TEST(a_group_begins_at_the_tails_and_is_answered_when_it_counts)
 	ck_assert_uint_eq(slot(s)->admitted, c.attached.incarnation);
 	ck_assert(producer.catalog.channels[0].active >> s & 1);
 	for (uint32_t i = 0; i < c.channel.lane_count; i++) {
-		uint64_t head = c.cursors.cursors[i].head;
+		uint64_t head = c.cursors.cursors[i].cells[0].head;
 		uint64_t tail =
 			TAPIO_STATE_TAIL(tpi_lane_peek(&c.channel.lanes[i]));
 
@@ -211,7 +211,7 @@ START_TEST(joins_while_producers_run_never_lose_what_was_promised)
 				uint64_t gate =
 					tpi_load_relaxed(&lane->shm->gate);
 				uint64_t head = TAPIO_HEAD_POSITION(
-					c.cursors.cursors[i].head);
+					c.cursors.cursors[i].cells[0].head);
 
 				ck_assert_int_le(
 					tapio_position_diff(gate, head), 0);
@@ -362,9 +362,12 @@ START_TEST(a_durable_group_stays_and_lossless_begins_with_its_first_member)
 			  TAPIO_POLICY_LOSSLESS);
 	cursor = &c.cursors.cursors[lane->id];
 	/* All but the last 16 are lost, and counted. */
-	ck_assert_uint_eq(cursor->tally[TAPIO_HEAD_RECORD(cursor->head)].lost,
-			  2 * n - 16);
-	ck_assert_uint_eq(TAPIO_HEAD_POSITION(cursor->head),
+	ck_assert_uint_eq(
+		cursor->cells[0]
+			.tally[TAPIO_HEAD_RECORD(cursor->cells[0].head)]
+			.lost,
+		2 * n - 16);
+	ck_assert_uint_eq(TAPIO_HEAD_POSITION(cursor->cells[0].head),
 			  cursor->start + 2 * n - 16);
 	while (accepted <= n && emit(lane, &gating) == 0)
 		accepted++;
@@ -525,10 +528,11 @@ START_TEST(a_slot_goes_to_the_same_uid_at_once_with_another_incarnation)
 		incarnation = c.attached.incarnation;
 		/* Nothing of the one before, whatever it left behind. */
 		ck_assert_uint_eq(c.cursors.cursors[0].lease, TAPIO_NOBODY);
-		ck_assert_uint_eq(c.cursors.cursors[0].tally[0].lost, 0);
+		ck_assert_uint_eq(c.cursors.cursors[0].cells[0].tally[0].lost,
+				  0);
 		ck_assert_uint_eq(c.cursors.cursors[0].want, 0);
 		c.cursors.cursors[0].lease = 0x12345;
-		c.cursors.cursors[0].tally[0].lost = 7;
+		c.cursors.cursors[0].cells[0].tally[0].lost = 7;
 		c.cursors.cursors[0].want = 1;
 		ck_assert_int_eq(peer_detach(&c), 0);
 		ck_assert_uint_eq(TAPIO_SLOT_STATE(slot_word(first_slot)),
