@@ -67,7 +67,8 @@ static void close_producer(struct tapio_producer *p)
 {
 	struct tapio_producer_stats stats = {.size = sizeof(stats)};
 
-	check("tapio_producer_stats", tapio_producer_stats(p, &stats), 0);
+	check("tapio_producer_stats_read", tapio_producer_stats_read(p, &stats),
+	      0);
 	check("side lanes used", stats.side_lane, 0);
 	check("events dropped", (long)stats.dropped, 0);
 	tapio_producer_close(p);

@@ -18,6 +18,7 @@ static void on_tick(struct tpi_timer *timer)
 				      offsetof(struct tpi_broker, tick));
 
 	tpi_log_refill(&broker->log);
+	tpi_registry_test_rseq(&broker->registry, &broker->log);
 	tpi_sessions_tick(broker);
 	tpi_reaper_tick(broker);
 	tpi_evict_tick(broker);
@@ -53,15 +54,18 @@ static int read_topology(struct tpi_broker *broker,
 					"/sys/devices/system");
 		if (err)
 			tpi_fail(err, error, error_bytes,
-				 "the list of CPUs in /sys/devices/system: %s",
+				 "cannot read the CPUs from "
+				 "/sys/devices/system: %s",
 				 strerror(-err));
 		return err;
 	}
 	err = tpi_topology_simulate(&broker->topology, setup->cpus, nodes);
 	if (err)
 		tpi_fail(err, error, error_bytes,
-			 "no machine of %u CPUs and %u nodes can be simulated",
-			 setup->cpus, nodes);
+			 "a machine of %u CPUs and %u nodes cannot be "
+			 "simulated: at most %d CPUs and %d nodes, and no more "
+			 "nodes than CPUs",
+			 setup->cpus, nodes, TPI_CPUS_MAX, TAPIO_NODES_MAX);
 	return err;
 }
 
@@ -141,8 +145,8 @@ int tpi_broker_run(struct tpi_broker *broker,
 	int err = tpi_loop_run(broker->loop, idle, arg);
 
 	if (err)
-		tpi_log(&broker->log, TAPIO_LOG_ERROR, "the loop failed: %s",
-			strerror(-err));
+		tpi_log(&broker->log, TAPIO_LOG_ERROR,
+			"the event loop failed: %s", strerror(-err));
 	say_goodbye(broker);
 	return err;
 }

@@ -99,7 +99,7 @@ void tpi_group_leave(struct tpi_broker *broker,
 void tpi_groups_configured(struct tpi_broker *broker, struct tpi_host *host);
 /*
  * Ends a durable group that nobody is in, for its creator's uid or for one who may
- * do everything. -ENOENT no such group; -EBUSY it has members; -EACCES another
+ * do everything. -ENXIO no such group; -EBUSY it has members; -EACCES another
  * uid's; -EPERM the configuration's. The slot's number, or the error.
  */
 int tpi_group_remove(struct tpi_broker *broker, struct tpi_host *host,

@@ -21,6 +21,7 @@
 
 #include "broker/broker.h"
 #include "broker/config/budget.h"
+#include "lib/base/error.h"
 #include "lib/wire/fdpass.h"
 #include "lib/wire/socket_name.h"
 
@@ -57,20 +58,21 @@ struct arguments {
 static const struct argp_option options[] = {
 	{"config", 'c', "FILE", 0,
 	 "Read this configuration (default: " CONFIG_DEFAULT
-	 " if it exists, else every default)",
+	 " if it exists, else the default of every option)",
 	 0},
 	{"socket", 's', "NAME", 0,
-	 "Listen here, whatever the configuration says: a path, or @name for an "
-	 "abstract socket",
+	 "Listen here instead of where the configuration says: a path, or @name "
+	 "for an abstract socket (default: " TAPIO_SOCKET_DEFAULT
+	 ", or for a plain user $XDG_RUNTIME_DIR/tapio/tapiod.sock)",
 	 0},
 	{"log-level", 'l', "LEVEL", 0,
 	 "error, warning, notice (default), info or debug", 0},
-	{"foreground", 'f', NULL, 0,
-	 "Stay in the foreground, as it always does", 0},
+	{"foreground", 'f', NULL, 0, "Stay in the foreground; it always does",
+	 0},
 	{"check", KEY_CHECK, "FILE", 0,
-	 "Check a configuration and the memory that it takes, and exit", 1},
+	 "Check a configuration, print the memory that it takes, and exit", 1},
 	{"simulate", KEY_SIMULATE, "CPUS[xNODES]", 0,
-	 "With --check: on a machine of that size", 1},
+	 "With --check: as on a machine with so many CPUs and NUMA nodes", 1},
 	{"print-config", KEY_PRINT, NULL, 0,
 	 "Print the configuration with every default, and exit", 1},
 	{0},
@@ -84,7 +86,10 @@ static void parse_simulate(struct arguments *a, const char *text,
 
 	if (sscanf(text, "%u%nx%u%n", &cpus, &n, &nodes, &m) < 1 ||
 	    text[m ? m : n] || !cpus)
-		argp_error(state, "--simulate=%s: not as 256x8", text);
+		argp_error(state,
+			   "--simulate=%s: must be CPUS or CPUSxNODES, "
+			   "as 256 or 256x8",
+			   text);
 	a->cpus = cpus;
 	a->nodes = nodes;
 }
@@ -118,6 +123,10 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 		return 0;
 	case KEY_SIMULATE:
 		parse_simulate(a, text, state);
+		return 0;
+	case ARGP_KEY_END:
+		if (a->cpus && !a->check)
+			argp_error(state, "--simulate needs --check");
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "unexpected argument \"%s\"", text);
@@ -179,14 +188,18 @@ static int check_plan(const struct arguments *a, struct tpi_config *config,
 	for (uint32_t i = 0; i < config->channel_count; i++) {
 		const struct tpi_channel_spec *spec = &config->channels[i].spec;
 
-		printf("channel \"%s\": %u lanes, %" PRIu64 " bytes\n",
-		       spec->name, tpi_channel_lane_count(spec, topology),
+		uint32_t lanes = tpi_channel_lane_count(spec, topology);
+
+		printf("channel \"%s\": %u lane%s, %" PRIu64 " bytes\n",
+		       spec->name, lanes, TPI_PLURAL(lanes),
 		       tpi_budget_channel_bytes(spec, topology));
 	}
-	printf("%s: ok: %" PRIu64 " of %" PRIu64 " bytes on %u CPUs and %u "
-	       "nodes, %u descriptors\n",
+	printf("%s: ok: %" PRIu64 " of %" PRIu64 " bytes on %u CPU%s and %u "
+	       "node%s, %u descriptors\n",
 	       a->check, plan.total_bytes, config->budget_bytes,
-	       topology->cpus_possible, topology->node_count, plan.fd_count);
+	       topology->cpus_possible, TPI_PLURAL(topology->cpus_possible),
+	       topology->node_count, TPI_PLURAL(topology->node_count),
+	       plan.fd_count);
 	return EXIT_OK;
 }
 
@@ -205,9 +218,17 @@ static int check_config(const struct arguments *a)
 	}
 	err = read_topology(a, &topology);
 	if (err) {
-		fprintf(stderr, "tapiod: %s: %s\n",
-			a->cpus ? "--simulate" : "/sys/devices/system",
-			strerror(-err));
+		if (a->cpus)
+			fprintf(stderr,
+				"tapiod: --simulate=%ux%u: at most %d CPUs and "
+				"%d nodes, and no more nodes than CPUs\n",
+				a->cpus, a->nodes, TPI_CPUS_MAX,
+				TAPIO_NODES_MAX);
+		else
+			fprintf(stderr,
+				"tapiod: cannot read the CPUs from "
+				"/sys/devices/system: %s\n",
+				strerror(-err));
 		status = a->cpus ? EXIT_USAGE : EXIT_OTHER;
 		goto out;
 	}
@@ -239,8 +260,7 @@ static void on_signal(struct tpi_watch *watch, unsigned int events)
 		return;
 	}
 	tpi_log(&broker->log, TAPIO_LOG_NOTICE,
-		"%s: stopping; clients keep "
-		"their memory",
+		"%s: stopping; clients keep their memory",
 		info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
 	tpi_loop_stop(broker->loop);
 }
@@ -321,8 +341,10 @@ static int serve(const struct arguments *a)
 	err = watch_signals(broker, &set);
 	if (!err) {
 		tpi_log(&broker->log, TAPIO_LOG_NOTICE,
-			"tapiod %s serves %u channels at %s", tapio_version(),
-			broker->registry.host_count, broker->server.name);
+			"tapiod %s serves %u channel%s at %s", tapio_version(),
+			broker->registry.host_count,
+			TPI_PLURAL(broker->registry.host_count),
+			broker->server.name);
 		notify_ready();
 		err = tpi_broker_run(broker, NULL, NULL);
 	}
@@ -336,11 +358,19 @@ int main(int argc, char **argv)
 		.options = options,
 		.parser = parse_option,
 		.doc = "The Tapio event broker: allocates shared memory, hands "
-		       "it out to producers and consumers, and repairs after "
-		       "the dead.\v"
+		       "it out to producers and consumers, and takes back what "
+		       "dead processes held.\v"
+		       "Examples:\n"
+		       "  tapiod --print-config >my.conf   a configuration to "
+		       "edit\n"
+		       "  tapiod --check my.conf           is it right, and "
+		       "does it fit?\n"
+		       "  tapiod --check my.conf --simulate 256x8\n"
+		       "  tapiod -c my.conf -s /tmp/tapiod.sock\n"
+		       "\n"
 		       "Exit status: 0 stopped by a signal, or the check "
 		       "passed; 1 configuration; 2 usage; 3 memory or "
-		       "descriptors; 4 socket; 5 io_uring is not to be had; 6 "
+		       "descriptors; 4 socket; 5 io_uring is not available; 6 "
 		       "anything else. See tapiod(8) and tapiod.conf(5).",
 	};
 	struct arguments a = {.log_level = TAPIO_LOG_NOTICE};

@@ -41,10 +41,17 @@ static const struct argp_option options[] = {
 
 static const char doc[] =
 	"Measures what passing events costs with Tapio, beside what people "
-	"would use instead and what this machine allows.\vThe subjects of a "
-	"case take turns; figures are medians of the turns, and ratios are "
-	"taken turn by turn. Exit status: 0 done, 1 Tapio failed in a case, 2 "
-	"wrong usage, 77 fewer than two CPUs.";
+	"would use instead and what this machine allows.\v"
+	"The subjects of a case take turns; figures are medians of the turns, and "
+	"ratios are taken turn by turn.\n"
+	"\n"
+	"Examples:\n"
+	"  tapio-bench --quick                  does everything run here?\n"
+	"  tapio-bench --json result.json       everything, for bench-report\n"
+	"  tapio-bench -r 'stream/64/*' -n 21   some cases, with more turns\n"
+	"\n"
+	"Exit status: 0 done, 1 Tapio failed in a case, 2 wrong usage, 77 fewer "
+	"than two CPUs.";
 
 struct parsed {
 	struct bench_options *o;

@@ -1,33 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Concurrency Kit's ring of pointers for many producers and consumers; no batches. */
-#include <ck_ring.h>
+/* Concurrency Kit's ring for many producers and many consumers. */
+#define CK_PUT ck_ring_enqueue_mpmc
+#define CK_GET ck_ring_dequeue_mpmc
 
-struct ck_memory {
-	struct ck_ring ring;
-	ck_ring_buffer_t slots[];
-};
-
-#define RING struct ck_memory
-#define PUT(memory, value)                                     \
-	ck_ring_enqueue_mpmc(&(memory)->ring, (memory)->slots, \
-			     (void *)(uintptr_t)(value))
-#define GET(memory, value) \
-	ck_ring_dequeue_mpmc(&(memory)->ring, (memory)->slots, value)
-
-#include "bench/peers/ring_loops.h"
-
-static int make(struct ring_made *made, uint32_t capacity)
-{
-	struct ck_memory *memory;
-
-	/* A ring of a size holds one less. */
-	made->bytes = sizeof(*memory) + 2 * capacity * sizeof(memory->slots[0]);
-	made->ring = made->memory = memory = bench_memory(made->bytes);
-	if (!memory)
-		return -1;
-	ck_ring_init(&memory->ring, 2 * capacity);
-	return 0;
-}
+#include "bench/peers/ring_ck.h"
 
 const struct ring_peer ring_ck = {
 	.peer = {.name = "ck_ring MPMC",
@@ -37,6 +13,6 @@ const struct ring_peer ring_ck = {
 		 .death =
 			 "a process killed inside a call stops the ring for ever",
 		 .kind = BENCH_PEER},
-	.make = make,
+	.make = ck_make,
 	RING_LOOPS,
 };

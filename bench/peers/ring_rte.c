@@ -1,32 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DPDK's rte_ring with ends for many producers and many consumers. */
-#include <rte_ring.h>
+#define RTE_PUT       rte_ring_mp_enqueue
+#define RTE_GET       rte_ring_mc_dequeue
+#define RTE_PUT_BATCH rte_ring_mp_enqueue_burst
+#define RTE_GET_BATCH rte_ring_mc_dequeue_burst
+#define RTE_FLAGS     0
 
-#define RING struct rte_ring
-#define PUT(ring, value) \
-	(rte_ring_mp_enqueue(ring, (void *)(uintptr_t)(value)) == 0)
-#define GET(ring, value) (rte_ring_mc_dequeue(ring, (void **)(value)) == 0)
-#define PUT_BATCH(ring, values, n)                                    \
-	(int)rte_ring_mp_enqueue_burst(ring, (void *const *)(values), \
-				       (unsigned int)(n), NULL)
-#define GET_BATCH(ring, values, n)                              \
-	(int)rte_ring_mc_dequeue_burst(ring, (void **)(values), \
-				       (unsigned int)(n), NULL)
-
-#include "bench/peers/ring_loops.h"
-
-static int make(struct ring_made *made, uint32_t capacity)
-{
-	/* A ring of a size holds one less, and a power of two is wanted. */
-	made->bytes = (uint64_t)rte_ring_get_memsize(2 * capacity);
-	made->ring = made->memory = bench_memory(made->bytes);
-	if (!made->memory)
-		return -1;
-	if (!rte_ring_init(made->ring, "bench", capacity, RING_F_EXACT_SZ))
-		return 0;
-	bench_why("rte_ring_init failed");
-	return -1;
-}
+#include "bench/peers/ring_rte.h"
 
 const struct ring_peer ring_rte = {
 	.peer = {.name = "rte_ring MP/MC",
@@ -36,6 +16,6 @@ const struct ring_peer ring_rte = {
 		 .death =
 			 "a process killed inside a call stops the ring for ever",
 		 .kind = BENCH_PEER},
-	.make = make,
+	.make = rte_make,
 	RING_LOOPS,
 };

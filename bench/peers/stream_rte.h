@@ -4,11 +4,20 @@
  * its ends. Events lie in the ring itself, in elements of their size: with
  * pointers to blocks there would be the blocks' own way to and fro as well. The
  * environment layer is not needed for that.
+ *
+ * The including file defines struct rte_end, rte_send() and rte_fetch(), then EVENT
+ * and DONE, before it includes stream_loops.h.
  */
 #include <rte_ring.h>
 #include <rte_ring_peek_zc.h>
 
 #include "bench/peers/stream_peer.h"
+
+#define HANDLE                struct rte_end
+#define SEND(h, event, bytes) rte_send(h, event, bytes, 1)
+#define SEND_BATCH(h, events, bytes, count) \
+	rte_send(h, events, bytes, (unsigned int)(count))
+#define FETCH(h, bytes) rte_fetch(h, bytes)
 
 struct rte_channel {
 	uint64_t bytes;

@@ -24,11 +24,6 @@ STREAM_INLINE int rte_fetch(struct rte_end *end, uint32_t bytes)
 						bytes, STREAM_BATCH, NULL);
 }
 
-#define HANDLE                struct rte_end
-#define SEND(h, event, bytes) rte_send(h, event, bytes, 1)
-#define SEND_BATCH(h, events, bytes, count) \
-	rte_send(h, events, bytes, (unsigned int)(count))
-#define FETCH(h, bytes) rte_fetch(h, bytes)
 #define EVENT(h, i, bytes) \
 	((const uint64_t *)((h)->taken[0].word + (uint32_t)(i) * ((bytes) / 8)))
 #define DONE(h, count, bytes) ((void)0)

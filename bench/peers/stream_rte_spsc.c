@@ -44,11 +44,6 @@ STREAM_INLINE int rte_fetch(struct rte_end *end, uint32_t bytes)
 		&end->channel->ring, bytes, STREAM_BATCH, &end->taken, NULL);
 }
 
-#define HANDLE                struct rte_end
-#define SEND(h, event, bytes) rte_send(h, event, bytes, 1)
-#define SEND_BATCH(h, events, bytes, count) \
-	rte_send(h, events, bytes, (unsigned int)(count))
-#define FETCH(h, bytes) rte_fetch(h, bytes)
 #define EVENT(h, i, bytes) \
 	((const uint64_t *)rte_at(&(h)->taken, (uint32_t)(i), bytes))
 #define DONE(h, count, bytes)                                \

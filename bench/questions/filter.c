@@ -89,7 +89,7 @@ static int close_end(void *arg, bool reads, uint64_t count)
 	int err = 0;
 
 	if (reads)
-		err = tapio_consumer_stats(end->consumer, &stats);
+		err = tapio_consumer_stats_read(end->consumer, &stats);
 	if (!err && reads && (stats.skipped != count || stats.in_flight)) {
 		bench_why("%llu events were passed over, and not %llu",
 			  (unsigned long long)stats.skipped,

@@ -95,7 +95,7 @@ struct tapio_observer *rig_observer(const struct rig *rig,
 int rig_on_cpu_lanes(const struct tapio_producer *producer)
 {
 	struct tapio_producer_stats stats = {.size = sizeof(stats)};
-	int err = tapio_producer_stats(producer, &stats);
+	int err = tapio_producer_stats_read(producer, &stats);
 
 	if (err || !stats.side_lane)
 		return err;

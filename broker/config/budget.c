@@ -89,12 +89,14 @@ static int refuse(const struct tpi_budget *plan,
 	if (i == config->channel_count)
 		return tpi_fail(-ENOMEM, error, error_bytes,
 				"the catalog wants %" PRIu64 " bytes, the "
-				"budget is %" PRIu64 " bytes",
+				"budget is %" PRIu64 " bytes: raise budget or "
+				"lower clients_max",
 				used, config->budget_bytes);
 	return tpi_fail(-ENOMEM, error, error_bytes,
 			"channel \"%s\" wants %" PRIu64 " bytes on %u CPUs, "
 			"%" PRIu64 " bytes are used already, the budget is "
-			"%" PRIu64 " bytes",
+			"%" PRIu64 " bytes: raise budget, or lower blocks or "
+			"block",
 			config->channels[i].spec.name, wanted,
 			topology->cpus_possible, used, config->budget_bytes);
 }

@@ -51,7 +51,7 @@ enum tpi_hugepages {
 /* A durable group: there from the start, with or without members. */
 struct tpi_config_group {
 	char name[TAPIO_NAME_BYTES];
-	uint32_t policy; /* TAPIO_POLICY_* */
+	uint32_t policy; /* TAPIO_GROUP_* */
 	uint32_t lag;
 };
 

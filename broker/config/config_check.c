@@ -97,7 +97,8 @@ static int check_mode(cfg_t *cfg, cfg_opt_t *opt)
 	return -1;
 }
 
-/* The words an option may have, by its name; the index is the value. */
+/* The words an option may have, by its name; the index is the value (of a policy:
+ * tpi_policy_parse). */
 static const struct choice {
 	const char *option;
 	const char *words[5];

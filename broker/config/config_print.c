@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "broker/config/config.h"
-
-static const char *const policies[] = {"lossy", "until", "lossless"};
+#include "lib/memory/policy.h"
 
 /* libconfuse reads \" and \\ in a quoted string as the character itself. */
 static void quoted(FILE *out, const char *text)
@@ -50,8 +49,11 @@ static void print_globals(const struct tpi_config *config, FILE *out)
 {
 	static const char *const huge[] = {"auto", "require", "never"};
 
-	fprintf(out, "# Where clients connect: a path, or \"@name\" for an "
-		     "abstract socket.\n");
+	fprintf(out,
+		"# Where clients connect: a path, or \"@name\" for an "
+		"abstract socket. Unset:\n"
+		"# /run/tapio/tapiod.sock, or in the session of a plain user\n"
+		"# $XDG_RUNTIME_DIR/tapio/tapiod.sock.\n");
 	if (config->socket) {
 		fprintf(out, "socket = ");
 		quoted(out, config->socket);
@@ -60,8 +62,8 @@ static void print_globals(const struct tpi_config *config, FILE *out)
 		fprintf(out, "# socket = \"/run/tapio/tapiod.sock\"\n");
 	}
 	fprintf(out,
-		"# Mode of the socket's file: who may connect. What they "
-		"may do then, the\n# rules below say.\n"
+		"# Mode of the socket's file, which decides which users can "
+		"connect.\n# The allow rules decide what they can do.\n"
 		"socket_mode = \"%04o\"\n",
 		(unsigned int)config->socket_mode);
 	fprintf(out, "# Group of the socket's file (a name or a number).\n");
@@ -73,15 +75,15 @@ static void print_globals(const struct tpi_config *config, FILE *out)
 		     "budget = ");
 	bytes(out, config->budget_bytes);
 	fprintf(out,
-		"\n# Huge pages: auto (the best that can be had), require "
-		"(hugetlb or nothing),\n# never.\nhugepages = %s\n",
+		"\n# Huge pages: auto (the best available), require "
+		"(hugetlb, or do not start),\n# never.\nhugepages = %s\n",
 		huge[config->hugepages]);
 	fprintf(out,
-		"# Attachments at a time, and connections.\n"
+		"# Most clients at a time.\n"
 		"clients_max = %u\n",
 		config->clients_max);
 	fprintf(out,
-		"# The broker's own uid and root may do everything.\n"
+		"# Whether root and the broker's own uid may do everything.\n"
 		"trust_owner = %s\n",
 		config->trust_owner ? "true" : "false");
 }
@@ -113,27 +115,27 @@ static void print_channel(const struct tpi_config_channel *channel, FILE *out)
 	fprintf(out, "\nchannel ");
 	quoted(out, spec->name);
 	fprintf(out,
-		" {\n\t# When a producer finds no room: drop, or wait "
-		"that long.\n\tfull = %s\n\twait = ",
+		" {\n\t# When a producer finds no room: drop the event, "
+		"or wait for so long.\n\tfull = %s\n\twait = ",
 		spec->full_policy == TAPIO_FULL_WAIT ? "wait" : "drop");
 	duration(out, spec->wait_ns);
 	fprintf(out,
 		"\n\t# Time stamps: none, tsc or clock.\n\tstamp = %s\n"
 		"\t# Groups at a time, of %d slots.\n\tgroups_max = %u\n",
 		stamps[spec->stamp], TAPIO_GROUP_SLOTS, channel->groups_max);
-	fprintf(out,
-		"\t# Per CPU `blocks` events of up to `block` bytes; for "
-		"threads without rseq\n\t# `side_lanes` rings of "
-		"`side_blocks`. An event that names no class goes to\n"
-		"\t# the smallest of the lowest priority that holds it.\n");
+	fprintf(out, "\t# Each CPU has a ring of `blocks` events of up to "
+		     "`block` bytes. Threads\n\t# without rseq share "
+		     "`side_lanes` rings of `side_blocks`. An event that\n"
+		     "\t# names no class goes to the smallest class of the "
+		     "lowest priority that\n\t# holds it.\n");
 	for (uint32_t i = 0; i < spec->class_count; i++)
 		print_class(&spec->classes[i], channel->blocks_auto[i], out);
 	for (uint32_t i = 0; i < channel->group_count; i++) {
-		fprintf(out, "\t# Keeps its place when no member is there.\n"
+		fprintf(out, "\t# Keeps its place while it has no member.\n"
 			     "\tgroup ");
 		quoted(out, channel->groups[i].name);
 		fprintf(out, " {\n\t\tpolicy = %s\n\t\tlag = %u\n\t}\n",
-			policies[channel->groups[i].policy],
+			tpi_policy_name(channel->groups[i].policy),
 			channel->groups[i].lag);
 	}
 	fprintf(out, "}\n");
@@ -182,7 +184,7 @@ void tpi_config_print(const struct tpi_config *config, FILE *out)
 		print_channel(&config->channels[i], out);
 	if (!config->rule_count)
 		fprintf(out,
-			"\n# Who may do what, for example:\n"
+			"\n# Rights of other users, for example:\n"
 			"# allow collectors {\n"
 			"#\tchannel = \"events*\"   # a pattern, as a "
 			"shell's\n"

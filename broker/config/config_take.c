@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "broker/config/config_inner.h"
+#include "lib/memory/policy.h"
 
 static void set_name(char *field, size_t bytes, const char *name)
 {
@@ -136,8 +137,7 @@ static int take_groups(struct tpi_config_channel *channel, cfg_t *cfg)
 		cfg_t *sec = cfg_getnsec(cfg, "group", i);
 
 		set_name(group->name, sizeof(group->name), cfg_title(sec));
-		group->policy = (uint32_t)tpi_config_choice(
-			"policy", cfg_getstr(sec, "policy"));
+		group->policy = tpi_policy_parse(cfg_getstr(sec, "policy"));
 		group->lag = (uint32_t)cfg_getint(sec, "lag");
 	}
 	return 0;
@@ -202,7 +202,7 @@ static int take_rule(struct tpi_config_rule *rule, cfg_t *cfg)
 	if (!rule->any && !rule->uid_count && !rule->gid_count) {
 		cfg_error(cfg,
 			  "allow \"%s\": it names no uid, no gid and not "
-			  "any = true, so it allows nobody",
+			  "any = true, so it allows no client",
 			  rule->name);
 		return -EINVAL;
 	}

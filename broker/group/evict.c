@@ -78,8 +78,8 @@ static struct tpi_suspect suspect_of(const struct tpi_host *host,
 	return (struct tpi_suspect){
 		.slot = (uint32_t)(group - host->groups),
 		.incarnation = group->incarnation,
-		.lossless = group->policy == TAPIO_POLICY_LOSSLESS &&
-			    group->members,
+		.lossless =
+			group->policy == TAPIO_GROUP_LOSSLESS && group->members,
 		.strangers = has_strangers(group),
 	};
 }
@@ -126,7 +126,7 @@ static void mend_lane(struct tpi_host *host, const struct tpi_suspect *suspect,
 		      uint32_t lane)
 {
 	bool lossless =
-		host->groups[suspect->slot].policy == TAPIO_POLICY_LOSSLESS;
+		host->groups[suspect->slot].policy == TAPIO_GROUP_LOSSLESS;
 	struct tapio_shm_cursor *cursor =
 		&host->cursors[suspect->slot].cursors[lane];
 	struct tapio_shm_cell *cell;

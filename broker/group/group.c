@@ -25,8 +25,25 @@
  * that they have left. Heads carry the group's incarnation, so that a former
  * member that wakes up late is no news.
  *
- * DURABLE groups stay without members; then even a lossless one holds producers
- * only up to its lag, since nobody is there to make progress.
+ * DURABLE groups stay without members. Then even a lossless one holds producers only
+ * up to its lag, since nobody is there to make progress.
+ *
+ * PROMOTION. A lossless group gets its first member again. What producers have not
+ * taken meanwhile is intact, and the member must get it:
+ *
+ *  P1  the slot is lossless again, then generation + 1 (release);
+ *  P2  the gate of each lane is sealed: one atomic addition reads it and changes its
+ *	epoch. A producer moves the gate by a swap of the whole word, and loads that
+ *	word before it looks at the slots. So a swap that comes after the seal has
+ *	seen the slot of P1, and the head of this group limits it;
+ *  P3  heads that the gate has passed go on at the gate. Producers have taken no
+ *	block at or behind it, so nothing that is delivered was overwritten; and
+ *	they may take all before it, so nothing is counted as lost that could be
+ *	kept.
+ *
+ * No membarrier would do for P2: a producer may have compared the generation and not
+ * yet stored its gate when the interrupt comes, for as long as it is stopped there.
+ * SIGKILL of the broker between P1 and P3: the channel ends with it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -42,6 +59,7 @@
 #include "lib/lane/cursor.h"
 #include "lib/lane/histogram.h"
 #include "lib/lane/wake.h"
+#include "lib/memory/policy.h"
 
 /* Slots of groups that one uid's processes had, and were evicted from. */
 #define EVICTED_MAX 8
@@ -65,8 +83,8 @@ static void barrier(const struct tpi_registry *registry)
 /* The policy that holds now: with nobody there, never without a limit. */
 static uint32_t policy_now(const struct tpi_group *group)
 {
-	if (group->policy == TAPIO_POLICY_LOSSLESS && !group->members)
-		return TAPIO_POLICY_UNTIL;
+	if (group->policy == TAPIO_GROUP_LOSSLESS && !group->members)
+		return TAPIO_GROUP_UNTIL;
 	return group->policy;
 }
 
@@ -80,7 +98,8 @@ static void show_slot(struct tpi_host *host, const struct tpi_group *group)
 	 * count. Pairs with the acquire in tpi_gate_compute(). */
 	tpi_store_release(&host->shm_groups[slot].slot,
 			  TAPIO_SLOT(group->state, policy_now(group),
-				     group->incarnation, group->lag));
+				     group->incarnation, group->lag) |
+				  (group->far ? TAPIO_SLOT_FAR : 0));
 	active = group->state == TAPIO_SLOT_ACTIVE ? active | bit
 						   : active & ~bit;
 	/* Relaxed: `active` says whose doorbells to look at; a producer that
@@ -145,7 +164,7 @@ static void describe(struct tpi_host *host, const struct tpi_group *group)
 {
 	struct tapio_shm_group *shm = &host->shm_groups[slot_of(host, group)];
 
-	shm->flags = group->durable ? TAPIO_GROUP_DURABLE : 0;
+	shm->flags = group->durable ? TAPIO_GROUP_FLAG_DURABLE : 0;
 	shm->uid = group->uid;
 	shm->joined_ns = tpi_realtime_ns();
 	memcpy(shm->name, group->name, sizeof(shm->name));
@@ -176,40 +195,48 @@ static void open_group(struct tpi_broker *broker, struct tpi_host *host,
 }
 
 /*
- * A durable lossless group gets its first member again. While it had none,
- * producers may have gone past its head, but never by more than the lag: gates of
- * that time are at most tail - lag, so from there on it is lossless, and what
- * lies before is counted as lost.
+ * P3: the head goes on at the gate, if that has passed it, and what lies between the
+ * two is counted as lost. A head of another incarnation was written by a former
+ * member that woke up late; then the last head that was possible says how far the
+ * group had come.
  */
-static void promote(struct tpi_broker *broker, struct tpi_host *host,
-		    struct tpi_group *group)
+static void pass_over(struct tpi_host *host, const struct tpi_group *group,
+		      uint32_t lane, uint64_t gate)
 {
-	struct tpi_cursors *cursors = &host->cursors[slot_of(host, group)];
+	struct tapio_shm_cell *cell = tpi_cursor_counting(
+		&host->cursors[slot_of(host, group)].cursors[lane]);
+	/* ORDER cursor.head (acquire): the tally that it names. Pairs with the
+	 * release by the last holder. */
+	uint64_t head = tpi_load_acquire(&cell->head);
+	bool own = TAPIO_HEAD_INCARNATION(head) == group->incarnation;
+	uint64_t position;
+	uint32_t record;
+	int64_t lost;
 
-	show_slot(host, group);
-	barrier(&broker->registry);
-	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
-		struct tapio_shm_cell *cell =
-			tpi_cursor_counting(&cursors->cursors[i]);
-		uint32_t n = host->lanes.lanes[i].mask + 1;
-		uint32_t lag = group->lag && group->lag < n ? group->lag
-			       : group->lag                 ? n - 1
-							    : n / 2;
-		uint64_t floor = (tail_of(host, i) - lag) & TAPIO_POSITION_MASK;
-		uint64_t head = tpi_load_relaxed(&cell->head);
-		uint32_t record = TAPIO_HEAD_RECORD(head);
-		int64_t behind =
-			tapio_position_diff(floor, TAPIO_HEAD_POSITION(head));
-
-		if (behind <= 0)
-			continue;
+	if (!own)
+		head = tpi_judge_last(&host->judge, slot_of(host, group), lane);
+	position = TAPIO_HEAD_POSITION(head);
+	record = TAPIO_HEAD_RECORD(head);
+	lost = tapio_position_diff(gate, position);
+	if (lost > 0) {
 		cell->tally[record ^ 1] = cell->tally[record];
-		cell->tally[record ^ 1].lost += (uint64_t)behind;
-		/* ORDER cursor.head (release): as in raise_heads(). */
-		tpi_store_release(
-			&cell->head,
-			TAPIO_HEAD(floor, group->incarnation, record ^ 1));
+		cell->tally[record ^ 1].lost += (uint64_t)lost;
+		record ^= 1;
+		position = gate;
+	} else if (own) {
+		return;
 	}
+	/* ORDER cursor.head (release): as in raise_heads(). */
+	tpi_store_release(&cell->head,
+			  TAPIO_HEAD(position, group->incarnation, record));
+}
+
+/* PROMOTION, as described at the head of this file. */
+static void promote(struct tpi_host *host, const struct tpi_group *group)
+{
+	show_slot(host, group);
+	for (uint32_t i = 0; i < host->lanes.lane_count; i++)
+		pass_over(host, group, i, tpi_gate_seal(&host->lanes.lanes[i]));
 }
 
 /* ---- slots ------------------------------------------------------------------------ */
@@ -358,13 +385,6 @@ static struct tpi_group *find_group(struct tpi_host *host, const char *name)
 	return NULL;
 }
 
-static const char *policy_name(uint32_t policy)
-{
-	static const char *const names[] = {"lossy", "until", "lossless"};
-
-	return names[policy];
-}
-
 /* May do everything, also with what others have made. */
 static bool is_owner(const struct tpi_broker *broker, uid_t uid)
 {
@@ -379,16 +399,17 @@ static int check_existing(const struct tpi_group *group,
 {
 	if (!group->configured && group->uid != process->uid && !owner)
 		return tpi_fail(-EACCES, error, error_bytes,
-				"group \"%s\" is of uid %u, this is uid %u (a "
-				"group in the configuration is for all who may "
+				"group \"%s\" belongs to uid %u, and this "
+				"client is uid %u (a group that the "
+				"configuration names is open to all who may "
 				"consume)",
 				group->name, group->uid, process->uid);
 	if (request->policy != TAPIO_GROUP_DEFAULT &&
-	    request->policy - 1 != group->policy)
+	    request->policy != group->policy)
 		return tpi_fail(-EBUSY, error, error_bytes,
 				"group \"%s\" exists with policy %s, not %s",
-				group->name, policy_name(group->policy),
-				policy_name(request->policy - 1));
+				group->name, tpi_policy_name(group->policy),
+				tpi_policy_name(request->policy));
 	if (request->policy == TAPIO_GROUP_UNTIL && request->lag != group->lag)
 		return tpi_fail(-EBUSY, error, error_bytes,
 				"group \"%s\" exists with lag %u, not %u",
@@ -400,11 +421,42 @@ static int check_existing(const struct tpi_group *group,
 	return 0;
 }
 
+/* Of the channel's largest lanes. */
+static uint32_t most_positions(const struct tpi_host *host)
+{
+	const struct tpi_channel_spec *spec = &host->config->spec;
+	uint32_t most = 0;
+
+	for (uint32_t i = 0; i < spec->class_count; i++) {
+		if (spec->classes[i].block_count > most)
+			most = spec->classes[i].block_count;
+		if (spec->classes[i].side_count > most)
+			most = spec->classes[i].side_count;
+	}
+	return most;
+}
+
+/* On smaller lanes producers apply the same limit by themselves (TAPIO_SLOT_FAR). */
+static int check_lag(const struct tpi_host *host,
+		     const struct tpi_group_request *request, char *error,
+		     size_t error_bytes)
+{
+	uint32_t most = most_positions(host);
+
+	if (request->may_lossless || request->lag <= most / 2)
+		return 0;
+	return tpi_fail(-EPERM, error, error_bytes,
+			"lag %u: without the role lossless a group on channel "
+			"\"%s\" may hold at most %u of the %u positions of its "
+			"largest lanes",
+			request->lag, host->config->spec.name, most / 2, most);
+}
+
 static int check_request(const struct tpi_host *host,
 			 const struct tpi_group_request *request, char *error,
 			 size_t error_bytes)
 {
-	uint32_t most = 0;
+	uint32_t most = most_positions(host);
 
 	if (request->policy > TAPIO_GROUP_LOSSLESS)
 		return tpi_fail(-EINVAL, error, error_bytes,
@@ -413,12 +465,9 @@ static int check_request(const struct tpi_host *host,
 	if (request->policy == TAPIO_GROUP_LOSSLESS && !request->may_lossless)
 		return tpi_fail(-EPERM, error, error_bytes,
 				"a lossless group on channel \"%s\" needs the "
-				"role lossless, which no allow rule gives: it "
-				"could hold its producers for ever",
+				"role lossless, which no allow rule grants: it "
+				"could stop producers without a limit",
 				host->config->spec.name);
-	for (uint32_t i = 0; i < host->config->spec.class_count; i++)
-		if (host->config->spec.classes[i].block_count > most)
-			most = host->config->spec.classes[i].block_count;
 	if (request->lag >= most)
 		return tpi_fail(-EINVAL, error, error_bytes,
 				"lag %u: lanes of channel \"%s\" have %u "
@@ -437,8 +486,11 @@ static int make_group(struct tpi_broker *broker, struct tpi_host *host,
 {
 	uint32_t active = count_active(host);
 	struct tpi_group *group;
+	int err = check_lag(host, request, error, error_bytes);
 
 	(void)broker;
+	if (err)
+		return err;
 	if (active >= host->config->groups_max)
 		return tpi_fail(-EUSERS, error, error_bytes,
 				"channel \"%s\" has %u groups, groups_max is "
@@ -448,8 +500,8 @@ static int make_group(struct tpi_broker *broker, struct tpi_host *host,
 	if (count_evicted(host, attachment->process->uid) >= EVICTED_MAX)
 		return tpi_fail(-EUSERS, error, error_bytes,
 				"channel \"%s\": uid %u was evicted from %d "
-				"groups, and processes that had them still "
-				"live",
+				"groups, and processes that had them are still "
+				"running",
 				host->config->spec.name,
 				attachment->process->uid, EVICTED_MAX);
 	group = free_slot(host, attachment->process->uid);
@@ -457,13 +509,14 @@ static int make_group(struct tpi_broker *broker, struct tpi_host *host,
 		return tpi_fail(-EUSERS, error, error_bytes,
 				"channel \"%s\": %u of %d group slots are in "
 				"use, the others were given to processes of "
-				"other uids that still live",
+				"other uids that are still running",
 				host->config->spec.name, active,
 				TAPIO_GROUP_SLOTS);
 	group->policy = request->policy == TAPIO_GROUP_DEFAULT
-				? TAPIO_POLICY_UNTIL
-				: request->policy - 1;
-	group->lag = group->policy == TAPIO_POLICY_UNTIL ? request->lag : 0;
+				? TAPIO_GROUP_UNTIL
+				: request->policy;
+	group->lag = group->policy == TAPIO_GROUP_UNTIL ? request->lag : 0;
+	group->far = request->may_lossless;
 	group->durable = request->durable;
 	group->configured = false;
 	group->private = !request->name[0];
@@ -500,6 +553,7 @@ void tpi_groups_configured(struct tpi_broker *broker, struct tpi_host *host)
 			return;
 		group->policy = from->policy;
 		group->lag = from->lag;
+		group->far = true;
 		group->durable = true;
 		group->configured = true;
 		group->private = false;
@@ -558,8 +612,8 @@ int tpi_group_join(struct tpi_broker *broker, struct tpi_attachment *attachment,
 	group->members++;
 	if (*first)
 		open_group(broker, host, group);
-	else if (group->members == 1 && group->policy == TAPIO_POLICY_LOSSLESS)
-		promote(broker, host, group);
+	else if (group->members == 1 && group->policy == TAPIO_GROUP_LOSSLESS)
+		promote(host, group);
 	show_members(host, group);
 	attachment->group = group;
 	return 0;
@@ -582,7 +636,7 @@ void tpi_group_leave(struct tpi_broker *broker,
 		return;
 	if (!group->durable)
 		close_group(host, group);
-	else if (group->policy == TAPIO_POLICY_LOSSLESS)
+	else if (group->policy == TAPIO_GROUP_LOSSLESS)
 		show_slot(host, group);
 }
 
@@ -595,23 +649,25 @@ static int check_remove(const struct tpi_host *host,
 	const char *channel = host->config->spec.name;
 
 	if (!group)
-		return tpi_fail(-ENOENT, error, error_bytes,
+		return tpi_fail(-ENXIO, error, error_bytes,
 				"channel \"%s\" has no group \"%s\"", channel,
 				name);
 	if (group->configured)
-		return tpi_fail(-EPERM, error, error_bytes,
-				"group \"%s\" of channel \"%s\" is the "
-				"configuration's",
-				name, channel);
+		return tpi_fail(
+			-EPERM, error, error_bytes,
+			"group \"%s\" of channel \"%s\" is named in the "
+			"configuration and cannot be removed",
+			name, channel);
 	if (group->uid != uid && !owner)
 		return tpi_fail(-EACCES, error, error_bytes,
-				"group \"%s\" of channel \"%s\" is of uid %u, "
-				"this is uid %u",
+				"group \"%s\" of channel \"%s\" belongs to uid "
+				"%u, and this client is uid %u",
 				name, channel, group->uid, uid);
 	if (group->members)
-		return tpi_fail(-EBUSY, error, error_bytes,
-				"group \"%s\" of channel \"%s\" has %u members",
-				name, channel, group->members);
+		return tpi_fail(
+			-EBUSY, error, error_bytes,
+			"group \"%s\" of channel \"%s\" has %u member%s", name,
+			channel, group->members, TPI_PLURAL(group->members));
 	return 0;
 }
 
@@ -641,7 +697,7 @@ void tpi_group_evict(struct tpi_broker *broker, struct tpi_host *host,
 
 	tpi_add_relaxed(&broker->registry.catalog.broker->evictions, 1);
 	/* Relaxed: shown only. */
-	tpi_store_relaxed(&shm->flags, shm->flags | TAPIO_GROUP_EVICTED);
+	tpi_store_relaxed(&shm->flags, shm->flags | TAPIO_GROUP_FLAG_EVICTED);
 	group->evicted = true;
 	group->durable = false;
 	group->configured = false;

@@ -108,6 +108,12 @@ void tpi_judge_begin(struct tpi_judge *judge, uint32_t slot, uint32_t lane,
 	cursor->total = cursor->start = judge->lanes[lane].total;
 }
 
+uint64_t tpi_judge_last(const struct tpi_judge *judge, uint32_t slot,
+			uint32_t lane)
+{
+	return cursor_of(judge, slot, lane)->word;
+}
+
 /* A3, A5: the total of a head, in *total; 0 or why it is impossible. */
 static uint32_t place(const struct tpi_judged_lane *lane,
 		      const struct tpi_judged_cursor *last,

@@ -40,6 +40,10 @@ void tpi_judge_fini(struct tpi_judge *judge);
 void tpi_judge_begin(struct tpi_judge *judge, uint32_t slot, uint32_t lane,
 		     uint64_t tail, uint32_t incarnation);
 
+/* The last head word of a group on a lane that was possible. */
+uint64_t tpi_judge_last(const struct tpi_judge *judge, uint32_t slot,
+			uint32_t lane);
+
 /* What else is known of the group. */
 struct tpi_suspect {
 	uint32_t slot;

@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -72,10 +73,10 @@ static int ring_error(int err, char *error, size_t error_bytes)
 	switch (err) {
 	case -ENOSYS:
 		return tpi_fail(err, error, error_bytes,
-				"io_uring is not to be had (ENOSYS): the "
+				"io_uring is not available (ENOSYS): the "
 				"kernel has none, or a seccomp filter hides "
-				"it (allow io_uring_setup and io_uring_enter; "
-				"clients do not need them)");
+				"it. Allow io_uring_setup and io_uring_enter "
+				"for the broker; clients do not need them");
 	case -EPERM:
 		if (disabled)
 			return tpi_fail(err, error, error_bytes,
@@ -91,14 +92,14 @@ static int ring_error(int err, char *error, size_t error_bytes)
 				"io_uring_setup");
 	case -ENOMEM:
 		return tpi_fail(err, error, error_bytes,
-				"io_uring could not get memory for %d entries "
-				"(ENOMEM): kernels before 5.12 count it "
-				"against RLIMIT_MEMLOCK",
+				"io_uring has no memory for %d entries "
+				"(ENOMEM): raise RLIMIT_MEMLOCK, against which "
+				"kernels before 5.12 count it",
 				RING_ENTRIES);
 	default:
 		return tpi_fail(err, error, error_bytes,
-				"io_uring_setup(%d): errno %d", RING_ENTRIES,
-				-err);
+				"io_uring_setup of %d entries: %s",
+				RING_ENTRIES, strerror(-err));
 	}
 }
 

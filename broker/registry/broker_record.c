@@ -2,16 +2,19 @@
 /*
  * What the catalog says about the broker and the machine: who it is, what the
  * kernel allows, found out by asking it, and what the segments became. Written
- * at start, before the catalog leaves this process.
+ * at start, before the catalog leaves this process, except for the verdict on rseq:
+ * where the test could not be made, the broker tries again on each tick.
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <tapio/version.h>
 
 #include "broker/registry/registry.h"
+#include "lib/base/atomic.h"
 #include "lib/base/rseq.h"
 #include "lib/base/sys.h"
 #include "lib/lane/wake.h"
@@ -60,9 +63,10 @@ static uint32_t probe_features(struct tpi_registry *registry,
 		features |= TAPIO_FEATURE_MEMBARRIER;
 	else
 		tpi_log(log, TAPIO_LOG_WARNING,
-			"membarrier is not to be had (errno %d): producers use "
-			"side lanes with a fence per event, consumers poll",
-			-err);
+			"membarrier is not available (%s; a seccomp filter is "
+			"the usual cause): producers use side lanes with a "
+			"fence for each event, and consumers poll",
+			strerror(-err));
 	fd = tpi_sys_pidfd_open(getpid(), 0);
 	if (fd >= 0) {
 		features |= TAPIO_FEATURE_PIDFD;
@@ -87,13 +91,37 @@ void tpi_registry_learn(struct tpi_registry *registry)
 	shm->used_bytes = registry->used_bytes;
 }
 
+void tpi_registry_test_rseq(struct tpi_registry *registry, struct tpi_log *log)
+{
+	struct tapio_shm_broker *shm = registry->catalog.broker;
+	uint32_t before = shm->rseq_verdict, verdict;
+	const char *reason;
+
+	if (before != TAPIO_RSEQ_UNKNOWN && before != TAPIO_RSEQ_INCONCLUSIVE)
+		return;
+	verdict = tpi_rseq_selftest(&reason);
+	if (verdict == before)
+		return;
+	snprintf(shm->rseq_reason, sizeof(shm->rseq_reason), "%s", reason);
+	/*
+	 * ORDER broker.rseq (release): the reason before the verdict. Pairs with
+	 * the acquire of clients (tpi_client_hear_verdict()): it counts for those
+	 * whose own test could not be made. And with that of tools.
+	 */
+	tpi_store_release(&shm->rseq_verdict, verdict);
+	if (verdict == TAPIO_RSEQ_PROVEN)
+		tpi_log(log, TAPIO_LOG_INFO, "rseq self-test: %s", reason);
+	else
+		tpi_log(log, TAPIO_LOG_WARNING,
+			"rseq self-test: %s; producers use side lanes", reason);
+}
+
 void tpi_registry_describe(struct tpi_registry *registry,
 			   const struct tpi_config *config,
 			   const struct tpi_topology *topology,
 			   struct tpi_log *log)
 {
 	struct tapio_shm_broker *shm = registry->catalog.broker;
-	const char *reason = "";
 
 	shm->state = TAPIO_BROKER_STARTING;
 	shm->pid = (uint64_t)getpid();
@@ -102,12 +130,9 @@ void tpi_registry_describe(struct tpi_registry *registry,
 	shm->started_ns = tpi_realtime_ns();
 	shm->budget_bytes = config->budget_bytes;
 	shm->features = probe_features(registry, log);
-	shm->rseq_verdict = tpi_rseq_selftest(&reason);
-	snprintf(shm->rseq_reason, sizeof(shm->rseq_reason), "%s", reason);
+	tpi_registry_test_rseq(registry, log);
 	shm->cpus_possible = topology->cpus_possible;
 	shm->nodes = topology->node_count;
 	shm->clients_max = config->clients_max;
 	snprintf(shm->version, sizeof(shm->version), "%s", tapio_version());
-	tpi_log(log, TAPIO_LOG_INFO, "rseq self-test: verdict %u (%s)",
-		shm->rseq_verdict, reason);
 }

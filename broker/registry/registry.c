@@ -327,16 +327,19 @@ static int raise_fd_limit(struct maker *m)
 		tpi_log(m->log, TAPIO_LOG_WARNING,
 			"%" PRIu64 " descriptors may be needed (%u for "
 			"segments, two for each of %u clients), the limit is "
-			"%" PRIu64 ": fewer clients will fit",
+			"%" PRIu64 " (RLIMIT_NOFILE; LimitNOFILE= in a unit): "
+			"fewer clients can connect",
 			need, m->registry->budget.fd_count,
 			m->config->clients_max, (uint64_t)wish.rlim_cur);
 		return 0;
 	}
-	return tpi_fail(-EMFILE, m->error, m->error_bytes,
-			"%u channels need %u descriptors, the hard limit is "
-			"%" PRIu64 " (RLIMIT_NOFILE; LimitNOFILE= in a unit)",
-			m->config->channel_count, m->registry->budget.fd_count,
-			(uint64_t)limit.rlim_max);
+	return tpi_fail(
+		-EMFILE, m->error, m->error_bytes,
+		"%u channel%s need%s %u descriptors, the hard limit "
+		"is %" PRIu64 " (RLIMIT_NOFILE; LimitNOFILE= in a unit)",
+		m->config->channel_count, TPI_PLURAL(m->config->channel_count),
+		m->config->channel_count == 1 ? "s" : "",
+		m->registry->budget.fd_count, (uint64_t)limit.rlim_max);
 }
 
 static int make_attachments(struct maker *m)

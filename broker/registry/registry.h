@@ -31,8 +31,9 @@ struct tpi_holder {
 struct tpi_group {
 	uint32_t state;       /* TAPIO_SLOT_* */
 	uint32_t incarnation; /* of the group that has or last had the slot */
-	uint32_t policy;      /* TAPIO_POLICY_*, as asked for */
+	uint32_t policy;      /* TAPIO_GROUP_*, as asked for */
 	uint32_t lag;
+	bool far; /* its lag may be more than half of a lane */
 	uint32_t members;
 	uint64_t openings; /* groups that the slot has had, this one included */
 	uint32_t looks;    /* in a row that found it impossible (evict.c) */
@@ -132,6 +133,11 @@ void tpi_registry_describe(struct tpi_registry *registry,
 			   const struct tpi_topology *topology,
 			   struct tpi_log *log);
 void tpi_registry_learn(struct tpi_registry *registry);
+/*
+ * The verdict on rseq in the catalog. On each tick it tries again, as long as the test
+ * could not be made.
+ */
+void tpi_registry_test_rseq(struct tpi_registry *registry, struct tpi_log *log);
 uint64_t tpi_realtime_ns(void);
 
 #endif

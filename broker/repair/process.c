@@ -140,7 +140,7 @@ static int check_own(int own, int peer, const struct tpi_cred *cred,
 
 	if (err)
 		return tpi_fail(-EBADF, error, error_bytes,
-				"the descriptor in HELLO is no pidfd");
+				"the descriptor in HELLO is not a pidfd");
 	if (pid == -1)
 		return tpi_fail(-ESRCH, error, error_bytes,
 				"the process of the pidfd in HELLO is dead");
@@ -174,14 +174,16 @@ static int open_by_number(pid_t pid, uint64_t accepted_ns, char *error,
 	pidfd = tpi_sys_pidfd_open(pid, 0);
 	if (pidfd < 0)
 		return tpi_fail(pidfd, error, error_bytes,
-				"pidfd_open(%d): errno %d", pid, -pidfd);
+				"pidfd_open of process %d: %s", pid,
+				strerror(-pidfd));
 	after = tpi_start_ticks(pid);
 	if (before && before == after &&
 	    before <= accepted_ns / (UINT64_C(1000000000) / hz))
 		return pidfd;
 	close(pidfd);
 	return tpi_fail(-ESRCH, error, error_bytes,
-			"process %d, which made this connection, is gone", pid);
+			"process %d, which made this connection, has ended",
+			pid);
 }
 
 static int choose_pidfd(int sock, int own, const struct tpi_cred *cred,

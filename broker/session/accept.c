@@ -40,7 +40,8 @@ static void drop_stranger(struct tpi_broker *broker, uid_t uid)
 		    (uid != (uid_t)-1 && session->cred.uid != uid))
 			continue;
 		tpi_session_refuse(session, -ETIMEDOUT,
-				   "no HELLO, and others are waiting");
+				   "no HELLO came, and a newer connection "
+				   "needed the place");
 		return;
 	}
 }
@@ -105,7 +106,9 @@ void tpi_session_accept(struct tpi_watch *watch, unsigned int events)
 		 * at the next tick. */
 		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
 			tpi_log_client(&broker->log, TAPIO_LOG_WARNING,
-				       "a connection has to wait: %s",
+				       "a connection waits, it cannot be "
+				       "accepted: %s (RLIMIT_NOFILE; "
+				       "LimitNOFILE= in a unit)",
 				       strerror(errno));
 			if (broker->server.stranger_count)
 				drop_stranger(broker, (uid_t)-1);
@@ -129,6 +132,6 @@ void tpi_sessions_tick(struct tpi_broker *broker)
 		next = TAILQ_NEXT(session, link);
 		if (!session->process && session->deadline_ns <= now)
 			tpi_session_refuse(session, -ETIMEDOUT,
-					   "no HELLO within 5 s");
+					   "no HELLO came within 5 s");
 	}
 }

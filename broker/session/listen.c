@@ -41,13 +41,16 @@ static int lock_directory(const char *path, char *error, size_t error_bytes)
 		fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return tpi_fail(-errno, error, error_bytes,
-				"socket \"%s\": its directory: %s", path,
-				strerror(errno));
+				"socket \"%s\": cannot open or make the "
+				"directory \"%s\": %s (another socket is "
+				"chosen with --socket or in the configuration)",
+				path, directory, strerror(errno));
 	if (flock(fd, LOCK_EX)) {
 		close(fd);
 		return tpi_fail(-EIO, error, error_bytes,
-				"socket \"%s\": its directory cannot be locked",
-				path);
+				"socket \"%s\": cannot lock the directory "
+				"\"%s\"",
+				path, directory);
 	}
 	return fd;
 }
@@ -104,8 +107,8 @@ static int remove_stale(const char *path, const struct sockaddr_un *address,
 		return 0;
 	if (!S_ISSOCK(st.st_mode))
 		return tpi_fail(-EEXIST, error, error_bytes,
-				"socket \"%s\": a file that is no socket is "
-				"in its place",
+				"socket \"%s\": a file that is not a socket is "
+				"in its place, and is not removed",
 				path);
 	if (answers(address, length))
 		return tpi_fail(-EADDRINUSE, error, error_bytes,
@@ -113,8 +116,8 @@ static int remove_stale(const char *path, const struct sockaddr_un *address,
 				path);
 	if (unlink(path))
 		return tpi_fail(-errno, error, error_bytes,
-				"socket \"%s\" is stale and cannot be removed: "
-				"%s",
+				"socket \"%s\": cannot remove what a former "
+				"broker left: %s",
 				path, strerror(errno));
 	return 0;
 }
@@ -133,8 +136,9 @@ static int bind_path(struct tpi_broker *broker, const char *path,
 	/* Closed to everybody until owner and mode are right. */
 	fchmod(server->fd, 0);
 	if (bind(server->fd, (const struct sockaddr *)address, length))
-		return tpi_fail(-errno, error, error_bytes, "socket \"%s\": %s",
-				path, strerror(errno));
+		return tpi_fail(-errno, error, error_bytes,
+				"socket \"%s\": bind: %s", path,
+				strerror(errno));
 	if (!lstat(path, &st)) {
 		server->device = st.st_dev;
 		server->inode = st.st_ino;
@@ -142,11 +146,12 @@ static int bind_path(struct tpi_broker *broker, const char *path,
 	if (config->socket_group != (gid_t)-1 &&
 	    chown(path, (uid_t)-1, config->socket_group))
 		return tpi_fail(-errno, error, error_bytes,
-				"socket \"%s\": giving it to group %u: %s",
+				"socket \"%s\": cannot give it to group %u: "
+				"%s",
 				path, config->socket_group, strerror(errno));
 	if (chmod(path, config->socket_mode))
 		return tpi_fail(-errno, error, error_bytes,
-				"socket \"%s\": mode %03o: %s", path,
+				"socket \"%s\": cannot set mode %03o: %s", path,
 				(unsigned int)config->socket_mode,
 				strerror(errno));
 	return 0;
@@ -163,7 +168,7 @@ static int bind_abstract(int fd, const char *name,
 	    !bind(fd, (const struct sockaddr *)address, length))
 		return 0;
 	return tpi_fail(-errno, error, error_bytes, "socket \"%s\": %s", name,
-			errno == EADDRINUSE ? "another process has it"
+			errno == EADDRINUSE ? "another process uses this name"
 					    : strerror(errno));
 }
 
@@ -216,7 +221,8 @@ static int open_socket(struct tpi_broker *broker, char *error,
 	err = bind_name(broker, server->name, &address, (socklen_t)length,
 			error, error_bytes);
 	if (!err && listen(server->fd, BACKLOG))
-		err = tpi_fail(-errno, error, error_bytes, "listen: %s",
+		err = tpi_fail(-errno, error, error_bytes,
+			       "socket \"%s\": listen: %s", server->name,
 			       strerror(errno));
 	return err;
 }

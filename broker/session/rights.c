@@ -118,12 +118,14 @@ int tpi_rights_refuse(const struct tpi_config *config,
 	}
 	if (!right)
 		return tpi_fail(-EACCES, error, error_bytes,
-				"uid %u, gid %u may do nothing here: no allow "
-				"rule is for it (there are: %s)",
+				"uid %u, gid %u has no rights here: no allow "
+				"rule of the configuration is for it (rules: "
+				"%s)",
 				cred->uid, cred->gid, used ? names : "none");
 	return tpi_fail(-EACCES, error, error_bytes,
-			"uid %u, gid %u may not %s on channel \"%s\": no allow "
-			"rule says so (rules that give it to others: %s)",
+			"uid %u, gid %u has no right to %s on channel \"%s\": "
+			"no allow rule grants it (rules that grant it to "
+			"others: %s)",
 			cred->uid, cred->gid, tpi_right_name(right), channel,
 			used ? names : "none");
 }

@@ -53,9 +53,9 @@ static void orphan(struct tpi_session *session)
 		return;
 	}
 	tpi_log_client(&broker->log, TAPIO_LOG_NOTICE,
-		       "process %d \"%s\" closed its connection and %s its "
-		       "memory: attachment 0x%08x stays until it lets go or is "
-		       "dead",
+		       "process %d \"%s\" closed its connection and %s the "
+		       "channel: attachment 0x%08x stays until the process "
+		       "unmaps it or ends",
 		       attachment->process->pid, attachment->process->comm,
 		       maps > 0 ? "still maps" : "may still map",
 		       attachment->id);
@@ -121,10 +121,10 @@ static bool answer(struct tpi_session *session, union tpi_wire_message *message,
 		return true;
 	if (sent != -EPIPE && sent != -ECONNRESET)
 		tpi_log_client(&broker->log, TAPIO_LOG_NOTICE,
-			       "process %d (uid %u) %s: closed",
+			       "process %d (uid %u): connection closed: %s",
 			       session->cred.pid, session->cred.uid,
-			       sent == -EAGAIN ? "does not read its answers"
-					       : "could not be answered");
+			       sent == -EAGAIN ? "it does not read its answers"
+					       : strerror((int)-sent));
 	tpi_session_close(session);
 	return false;
 }
@@ -168,7 +168,7 @@ static int check_hello(struct tpi_session *session,
 	uint32_t known =
 		broker->server.session_count - broker->server.stranger_count;
 
-	if (hello->abi_major != TAPIO_ABI_MAJOR)
+	if (!TAPIO_ABI_READABLE(hello->abi_major, hello->abi_minor))
 		return tpi_fail(-EPROTONOSUPPORT, why, why_bytes,
 				"the client knows layout %u.%u, the broker's "
 				"is %u.%u",
@@ -179,7 +179,8 @@ static int check_hello(struct tpi_session *session,
 					 0, why, why_bytes);
 	if (known >= broker->config.clients_max)
 		return tpi_fail(-EUSERS, why, why_bytes,
-				"%u clients are connected, clients_max is %u",
+				"%u clients are connected, clients_max is %u "
+				"(configuration)",
 				known, broker->config.clients_max);
 	return 0;
 }
@@ -278,35 +279,49 @@ static void answer_attached(struct tpi_session *session, bool first)
 	answer(session, &message, fds, count);
 }
 
+static int check_name(const char *what, const char *text, char *why,
+		      size_t why_bytes)
+{
+	char name[TAPIO_NAME_BYTES];
+
+	if (!tpi_wire_name(name, text))
+		return 0;
+	return tpi_fail(-EINVAL, why, why_bytes,
+			"the name of the %s must have 1 to %d printable "
+			"characters, none of them a space",
+			what, TAPIO_NAME_BYTES - 1);
+}
+
 /* Who may attach to what; *host on success. */
 static int check_attach(struct tpi_session *session,
 			const struct tpi_wire_attach *attach,
 			struct tpi_host **host, char *why, size_t why_bytes)
 {
 	struct tpi_broker *broker = session->broker;
-	char name[TAPIO_NAME_BYTES];
 	uint32_t right;
+	int err;
 
 	if (session->attachment)
-		return tpi_fail(-EBUSY, why, why_bytes,
-				"this connection has attachment 0x%08x: one at "
-				"a time",
-				session->attachment->id);
+		return tpi_fail(
+			-EBUSY, why, why_bytes,
+			"this connection has the attachment 0x%08x, and "
+			"may have one at a time",
+			session->attachment->id);
 	if (attach->role < TAPIO_ROLE_PRODUCE ||
 	    attach->role > TAPIO_ROLE_INSPECT)
 		return tpi_fail(-EINVAL, why, why_bytes,
-				"role %u is not one of %d to %d", attach->role,
+				"role %u is outside %d to %d", attach->role,
 				TAPIO_ROLE_PRODUCE, TAPIO_ROLE_INSPECT);
-	if (tpi_wire_name(name, attach->channel) ||
-	    (attach->group[0] && tpi_wire_name(name, attach->group)))
-		return tpi_fail(-EINVAL, why, why_bytes,
-				"names of channels and groups have 1 to %d "
-				"printable characters",
-				TAPIO_NAME_BYTES - 1);
+	err = check_name("channel", attach->channel, why, why_bytes);
+	if (!err && attach->group[0])
+		err = check_name("group", attach->group, why, why_bytes);
+	if (err)
+		return err;
 	*host = tpi_registry_find(&broker->registry, attach->channel);
 	if (!*host)
 		return tpi_fail(-ENOENT, why, why_bytes,
-				"no channel \"%s\"; the first of %u is \"%s\"",
+				"no channel \"%s\"; this broker has %u, the "
+				"first is \"%s\"",
 				attach->channel, broker->registry.host_count,
 				broker->registry.hosts[0].config->spec.name);
 	right = 1u << attach->role;
@@ -359,7 +374,8 @@ static void on_attach(struct tpi_session *session,
 					session->process);
 	if (!attachment) {
 		snprintf(why, sizeof(why),
-			 "%u attachments are there, clients_max is %u",
+			 "%u clients are attached, clients_max is %u "
+			 "(configuration)",
 			 registry->attached, broker->config.clients_max);
 		refuse(session, -EUSERS, why);
 		return;
@@ -419,14 +435,12 @@ static int remove_group(struct tpi_session *session,
 			struct tpi_host **host, char *why, size_t why_bytes)
 {
 	struct tpi_broker *broker = session->broker;
-	char name[TAPIO_NAME_BYTES];
+	int err = check_name("channel", remove->channel, why, why_bytes);
 
-	if (tpi_wire_name(name, remove->channel) ||
-	    tpi_wire_name(name, remove->group))
-		return tpi_fail(-EINVAL, why, why_bytes,
-				"names of channels and groups have 1 to %d "
-				"printable characters",
-				TAPIO_NAME_BYTES - 1);
+	if (!err)
+		err = check_name("group", remove->group, why, why_bytes);
+	if (err)
+		return err;
 	*host = tpi_registry_find(&broker->registry, remove->channel);
 	if (!*host)
 		return tpi_fail(-ENOENT, why, why_bytes, "no channel \"%s\"",
@@ -479,9 +493,10 @@ static void dispatch(struct tpi_session *session,
 	} else if (type == TPI_WIRE_REMOVE && session->process) {
 		on_remove(session, &message->remove);
 	} else {
-		snprintf(why, sizeof(why), "message type %u %s", type,
-			 session->process ? "is not a client's to send now"
-					  : "before HELLO");
+		snprintf(why, sizeof(why), "message type %u: %s", type,
+			 session->process ? "after HELLO a client sends "
+					    "ATTACH, DETACH or REMOVE"
+					  : "the first message must be HELLO");
 		protocol_error(session, -EPROTO, why);
 	}
 }
@@ -506,6 +521,19 @@ void tpi_session_message(struct tpi_watch *watch, unsigned int events)
 			 "a message has at most %d bytes and one descriptor",
 			 TPI_WIRE_BYTES_MAX);
 		protocol_error(session, -EMSGSIZE, why);
+		return;
+	}
+	if (got == -EMFILE) {
+		/* Not the client's fault: it may come again. */
+		tpi_log_client(
+			&session->broker->log, TAPIO_LOG_ERROR,
+			"process %d (uid %u): no descriptor is left for "
+			"what it sends (RLIMIT_NOFILE; LimitNOFILE= in a "
+			"unit)",
+			session->cred.pid, session->cred.uid);
+		tpi_session_refuse(session, -EMFILE,
+				   "the broker has no descriptor left for "
+				   "another client (RLIMIT_NOFILE)");
 		return;
 	}
 	if (got <= 0) {

@@ -22,21 +22,31 @@ static int check_granted(struct tpi_client *client, uint32_t role)
 	uint32_t cursors = role == TAPIO_ROLE_CONSUME ? 1 : TAPIO_GROUP_SLOTS;
 
 	if (g->attachment == TAPIO_NOBODY || g->attachment == TAPIO_ABANDONED)
-		return tpi_client_fail(client, -EPROTO, "attachment name 0x%x",
-				       g->attachment);
+		return tpi_client_fail(
+			client, -EPROTO,
+			"the broker gave the attachment id 0x%x, "
+			"which is reserved",
+			g->attachment);
 	if (g->channel >= client->catalog.channel_count)
-		return tpi_client_fail(client, -EPROTO, "channel %u of %u",
+		return tpi_client_fail(client, -EPROTO,
+				       "the broker gave channel %u, and its "
+				       "catalog has %u",
 				       g->channel,
 				       client->catalog.channel_count);
 	if (!g->segment_count || g->segment_count > TAPIO_NODES_MAX ||
 	    g->cursors_count != cursors)
 		return tpi_client_fail(
 			client, -EPROTO,
-			"%u channel segments and %u cursors segments",
-			g->segment_count, g->cursors_count);
+			"the broker gave %u channel segments and %u cursors "
+			"segments, expected 1 to %d and %u",
+			g->segment_count, g->cursors_count, TAPIO_NODES_MAX,
+			cursors);
 	if (role == TAPIO_ROLE_CONSUME && g->group_slot >= TAPIO_GROUP_SLOTS)
-		return tpi_client_fail(client, -EPROTO, "group slot %u of %d",
-				       g->group_slot, TAPIO_GROUP_SLOTS);
+		return tpi_client_fail(
+			client, -EPROTO,
+			"the broker gave group slot %u, and there "
+			"are %d",
+			g->group_slot, TAPIO_GROUP_SLOTS);
 	return 0;
 }
 

@@ -77,6 +77,9 @@ int tpi_client_map(struct tpi_client *client, const struct tpi_request *request,
 		   const int *fds);
 void tpi_client_unmap(struct tpi_client *client);
 
+/* Tells rseq.c the broker's verdict of now. Any context. */
+void tpi_client_hear_verdict(const struct tpi_client *client);
+
 /* 1 while the broker is there: it has not stopped, and its connection stands. */
 int tpi_client_connected(const struct tpi_client *client);
 
@@ -103,6 +106,12 @@ int tpi_options_copy(void *to, size_t to_bytes, const void *from);
 int tpi_options_broker(struct tapio_options *to,
 		       const struct tapio_options *from);
 int tpi_options_nested(struct tapio_options *options);
+
+/* Why tpi_options_copy() failed, in words; returns -EINVAL. */
+int tpi_options_unknown(const struct tapio_options *options);
+
+/* The end of an open that failed: who asked for a reason gets one. Returns err. */
+int tpi_open_failed(const struct tapio_options *options, int err);
 
 /* Hands out a struct that begins with the size that the caller knows. */
 int tpi_stats_copy(void *to, const void *from, size_t from_bytes);

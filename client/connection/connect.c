@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -28,6 +29,7 @@
 
 #include "client/connection/client.h"
 #include "lib/base/error.h"
+#include "lib/base/rseq.h"
 #include "lib/wire/fdpass.h"
 #include "lib/wire/socket_name.h"
 #include "lib/base/sys.h"
@@ -44,7 +46,8 @@
 /* One attempt to reach the broker. */
 struct dial {
 	struct tpi_client *client;
-	const char *name; /* of the socket */
+	const char *name;  /* of the socket */
+	int64_t answer_ns; /* how long it may take to answer, and until when */
 	int64_t answer_by;
 	bool refused; /* the broker has said no */
 };
@@ -73,18 +76,23 @@ int tpi_client_fail(struct tpi_client *client, int err, const char *format, ...)
 	return err;
 }
 
-/* Errors that a later attempt may not meet. */
-static bool may_pass(int err)
+/*
+ * One errno for "no broker is there", however the kernel says it: callers tell it
+ * from "no such channel", which is -ENOENT, without a look at the socket. A later
+ * attempt may not meet it.
+ */
+static int as_no_broker(int err)
 {
 	switch (-err) {
-	case ENOENT:       /* no socket file yet */
-	case ECONNREFUSED: /* nobody listens, or left over */
+	case ENOENT: /* no socket file yet */
+	case ENOTDIR:
+	case ECONNREFUSED: /* a socket file without a listener */
 	case EAGAIN:       /* its backlog is full */
-	case ECONNRESET:
+	case ECONNRESET:   /* it ended just then */
 	case EPIPE:
-		return true;
+		return -ECONNREFUSED;
 	default:
-		return false;
+		return err;
 	}
 }
 
@@ -95,21 +103,24 @@ static int dial(struct dial *d)
 
 	length = tpi_socket_address(&address, d->name);
 	if (length < 0)
-		return tpi_client_fail(d->client, length,
-				       "socket name \"%s\": %s", d->name,
-				       strerror(-length));
+		return tpi_client_fail(
+			d->client, length, "socket \"%s\": %s", d->name,
+			length == -ENAMETOOLONG ? "a name has at most 107 bytes"
+						: "the name is empty");
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		      0);
 	if (sock < 0)
 		return tpi_client_fail(d->client, -errno, "socket: %s",
 				       strerror(errno));
 	if (connect(sock, (struct sockaddr *)&address, (socklen_t)length)) {
-		int err = -errno;
+		int why = -errno, err = as_no_broker(why);
 
 		close(sock);
-		return tpi_client_fail(d->client, err,
-				       "no broker at \"%s\": %s", d->name,
-				       strerror(-err));
+		return tpi_client_fail(d->client, err, "%s \"%s\": %s",
+				       err == -ECONNREFUSED
+					       ? "no broker at"
+					       : "cannot connect to",
+				       d->name, strerror(-why));
 	}
 	d->client->handle.sock = sock;
 	return 0;
@@ -146,9 +157,36 @@ static int refused(struct dial *d, const struct tpi_wire_refused *message)
 	d->refused = true;
 	if (err >= 0 || err < -4095)
 		return tpi_client_fail(client, -EPROTO,
-				       "refused with the error %d: %s", err,
-				       message->text);
+				       "the broker refused with the impossible "
+				       "error %d: %s",
+				       err, message->text);
 	return tpi_client_fail(client, err, "%s", message->text);
+}
+
+static int nothing_came(struct dial *d, const union tpi_wire_message *message,
+			int err)
+{
+	struct tpi_client *client = d->client;
+	struct rlimit limit = {0};
+
+	if (!err)
+		return tpi_client_fail(client, -ECONNREFUSED,
+				       "the broker at \"%s\" closed the "
+				       "connection",
+				       d->name);
+	if (err != -EMFILE)
+		return tpi_client_fail(client, as_no_broker(err),
+				       "receiving from the broker at \"%s\": "
+				       "%s",
+				       d->name, strerror(-err));
+	getrlimit(RLIMIT_NOFILE, &limit);
+	return tpi_client_fail(client, err,
+			       "the answer of the broker at \"%s\" has %u "
+			       "descriptors, and this process may have no more "
+			       "than %llu open files: raise RLIMIT_NOFILE "
+			       "(ulimit -n)",
+			       d->name, message->header.fd_count,
+			       (unsigned long long)limit.rlim_cur);
 }
 
 /* Receives one message of type `want`; fds as tpi_recv_fds. */
@@ -165,26 +203,27 @@ static int receive(struct dial *d, enum tpi_wire_type want,
 	err = wait_readable(client->handle.sock, d->answer_by);
 	if (err)
 		return tpi_client_fail(client, err,
-				       "the broker at \"%s\" does not answer",
-				       d->name);
+				       "the broker at \"%s\" did not answer "
+				       "within %lld ms",
+				       d->name,
+				       (long long)(d->answer_ns / 1000000));
 	*fd_count = room;
 	n = tpi_recv_fds(client->handle.sock, message->bytes,
 			 sizeof(message->bytes), fds, fd_count);
-	if (n < 0 || n == 0) {
+	if (n <= 0) {
 		*fd_count = 0;
-		return tpi_client_fail(client, n ? (int)n : -ECONNRESET,
-				       "the broker at \"%s\" left: %s", d->name,
-				       n ? strerror((int)-n)
-					 : "end of connection");
+		return nothing_came(d, message, (int)n);
 	}
 	err = tpi_wire_check(message, (size_t)n, *fd_count, client->error,
 			     sizeof(client->error));
 	if (!err && message->header.type == TPI_WIRE_REFUSED)
 		err = refused(d, &message->refused);
 	else if (!err && message->header.type != want)
-		err = tpi_client_fail(client, -EPROTO,
-				      "message type %u, expected %u",
-				      message->header.type, (unsigned int)want);
+		err = tpi_client_fail(
+			client, -EPROTO,
+			"the broker answered with message type %u, "
+			"expected %u",
+			message->header.type, (unsigned int)want);
 	if (err) {
 		close_fds(fds, *fd_count);
 		*fd_count = 0;
@@ -201,7 +240,7 @@ static int send_message(struct dial *d, union tpi_wire_message *message, int fd)
 	n = tpi_send_fds(d->client->handle.sock, message->bytes,
 			 message->header.length, &fd, count);
 	if (n < 0)
-		return tpi_client_fail(d->client, (int)n,
+		return tpi_client_fail(d->client, as_no_broker((int)n),
 				       "sending to \"%s\": %s", d->name,
 				       strerror((int)-n));
 	return 0;
@@ -231,6 +270,14 @@ static int say_hello(struct dial *d, const struct tpi_request *request)
 	return err;
 }
 
+void tpi_client_hear_verdict(const struct tpi_client *client)
+{
+	/* ORDER broker.rseq (acquire): nothing is read after it that depends on
+	 * it; the order is the broker's. Pairs with the release in
+	 * tpi_registry_test_rseq(). */
+	tpi_rseq_hear(tpi_load_acquire(&client->catalog.broker->rseq_verdict));
+}
+
 /* WELCOME: the versions, and the catalog. */
 static int be_welcome(struct dial *d)
 {
@@ -244,10 +291,12 @@ static int be_welcome(struct dial *d)
 	if (err)
 		return err;
 	client->wire_minor = message.header.minor;
-	if (message.welcome.abi_major != TAPIO_ABI_MAJOR)
+	if (!TAPIO_ABI_READABLE(message.welcome.abi_major,
+				message.welcome.abi_minor))
 		err = tpi_client_fail(
 			client, -EPROTONOSUPPORT,
-			"the broker's layout is %u.%u, ours %u.%u",
+			"the broker's memory layout is %u.%u, this library "
+			"knows %u.%u: install matching versions",
 			message.welcome.abi_major, message.welcome.abi_minor,
 			TAPIO_ABI_MAJOR, TAPIO_ABI_MINOR);
 	if (!err)
@@ -261,31 +310,24 @@ static int be_welcome(struct dial *d)
 			   sizeof(client->catalog.instance)))
 		err = tpi_client_fail(
 			client, -EBADMSG,
-			"the catalog is not the one that was announced");
+			"the catalog that came is not the one that the broker "
+			"announced");
+	if (!err)
+		tpi_client_hear_verdict(client);
 	return err;
 }
 
-static int fill_attach(struct tpi_wire_attach *attach,
-		       const struct tpi_request *request)
+/* Names were checked before, by check_names(). */
+static void fill_attach(struct tpi_wire_attach *attach,
+			const struct tpi_request *request)
 {
-	int err;
-
 	attach->role = request->role;
 	attach->policy = request->policy;
 	attach->lag = request->lag;
 	attach->flags = request->flags;
-	err = tpi_wire_name(attach->channel, request->channel);
-	if (!err && request->group)
-		err = tpi_wire_name(attach->group, request->group);
-	return err;
-}
-
-static int bad_name(struct tpi_client *client, int err)
-{
-	return tpi_client_fail(
-		client, err,
-		"a name is empty, not printable, or longer than %d bytes",
-		TAPIO_NAME_BYTES - 1);
+	tpi_wire_name(attach->channel, request->channel);
+	if (request->group)
+		tpi_wire_name(attach->group, request->group);
 }
 
 static int attach(struct dial *d, const struct tpi_request *request)
@@ -297,9 +339,7 @@ static int attach(struct dial *d, const struct tpi_request *request)
 	int err;
 
 	tpi_wire_init(&message, TPI_WIRE_ATTACH);
-	err = fill_attach(&message.attach, request);
-	if (err)
-		return bad_name(client, err);
+	fill_attach(&message.attach, request);
 	err = send_message(d, &message, -1);
 	if (!err)
 		err = receive(d, TPI_WIRE_ATTACHED, &message, fds, &count);
@@ -324,11 +364,8 @@ static int remove_group(struct dial *d, const struct tpi_request *request)
 				       "which groups cannot be removed",
 				       TPI_WIRE_MAJOR, client->wire_minor);
 	tpi_wire_init(&message, TPI_WIRE_REMOVE);
-	err = tpi_wire_name(message.remove.channel, request->channel);
-	if (!err)
-		err = tpi_wire_name(message.remove.group, request->group);
-	if (err)
-		return bad_name(client, err);
+	tpi_wire_name(message.remove.channel, request->channel);
+	tpi_wire_name(message.remove.group, request->group);
 	err = send_message(d, &message, -1);
 	if (!err)
 		err = receive(d, TPI_WIRE_REMOVED, &message, NULL, &count);
@@ -376,25 +413,74 @@ static bool pause_before_retry(int64_t *nap, int64_t until)
 	return true;
 }
 
-int tpi_client_open(struct tpi_client *client,
-		    const struct tpi_request *request,
-		    const struct tapio_options *options)
+/* `what`: "channel" or "group". */
+static int check_name(struct tpi_client *client, const char *what,
+		      const char *name)
+{
+	char field[TAPIO_NAME_BYTES];
+	int err;
+
+	if (!name)
+		return tpi_client_fail(client, -EINVAL,
+				       "the name of the %s is NULL", what);
+	if (!*name)
+		return tpi_client_fail(client, -EINVAL,
+				       "the name of the %s is empty", what);
+	err = tpi_wire_name(field, name);
+	if (err == -ENAMETOOLONG)
+		return tpi_client_fail(client, err,
+				       "the name of the %s is longer than %d "
+				       "bytes",
+				       what, TAPIO_NAME_BYTES - 1);
+	if (err)
+		return tpi_client_fail(client, err,
+				       "the name of the %s has a byte that is "
+				       "not printable ASCII, or a space",
+				       what);
+	return 0;
+}
+
+/* Only a request to attach may leave the group out. */
+static int check_names(struct tpi_client *client,
+		       const struct tpi_request *request)
+{
+	int err = check_name(client, "channel", request->channel);
+
+	if (err || (request->role && !request->group))
+		return err;
+	return check_name(client, "group", request->group);
+}
+
+/* Until it has an answer, or the time that the options give is over. */
+static int dial_until(struct dial *d, const struct tpi_request *request,
+		      const struct tapio_options *options)
 {
 	bool forever = options->connect_ns == TAPIO_FOREVER;
 	int64_t wait = forever ? TPI_FOREVER_NS : options->connect_ns;
 	int64_t until = tpi_now_ns() + wait;
 	int64_t nap = RETRY_FIRST_NS;
-	struct dial d = {.client = client};
 	struct tpi_socket_name found;
 	int err;
 
 	do {
-		d.name = socket_name(options, &found);
-		d.answer_by =
-			tpi_now_ns() + (wait > ANSWER_NS ? wait : ANSWER_NS);
-		err = dial_and_ask(&d, request);
-	} while (err && may_pass(err) && !d.refused &&
+		d->name = socket_name(options, &found);
+		d->answer_ns = wait > ANSWER_NS ? wait : ANSWER_NS;
+		d->answer_by = tpi_now_ns() + d->answer_ns;
+		err = dial_and_ask(d, request);
+	} while (err == -ECONNREFUSED && !d->refused &&
 		 pause_before_retry(&nap, until));
+	return err;
+}
+
+int tpi_client_open(struct tpi_client *client,
+		    const struct tpi_request *request,
+		    const struct tapio_options *options)
+{
+	struct dial d = {.client = client};
+	int err = check_names(client, request);
+
+	if (!err)
+		err = dial_until(&d, request, options);
 	if (!err)
 		client->error[0] = '\0'; /* of an attempt before */
 	tpi_fail(err, options->error, options->error_bytes, "%s",
@@ -407,6 +493,7 @@ static void leave(struct tpi_client *client)
 	struct dial d = {
 		.client = client,
 		.name = "",
+		.answer_ns = LEAVE_NS,
 		.answer_by = tpi_now_ns() + LEAVE_NS,
 	};
 	union tpi_wire_message message;

@@ -28,12 +28,12 @@ int tapio_group_remove(const struct tapio_options *options, const char *channel,
 	struct asker *asker;
 	int err = tpi_options_broker(&copy, options);
 
-	if (err || !channel || !group)
-		return -EINVAL;
+	if (err)
+		return err;
 	asker = tpi_handle_new(sizeof(*asker),
 			       offsetof(struct asker, client.handle));
 	if (!asker)
-		return -ENOMEM;
+		return tpi_open_failed(&copy, -ENOMEM);
 	err = tpi_client_open(&asker->client, &request, &copy);
 	if (!err)
 		tpi_client_close(&asker->client);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/connection/client.h"
+#include "lib/base/error.h"
 
 int tpi_options_copy(void *to, size_t to_bytes, const void *from)
 {
@@ -19,24 +20,43 @@ int tpi_options_copy(void *to, size_t to_bytes, const void *from)
 	memcpy(&size, from, sizeof(size));
 	if (size < sizeof(size))
 		return -EINVAL;
+	memcpy(to, from, size < to_bytes ? size : to_bytes);
 	/* A newer caller may set what we do not know; that we cannot do. */
 	for (i = to_bytes; i < size; i++)
 		if (extra[i])
 			return -EINVAL;
-	memcpy(to, from, size < to_bytes ? size : to_bytes);
 	return 0;
 }
 
 static int check_broker(struct tapio_options *options)
 {
+	if (options->error && options->error_bytes)
+		options->error[0] = '\0';
 	if (options->connect_ns < TAPIO_FOREVER)
-		return -EINVAL;
+		return tpi_fail(-EINVAL, options->error, options->error_bytes,
+				"connect_ns is %lld: not a time, 0 or "
+				"TAPIO_FOREVER",
+				(long long)options->connect_ns);
 	/* Longer than a century is for ever, and does not overflow. */
 	if (options->connect_ns > TPI_FOREVER_NS)
 		options->connect_ns = TAPIO_FOREVER;
-	if (options->error && options->error_bytes)
-		options->error[0] = '\0';
 	return 0;
+}
+
+int tpi_options_unknown(const struct tapio_options *options)
+{
+	return tpi_fail(-EINVAL, options->error, options->error_bytes,
+			"the options have no size, or set a field that version "
+			"%s of the library does not know",
+			tapio_version());
+}
+
+int tpi_open_failed(const struct tapio_options *options, int err)
+{
+	if (options->error && options->error_bytes && !options->error[0])
+		tpi_fail(err, options->error, options->error_bytes, "%s",
+			 strerror(-err));
+	return err;
 }
 
 int tpi_options_broker(struct tapio_options *to,
@@ -44,7 +64,7 @@ int tpi_options_broker(struct tapio_options *to,
 {
 	int err = tpi_options_copy(to, sizeof(*to), from);
 
-	return err ? err : check_broker(to);
+	return err ? tpi_options_unknown(to) : check_broker(to);
 }
 
 int tpi_options_nested(struct tapio_options *options)

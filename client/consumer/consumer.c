@@ -73,7 +73,7 @@ static int set_up(struct tapio_consumer *c,
 	if (err)
 		return tpi_fail(err, options->broker.error,
 				options->broker.error_bytes,
-				"no memory for the state of %u lanes",
+				"out of memory for the state of %u lanes",
 				client->channel.lane_count);
 	err = tpi_merge_init(&c->merge, client, options->merge_ns,
 			     client->channel.lane_count, &options->broker);
@@ -111,7 +111,8 @@ static int check(const struct tapio_consumer_options *options)
 				"is given together with merge_ns");
 	if (options->lag && options->policy != TAPIO_GROUP_UNTIL)
 		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
-				"a lag of %u needs TAPIO_GROUP_UNTIL",
+				"lag %u: only with the policy "
+				"TAPIO_GROUP_UNTIL",
 				options->lag);
 	return 0;
 }
@@ -131,7 +132,7 @@ static int open_consumer(struct tapio_consumer *c, const char *channel,
 
 	err = tpi_filter_init(&c->filter, options->severity_min,
 			      options->class_mask, options->types,
-			      options->type_count);
+			      options->type_count, &options->broker);
 	if (err)
 		return err;
 	/* So that producers which wait for room reach us; else we fence. */
@@ -154,21 +155,22 @@ int tapio_consumer_open(struct tapio_consumer **out, const char *channel,
 
 	*out = NULL;
 	err = tpi_options_copy(&copy, sizeof(copy), options);
-	if (!err)
-		err = tpi_options_nested(&copy.broker);
+	if (err)
+		return tpi_options_unknown(&copy.broker);
+	err = tpi_options_nested(&copy.broker);
 	if (!err)
 		err = check(&copy);
-	if (err || !channel)
-		return -EINVAL;
+	if (err)
+		return err;
 	c = tpi_handle_new(sizeof(*c),
 			   offsetof(struct tapio_consumer, client.handle));
 	if (!c)
-		return -ENOMEM;
+		return tpi_open_failed(&copy.broker, -ENOMEM);
 	err = open_consumer(c, channel, &copy);
 	if (err) {
 		free_private(c);
 		tpi_handle_free(&c->client.handle);
-		return err;
+		return tpi_open_failed(&copy.broker, err);
 	}
 	*out = c;
 	return 0;

@@ -185,9 +185,9 @@ static inline bool tpi_held_for_us(const struct tpi_lane *lane,
 {
 	/*
 	 * ORDER lane.gate (load-load): the block before the gate. A producer
-	 * stores a gate above a position before it writes into the block that
-	 * lies there. Pairs with the store of the gate in side_gate() and
-	 * section_gate(), which a later operation's stores follow.
+	 * moves the gate above a position before it writes into the block that
+	 * lies there. Pairs with the swap in raise_gate(), which a later
+	 * operation's stores follow.
 	 */
 	tpi_fence_load_load();
 	return tapio_position_diff(tpi_load_relaxed(&lane->shm->gate),

@@ -385,7 +385,7 @@ void tpi_check_slot(struct tapio_consumer *c)
 		return;
 	if (tpi_likely(TAPIO_SLOT_STATE(slot) == TAPIO_SLOT_ACTIVE &&
 		       TAPIO_SLOT_INCARNATION(slot) == c->incarnation))
-		c->lossless = TAPIO_SLOT_POLICY(slot) == TAPIO_POLICY_LOSSLESS;
+		c->lossless = TAPIO_SLOT_POLICY(slot) == TAPIO_GROUP_LOSSLESS;
 	else
 		end(c);
 }

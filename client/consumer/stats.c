@@ -29,8 +29,8 @@ static int add_lane(const struct tapio_consumer *c, const struct tpi_track *t,
 	return 0;
 }
 
-int tapio_consumer_stats(const struct tapio_consumer *c,
-			 struct tapio_consumer_stats *stats)
+int tapio_consumer_stats_read(const struct tapio_consumer *c,
+			      struct tapio_consumer_stats *stats)
 {
 	struct tapio_consumer_stats sum = {
 		.sleeps = c->sleeps,

@@ -40,7 +40,7 @@ uint32_t tpi_watermark_goal(const struct tapio_consumer *c,
 
 	if (c->wake_events <= 1)
 		return 1;
-	if (TAPIO_SLOT_POLICY(slot) == TAPIO_POLICY_UNTIL)
+	if (TAPIO_SLOT_POLICY(slot) == TAPIO_GROUP_UNTIL)
 		most = TAPIO_SLOT_LAG(slot) && TAPIO_SLOT_LAG(slot) < most
 			       ? TAPIO_SLOT_LAG(slot) / 2
 			       : most / 2;

@@ -18,6 +18,7 @@
 #include "client/reader/copy.h"
 #include "client/reader/filter.h"
 #include "client/reader/merge.h"
+#include "lib/base/error.h"
 #include "lib/lane/wake.h"
 
 #define BUFFER_BYTES (256 * 1024)
@@ -91,7 +92,7 @@ static int open_observer(struct tapio_observer *o, const char *channel,
 
 	err = tpi_filter_init(&o->filter, options->severity_min,
 			      options->class_mask, options->types,
-			      options->type_count);
+			      options->type_count, &options->broker);
 	if (!err)
 		err = tpi_client_open(&o->client, &request, &options->broker);
 	if (err)
@@ -116,6 +117,21 @@ static void free_observer(struct tapio_observer *o)
 	tpi_handle_free(&o->client.handle);
 }
 
+static int check(const struct tapio_observer_options *options)
+{
+	const struct tapio_options *broker = &options->broker;
+
+	if (options->start > TAPIO_START_OLDEST)
+		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
+				"start %u is outside 0 to %d", options->start,
+				TAPIO_START_OLDEST);
+	if (options->merge_ns > TAPIO_MERGE_NS_MAX)
+		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
+				"merge_ns %llu is more than a minute",
+				(unsigned long long)options->merge_ns);
+	return 0;
+}
+
 int tapio_observer_open(struct tapio_observer **out, const char *channel,
 			const struct tapio_observer_options *options)
 {
@@ -125,19 +141,21 @@ int tapio_observer_open(struct tapio_observer **out, const char *channel,
 
 	*out = NULL;
 	err = tpi_options_copy(&copy, sizeof(copy), options);
+	if (err)
+		return tpi_options_unknown(&copy.broker);
+	err = tpi_options_nested(&copy.broker);
 	if (!err)
-		err = tpi_options_nested(&copy.broker);
-	if (err || !channel || copy.start > TAPIO_START_OLDEST ||
-	    copy.merge_ns > TAPIO_MERGE_NS_MAX)
-		return -EINVAL;
+		err = check(&copy);
+	if (err)
+		return err;
 	o = tpi_handle_new(sizeof(*o),
 			   offsetof(struct tapio_observer, client.handle));
 	if (!o)
-		return -ENOMEM;
+		return tpi_open_failed(&copy.broker, -ENOMEM);
 	err = open_observer(o, channel, &copy);
 	if (err) {
 		free_observer(o);
-		return err;
+		return tpi_open_failed(&copy.broker, err);
 	}
 	*out = o;
 	return 0;
@@ -398,8 +416,8 @@ int tapio_observe(struct tapio_observer *o, struct tapio_view *views,
 
 /* ---- what else one may ask -------------------------------------------------------- */
 
-int tapio_observer_stats(const struct tapio_observer *o,
-			 struct tapio_observer_stats *stats)
+int tapio_observer_stats_read(const struct tapio_observer *o,
+			      struct tapio_observer_stats *stats)
 {
 	struct tapio_observer_stats sum = {
 		.seen = o->seen,

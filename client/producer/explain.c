@@ -49,8 +49,8 @@ static void wrong(const struct why *w)
 		    (w->tag >> 24) - 1, w->info->name, w->info->class_count);
 	else
 		SAY(w,
-		    "no open reservation, or its %u bytes are more than its "
-		    "capacity; class \"%s\" takes at most %u",
+		    "it is not an open reservation, or its %u bytes are "
+		    "more than its capacity; class \"%s\" takes at most %u",
 		    w->length, w->klass, w->size->bytes);
 }
 

@@ -76,7 +76,7 @@ static int fill_and_put(struct tapio_producer *p, const struct tpi_lane *lane,
 	for (i = 0; i < count; i++) {
 		unsigned char *block = tpi_lane_block(lane, blocks[i]);
 
-		/* As in lane_fast.h: it is ours again by the time that it is
+		/* As in emit_fast.h: it is ours again by the time that it is
 		 * taken. */
 		tpi_prefetch_write(block + 12 * TAPIO_CACHE_LINE);
 		copy_in(block, items[i].data, items[i].length);

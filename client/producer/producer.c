@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/producer/producer.h"
+#include "lib/base/error.h"
 
 int tapio_output(struct tapio_producer *p, uint32_t tag, const void *data,
 		 uint32_t length)
@@ -75,17 +76,31 @@ static void fill_groups(struct tapio_producer *p)
 	}
 }
 
-/* Whether this process may run sections on CPUs' lanes. */
-static bool sections_hold(const struct tapio_producer *p)
+/*
+ * Whether a membarrier reaches this process, and whether those are made that it relies
+ * on: the consumers' and the broker's. A broker that may not make them lets groups
+ * join without, and then each commit needs a fence (side_lane.c).
+ */
+static bool barriers_reach(const struct tapio_producer *p, bool registered)
 {
-	if (p->fence)
-		return false;
-	if (p->verdict == TAPIO_RSEQ_INCONCLUSIVE)
-		/* Relaxed: written before the broker let anyone in. */
-		return tpi_load_relaxed(
-			       &p->client.catalog.broker->rseq_verdict) ==
-		       TAPIO_RSEQ_PROVEN;
-	return p->verdict == TAPIO_RSEQ_PROVEN;
+	/* Plain: the broker writes it once, before it lets anyone in. */
+	return registered &&
+	       p->client.catalog.broker->features & TAPIO_FEATURE_MEMBARRIER;
+}
+
+void tpi_producer_choose_lanes(struct tapio_producer *p)
+{
+	/* ORDER broker.rseq (acquire): nothing is read after it that depends on
+	 * it; the order is the broker's. Pairs with the release in
+	 * tpi_registry_test_rseq(). */
+	tpi_rseq_hear(
+		tpi_load_acquire(&p->client.catalog.broker->rseq_verdict));
+	/*
+	 * Relaxed, here and in the fast paths: it takes effect whenever a thread
+	 * sees it. Rows and lanes were there before the handle was handed out.
+	 */
+	if (!p->fence && tpi_rseq_holds(tpi_load_relaxed(&p->verdict)))
+		tpi_store_relaxed(&p->hot.emit.cpus, p->client.channel.cpus);
 }
 
 static void fill_hot(struct tapio_producer *p)
@@ -106,7 +121,7 @@ static void fill_hot(struct tapio_producer *p)
 	emit->bell = channel->doorbell;
 	emit->lanes = channel->lanes;
 	emit->lane_count = channel->lane_count;
-	emit->cpus = sections_hold(p) ? channel->cpus : 0;
+	tpi_producer_choose_lanes(p);
 }
 
 static int open_producer(struct tapio_producer *p, const char *channel,
@@ -116,12 +131,13 @@ static int open_producer(struct tapio_producer *p, const char *channel,
 		.role = TAPIO_ROLE_PRODUCE,
 		.channel = channel,
 	};
+	bool registered;
 	int err;
 
 	p->verdict = tpi_rseq_selftest(NULL);
 	request.rseq_verdict = p->verdict;
 	/* Before the first commit; without it we use side lanes and fences. */
-	p->fence = tpi_barrier_register() != 0;
+	registered = tpi_barrier_register() == 0;
 	err = tpi_side_lanes_init(&p->sides);
 	if (err)
 		return err;
@@ -130,6 +146,7 @@ static int open_producer(struct tapio_producer *p, const char *channel,
 		pthread_mutex_destroy(&p->sides.mutex);
 		return err;
 	}
+	p->fence = !barriers_reach(p, registered);
 	fill_hot(p);
 	return 0;
 }
@@ -143,16 +160,16 @@ int tapio_producer_open(struct tapio_producer **out, const char *channel,
 
 	*out = NULL;
 	err = tpi_options_broker(&copy, options);
-	if (err || !channel)
-		return -EINVAL;
+	if (err)
+		return err;
 	p = tpi_handle_new(sizeof(*p),
 			   offsetof(struct tapio_producer, client.handle));
 	if (!p)
-		return -ENOMEM;
+		return tpi_open_failed(&copy, -ENOMEM);
 	err = open_producer(p, channel, &copy);
 	if (err) {
 		tpi_handle_free(&p->client.handle);
-		return err;
+		return tpi_open_failed(&copy, err);
 	}
 	*out = p;
 	return 0;

@@ -50,7 +50,7 @@ struct tpi_side_lanes {
 };
 
 _Static_assert(sizeof(struct tpi_producer_hot) <= TPI_HOT_BYTES,
-	       "what fork wipes holds all that emitting reads");
+	       "fork wipes all that emitting reads");
 
 struct tapio_producer {
 	union {
@@ -62,7 +62,7 @@ struct tapio_producer {
 	uint32_t max_bytes;
 	uint32_t verdict;  /* TAPIO_RSEQ_* of this process */
 	uint32_t claim_at; /* where the next look for abandoned blocks begins */
-	bool fence;        /* no membarrier reaches us: fence each commit */
+	bool fence; /* no membarrier reaches us, or none is made: fence each commit */
 };
 
 /* The producer that lib/lane/emit.h calls back with what it leaves to us. */
@@ -73,6 +73,12 @@ tpi_producer_of(const struct tpi_emit *emit)
 					 offsetof(struct tapio_producer,
 						  hot.emit));
 }
+
+/*
+ * producer.c: lets the fast paths use CPUs' lanes if this process may, by its own
+ * verdict or the broker's of now. At open, and again and again while it may not.
+ */
+void tpi_producer_choose_lanes(struct tapio_producer *p);
 
 /* What lib/lane/emit.h leaves to us; output.c, reserve.c. */
 tpi_output_fn tpi_output_slow;

@@ -3,6 +3,10 @@
  * Side lanes: for threads without rseq, on a CPU without a lane, in a process
  * that no membarrier reaches, or whose sections are aborted over and over.
  *
+ * A process whose self-test could not be made is here for as long as that lasts: each
+ * entry looks whether a later test of the process, or the broker's, has a verdict, and
+ * then the handle goes over to CPUs' lanes. Reservations stay where they are.
+ *
  * A handle takes at most one per class, when it is first needed, and keeps it
  * until it is closed. Between processes the lane is exclusive by its `owner` word
  * alone; inside the process a private mutex keeps its threads apart. No lock is
@@ -68,12 +72,25 @@ static void give_lane(struct tapio_producer *p, const struct tpi_lane *lane)
 	TPI_TESTPOINT("side.given");
 }
 
+/* Has the verdict come that was missing at the open? Any thread, any time. */
+static void look_for_verdict(struct tapio_producer *p)
+{
+	uint32_t known = tpi_rseq_known();
+
+	/* Relaxed: a word that says all by itself. */
+	if (known != TAPIO_RSEQ_UNKNOWN)
+		tpi_store_relaxed(&p->verdict, known);
+	tpi_producer_choose_lanes(p);
+}
+
 int tpi_side_lane_enter(struct tapio_producer *p, uint32_t klass,
 			sigset_t *signals, const struct tpi_lane **lane)
 {
 	const struct tpi_lane **mine = &p->sides.lane[klass];
 	sigset_t all;
 
+	if (tpi_load_relaxed(&p->verdict) == TAPIO_RSEQ_INCONCLUSIVE)
+		look_for_verdict(p);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, signals);
 	pthread_mutex_lock(&p->sides.mutex);

@@ -9,8 +9,8 @@
 #include "client/producer/producer.h"
 #include "lib/lane/ledger.h"
 
-int tapio_producer_stats(const struct tapio_producer *p,
-			 struct tapio_producer_stats *stats)
+int tapio_producer_stats_read(const struct tapio_producer *p,
+			      struct tapio_producer_stats *stats)
 {
 	struct tapio_producer_stats sum = {.rseq = p->verdict};
 	struct tpi_lane_account account;

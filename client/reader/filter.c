@@ -8,11 +8,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "lib/base/error.h"
+
 #define TYPES 65536
 
 int tpi_filter_init(struct tpi_filter *filter, uint8_t severity_min,
 		    uint32_t class_mask, const uint16_t *types,
-		    uint32_t type_count)
+		    uint32_t type_count, const struct tapio_options *broker)
 {
 	uint32_t i;
 
@@ -20,8 +22,14 @@ int tpi_filter_init(struct tpi_filter *filter, uint8_t severity_min,
 		.severity_min = severity_min,
 		.class_mask = class_mask,
 	};
-	if (severity_min > 15 || (type_count && !types))
-		return -EINVAL;
+	if (severity_min > 15)
+		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
+				"severity_min %u is outside 0 to 15",
+				severity_min);
+	if (type_count && !types)
+		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
+				"type_count is %u, and types is NULL",
+				type_count);
 	if (!type_count)
 		return 0;
 	filter->types = calloc(TYPES / 64, sizeof(*filter->types));

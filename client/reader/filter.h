@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include <tapio/abi.h>
+#include <tapio/common.h>
 
 struct tpi_filter {
 	uint64_t *types; /* a bit per type; NULL: any type */
@@ -17,10 +18,11 @@ struct tpi_filter {
 	uint32_t class_mask; /* a bit per class; 0: any class */
 };
 
-/* -ENOMEM; -EINVAL: types announced but NULL, or a severity above 15. */
+/* -ENOMEM; -EINVAL, with the reason in broker->error: types announced but NULL, or
+ * a severity above 15. */
 int tpi_filter_init(struct tpi_filter *filter, uint8_t severity_min,
 		    uint32_t class_mask, const uint16_t *types,
-		    uint32_t type_count);
+		    uint32_t type_count, const struct tapio_options *broker);
 void tpi_filter_fini(struct tpi_filter *filter);
 
 /* False for a discard, whatever the filter says. */

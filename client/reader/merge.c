@@ -25,7 +25,8 @@ int tpi_merge_init(struct tpi_merge *merge, const struct tpi_client *client,
 		return 0;
 	if (stamp == TAPIO_STAMP_NONE)
 		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
-				"channel \"%s\" has no time stamps to merge by",
+				"merge_ns: channel \"%s\" has no time stamps "
+				"(stamp in the configuration)",
 				client->channel.info.name);
 	merge->tsc = stamp == TAPIO_STAMP_TSC;
 	merge->wait_ns = wait_ns;
@@ -33,7 +34,7 @@ int tpi_merge_init(struct tpi_merge *merge, const struct tpi_client *client,
 	return merge->heap
 		       ? 0
 		       : tpi_fail(-ENOMEM, broker->error, broker->error_bytes,
-				  "no memory to merge %u lanes", sources);
+				  "out of memory to merge %u lanes", sources);
 }
 
 void tpi_merge_fini(struct tpi_merge *merge)

@@ -21,4 +21,7 @@ tpi_fail(int err, char *error, size_t error_bytes, const char *format, ...)
 	return err;
 }
 
+/* The end of a word that is counted: "%u lane%s", n, TPI_PLURAL(n). */
+#define TPI_PLURAL(n) ((n) == 1 ? "" : "s")
+
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The calling thread's rseq area, and the self-test that decides whether this
- * process may rely on it.
+ * The calling thread's rseq area, and whether this process may rely on it.
  */
 #ifndef TPI_RSEQ_H
 #define TPI_RSEQ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,10 +31,31 @@ static inline struct tpi_rseq *tpi_rseq_area(void)
 }
 
 /*
- * Runs the self-test of design section 4 (at most 50 ms, two short-lived
- * threads, all signals blocked in them) once per process and remembers it.
- * TAPIO_RSEQ_* (abi.h); `reason`, if not NULL, gets a string of static storage.
+ * The verdict on this process, TAPIO_RSEQ_* (abi.h). A verdict that the test
+ * reached is kept, and later calls return it at once. INCONCLUSIVE means that the
+ * test could not be made; it is never kept, so the next call tries again.
+ *
+ * `reason`, if not NULL, gets a string of static storage. Any thread, several at
+ * once; not for signal handlers. The test starts one thread and joins it.
  */
 uint32_t tpi_rseq_selftest(const char **reason);
+
+/*
+ * What is known without a test: UNKNOWN until a test has reached a verdict. Any
+ * context.
+ */
+uint32_t tpi_rseq_known(void);
+
+/*
+ * The verdict of a broker of this boot, as its catalog has it. It counts for this
+ * process while no test of its own has reached a verdict, and only if it is PROVEN.
+ */
+void tpi_rseq_hear(uint32_t verdict);
+
+/*
+ * Whether a process with that verdict of its own may run sections: it is PROVEN, or
+ * there is none and a broker's is. Any context.
+ */
+bool tpi_rseq_holds(uint32_t verdict);
 
 #endif

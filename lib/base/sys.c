@@ -114,6 +114,22 @@ int tpi_sys_page_nodes(void **pages, int *status, size_t count)
 		syscall(SYS_move_pages, 0, count, pages, NULL, status, 0));
 }
 
+int tpi_sys_get_affinity(struct tpi_cpu_set *set)
+{
+	int err;
+
+	INJECT(SYS_sched_getaffinity, TPI_SYS_ANY);
+	memset(set, 0, sizeof(*set));
+	err = result(syscall(SYS_sched_getaffinity, 0, sizeof(*set), set));
+	return err < 0 ? err : 0;
+}
+
+int tpi_sys_set_affinity(pid_t tid, const struct tpi_cpu_set *set)
+{
+	INJECT(SYS_sched_setaffinity, TPI_SYS_ANY);
+	return result(syscall(SYS_sched_setaffinity, tid, sizeof(*set), set));
+}
+
 int tpi_sys_membarrier(int command)
 {
 	INJECT(SYS_membarrier, command);

@@ -34,6 +34,19 @@ int tpi_sys_mbind(void *base, uint64_t bytes, unsigned int node);
 /* Asks where pages are: status[i] is a node or -errno. Moves nothing. */
 int tpi_sys_page_nodes(void **pages, int *status, size_t count);
 
+/*
+ * The CPUs that a thread may use, by id. The size is fixed: a kernel can be built
+ * for at most 8,192 CPUs. (A cpu_set_t holds 1,024.)
+ */
+#define TPI_CPU_SET_CPUS 8192
+struct tpi_cpu_set {
+	uint64_t bits[TPI_CPU_SET_CPUS / 64];
+};
+/* The calling thread's set; 0 or -errno. */
+int tpi_sys_get_affinity(struct tpi_cpu_set *set);
+/* Of a thread of this process by its kernel id, 0: the calling thread. */
+int tpi_sys_set_affinity(pid_t tid, const struct tpi_cpu_set *set);
+
 /* The result of the command, or -errno. */
 int tpi_sys_membarrier(int command);
 /* An fd, or -errno. */

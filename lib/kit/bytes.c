@@ -164,16 +164,16 @@ int64_t tapio_bytes_reclaim(struct tapio_bytes *bytes, uint32_t owner)
 	return total;
 }
 
-int tapio_bytes_class_stats(const struct tapio_bytes *bytes, uint32_t index,
-			    struct tapio_pool_stats *stats)
+int tapio_bytes_class_stats_read(const struct tapio_bytes *bytes,
+				 uint32_t index, struct tapio_pool_stats *stats)
 {
 	if (index >= TAPIO_BYTES_CLASSES || !bytes->pool[index])
 		return -EINVAL;
-	return tapio_pool_stats(bytes->pool[index], stats);
+	return tapio_pool_stats_read(bytes->pool[index], stats);
 }
 
-int tapio_bytes_stats(const struct tapio_bytes *bytes,
-		      struct tapio_bytes_stats *stats)
+int tapio_bytes_stats_read(const struct tapio_bytes *bytes,
+			   struct tapio_bytes_stats *stats)
 {
 	struct tapio_pool_stats one = {.size = sizeof(one)};
 	struct tapio_bytes_stats all = {0};
@@ -183,7 +183,7 @@ int tapio_bytes_stats(const struct tapio_bytes *bytes,
 	if (size < 16)
 		return -EINVAL;
 	for (k = 0; k < TAPIO_BYTES_CLASSES; k++) {
-		if (tapio_bytes_class_stats(bytes, k, &one))
+		if (tapio_bytes_class_stats_read(bytes, k, &one))
 			continue;
 		all.free_bytes += class_capacity(k) * one.free;
 		all.used_bytes += class_capacity(k) * one.in_use;

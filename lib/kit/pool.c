@@ -142,7 +142,8 @@ struct view {
 
 /*
  * Steps G1 and P2. Relaxed loads, here and of the slots: only this CPU writes
- * these words, and if we have moved, the section notices.
+ * these words, and if we have moved, the section notices. `fast_cpus` is read plainly,
+ * as `cpus` is in tpi_lane_here().
  */
 static inline int look(const struct tapio_pool *pool, struct view *view)
 {
@@ -414,8 +415,10 @@ static int get_index(const struct tapio_pool *pool, uint32_t *index, int err)
 	for (tries = 0; tries < POOL_TRIES; tries++) {
 		if (err < 0)
 			return err;
-		if (err == POOL_NO_LIST)
+		if (err == POOL_NO_LIST) {
+			tpi_pool_look_for_lists(pool);
 			break;
+		}
 		if (err == POOL_EMPTY) {
 			tpi_pool_count(pool, TPI_POOL_REFILLS, 1);
 			return refill(pool, index, pool->batch);

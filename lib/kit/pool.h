@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory of a tapio_pool, and what the files of lib/pool*.c share. How it
+ * The memory of a tapio_pool, and what the files of lib/kit/pool*.c share. How it
  * works, and why it survives a kill anywhere, is at the head of pool.c.
  *
  *	+------------------+ 0
  *	| constants        |  written once, by tapio_pool_init
  *	+------------------+ 256
- *	| counters         |  TAPIO_POOL_STRIPES lines, one per CPU modulo that
+ *	| counters         |  a line for each stripe (stripes.h)
  *	+------------------+ 1280
  *	| depots           |  TAPIO_NODES_MAX, of which `nodes` are used
  *	+------------------+ nodes_offset
@@ -30,12 +30,12 @@
 #include <tapio/pool.h>
 
 #include "lib/base/atomic.h"
+#include "lib/kit/stripes.h"
 
 #define TAPIO_POOL_MAGIC   UINT64_C(0x4c4f4f504f504154) /* "TAPOPOOL" */
 #define TAPIO_POOL_VERSION 1
 #define TAPIO_POOL_READY   UINT32_C(0x59444552) /* "REDY" */
-#define TAPIO_POOL_STRIPES 16
-#define TAPIO_POOL_GROUP   64 /* objects */
+#define TAPIO_POOL_GROUP   64                   /* objects */
 
 /*
  * The state of an object: the name that has it (or had it last) in the upper
@@ -91,7 +91,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_pool_depot, free, 0);
 TAPIO_ASSERT_OFFSET(tapio_shm_pool_depot, hint, 8);
 TAPIO_ASSERT_OFFSET(tapio_shm_pool_depot, reserved, 16);
 
-/* Index of tapio_shm_pool.counts[stripe]. */
+/* Index of tapio_shm_pool.counts. */
 enum tpi_pool_count {
 	TPI_POOL_REFILLS,
 	TPI_POOL_SPILLS,
@@ -103,6 +103,7 @@ enum tpi_pool_count {
 	TPI_POOL_RECLAIMED,
 	TPI_POOL_COUNTS
 };
+_Static_assert(TPI_POOL_COUNTS <= TAPIO_STRIPE_COUNTERS, "one line");
 
 /*
  * field      | writer          | reader | store               | load
@@ -139,7 +140,7 @@ struct tapio_shm_pool {
 	uint32_t min_free;   /* and how many were free then, with the lists */
 	uint64_t reserved2[12];
 	uint64_t reserved3[2];
-	uint64_t counts[TAPIO_POOL_STRIPES][TPI_POOL_COUNTS];
+	struct tapio_shm_stripes counts;
 	struct tapio_shm_pool_depot depots[TAPIO_NODES_MAX];
 };
 TAPIO_ASSERT_OFFSET(tapio_shm_pool, magic, 0);
@@ -173,7 +174,10 @@ struct tpi_pool_range {
 	uint32_t end;
 };
 
-/* The handle: private copies of what was checked at attach. Never changes. */
+/*
+ * The handle: private copies of what was checked at attach. Nothing changes but
+ * `fast_cpus`, which rises once at most (tpi_pool_look_for_lists()).
+ */
 struct tapio_pool {
 	uint64_t *states;
 	unsigned char *lists;
@@ -184,12 +188,13 @@ struct tapio_pool {
 	uint32_t count;
 	uint32_t list_bytes;
 	uint32_t cache;
-	uint32_t fast_cpus; /* CPUs whose list we may use; 0 without rseq */
+	uint32_t fast_cpus; /* CPUs whose list we may use; 0: none (yet) */
 	uint32_t flags;
 	/* The first line ends here. */
 	uint32_t object_bytes;
 	bool work_on_put; /* anything but LAX and DIRTY without reset */
 	bool zero_on_get;
+	bool undecided; /* made without a verdict on rseq: it may come */
 	tapio_pool_callback reset;
 	void *argument;
 	uint64_t *groups;
@@ -231,6 +236,12 @@ static inline uint64_t tpi_pool_index(const struct tapio_pool *pool,
 	index = (uint64_t)((unsigned __int128)offset * pool->inverse >> 64);
 	return index * pool->stride == offset ? index : UINT64_MAX;
 }
+
+/*
+ * Lets a pool use its lists, if the self-test of rseq could not be made when the handle
+ * was made and has a verdict now, its own or a broker's. Any context.
+ */
+void tpi_pool_look_for_lists(const struct tapio_pool *pool);
 
 /* Adds to a counter, in the stripe of this CPU. Any context. */
 void tpi_pool_count(const struct tapio_pool *pool, enum tpi_pool_count which,

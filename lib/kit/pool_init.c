@@ -162,16 +162,42 @@ static void set_callbacks(struct tapio_pool *pool,
 		!(pool->flags & (TAPIO_POOL_DIRTY | TAPIO_POOL_ZERO_ON_GET));
 }
 
-/* Whether this process may use the lists of CPUs. */
-static bool may_use_lists(const struct plan *p)
+/* Whether this process may use the lists of CPUs, by its verdict on rseq. */
+static bool may_use_lists(uint32_t verdict)
 {
 #if defined(__SANITIZE_THREAD__)
 	/* It cannot see into a section and would report what is none. */
-	(void)p;
+	(void)verdict;
 	return false;
 #else
-	return p->cache && tpi_rseq_selftest(NULL) == TAPIO_RSEQ_PROVEN;
+	return tpi_rseq_holds(verdict);
 #endif
+}
+
+/* A pool without lists needs no test. */
+static void choose_lists(struct tapio_pool *pool)
+{
+	uint32_t verdict;
+
+	if (!pool->cache)
+		return;
+	verdict = tpi_rseq_selftest(NULL);
+	pool->undecided = verdict == TAPIO_RSEQ_INCONCLUSIVE;
+	if (may_use_lists(verdict))
+		pool->fast_cpus = pool->cpus;
+}
+
+/*
+ * Lists and depots may be used side by side, so a process that has used depots alone
+ * may begin with the lists at any moment, in any thread.
+ */
+void tpi_pool_look_for_lists(const struct tapio_pool *pool)
+{
+	struct tapio_pool *handle = (struct tapio_pool *)(uintptr_t)pool;
+
+	/* Relaxed: all else was there before the handle was handed out. */
+	if (pool->undecided && may_use_lists(tpi_rseq_known()))
+		tpi_store_relaxed(&handle->fast_cpus, pool->cpus);
 }
 
 static struct tapio_pool *handle_new(void *memory, const struct plan *p)
@@ -193,11 +219,11 @@ static struct tapio_pool *handle_new(void *memory, const struct plan *p)
 	pool->count = p->count;
 	pool->list_bytes = p->list_bytes;
 	pool->cache = p->cache;
-	pool->fast_cpus = may_use_lists(p) ? p->cpus : 0;
+	pool->cpus = p->cpus;
+	choose_lists(pool);
 	pool->flags = p->flags;
 	pool->object_bytes = p->object_bytes;
 	pool->group_count = p->group_count;
-	pool->cpus = p->cpus;
 	pool->nodes = p->nodes;
 	pool->length_bytes = p->length_bytes;
 	pool->batch = p->cache > 1 ? p->cache / 2 : 1;

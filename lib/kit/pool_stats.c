@@ -8,28 +8,20 @@
  * others.
  */
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 
+#include "lib/base/rseq.h"
 #include "lib/kit/pool.h"
 
 void tpi_pool_count(const struct tapio_pool *pool, enum tpi_pool_count which,
 		    uint64_t n)
 {
-	unsigned int stripe = (unsigned int)sched_getcpu() % TAPIO_POOL_STRIPES;
-
-	/* Relaxed: a sum, read by people. */
-	tpi_add_relaxed(&pool->shm->counts[stripe][which], n);
+	tpi_stripes_add(&pool->shm->counts, which, n);
 }
 
 static uint64_t sum(const struct tapio_pool *pool, enum tpi_pool_count which)
 {
-	uint64_t total = 0;
-	int i;
-
-	for (i = 0; i < TAPIO_POOL_STRIPES; i++)
-		total += tpi_load_relaxed(&pool->shm->counts[i][which]);
-	return total;
+	return tpi_stripes_sum(&pool->shm->counts, which);
 }
 
 /* Relaxed here and below: numbers for people. */
@@ -71,14 +63,19 @@ static uint32_t deposited(const struct tapio_pool *pool)
 	return (uint32_t)(total < pool->count ? total : pool->count);
 }
 
-int tapio_pool_stats(const struct tapio_pool *pool,
-		     struct tapio_pool_stats *stats)
+int tapio_pool_stats_read(const struct tapio_pool *pool,
+			  struct tapio_pool_stats *stats)
 {
 	struct tapio_pool_stats all = {0};
 	size_t size = stats->size;
 
 	if (size < 16)
 		return -EINVAL;
+	/* A good moment to try again: no signal handler is here. */
+	if (pool->undecided) {
+		tpi_rseq_selftest(NULL);
+		tpi_pool_look_for_lists(pool);
+	}
 	all.allocated = pool->count;
 	all.cached = tpi_pool_cached(pool);
 	all.free = all.cached + deposited(pool);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory of a tapio_ring, and what the files of lib/ring*.c share. How it
+ * The memory of a tapio_ring, and what the files of lib/kit/ring*.c share. How it
  * works, and why it survives a kill anywhere, is at the head of ring.c.
  *
  *	+-------------------+ 0
@@ -10,7 +10,7 @@
  *	+-------------------+ 256
  *	| head end          |  where consumers write
  *	+-------------------+ 384
- *	| counters          |  TAPIO_RING_STRIPES lines, one per CPU modulo that
+ *	| counters          |  a line for each stripe (stripes.h)
  *	+-------------------+ 1408
  *	| slots             |  capacity x 16 bytes
  *	+-------------------+
@@ -26,11 +26,11 @@
 
 #include "lib/base/atomic.h"
 #include "lib/base/atomic128.h"
+#include "lib/kit/stripes.h"
 
 #define TAPIO_RING_MAGIC   UINT64_C(0x474e49524f504154) /* "TAPORING" */
 #define TAPIO_RING_VERSION 1
 #define TAPIO_RING_READY   UINT32_C(0x59444552) /* "REDY" */
-#define TAPIO_RING_STRIPES 16
 
 /*
  * Who waits at one end; see ring_wait.c.
@@ -76,7 +76,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_ring_end, peak, 16);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring_end, waiters, 24);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring_end, reserved, 40);
 
-/* What cannot be told from the slots: index of tapio_shm_ring.counts[stripe]. */
+/* What cannot be told from the slots: index of tapio_shm_ring.counts. */
 enum tpi_ring_count {
 	TPI_RING_REFUSED_FULL,
 	TPI_RING_REFUSED_EMPTY,
@@ -88,6 +88,7 @@ enum tpi_ring_count {
 	TPI_RING_WAKES,
 	TPI_RING_COUNTS
 };
+_Static_assert(TPI_RING_COUNTS <= TAPIO_STRIPE_COUNTERS, "one line");
 
 /*
  * field       | writer           | reader | store              | load
@@ -108,7 +109,7 @@ struct tapio_shm_ring {
 	uint32_t ready;
 	struct tapio_shm_ring_end tail;
 	struct tapio_shm_ring_end head;
-	uint64_t counts[TAPIO_RING_STRIPES][TPI_RING_COUNTS];
+	struct tapio_shm_stripes counts;
 };
 TAPIO_ASSERT_SIZE(tapio_shm_ring, 1408);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring, magic, 0);

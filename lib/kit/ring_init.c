@@ -73,7 +73,7 @@ static void format(struct tapio_shm_ring *shm, uint32_t capacity)
 	shm->length_bytes = tapio_ring_bytes(capacity);
 	shm->slots_offset = sizeof(*shm);
 	shm->slot_bytes = sizeof(struct tpi_pair);
-	shm->stripes = TAPIO_RING_STRIPES;
+	shm->stripes = TAPIO_STRIPES;
 	shm->magic = TAPIO_RING_MAGIC;
 	/*
 	 * ORDER ring.ready (release): all of the above. Pairs with the load in
@@ -126,7 +126,7 @@ int tapio_ring_attach(struct tapio_ring **out, void *memory, size_t bytes)
 		    tapio_ring_bytes(capacity) ||
 	    tpi_load_relaxed(&shm->slots_offset) != sizeof(*shm) ||
 	    tpi_load_relaxed(&shm->slot_bytes) != sizeof(struct tpi_pair) ||
-	    tpi_load_relaxed(&shm->stripes) != TAPIO_RING_STRIPES)
+	    tpi_load_relaxed(&shm->stripes) != TAPIO_STRIPES)
 		return -EBADMSG;
 	return handle_new(out, shm, capacity, NULL);
 }

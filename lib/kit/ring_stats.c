@@ -10,7 +10,6 @@
  * tpi_ring_count().
  */
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 
 #include "lib/kit/ring.h"
@@ -18,20 +17,12 @@
 void tpi_ring_count(const struct tapio_ring *ring, enum tpi_ring_count which,
 		    uint64_t n)
 {
-	unsigned int stripe = (unsigned int)sched_getcpu() % TAPIO_RING_STRIPES;
-
-	/* Relaxed: a sum, read by people. */
-	tpi_add_relaxed(&ring->shm->counts[stripe][which], n);
+	tpi_stripes_add(&ring->shm->counts, which, n);
 }
 
 static uint64_t sum(const struct tapio_ring *ring, enum tpi_ring_count which)
 {
-	uint64_t total = 0;
-	int i;
-
-	for (i = 0; i < TAPIO_RING_STRIPES; i++)
-		total += tpi_load_relaxed(&ring->shm->counts[i][which]);
-	return total;
+	return tpi_stripes_sum(&ring->shm->counts, which);
 }
 
 /* Head before tail, so that the difference is never negative. */
@@ -65,8 +56,8 @@ uint32_t tapio_ring_high_water(const struct tapio_ring *ring)
 	return between(ring, 0, peak);
 }
 
-int tapio_ring_stats(const struct tapio_ring *ring,
-		     struct tapio_ring_stats *stats)
+int tapio_ring_stats_read(const struct tapio_ring *ring,
+			  struct tapio_ring_stats *stats)
 {
 	struct tapio_ring_stats all = {0};
 	size_t size = stats->size;

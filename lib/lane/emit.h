@@ -40,9 +40,14 @@ typedef int tpi_reserve_fn(const struct tpi_emit *emit, uint32_t tag,
 typedef int tpi_submit_fn(const struct tpi_emit *emit,
 			  struct tapio_reservation *reservation);
 
-/* Read only once a producer is open. In a forked child all of it is zero. */
+/*
+ * Read only once a producer is open, but for `cpus`. In a forked child all of it is
+ * zero.
+ */
 struct tpi_emit {
-	uint32_t cpus; /* of each row; 0: side lanes only */
+	/* Of each row; 0: side lanes only. It rises once at most, when a process
+	 * whose self-test could not be made learns that it may run sections. */
+	uint32_t cpus;
 	/* What any block takes and needs no loop: 64; 0: there are stamps. */
 	uint32_t plain_bytes;
 	uint32_t size_count;
@@ -119,8 +124,12 @@ static inline const struct tpi_lane *tpi_lane_here(const struct tpi_emit *emit,
 {
 	uint32_t cpu = tpi_load_relaxed(&tpi_rseq_area()->cpu_id_start);
 
-	/* Written by the kernel, but so is the area of a thread that libc did
-	 * not make: bound it. */
+	/*
+	 * Written by the kernel, but so is the area of a thread that libc did
+	 * not make: bound it. `cpus` is read plainly, though it may rise while we
+	 * read: the word is whole, both values are right, and gcc compares an
+	 * atomic load in one instruction more.
+	 */
 	if (tpi_unlikely(cpu >= emit->cpus))
 		return NULL;
 	return size->row[cpu];

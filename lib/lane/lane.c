@@ -28,6 +28,39 @@
  *	outside a section but abandon, claim and sweep, and those only for blocks
  *	that are out of the ring.
  *
+ * THE GATE is a lower bound of what gating groups have released: a block is taken only
+ * if its position lies before the gate.
+ *
+ *  G1  Its word is epoch:16 | position:48, and it changes by compare-and-swap alone,
+ *	from any CPU. A swap that succeeds has a larger position than the word it
+ *	replaces, so within an epoch no word comes back.
+ *  G2  The new position is the smallest of the tail and of the limits of the gating
+ *	groups, all of them loaded after the old word. Tails and heads only grow, so
+ *	it stays a lower bound for those groups, however late the swap comes.
+ *  G3  A group that joins meanwhile begins at a tail that is loaded after the
+ *	generation has changed. The tail of a computation that finds the generation
+ *	unchanged at its end is at most that one (broker/group/group.c, J4).
+ *  G4  A group that is there already and holds more from now on (it was `until`, and
+ *	becomes lossless) is not covered by G3. So the broker seals the gate: it
+ *	changes the epoch after it has changed the slot. A swap from the old epoch
+ *	fails. One from the new epoch has loaded the slot after the epoch.
+ *  G5  reap <= gate, since blocks are taken only up to the gate.
+ *
+ * A group that is lossless until a lag must not close a lane, whatever else holds it:
+ * with N/2 blocks in hands and a lag of N/2 there would be no room left. Its bound is
+ * max(tail - lag, reap + 1), of one load of the state:
+ *
+ *  U1  reap + 1 <= tail, since held <= N/2 and N >= 4: the gate stays below the tail.
+ *  U2  Each computation leaves room for one block, if no other group holds it. When
+ *	that block is taken, reap + 1 moves on with reap. So an output always finds
+ *	one, and a reserve gets at least one.
+ *  U3  If reap moves on between that load and the swap, the swap stores less than
+ *	reap + 1 of that moment. It still stores at least reap, by G1 and G5: the new
+ *	position is above the old gate, which is the same as at that load, and reap
+ *	has not passed that.
+ *  U4  What lies at reap is overwritten under the group only when the bound is
+ *	needed. The group finds out as with any overrun: reap has passed its head.
+ *
  * SIGKILL before the commit: nothing happened; after it: all happened. Between
  * reserve and publish: the block is out of the ring under the dead one's name,
  * which sweep.c takes back. There are no other cases.
@@ -55,7 +88,6 @@ _Static_assert(offsetof(struct tpi_lane, time) == 24, "sections: time");
 _Static_assert(offsetof(struct tpi_lane, cpu) == 40, "sections: cpu");
 _Static_assert(offsetof(struct tpi_lane, mask) == 44, "sections: mask");
 _Static_assert(offsetof(struct tapio_shm_lane, state) == 0, "sections: state");
-_Static_assert(offsetof(struct tapio_shm_lane, gate) == 8, "sections: gate");
 _Static_assert(offsetof(struct tpi_rseq, cpu_id) == 4, "sections: cpu_id");
 _Static_assert(offsetof(struct tpi_rseq, rseq_cs) == 8, "sections: rseq_cs");
 
@@ -197,22 +229,6 @@ static int side_publish(const struct tpi_lane *lane, uint64_t state,
 	return 0;
 }
 
-static int side_gate(const struct tpi_lane *lane, const uint64_t *generation,
-		     uint64_t seen, uint64_t old, uint64_t new)
-{
-	if (tpi_load_relaxed(generation) != seen ||
-	    tpi_load_relaxed(&lane->shm->gate) != old)
-		return TPI_MOVED;
-	/*
-	 * ORDER lane.gate (dependency): relaxed, because the value is computed
-	 * from a tail and heads that this CPU has seen, and what one CPU has
-	 * seen all can see: whoever loads it sees them at least as new. What
-	 * it frees is overwritten by a later operation (lane.reuse).
-	 */
-	tpi_store_relaxed(&lane->shm->gate, new);
-	return 0;
-}
-
 /* ---- the gate ------------------------------------------------------------- */
 
 /* What a group has released on a lane; the gate, if its head is no news. */
@@ -224,40 +240,35 @@ static uint64_t released(const struct tpi_lane *lane,
 	if (tpi_cursor_head(cursor, &head) &&
 	    TAPIO_HEAD_INCARNATION(head) == TAPIO_SLOT_INCARNATION(slot))
 		return TAPIO_HEAD_POSITION(head);
-	return tpi_load_relaxed(&lane->shm->gate);
+	return tpi_load_relaxed(&lane->shm->gate) & TAPIO_POSITION_MASK;
 }
 
-/* Up to where group `slot` lets a lane with that tail be reused. */
+/* Up to where group `slot` lets a lane in that state be reused. */
 static uint64_t slot_limit(const struct tpi_lane *lane,
 			   const struct tapio_shm_cursor *cursors,
-			   uint64_t slot, uint64_t tail)
+			   uint64_t slot, uint64_t state)
 {
-	uint64_t floor, position = released(lane, &cursors[lane->id], slot);
-	uint32_t lag = TAPIO_SLOT_LAG(slot);
+	uint64_t bound, position = released(lane, &cursors[lane->id], slot);
 
-	if (TAPIO_SLOT_POLICY(slot) != TAPIO_POLICY_UNTIL)
+	if (TAPIO_SLOT_POLICY(slot) != TAPIO_GROUP_UNTIL)
 		return position;
-	/* Below N on every lane, or `until` would be as good as lossless; and
-	 * also for a head that is no news, or its writer could have that, too. */
-	if (!lag)
-		lag = (lane->mask + 1) / 2;
-	else if (lag > lane->mask)
-		lag = lane->mask;
-	floor = (tail - lag) & TAPIO_POSITION_MASK;
-	return tapio_position_diff(position, floor) < 0 ? floor : position;
+	/* Also for a head that is no news, or its writer would hold the lane
+	 * without a limit. */
+	bound = tpi_until_bound(lane, slot, state);
+	return tapio_position_diff(position, bound) < 0 ? bound : position;
 }
 
 static bool slot_gates(uint64_t slot)
 {
 	return TAPIO_SLOT_STATE(slot) == TAPIO_SLOT_ACTIVE &&
-	       TAPIO_SLOT_POLICY(slot) != TAPIO_POLICY_LOSSY;
+	       TAPIO_SLOT_POLICY(slot) != TAPIO_GROUP_LOSSY;
 }
 
 bool tpi_gate_compute(const struct tpi_lane *lane,
 		      const struct tpi_gating *gating, uint64_t *gate,
 		      uint64_t *generation, int *slot)
 {
-	uint64_t tail, limit, word, active = UINT64_MAX;
+	uint64_t state, limit, word, active = UINT64_MAX;
 	int i;
 
 	/*
@@ -266,8 +277,8 @@ bool tpi_gate_compute(const struct tpi_lane *lane,
 	 * together. Pairs with the broker's release when a group joins or ends.
 	 */
 	*generation = tpi_load_acquire(gating->generation);
-	tail = TAPIO_STATE_TAIL(tpi_load_relaxed(&lane->shm->state));
-	*gate = tail;
+	state = tpi_load_relaxed(&lane->shm->state);
+	*gate = TAPIO_STATE_TAIL(state);
 	if (slot)
 		*slot = -1;
 	if (gating->active)
@@ -281,7 +292,7 @@ bool tpi_gate_compute(const struct tpi_lane *lane,
 			continue;
 		limit = gating->cursors[i]
 				? slot_limit(lane, gating->cursors[i], word,
-					     tail)
+					     state)
 				: tpi_load_relaxed(&lane->shm->gate);
 		if (tapio_position_diff(limit, *gate) < 0) {
 			*gate = limit;
@@ -296,37 +307,65 @@ bool tpi_gate_compute(const struct tpi_lane *lane,
 }
 
 /*
- * Room for `count` blocks looks too small: has the gate moved on? SIGKILL,
- * preemption or migration between the computation and the section: the gate just
- * stays as it was, a lower bound.
+ * Moves the gate on, if it can be. 0 with the gate in *gate, or TPI_MOVED: groups or
+ * the gate have changed meanwhile.
+ *
+ * SIGKILL, preemption or migration anywhere here: the gate stays as it was, which
+ * is a lower bound. SIGSTOP before the swap, for however long: see G4.
  */
+static int raise_gate(const struct tpi_lane *lane,
+		      const struct tpi_gating *gating, uint64_t *gate)
+{
+	uint64_t old, new, generation;
+
+	/*
+	 * ORDER lane.gate (acquire): G4, the groups that the broker showed before
+	 * it sealed the gate. Pairs with tpi_gate_seal().
+	 */
+	old = tpi_load_acquire(&lane->shm->gate);
+	if (!tpi_gate_compute(lane, gating, &new, &generation, NULL))
+		return TPI_MOVED;
+	TPI_TESTPOINT("gate.computed");
+	*gate = old;
+	if (tapio_position_diff(new, old) <= 0)
+		return 0;
+	new = (old & ~TAPIO_POSITION_MASK) | (new &TAPIO_POSITION_MASK);
+	/*
+	 * ORDER lane.gate (acq_rel): the tail and the heads that it was computed
+	 * from, before the gate. Pairs with the acquire in lib/lane/ledger.c,
+	 * with tpi_gate_seal(), and with the load-load in tpi_held_for_us().
+	 */
+	if (!tpi_cas_acq_rel(&lane->shm->gate, &old, new))
+		return TPI_MOVED;
+	*gate = new;
+	return 0;
+}
+
+uint64_t tpi_gate_seal(const struct tpi_lane *lane)
+{
+	/*
+	 * ORDER lane.gate (acq_rel): G4, the slots that the caller has shown,
+	 * before the epoch. Pairs with raise_gate().
+	 */
+	return tpi_add_acq_rel(&lane->shm->gate, TAPIO_POSITION_MASK + 1) &
+	       TAPIO_POSITION_MASK;
+}
+
+/* Room for `count` blocks looks too small: has the gate moved on? */
 __attribute__((noinline, cold)) static int
 refresh_gate(const struct tpi_lane *lane, const struct tpi_gating *gating,
 	     uint32_t count)
 {
-	uint64_t state, old, new, generation;
-	int err;
+	uint64_t state, gate;
+	int err = raise_gate(lane, gating, &gate);
 
-	old = tpi_load_relaxed(&lane->shm->gate);
-	if (!tpi_gate_compute(lane, gating, &new, &generation, NULL))
-		return TPI_MOVED;
-	if (tapio_position_diff(new, old) > 0) {
-		if (lane->cpu == TAPIO_CPU_SIDE)
-			err = side_gate(lane, gating->generation, generation,
-					old, new);
-		else
-			err = section_gate(lane, gating->generation, generation,
-					   old, new);
-		if (err)
-			return err;
-	} else {
-		new = old;
-	}
+	if (err)
+		return err;
 	state = tpi_load_relaxed(&lane->shm->state);
-	if (tapio_position_diff(new, tpi_lane_reap(lane, state)) >= count)
+	if (tapio_position_diff(gate, tpi_lane_reap(lane, state)) >= count)
 		return 0;
 	/* Nothing is unread: the blocks are not in the ring but in hands. */
-	if (new == TAPIO_STATE_TAIL(state))
+	if (!tapio_position_diff(gate, TAPIO_STATE_TAIL(state)))
 		return TPI_HELD;
 	return TPI_FULL;
 }

@@ -152,6 +152,35 @@ int tpi_lane_claim(const struct tpi_lane *lane, uint32_t me, uint32_t *at,
 		   uint32_t limit);
 
 /*
+ * How far behind the tail an `until` group may hold a lane: below N on every lane, or
+ * it would be as good as lossless, and at most half of a lane unless the group's
+ * creator has the right to more.
+ */
+static inline uint32_t tpi_until_lag(const struct tpi_lane *lane, uint64_t slot)
+{
+	uint32_t lag = TAPIO_SLOT_LAG(slot), half = (lane->mask + 1) / 2;
+
+	if (!lag || (lag > half && !(slot & TAPIO_SLOT_FAR)))
+		return half;
+	return lag < lane->mask ? lag : lane->mask;
+}
+
+/*
+ * The position up to which an `until` group lets a lane in that state be reused,
+ * whatever its head says: max(tail - lag, reap + 1). Steps U1 to U3 of lane.c.
+ */
+static inline uint64_t tpi_until_bound(const struct tpi_lane *lane,
+				       uint64_t slot, uint64_t state)
+{
+	uint64_t lagging = TAPIO_STATE_TAIL(state) - tpi_until_lag(lane, slot);
+	uint64_t next = tpi_lane_reap_unmasked(lane, state) + 1;
+	uint64_t bound =
+		tapio_position_diff(lagging, next) < 0 ? next : lagging;
+
+	return bound & TAPIO_POSITION_MASK;
+}
+
+/*
  * The smallest position that a gating group has yet to release, as far as can be
  * said now: the tail when no group gates. `slot` (may be NULL) gets the slot of
  * the group that holds it, or -1. False when the groups changed meanwhile.
@@ -159,6 +188,14 @@ int tpi_lane_claim(const struct tpi_lane *lane, uint32_t me, uint32_t *at,
 bool tpi_gate_compute(const struct tpi_lane *lane,
 		      const struct tpi_gating *gating, uint64_t *gate,
 		      uint64_t *generation, int *slot);
+
+/*
+ * Broker: reads the gate and changes its epoch, so that no swap succeeds any more
+ * whose value was computed from what was shown before. Returns the position: nobody
+ * has taken a block at or behind it, and from here on nobody moves the gate without
+ * having seen the slots as the caller has stored them.
+ */
+uint64_t tpi_gate_seal(const struct tpi_lane *lane);
 
 /*
  * Takes back what attachment `dead` holds on a lane (TAPIO_ABANDONED: what lies

@@ -50,9 +50,8 @@ void tpi_lane_account_read(const struct tpi_lane *lane,
 	memset(account, 0, sizeof(*account));
 	/*
 	 * ORDER lane.gate (acquire): this gate is older than the state loaded
-	 * next, so an honest one cannot be beyond its tail. Pairs with the store
-	 * in side_gate() and section_gate() of a value that was computed from a
-	 * tail.
+	 * next, so an honest one cannot be beyond its tail. Pairs with the swap
+	 * in raise_gate() of a value that was computed from a tail.
 	 */
 	account->gate = tpi_load_acquire(&shm->gate) & TAPIO_POSITION_MASK;
 	/* ORDER lane.state (acquire): see lane.c; here only counts are taken. */
@@ -129,21 +128,20 @@ static uint64_t reap_of(const struct tpi_lane *lane,
 static bool gate_allowed(const struct tpi_lane *lane, uint64_t slot,
 			 const struct tpi_ledger *ledger)
 {
-	uint64_t lag = TAPIO_SLOT_LAG(slot);
+	uint64_t bound;
 
 	if (tapio_position_diff(ledger->gate, ledger->tail) > 0)
 		return false;
-	if (TAPIO_SLOT_POLICY(slot) == TAPIO_POLICY_LOSSY)
+	if (TAPIO_SLOT_POLICY(slot) == TAPIO_GROUP_LOSSY)
 		return true;
 	if (tapio_position_diff(ledger->gate, ledger->head) <= 0)
 		return true;
-	if (TAPIO_SLOT_POLICY(slot) == TAPIO_POLICY_LOSSLESS)
+	if (TAPIO_SLOT_POLICY(slot) == TAPIO_GROUP_LOSSLESS)
 		return false;
-	if (!lag)
-		lag = ((uint64_t)lane->mask + 1) / 2;
-	else if (lag > lane->mask)
-		lag = lane->mask; /* as in slot_limit() of lane.c */
-	return tapio_position_diff(ledger->gate, ledger->tail - lag) <= 0;
+	/* The state is younger than the gate, and the bound only grows. */
+	bound = tpi_until_bound(lane, slot,
+				TAPIO_STATE(ledger->tail, ledger->held));
+	return tapio_position_diff(ledger->gate, bound) <= 0;
 }
 
 static void judge(const struct tpi_lane *lane, uint64_t slot, bool steady,
@@ -169,7 +167,7 @@ static void judge(const struct tpi_lane *lane, uint64_t slot, bool steady,
 		ledger->overrun = distance(reap_of(lane, ledger), ledger->head);
 	if (!steady)
 		return;
-	if (TAPIO_SLOT_POLICY(slot) == TAPIO_POLICY_LOSSLESS &&
+	if (TAPIO_SLOT_POLICY(slot) == TAPIO_GROUP_LOSSLESS &&
 	    ledger->in_flight > count)
 		ledger->faults |= TPI_FAULT_UNREAD;
 	released = ledger->published - ledger->in_flight;

@@ -27,7 +27,6 @@
 #define TPI_LANE_TIME "24"
 #define TPI_LANE_CPU  "40"
 #define TPI_LANE_MASK "44"
-#define TPI_SHM_GATE  "8"
 #define TPI_RSEQ_CPU  "4"
 #define TPI_RSEQ_CS   "8"
 
@@ -279,30 +278,5 @@ DEFINE_PUBLISH(section_publish_tsc, "mrs x13, cntvct_el0\n\t", PUBLISH_STAMP)
 DEFINE_PUBLISH_RUN(section_publish_run, section_publish)
 DEFINE_PUBLISH_RUN(section_publish_run_value, section_publish_value)
 DEFINE_PUBLISH_RUN(section_publish_run_tsc, section_publish_tsc)
-
-/* gate = new, if *generation and the gate are still what they were. */
-static inline int section_gate(const struct tpi_lane *lane,
-			       const uint64_t *generation, uint64_t seen,
-			       uint64_t old, uint64_t new)
-{
-	__asm__ __volatile__ goto(
-		SECTION_ENTER "ldr x9, [%[generation]]\n\t"
-			      "cmp x9, %[seen]\n\t"
-			      "b.ne 5f\n\t"
-			      "ldr x9, [x10, #" TPI_SHM_GATE "]\n\t"
-			      "cmp x9, %[old]\n\t"
-			      "b.ne 5f\n\t"
-			      "str %[new], [x10, #" TPI_SHM_GATE
-			      "]\n" SECTION_LEAVE
-		: /* none */
-		: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane),
-		  [generation] "r"(generation), [seen] "r"(seen),
-		  [old] "r"(old), [new] "r"(new)
-		: SCRATCH
-		: moved);
-	return 0;
-moved:
-	return TPI_MOVED;
-}
 
 #endif

@@ -34,7 +34,6 @@
 #define TPI_LANE_TIME "24"
 #define TPI_LANE_CPU  "40"
 #define TPI_LANE_MASK "44"
-#define TPI_SHM_GATE  "8"
 #define TPI_RSEQ_CPU  "4"
 #define TPI_RSEQ_CS   "8"
 
@@ -356,28 +355,5 @@ moved:                                                                        \
 DEFINE_PUBLISH(section_publish, , )
 DEFINE_PUBLISH(section_publish_value, , PUBLISH_STAMP)
 DEFINE_PUBLISH(section_publish_tsc, PUBLISH_READ_TSC, PUBLISH_STAMP_TSC)
-
-/* gate = new, if *generation and the gate are still what they were. */
-static inline int section_gate(const struct tpi_lane *lane,
-			       const uint64_t *generation, uint64_t seen,
-			       uint64_t old, uint64_t new)
-{
-	__asm__ __volatile__ goto(
-		SECTION_ENTER "cmpq %[seen], (%[generation])\n\t"
-			      "jne 5f\n\t"
-			      "cmpq %[old], " TPI_SHM_GATE "(%[shm])\n\t"
-			      "jne 5f\n\t"
-			      "movq %[new], " TPI_SHM_GATE
-			      "(%[shm])\n" SECTION_LEAVE
-		: /* none */
-		: [rs] "r"(tpi_rseq_offset), [lane] "r"(lane),
-		  [shm] "r"(lane->shm), [generation] "r"(generation),
-		  [seen] "r"(seen), [old] "r"(old), [new] "r"(new)
-		: "memory", "cc", "rax"
-		: moved);
-	return 0;
-moved:
-	return TPI_MOVED;
-}
 
 #endif

@@ -224,8 +224,8 @@ int tpi_fd_check_readonly(int fd, uint64_t bytes, char *error,
 	int err;
 
 	if (fstat(fd, &st))
-		return tpi_fail(-errno, error, error_bytes, "fstat of fd %d",
-				fd);
+		return tpi_fail(-errno, error, error_bytes,
+				"fstat of fd %d: %s", fd, strerror(errno));
 	if ((st.st_mode & 07777) != 0600)
 		return tpi_fail(-EACCES, error, error_bytes,
 				"fd %d: mode 0%o, must be 0600", fd,
@@ -234,12 +234,15 @@ int tpi_fd_check_readonly(int fd, uint64_t bytes, char *error,
 	if (!err) {
 		munmap(base, bytes);
 		return tpi_fail(-EACCES, error, error_bytes,
-				"fd %d can be mapped writable", fd);
+				"read-only fd %d could be mapped writable, so "
+				"readers could write events",
+				fd);
 	}
 	if (err != -EACCES)
 		return tpi_fail(err, error, error_bytes,
-				"fd %d: writable mmap: %s instead of %s", fd,
-				strerror(-err), strerror(EACCES));
+				"read-only fd %d: a writable mmap failed with "
+				"\"%s\", expected \"%s\"",
+				fd, strerror(-err), strerror(EACCES));
 	return 0;
 }
 

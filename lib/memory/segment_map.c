@@ -27,8 +27,9 @@ static int check_seals(int fd, char *error, size_t error_bytes)
 		return tpi_fail(-EPERM, error, error_bytes,
 				"fd %d is not a memfd that can be sealed", fd);
 	if (seals < 0)
-		return tpi_fail(seals, error, error_bytes, "seals of fd %d: %s",
-				fd, strerror(-seals));
+		return tpi_fail(seals, error, error_bytes,
+				"cannot read the seals of fd %d: %s", fd,
+				strerror(-seals));
 	if ((seals & TPI_SEALS) != TPI_SEALS)
 		return tpi_fail(-EPERM, error, error_bytes,
 				"fd %d is not sealed: seals 0x%x, needed 0x%x",
@@ -45,11 +46,14 @@ static int check_access(int fd, bool writable, char *error, size_t error_bytes)
 		return 0; /* whatever a descriptor of a memfd is, it can be read */
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0)
-		return tpi_fail(-errno, error, error_bytes, "flags of fd %d",
-				fd);
+		return tpi_fail(-errno, error, error_bytes,
+				"cannot read the flags of fd %d: %s", fd,
+				strerror(errno));
 	if ((flags & O_ACCMODE) != O_RDWR)
 		return tpi_fail(-EACCES, error, error_bytes,
-				"fd %d does not allow writing", fd);
+				"fd %d is read-only, and the role needs to "
+				"write",
+				fd);
 	return 0;
 }
 
@@ -87,8 +91,8 @@ static int map_shared(struct tpi_map *map, int fd, bool writable,
 	if (err)
 		return err;
 	if (fstat(fd, &st))
-		return tpi_fail(-errno, error, error_bytes, "fstat of fd %d",
-				fd);
+		return tpi_fail(-errno, error, error_bytes,
+				"fstat of fd %d: %s", fd, strerror(errno));
 	err = check_length(&st, fd, limit_bytes, error, error_bytes);
 	if (err)
 		return err;

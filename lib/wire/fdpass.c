@@ -6,6 +6,7 @@
  * the caller or closed here: a peer that sends too many leaks none into us.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -84,6 +85,24 @@ static unsigned int take_fds(struct msghdr *msg, int *fds, unsigned int room)
 	return count;
 }
 
+/*
+ * Why descriptors were cut off. The kernel says the same (MSG_CTRUNC) for three
+ * causes: there was no room for them here, this process may not have so many, and
+ * a security module refused one. Called while those that came are still open.
+ */
+static int truncation(int sock, unsigned int count, unsigned int room)
+{
+	int probe, err;
+
+	if (count == room)
+		return -EMSGSIZE;
+	probe = fcntl(sock, F_DUPFD_CLOEXEC, 0);
+	err = probe < 0 ? -errno : -EPERM;
+	if (probe >= 0)
+		close(probe);
+	return err;
+}
+
 ssize_t tpi_recv_fds(int sock, void *bytes, size_t length, int *fds,
 		     unsigned int *fd_count)
 {
@@ -93,6 +112,7 @@ ssize_t tpi_recv_fds(int sock, void *bytes, size_t length, int *fds,
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	unsigned int count;
 	ssize_t got;
+	int err;
 
 	*fd_count = 0;
 	if (room > FDS_MAX)
@@ -107,8 +127,10 @@ ssize_t tpi_recv_fds(int sock, void *bytes, size_t length, int *fds,
 		return -errno;
 	count = take_fds(&msg, fds, room);
 	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+		err = msg.msg_flags & MSG_TRUNC ? -EMSGSIZE
+						: truncation(sock, count, room);
 		close_all(fds, count);
-		return -EMSGSIZE;
+		return err;
 	}
 	/* An empty message is no message: its descriptors go nowhere. */
 	if (got == 0) {

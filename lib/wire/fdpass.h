@@ -13,7 +13,12 @@ ssize_t tpi_send_fds(int sock, const void *bytes, size_t length, const int *fds,
 /*
  * Bytes received, 0 at the end of the connection, or -errno. Received fds are
  * CLOEXEC; *fd_count is set on entry to the room in fds, on return to how many
- * came. Truncated data or fds are -EMSGSIZE and every fd is closed.
+ * came. On error every fd is closed:
+ *
+ *   -EMSGSIZE  more bytes or more fds came than there was room for
+ *   -EMFILE    this process may not have so many fds (RLIMIT_NOFILE); `bytes`
+ *              holds the message, which says how many were sent
+ *   -EPERM     a security module kept one of them back
  */
 ssize_t tpi_recv_fds(int sock, void *bytes, size_t length, int *fds,
 		     unsigned int *fd_count);

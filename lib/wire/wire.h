@@ -99,7 +99,7 @@ struct tpi_wire_attached {
 	uint32_t cursors_count;
 	uint32_t group_slot;  /* consumers; else ~0 */
 	uint32_t incarnation; /* of the slot */
-	uint32_t policy;      /* TAPIO_POLICY_* as granted */
+	uint32_t policy;      /* TAPIO_GROUP_* as granted */
 	uint32_t first;       /* 1: this member made the group */
 };
 

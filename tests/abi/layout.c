@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tests/abi/layout_table.h"
+#include "tests/check_main.h"
 
 unsigned int abi_rows_c(struct abi_row *rows)
 {
@@ -56,7 +57,7 @@ END_TEST
 START_TEST(words_hold_their_largest_parts_apart)
 {
 	uint64_t head = TAPIO_HEAD(TAPIO_POSITION_MASK, 0x7fff, 0);
-	uint64_t slot = TAPIO_SLOT(TAPIO_SLOT_CLOSED, TAPIO_POLICY_LOSSLESS,
+	uint64_t slot = TAPIO_SLOT(TAPIO_SLOT_CLOSED, TAPIO_GROUP_LOSSLESS,
 				   0x7fff, UINT32_MAX);
 	uint64_t desc = TAPIO_DESC_META(65535, 15, TAPIO_BLOCK_BYTES_MAX) |
 			(TAPIO_BLOCKS_MAX - 1);
@@ -67,7 +68,7 @@ START_TEST(words_hold_their_largest_parts_apart)
 	ck_assert_uint_eq(TAPIO_HEAD_RECORD(head), 0);
 	ck_assert_uint_eq(TAPIO_HEAD_RECORD(head | 1), 1);
 	ck_assert_uint_eq(TAPIO_SLOT_STATE(slot), TAPIO_SLOT_CLOSED);
-	ck_assert_uint_eq(TAPIO_SLOT_POLICY(slot), TAPIO_POLICY_LOSSLESS);
+	ck_assert_uint_eq(TAPIO_SLOT_POLICY(slot), TAPIO_GROUP_LOSSLESS);
 	ck_assert_uint_eq(TAPIO_SLOT_INCARNATION(slot), 0x7fff);
 	ck_assert_uint_eq(TAPIO_SLOT_LAG(slot), UINT32_MAX);
 	ck_assert_uint_eq(TAPIO_DESC_BLOCK(desc), TAPIO_BLOCKS_MAX - 1);
@@ -99,19 +100,11 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("abi");
 	TCase *t = tcase_create("layout");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(t, c_and_cpp_see_the_same_layout);
 	tcase_add_test(t, no_name_of_an_attachment_spells_nobody_or_abandoned);
 	tcase_add_test(t, words_hold_their_largest_parts_apart);
 	tcase_add_test(t, positions_compare_across_the_wrap);
-	suite_add_tcase(suite, t);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return check_run_case("abi", t);
 }

@@ -10,6 +10,7 @@
 
 #include "command.h"
 #include "running.h"
+#include "tests/check_main.h"
 
 static const char config[] =
 	"channel events { class main { blocks = 64 block = 128 }\n"
@@ -109,7 +110,7 @@ START_TEST(a_group_is_removed_when_nobody_is_in_it)
 	struct tapio_consumer *c = durable("mine");
 
 	GROUP(1, "remove", "events", "mine");
-	ck_assert_ptr_nonnull(strstr(run.err, "has 1 members"));
+	ck_assert_ptr_nonnull(strstr(run.err, "has 1 member"));
 	tapio_consumer_close(c);
 	GROUP(0, "remove", "events", "mine");
 	ck_assert_str_eq(run.out, "");
@@ -150,19 +151,12 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("group");
 	TCase *t = tcase_create("group");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, groups_are_listed_with_what_they_have_not_read);
 	tcase_add_test(t, a_group_is_removed_when_nobody_is_in_it);
 	tcase_add_test(t, what_cannot_be_removed_is_said);
 	tcase_add_test(t, wrong_usage_is_status_2);
-	suite_add_tcase(suite, t);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run_case("group", t);
 }

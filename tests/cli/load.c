@@ -14,6 +14,7 @@
 
 #include "command.h"
 #include "tests/fault/deny.h"
+#include "tests/check_main.h"
 
 static struct command run;
 static json_t *summary;
@@ -422,8 +423,6 @@ int main(void)
 	TCase *loads = tcase_create("loads");
 	TCase *usage = tcase_create("usage");
 	TCase *still = tcase_create("still");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(loads, NULL, teardown);
 	tcase_add_checked_fixture(usage, NULL, teardown);
@@ -443,8 +442,5 @@ int main(void)
 	suite_add_tcase(suite, loads);
 	suite_add_tcase(suite, still);
 	suite_add_tcase(suite, usage);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run(suite);
 }

@@ -12,6 +12,7 @@
 #include <tapio/common.h>
 
 #include "tools/common/parse.h"
+#include "tests/check_main.h"
 
 struct good {
 	const char *text;
@@ -161,7 +162,6 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("parse");
 	TCase *tc = tcase_create("parse");
 
 	tcase_add_loop_test(tc, a_duration_means_its_nanoseconds, 0,
@@ -176,10 +176,6 @@ int main(void)
 	tcase_add_test(tc, what_does_not_fit_is_out_of_range_and_never_wraps);
 	tcase_add_test(tc, a_count_stays_between_its_limits);
 	tcase_add_test(tc, whole_numbers_of_each_unit_read_back);
-	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+
+	return check_run_case("parse", tc);
 }

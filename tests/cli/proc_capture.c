@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/cli/proc_capture.h"
+#include "tests/check_main.h"
 
 struct capture *c;
 
@@ -121,16 +122,7 @@ void remove_process(uint32_t pid)
 
 int run_case(const char *name, TCase *tc)
 {
-	Suite *suite = suite_create(name);
-	SRunner *runner;
-	int failed;
-
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_set_timeout(tc, 60);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case(name, tc);
 }

@@ -11,6 +11,7 @@
 
 #include "tests/cli/fixture.h"
 #include "tools/collectors/proc_parse.h"
+#include "tests/check_main.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
@@ -437,7 +438,6 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("proc_parse");
 	TCase *tc = tcase_create("proc_parse");
 
 	tcase_add_test(tc, every_number_of_stat_is_found_in_its_field);
@@ -464,10 +464,6 @@ int main(void)
 		       pressure_reads_as_printed_and_a_missing_line_is_unset);
 	tcase_add_test(tc, interfaces_are_read_and_headings_passed_over);
 	tcase_add_test(tc, disks_of_old_and_new_kernels_are_read);
-	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+
+	return check_run_case("proc_parse", tc);
 }

@@ -16,6 +16,7 @@
 
 #include "command.h"
 #include "running.h"
+#include "tests/check_main.h"
 
 #define EVENTS 25
 
@@ -392,10 +393,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("shmstat_live");
 	TCase *tc = tcase_create("live");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_broker_that_answers_is_asked);
@@ -417,9 +415,5 @@ int main(void)
 	tcase_add_test(tc, watching_prints_a_line_for_each_look);
 	tcase_add_test(tc, watching_outlives_the_broker);
 	tcase_add_test(tc, the_text_form_shows_every_part);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run_case("shmstat_live", tc);
 }

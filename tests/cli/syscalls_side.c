@@ -124,7 +124,7 @@ static struct tapio_producer *open_producer(void)
 		die("producer", err);
 	while (!by_output(p))
 		;
-	if (tapio_producer_stats(p, &stats) || stats.side_lane) {
+	if (tapio_producer_stats_read(p, &stats) || stats.side_lane) {
 		puts("no restartable sequences here");
 		exit(77);
 	}
@@ -202,7 +202,7 @@ static void consume(uint64_t count, uint32_t spin_ns)
 	mark("end");
 	if (got > count)
 		die("more events than were emitted", -EOVERFLOW);
-	if (tapio_consumer_stats(c, &stats))
+	if (tapio_consumer_stats_read(c, &stats))
 		die("stats", -EINVAL);
 	printf("%" PRIu64 "\n", stats.sleeps);
 	tapio_consumer_close(c);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 
 #include "tests/cli/command.h"
 #include "tests/cli/running.h"
+#include "tests/check_main.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
@@ -123,18 +125,19 @@ static const struct {
 	const char *message;
 } wrong_usages[] = {
 	{{"--no-such-option"}, "unrecognized option"},
-	{{"-n", "0"}, "--count: 0 is not from 1"},
+	{{"-n", "0"}, "--count: '0' is outside 1"},
 	{{"-n", "x"}, "--count: 'x' is not a number"},
 	{{"-d", "soon"}, "--duration: 'soon' is not a duration"},
 	{{"--type", "process.start,nonsense"},
-	 "--type: 'nonsense' is no type of event"},
-	{{"--type", "0"}, "--type: '0' is no type of event"},
-	{{"--severity", "loud"}, "--severity: 'loud' is no severity"},
-	{{"--since", "monday"}, "--since: 'monday' is none of newest, oldest"},
+	 "--type: 'nonsense' is neither a type of event"},
+	{{"--type", "0"}, "--type: '0' is neither a type of event"},
+	{{"--severity", "loud"}, "--severity: 'loud' is neither a severity"},
+	{{"--since", "monday"},
+	 "--since: 'monday' is not one of newest, oldest"},
 	{{"--policy", "kind"},
-	 "--policy: 'kind' is none of lossy, until, lossless"},
+	 "--policy: 'kind' is not one of lossy, until, lossless"},
 	{{"--lag", "5"}, "--lag needs --policy until"},
-	{{"one", "two"}, "'two': one channel at a time"},
+	{{"one", "two"}, "unexpected argument 'two'"},
 	{{"--wait=x"}, "--wait: 'x' is not a duration"},
 };
 
@@ -172,8 +175,10 @@ START_TEST(an_absent_broker_is_named_and_ends_with_3)
 
 	command_run(&c, "tapio-tail", "--socket", "/nonexistent/socket", NULL);
 	ck_assert_int_eq(c.status, 3);
-	ck_assert_ptr_nonnull(
-		strstr(c.err, "tapio-tail: no broker at /nonexistent/socket"));
+	ck_assert_ptr_nonnull(strstr(
+		c.err, "tapio-tail: no broker at \"/nonexistent/socket\": "));
+	/* Once: on commit fddcec1 it was there twice. */
+	ck_assert_ptr_null(strstr(strstr(c.err, "no broker") + 1, "no broker"));
 	command_free(&c);
 }
 END_TEST
@@ -186,7 +191,7 @@ START_TEST(waiting_for_a_broker_ends_when_its_time_is_over)
 		    "--wait=50ms", NULL);
 	ck_assert_int_eq(c.status, 3);
 	ck_assert_ptr_nonnull(strstr(
-		c.err, "tapio-tail: no broker at @tapio-nobody-listens"));
+		c.err, "tapio-tail: no broker at \"@tapio-nobody-listens\""));
 	command_free(&c);
 }
 END_TEST
@@ -201,6 +206,33 @@ START_TEST(an_unknown_channel_is_named_and_ends_with_4)
 	ck_assert_int_eq(c.status, 4);
 	ck_assert_ptr_nonnull(
 		strstr(c.err, "cannot attach to channel 'nosuch'"));
+	command_free(&c);
+}
+END_TEST
+
+static const char *const too_few_for[][2] = {
+	{"tapio-tail", "--duration=0"},
+	{"tapio-shmstat", "lanes"},
+};
+
+START_TEST(too_few_descriptors_are_named_with_need_and_limit)
+{
+	const char *const *arguments = too_few_for[_i];
+	struct rlimit limit, low;
+	struct command c;
+
+	/* Fails on commit fddcec1: "the broker left: Message too long". */
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	low.rlim_cur = 48; /* 64 group slots do not fit */
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	command_run(&c, arguments[0], "--socket", broker.socket, arguments[1],
+		    NULL);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_msg(strstr(c.err,
+			     " descriptors, and this process may have no "
+			     "more than 48 open files"),
+		      "%s", c.err);
 	command_free(&c);
 }
 END_TEST
@@ -596,6 +628,9 @@ END_TEST
 static void add_broker_tests(TCase *tc)
 {
 	tcase_add_test(tc, an_unknown_channel_is_named_and_ends_with_4);
+	tcase_add_loop_test(tc,
+			    too_few_descriptors_are_named_with_need_and_limit,
+			    0, COUNT(too_few_for));
 	tcase_add_test(tc, a_typed_event_is_shown_exactly_as_text_and_as_json);
 	tcase_add_test(tc, what_is_no_typed_event_is_shown_by_its_bytes);
 	tcase_add_loop_test(tc,
@@ -639,9 +674,6 @@ int main(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	add_broker_tests(tc);
 	suite_add_tcase(suite, tc);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+
+	return check_run(suite);
 }

@@ -21,6 +21,7 @@
 #include "lib/wire/fdpass.h"
 #include "tests/cli/command.h"
 #include "tests/fault/deny.h"
+#include "tests/check_main.h"
 
 static char directory[64], sock[96], file[80];
 static struct command command;
@@ -72,7 +73,8 @@ static const struct {
 	{{"--nonsense"}, "unrecognized option '--nonsense'"},
 	{{"argument"}, "unexpected argument \"argument\""},
 	{{"--log-level=loud"}, "--log-level=loud: not one of error, warning"},
-	{{"--simulate=many"}, "--simulate=many: not as 256x8"},
+	{{"--simulate=many"}, "--simulate=many: must be CPUS or CPUSxNODES"},
+	{{"--simulate=8"}, "--simulate needs --check"},
 };
 #define WRONG_USAGES (int)(sizeof(wrong_usages) / sizeof(wrong_usages[0]))
 
@@ -396,10 +398,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("tapiod");
 	TCase *c = tcase_create("tapiod");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(c, 30);
 	tcase_add_checked_fixture(c, set_up, tear_down);
@@ -424,10 +423,5 @@ int main(void)
 	tcase_add_test(c, a_service_manager_is_told_when_it_serves);
 	tcase_add_test(c, in_the_journal_lines_have_their_level);
 	tcase_add_test(c, elsewhere_lines_have_their_time);
-	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("tapiod", c);
 }

@@ -23,6 +23,7 @@
 #include "lib/wire/fdpass.h"
 #include "lib/lane/wake.h"
 #include "tests/fault/peer.h"
+#include "tests/check_main.h"
 
 #define CONFIG "channel events { class main { block = 256 blocks = 64 } }\n"
 
@@ -59,7 +60,7 @@ START_TEST(a_client_gets_what_its_role_may_write_and_no_more)
 			      c.fds[0], 0),
 			 MAP_FAILED);
 	ck_assert_uint_eq(c.attached.first, 1);
-	ck_assert_uint_eq(c.attached.policy, TAPIO_POLICY_UNTIL);
+	ck_assert_uint_eq(c.attached.policy, TAPIO_GROUP_UNTIL);
 	ck_assert_int_eq(peer_detach(&p), 0);
 	ck_assert_int_eq(peer_detach(&c), 0);
 	ck_assert_int_eq(peer_detach(&o), 0);
@@ -431,10 +432,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("broker");
 	TCase *c = tcase_create("broker");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(c, 30);
 	tcase_add_test(c, a_client_gets_what_its_role_may_write_and_no_more);
@@ -454,10 +452,5 @@ int main(void)
 	tcase_add_test(c, many_brokers_come_and_go_and_leave_no_descriptor);
 	tcase_add_test(c, names_never_come_back);
 	tcase_add_test(c, the_catalog_says_who_is_attached);
-	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("broker", c);
 }

@@ -22,6 +22,7 @@
 #include "lib/base/rseq.h"
 #include "lib/lane/wake.h"
 #include "tests/fault/peer.h"
+#include "tests/check_main.h"
 
 #define CONFIG "channel events { class main { block = 256 blocks = 64 } }"
 
@@ -453,10 +454,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("broker_death");
 	TCase *c = tcase_create("death");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(c, 30);
 	tcase_add_checked_fixture(c, set_up, tear_down);
@@ -475,10 +473,5 @@ int main(void)
 	tcase_add_test(c, a_hello_of_another_image_ends_what_the_old_one_had);
 	tcase_add_test(c, two_connections_of_one_image_are_two_clients);
 	tcase_add_test(c, a_forked_child_keeps_no_socket_of_the_broker_open);
-	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("broker_death", c);
 }

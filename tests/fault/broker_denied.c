@@ -15,6 +15,7 @@
 #include "lib/base/atomic.h"
 #include "tests/fault/deny.h"
 #include "tests/fault/peer.h"
+#include "tests/check_main.h"
 
 #define CONFIG "channel events { class main { block = 64 blocks = 64 } }"
 
@@ -135,10 +136,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("broker_denied");
 	TCase *c = tcase_create("denied");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(c, 30);
 	tcase_add_loop_test(c, without_io_uring_the_message_names_the_switch, 0,
@@ -148,10 +146,5 @@ int main(void)
 	tcase_add_test(c,
 		       without_the_right_to_move_a_death_still_frees_the_name);
 	tcase_add_test(c, too_few_descriptors_are_refused_with_the_numbers);
-	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("broker_denied", c);
 }

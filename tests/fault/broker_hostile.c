@@ -20,6 +20,7 @@
 
 #include "lib/base/sys.h"
 #include "tests/fault/peer.h"
+#include "tests/check_main.h"
 
 static struct tapio_broker *broker;
 static int fds_before;
@@ -86,6 +87,10 @@ START_TEST(malformed_messages_are_refused_and_the_connection_ends)
 	refused_with(&m, m.header.length, -EPROTONOSUPPORT);
 	tpi_wire_init(&m, TPI_WIRE_HELLO);
 	m.hello.abi_major = TAPIO_ABI_MAJOR + 1;
+	refused_with(&m, m.header.length, -EPROTONOSUPPORT);
+	/* Another minor number, too, while the major one is 0. */
+	m.hello.abi_major = TAPIO_ABI_MAJOR;
+	m.hello.abi_minor = TAPIO_ABI_MINOR + 1;
 	refused_with(&m, m.header.length, -EPROTONOSUPPORT);
 	for (int type = TPI_WIRE_WELCOME; type <= TPI_WIRE_REMOVED; type++) {
 		int fd = dup(0);
@@ -418,10 +423,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("broker_hostile");
 	TCase *c = tcase_create("hostile");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(c, 30);
 	tcase_add_checked_fixture(c, set_up, tear_down);
@@ -441,10 +443,5 @@ int main(void)
 		       a_client_in_another_pid_namespace_is_known_by_its_pidfd);
 	tcase_add_test(c, a_broker_that_sees_no_pids_still_sees_who_lives);
 	tcase_add_test(c, random_messages_never_stop_the_broker);
-	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("broker_hostile", c);
 }

@@ -62,7 +62,7 @@ static void assert_evicted(const struct tapio_consumer *c)
 
 	ck_assert_uint_eq(state_of(slot), TAPIO_SLOT_CLOSED);
 	ck_assert(tpi_load_relaxed(&p->client.groups[slot].flags) &
-		  TAPIO_GROUP_EVICTED);
+		  TAPIO_GROUP_FLAG_EVICTED);
 	ck_assert(!(tpi_load_relaxed(&p->client.shared->active) >> slot & 1));
 }
 
@@ -354,7 +354,7 @@ START_TEST(a_configured_group_begins_anew_and_the_liars_slot_when_it_is_dead)
 	after = slot_of(c);
 	ck_assert_uint_ne(after, slot);
 	ck_assert_uint_eq(c->client.granted.first, 0);
-	ck_assert_uint_eq(c->client.granted.policy, TAPIO_POLICY_LOSSLESS);
+	ck_assert_uint_eq(c->client.granted.policy, TAPIO_GROUP_LOSSLESS);
 	ck_assert_int_eq(tapio_output(p, TAG, "x", 1), 0);
 	ck_assert_uint_eq(drain(c), 1);
 	assert_ledger(c, 1, 0, 0);

@@ -13,6 +13,7 @@
 
 #include "tests/unit/pool_fixture.h"
 #include "lib/base/testpoint.h"
+#include "tests/check_main.h"
 
 #define COUNT 400
 #define CACHE 16
@@ -221,9 +222,6 @@ END_TEST
 int main(void)
 {
 	TCase *tcase = tcase_create("pool");
-	Suite *suite = suite_create("pool");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(
 		tcase, killed_anywhere_each_object_is_free_once_after_a_reclaim,
@@ -232,10 +230,5 @@ int main(void)
 		tcase,
 		stopped_anywhere_it_holds_up_nobody_and_keeps_what_it_has, 0,
 		POINTS);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("pool", tcase);
 }

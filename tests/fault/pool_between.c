@@ -17,7 +17,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "../unit/pool_fixture.h"
+#include "tests/check_main.h"
+#include "tests/unit/pool_fixture.h"
 #include "lib/base/testpoint.h"
 
 #define COUNT   96
@@ -307,17 +308,9 @@ END_TEST
 int main(void)
 {
 	TCase *tcase = tcase_create("pool_between");
-	Suite *suite = suite_create("pool_between");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, the_thread_uses_the_lists_of_its_cpus);
 	tcase_add_loop_test(tcase, calls_between_the_steps_of_a_call_do_no_harm,
 			    0, (int)(sizeof(flags) / sizeof(flags[0])));
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("pool_between", tcase);
 }

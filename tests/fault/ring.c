@@ -17,6 +17,7 @@
 
 #include "lib/base/testpoint.h"
 #include "ring_world.h"
+#include "tests/check_main.h"
 
 #define LIMIT  1000000 /* values of one producer: never reached */
 #define OTHERS 2       /* producers, and consumers, besides the victim */
@@ -268,8 +269,6 @@ int main(void)
 	Suite *suite = suite_create("ring_fault");
 	TCase *each = tcase_create("steps");
 	TCase *any = tcase_create("instants");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_set_timeout(each, is_long() ? 120 : 10);
 	tcase_set_timeout(any, is_long() ? 120 : 10);
@@ -284,8 +283,5 @@ int main(void)
 		0, is_long() ? 10 : 4);
 	suite_add_tcase(suite, each);
 	suite_add_tcase(suite, any);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run(suite);
 }

@@ -23,6 +23,7 @@
 #include <tapio/ring.h>
 
 #include "lib/base/testpoint.h"
+#include "tests/check_main.h"
 
 static bool is_long(void)
 {
@@ -194,7 +195,7 @@ START_TEST(calls_between_the_steps_of_a_call_do_no_harm)
 	tpi_testpoint_hook = NULL;
 	ck_assert_uint_gt(nested, (uint64_t)turns / 10);
 	ck_assert_uint_gt(refused, (uint64_t)turns / 100);
-	ck_assert_int_eq(tapio_ring_stats(ring, &stats), 0);
+	ck_assert_int_eq(tapio_ring_stats_read(ring, &stats), 0);
 	ck_assert_uint_eq(stats.high_water, capacity);
 	ck_assert_uint_gt(stats.put_retries, 0);
 	ck_assert_uint_gt(stats.get_retries, 0);
@@ -260,18 +261,11 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("ring_between");
 	TCase *tcase = tcase_create("between");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_set_timeout(tcase, is_long() ? 600 : 20);
 	tcase_add_loop_test(tcase, calls_between_the_steps_of_a_call_do_no_harm,
 			    0, 5);
 	tcase_add_test(tcase, nothing_is_refused_however_late_the_others_are);
-	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run_case("ring_between", tcase);
 }

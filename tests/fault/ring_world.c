@@ -188,7 +188,7 @@ static struct tapio_ring_stats stats_of(const struct world *world)
 {
 	struct tapio_ring_stats stats = {.size = sizeof(stats)};
 
-	ck_assert_int_eq(tapio_ring_stats(world->ring, &stats), 0);
+	ck_assert_int_eq(tapio_ring_stats_read(world->ring, &stats), 0);
 	return stats;
 }
 

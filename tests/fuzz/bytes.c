@@ -222,7 +222,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				  m.live[i].fill));
 		used += m.live[i].heap ? 0 : m.live[i].capacity;
 	}
-	FUZZ_CHECK(!tapio_bytes_stats(m.bytes, &stats));
+	FUZZ_CHECK(!tapio_bytes_stats_read(m.bytes, &stats));
 	FUZZ_CHECK(stats.used_bytes == used);
 	FUZZ_CHECK(stats.heap == m.heap);
 	tapio_bytes_close(m.bytes);

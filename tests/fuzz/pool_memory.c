@@ -91,7 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		scribble(&c, memory, hot);
 		use(pool, &c);
 		tapio_pool_reclaim(pool, 1);
-		FUZZ_CHECK(!tapio_pool_stats(pool, &stats));
+		FUZZ_CHECK(!tapio_pool_stats_read(pool, &stats));
 		FUZZ_CHECK(stats.free + stats.in_use == stats.allocated);
 		tapio_pool_close(pool);
 	}

@@ -11,6 +11,7 @@
 
 #include "lib/base/atomic.h"
 #include "tests/fuzz/event_check.h"
+#include "tests/check_main.h"
 #include <tapio/event.h>
 
 #define ROUNDS 10000
@@ -95,17 +96,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("event_race");
 	TCase *t = tcase_create("event_race");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, a_reader_stays_inside_an_event_that_changes_under_it);
-	suite_add_tcase(suite, t);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run_case("event_race", t);
 }

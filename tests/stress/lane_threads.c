@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "tests/unit/lane_fixture.h"
+#include "tests/check_main.h"
 
 #define WRITERS 4
 #define HANDLER WRITERS /* the writer index of the signal handler */
@@ -191,7 +192,7 @@ START_TEST(writers_on_one_cpu_and_a_signal_handler_lose_and_tear_nothing)
 	sigset_t alarm;
 
 	lane_fixture_init(&f, BLOCKS, BLOCK, BLOCKS);
-	lane_fixture_join(&f, SLOT, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, SLOT, TAPIO_GROUP_LOSSLESS, 0);
 	writers_running = WRITERS + 1; /* and the handler */
 	start = lane_tail(&f);
 	/* The handler emits on the writers' CPU only. */
@@ -238,19 +239,11 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("lane_threads");
 	TCase *tcase = tcase_create("one cpu");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(
 		tcase,
 		writers_on_one_cpu_and_a_signal_handler_lose_and_tear_nothing);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("lane_threads", tcase);
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "tests/unit/pool_fixture.h"
+#include "tests/check_main.h"
 
 #define WORDS   12
 #define HANDS   24 /* objects that one worker keeps */
@@ -315,9 +316,6 @@ END_TEST
 int main(void)
 {
 	TCase *tcase = tcase_create("pool_churn");
-	Suite *suite = suite_create("pool_churn");
-	SRunner *runner;
-	int failed;
 
 	if (getenv("TAPIO_LONG"))
 		tcase_set_timeout(tcase, 1000);
@@ -327,10 +325,5 @@ int main(void)
 	tcase_add_loop_test(tcase,
 			    processes_are_killed_and_what_they_held_comes_back,
 			    0, CASES);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("pool_churn", tcase);
 }

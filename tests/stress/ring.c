@@ -25,6 +25,7 @@
 #include <tapio/ring.h>
 
 #include "lib/base/atomic.h"
+#include "tests/check_main.h"
 
 #define WORKERS_MAX 8
 #define BATCH       32
@@ -271,7 +272,7 @@ static void judge(const struct game *game)
 		wrong += game->seen[i] != 1;
 	ck_assert_uint_eq(game->failures, 0);
 	ck_assert_uint_eq(wrong, 0);
-	ck_assert_int_eq(tapio_ring_stats(game->ring, &stats), 0);
+	ck_assert_int_eq(tapio_ring_stats_read(game->ring, &stats), 0);
 	ck_assert_uint_eq(stats.puts, total);
 	ck_assert_uint_eq(stats.gets, total);
 	ck_assert_uint_eq(stats.count, 0);
@@ -525,8 +526,6 @@ int main(void)
 	Suite *suite = suite_create("ring_stress");
 	TCase *many = tcase_create("many");
 	TCase *tokens = tcase_create("tokens");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_set_timeout(many, is_long() ? 600 : 30);
 	tcase_set_timeout(tokens, is_long() ? 600 : 30);
@@ -542,8 +541,5 @@ int main(void)
 		       what_was_written_before_a_put_is_there_after_the_get);
 	suite_add_tcase(suite, many);
 	suite_add_tcase(suite, tokens);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run(suite);
 }

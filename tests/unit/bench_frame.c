@@ -19,6 +19,7 @@
 #include "bench/frame/frame.h"
 #include "lib/base/atomic.h"
 #include "tools/common/tool.h"
+#include "tests/check_main.h"
 
 static const struct bench_question *asked[2];
 
@@ -717,8 +718,6 @@ int main(void)
 {
 	Suite *suite = suite_create("bench_frame");
 	TCase *sides = tcase_create("sides"), *turns = tcase_create("turns");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(sides, sides_are_processes_that_wait_for_each_other);
 	tcase_add_test(sides, a_span_is_from_the_first_start_to_the_last_end);
@@ -754,9 +753,5 @@ int main(void)
 	tcase_add_test(turns,
 		       a_file_that_cannot_be_written_is_known_before_the_run);
 	suite_add_tcase(suite, turns);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run(suite);
 }

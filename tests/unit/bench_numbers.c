@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "bench/frame/frame.h"
+#include "tests/check_main.h"
 
 /* The frame asks for the questions; these tests have none. */
 const struct bench_question *const *bench_questions(void)
@@ -444,8 +445,6 @@ int main(void)
 	Suite *suite = suite_create("bench_numbers");
 	TCase *numbers = tcase_create("numbers"),
 	      *goals = tcase_create("goals");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(numbers,
 		       the_median_is_the_middle_one_or_between_the_middle_two);
@@ -473,9 +472,5 @@ int main(void)
 		       a_rate_follows_from_its_time_and_a_quantile_does_not);
 	tcase_add_test(goals, goals_are_counted_up_to_the_last);
 	suite_add_tcase(suite, goals);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run(suite);
 }

@@ -15,6 +15,7 @@
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
 #include "lib/base/tsc.h"
+#include "tests/check_main.h"
 
 /* ---- the loop -------------------------------------------------------------------- */
 
@@ -302,8 +303,6 @@ int main(void)
 {
 	Suite *suite = suite_create("broker_inner");
 	TCase *l = tcase_create("loop"), *c = tcase_create("rest");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(l, loop_up, loop_down);
 	tcase_add_test(l,
@@ -322,9 +321,5 @@ int main(void)
 	tcase_add_test(c, clients_cannot_flood_the_log);
 	suite_add_tcase(suite, l);
 	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run(suite);
 }

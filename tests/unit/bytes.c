@@ -11,6 +11,7 @@
 
 #include "lib/kit/bytes.h"
 #include "pool_fixture.h"
+#include "tests/check_main.h"
 
 static struct tapio_bytes_options every_class(uint32_t count)
 {
@@ -117,7 +118,7 @@ START_TEST(what_is_too_large_is_refused_unless_the_heap_may_give_it)
 	ck_assert_int_eq(tapio_bytes_put(bytes, buffer), 0);
 	ck_assert_int_eq(tapio_bytes_put(bytes, buffer), -EINVAL);
 	ck_assert_int_eq(tapio_bytes_put(bytes, NULL), -EINVAL);
-	ck_assert_int_eq(tapio_bytes_stats(bytes, &stats), 0);
+	ck_assert_int_eq(tapio_bytes_stats_read(bytes, &stats), 0);
 	ck_assert_uint_eq(stats.too_large, 1);
 	ck_assert_uint_eq(stats.heap, 1); /* closing frees it */
 	ck_assert_uint_eq(stats.heap_max, 2);
@@ -239,11 +240,12 @@ START_TEST(two_that_attached_pass_buffers_and_the_dead_are_reclaimed)
 			 TAPIO_BYTES_CLASSES);
 	for (i = 0; i < TAPIO_BYTES_CLASSES; i++) {
 		ck_assert_int_eq(
-			tapio_bytes_class_stats(a, (uint32_t)i, &stats), 0);
+			tapio_bytes_class_stats_read(a, (uint32_t)i, &stats),
+			0);
 		ck_assert_uint_eq(stats.free, 100);
 		ck_assert_uint_eq(stats.allocated, 100);
 	}
-	ck_assert_int_eq(tapio_bytes_class_stats(a, 11, &stats), -EINVAL);
+	ck_assert_int_eq(tapio_bytes_class_stats_read(a, 11, &stats), -EINVAL);
 	tapio_bytes_close(a);
 	tapio_bytes_close(b);
 	munmap(memory, size);
@@ -286,9 +288,6 @@ END_TEST
 int main(void)
 {
 	TCase *tcase = tcase_create("bytes");
-	Suite *suite = suite_create("bytes");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, options_that_make_nothing_are_refused);
 	tcase_add_test(tcase, each_length_gets_the_smallest_class_that_fits);
@@ -303,10 +302,5 @@ int main(void)
 		tcase,
 		two_that_attached_pass_buffers_and_the_dead_are_reclaimed);
 	tcase_add_test(tcase, memory_that_holds_something_else_is_not_attached);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("bytes", tcase);
 }

@@ -112,7 +112,7 @@ START_TEST(a_refusal_is_explained_with_the_value_and_the_limit)
 		{-EINVAL, TAPIO_TAG_CLASS(1, 3, 1), 8,
 		 "class 1: channel \"t\" has 1 of them"},
 		{-EINVAL, TAG, 8,
-		 "no open reservation, or its 8 bytes are more than its "
+		 "it is not an open reservation, or its 8 bytes are more than its "
 		 "capacity; class \"main\" takes at most 256"},
 		{-EAGAIN, TAG, 8,
 		 "none of the 64 blocks of a lane of class \"main\" is free"},

@@ -26,6 +26,7 @@
 #include "client/consumer/consumer.h"
 #include "client/producer/producer.h"
 #include "lib/lane/ledger.h"
+#include "tests/check_main.h"
 
 /* 64 blocks of 256 bytes per lane, no time stamps, lossless for whoever asks. */
 #define RIG_CLASS                           \
@@ -179,7 +180,7 @@ static inline struct tapio_consumer_stats group_stats(struct tapio_consumer *c)
 {
 	struct tapio_consumer_stats stats = {.size = sizeof(stats)};
 
-	ck_assert_int_eq(tapio_consumer_stats(c, &stats), 0);
+	ck_assert_int_eq(tapio_consumer_stats_read(c, &stats), 0);
 	return stats;
 }
 
@@ -188,7 +189,7 @@ channel_stats(struct tapio_producer *p)
 {
 	struct tapio_producer_stats stats = {.size = sizeof(stats)};
 
-	ck_assert_int_eq(tapio_producer_stats(p, &stats), 0);
+	ck_assert_int_eq(tapio_producer_stats_read(p, &stats), 0);
 	return stats;
 }
 
@@ -261,13 +262,7 @@ static inline bool child_ok(pid_t pid)
 
 static inline int rig_run(Suite *suite)
 {
-	SRunner *runner = srunner_create(suite);
-	int failed;
-
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run(suite);
 }
 
 #endif

@@ -44,14 +44,14 @@ static int check_dead(void)
 		tapio_submit_batch(p, &held, 1),
 		tapio_discard(p, &held),
 		tapio_producer_class(p, "main"),
-		tapio_producer_stats(p, &ps),
+		tapio_producer_stats_read(p, &ps),
 		tapio_poll(c, &v, 1, 0),
 		tapio_poll(c, &v, 1, TAPIO_FOREVER),
 		(int)tapio_release(c),
 		tapio_fd(c),
-		tapio_consumer_stats(c, &cs),
+		tapio_consumer_stats_read(c, &cs),
 		tapio_observe(o, &v, 1, 0),
-		tapio_observer_stats(o, &os),
+		tapio_observer_stats_read(o, &os),
 	};
 	int i;
 

@@ -296,7 +296,7 @@ START_TEST(a_stopped_member_keeps_its_lanes_and_the_others_go_on)
 		do {
 			tapio_poll(d, views, 64, 10000000);
 			tapio_release(d);
-			tapio_consumer_stats(d, &s);
+			tapio_consumer_stats_read(d, &s);
 		} while (!s.lanes);
 		n = (int)write(ready[1], &byte, 1);
 		for (;;) {

@@ -143,7 +143,7 @@ START_TEST(an_observer_gets_events_of_all_lanes_in_order)
 	if (!_i)
 		emit_around(200);
 	expect_in_order(200, 7);
-	ck_assert_int_eq(tapio_observer_stats(o, &stats), 0);
+	ck_assert_int_eq(tapio_observer_stats_read(o, &stats), 0);
 	ck_assert_uint_eq(stats.late, 0);
 	ck_assert_uint_eq(stats.seen, 200);
 }

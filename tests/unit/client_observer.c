@@ -36,7 +36,7 @@ static struct tapio_observer_stats stats(void)
 {
 	struct tapio_observer_stats s = {.size = sizeof(s)};
 
-	ck_assert_int_eq(tapio_observer_stats(o, &s), 0);
+	ck_assert_int_eq(tapio_observer_stats_read(o, &s), 0);
 	return s;
 }
 

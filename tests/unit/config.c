@@ -14,6 +14,7 @@
 #include "broker/config/config.h"
 #include "broker/config/budget.h"
 #include "broker/session/rights.h"
+#include "tests/check_main.h"
 
 static struct tpi_config config;
 static char why[512];
@@ -94,9 +95,9 @@ START_TEST(everything_that_can_be_written_is_read)
 	ck_assert_uint_eq(a->spec.classes[1].side_lanes, 2);
 	ck_assert_uint_eq(a->group_count, 2);
 	ck_assert_str_eq(a->groups[0].name, "audit");
-	ck_assert_uint_eq(a->groups[0].policy, TAPIO_POLICY_LOSSLESS);
+	ck_assert_uint_eq(a->groups[0].policy, TAPIO_GROUP_LOSSLESS);
 	ck_assert_uint_eq(a->groups[0].lag, 5);
-	ck_assert_uint_eq(a->groups[1].policy, TAPIO_POLICY_LOSSY);
+	ck_assert_uint_eq(a->groups[1].policy, TAPIO_GROUP_LOSSY);
 	ck_assert_uint_eq(config.rule_count, 2);
 	ck_assert_uint_eq(config.rules[0].uid_count, 2);
 	ck_assert_uint_eq(config.rules[0].uids[1], 17);
@@ -184,7 +185,7 @@ static const struct bad {
 	{"channel e { groups_max = 1 group a {} group b {} }",
 	 {"2 groups", "groups_max = 1"}},
 	{"channel e { group a { policy = strict } }", {"strict", "lossless"}},
-	{"allow a { role = {produce} }", {"\"a\"", "nobody"}},
+	{"allow a { role = {produce} }", {"\"a\"", "no client"}},
 	{"allow a { any = true }", {"\"a\"", "no role"}},
 	{"allow a { any = true role = {fly} }", {"fly", "produce"}},
 	{"allow a { uid = {\"nosuchuser_x\"} role = {consume} }",
@@ -355,10 +356,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("config");
 	TCase *c = tcase_create("config");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(c, nothing_written_means_every_default);
 	tcase_add_test(c, everything_that_can_be_written_is_read);
@@ -376,10 +374,5 @@ int main(void)
 	tcase_add_test(
 		c,
 		without_rules_the_owner_and_root_may_everything_others_nothing);
-	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("config", c);
 }

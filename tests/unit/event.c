@@ -11,6 +11,8 @@
 
 #include <tapio/event.h>
 
+#include "tests/check_main.h"
+
 static TAPIO_EVENT_ALIGNED char buffer[4096];
 static struct tapio_event_builder builder;
 static struct tapio_event_view view;
@@ -551,10 +553,7 @@ static unsigned count_types(void)
 
 int main(void)
 {
-	Suite *suite = suite_create("event");
 	TCase *t = tcase_create("event");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(t, what_is_built_reads_back);
 	tcase_add_loop_test(t, a_field_that_was_not_set_reads_as_unset, 0,
@@ -584,10 +583,5 @@ int main(void)
 	tcase_add_test(t, an_applications_own_event_keeps_its_fields);
 	tcase_add_test(t, a_view_of_another_type_than_its_descriptor_is_bytes);
 	tcase_add_test(t, a_string_is_copied_as_snprintf_would);
-	suite_add_tcase(suite, t);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run_case("event", t);
 }

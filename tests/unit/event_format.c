@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lib/event/event_out.h"
+#include "tests/check_main.h"
 #include <tapio/event.h>
 
 static TAPIO_EVENT_ALIGNED char buffer[4096];
@@ -427,10 +428,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("event_format");
 	TCase *t = tcase_create("event_format");
-	SRunner *runner;
-	int failed;
 
 #define COUNT(array) (int)(sizeof(array) / sizeof((array)[0]))
 	tcase_add_test(t, a_line_of_text_shows_what_is_set);
@@ -450,10 +448,5 @@ int main(void)
 	tcase_add_test(t, ids_are_hexadecimal);
 	tcase_add_test(t, a_type_that_is_not_in_the_table_is_shown);
 	tcase_add_test(t, bytes_that_are_no_event_are_shown);
-	suite_add_tcase(suite, t);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run_case("event_format", t);
 }

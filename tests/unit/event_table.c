@@ -13,6 +13,8 @@
 
 #include <tapio/event.h>
 
+#include "tests/check_main.h"
+
 static const struct tapio_event_type *type_of_test(int i)
 {
 	return i < 0 ? tapio_event_header_type()
@@ -326,11 +328,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("event_table");
 	TCase *t = tcase_create("event_table");
 	const int n = count_types();
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(t, types_are_in_the_order_of_their_numbers, 0, n);
 	tcase_add_loop_test(t, every_byte_of_a_struct_is_described_once, -1, n);
@@ -342,10 +341,5 @@ int main(void)
 	tcase_add_test(t, types_are_found_by_name_and_number);
 	tcase_add_test(t, severities_are_found_by_name_and_number);
 	tcase_add_test(t, severities_keep_their_order_in_opentelemetry);
-	suite_add_tcase(suite, t);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run_case("event_table", t);
 }

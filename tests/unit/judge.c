@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "broker/group/judge.h"
+#include "tests/check_main.h"
 
 #define N        UINT64_C(64)
 #define MASK     TAPIO_POSITION_MASK
@@ -410,10 +411,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("judge");
 	TCase *c = tcase_create("judge");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(c, an_honest_group_is_never_found_guilty, 0, BASES);
 	tcase_add_loop_test(
@@ -440,10 +438,5 @@ int main(void)
 		c,
 		what_a_dead_liar_left_is_put_right_where_it_was_last_possible,
 		0, BASES);
-	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("judge", c);
 }

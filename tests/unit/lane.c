@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "tests/unit/lane_fixture.h"
+#include "tests/check_main.h"
 
 #define ME   TAPIO_ATTACHMENT_ID(1, 1)
 #define YOU  TAPIO_ATTACHMENT_ID(2, 1)
@@ -69,7 +70,7 @@ START_TEST(output_never_touches_what_a_lossless_group_has_not_released)
 	uint32_t value;
 
 	lane_fixture_init(&f, 16, 64, 16);
-	lane_fixture_join(&f, 5, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, 5, TAPIO_GROUP_LOSSLESS, 0);
 	start = lane_tail(&f);
 	for (i = 0; i < 16; i++) {
 		value = (uint32_t)i;
@@ -96,12 +97,12 @@ START_TEST(the_slowest_gating_group_holds_and_a_lossy_one_does_not)
 	int i, slot;
 
 	lane_fixture_init(&f, 8, 64, 8);
-	lane_fixture_join(&f, 0, TAPIO_POLICY_LOSSY, 0);
+	lane_fixture_join(&f, 0, TAPIO_GROUP_LOSSY, 0);
 	start = lane_tail(&f);
 	for (i = 0; i < 100; i++)
 		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
-	lane_fixture_join(&f, 1, TAPIO_POLICY_LOSSLESS, 0);
-	lane_fixture_join(&f, 63, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, 1, TAPIO_GROUP_LOSSLESS, 0);
+	lane_fixture_join(&f, 63, TAPIO_GROUP_LOSSLESS, 0);
 	start = lane_tail(&f);
 	for (i = 0; i < 8; i++)
 		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
@@ -123,12 +124,94 @@ START_TEST(a_group_until_a_lag_holds_no_longer_than_the_lag)
 	int i;
 
 	lane_fixture_init(&f, 16, 64, 16);
-	lane_fixture_join(&f, 0, TAPIO_POLICY_UNTIL, 0);
+	lane_fixture_join(&f, 0, TAPIO_GROUP_UNTIL, 0);
 	for (i = 0; i < 100; i++)
 		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
 	/* Half the ring is what it may hold: the gate never lags more. */
 	ck_assert_int_ge(tapio_position_diff(f.lane.shm->gate, lane_tail(&f)),
 			 -16);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+/*
+ * Half of the lane in hands and a lag of as much, or more: one output after the other
+ * finds room, and one block after the other can be reserved. On commit fddcec1 none.
+ */
+START_TEST(holders_and_a_lagging_group_together_do_not_close_a_lane)
+{
+	static const uint32_t lags[] = {0, 1, 7, 8, 9, 15, 100};
+	uint32_t blocks[16], more[2], v = 0, held, i, k;
+
+	for (k = 0; k < sizeof(lags) / sizeof(lags[0]) * 2; k++)
+		for (held = 0; held <= 8; held++) {
+			lane_fixture_init(&f, 16, 64, 16);
+			lane_fixture_join(&f, 0, TAPIO_GROUP_UNTIL,
+					  lags[k / 2]);
+			if (k % 2)
+				f.groups[0].slot |= TAPIO_SLOT_FAR;
+			for (i = 0; i < held; i++)
+				ck_assert_int_eq(
+					lane_reserve(&f, ME, &blocks[i], 1), 0);
+			for (i = 0; i < 100; i++)
+				ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+			for (i = 0; i < 100 && held < 8; i++) {
+				ck_assert_int_eq(lane_reserve(&f, ME, more, 1),
+						 0);
+				ck_assert_int_eq(
+					lane_publish(&f, 1, 4, more, 1), 0);
+			}
+			lane_check_blocks(&f);
+			lane_fixture_fini(&f);
+		}
+}
+END_TEST
+
+static uint32_t kept(uint32_t lag, bool far)
+{
+	uint64_t slot =
+		TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_GROUP_UNTIL, 1, lag) |
+		(far ? TAPIO_SLOT_FAR : 0);
+
+	return tpi_until_lag(&f.lane, slot);
+}
+
+START_TEST(a_lag_is_at_most_half_a_lane_without_the_right_to_more)
+{
+	lane_fixture_init(&f, 16, 64, 16);
+	ck_assert_uint_eq(kept(0, false), 8);
+	ck_assert_uint_eq(kept(0, true), 8);
+	ck_assert_uint_eq(kept(3, false), 3);
+	ck_assert_uint_eq(kept(8, false), 8);
+	ck_assert_uint_eq(kept(9, false), 8);
+	ck_assert_uint_eq(kept(9, true), 9);
+	ck_assert_uint_eq(kept(15, true), 15);
+	ck_assert_uint_eq(kept(16, true), 15);
+	ck_assert_uint_eq(kept(UINT32_MAX, true), 15);
+	ck_assert_uint_eq(kept(UINT32_MAX, false), 8);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(the_epoch_of_a_gate_is_no_part_of_its_position)
+{
+	uint64_t start;
+	uint32_t v = 0, i;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	lane_fixture_join(&f, 0, TAPIO_GROUP_LOSSLESS, 0);
+	start = lane_tail(&f);
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ck_assert_uint_eq(tpi_gate_seal(&f.lane), start);
+	ck_assert_uint_eq(tpi_gate_seal(&f.lane), start);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), TPI_FULL);
+	/* The epoch is no part of the position. */
+	lane_fixture_release(&f, 0, start + 2);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), TPI_FULL);
+	ck_assert_uint_eq(f.lane.shm->gate, (UINT64_C(2) << 48) | (start + 2));
 	lane_fixture_fini(&f);
 }
 END_TEST
@@ -140,7 +223,7 @@ START_TEST(a_head_of_another_incarnation_is_no_news)
 	int i;
 
 	lane_fixture_init(&f, 8, 64, 8);
-	lane_fixture_join(&f, 2, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, 2, TAPIO_GROUP_LOSSLESS, 0);
 	start = lane_tail(&f);
 	/* A former member that wakes up late stores its old head far ahead. */
 	f.cursors[2].cells[0].head = TAPIO_HEAD(start + 1000, 7, 0);
@@ -158,7 +241,7 @@ START_TEST(a_head_beyond_the_tail_frees_nothing_that_was_not_published)
 	uint64_t start;
 
 	lane_fixture_init(&f, 8, 64, 8);
-	lane_fixture_join(&f, 2, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, 2, TAPIO_GROUP_LOSSLESS, 0);
 	start = lane_tail(&f);
 	lane_fixture_release(&f, 2, start + 1000000);
 	ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
@@ -176,7 +259,7 @@ START_TEST(a_group_that_joins_while_the_gate_is_computed_is_noticed)
 	ck_assert(
 		tpi_gate_compute(&f.lane, &f.gating, &gate, &generation, NULL));
 	ck_assert_uint_eq(generation, f.generation);
-	lane_fixture_join(&f, 0, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, 0, TAPIO_GROUP_LOSSLESS, 0);
 	ck_assert(
 		tpi_gate_compute(&f.lane, &f.gating, &gate, &generation, NULL));
 	ck_assert_uint_eq(generation, f.generation);
@@ -282,7 +365,7 @@ START_TEST(positions_go_on_across_the_wrap_at_2_to_the_48)
 	uint32_t i, v = 0, blocks[4];
 
 	lane_fixture_init(&f, 16, 64, start);
-	lane_fixture_join(&f, 0, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, 0, TAPIO_GROUP_LOSSLESS, 0);
 	for (i = 0; i < 100; i++) {
 		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
 		ck_assert_int_eq(lane_reserve(&f, ME, blocks, 4), 0);
@@ -308,7 +391,7 @@ START_TEST(random_operations_lose_no_block_and_no_event)
 	int err, round;
 
 	lane_fixture_init(&f, N, 64, N);
-	lane_fixture_join(&f, 0, TAPIO_POLICY_LOSSLESS, 0);
+	lane_fixture_join(&f, 0, TAPIO_GROUP_LOSSLESS, 0);
 	head = lane_tail(&f);
 	for (round = 0; round < ROUNDS; round++) {
 		tail = lane_tail(&f);
@@ -364,10 +447,7 @@ int main(void)
 {
 	const char *reason;
 	uint32_t verdict = tpi_rseq_selftest(&reason);
-	Suite *suite = suite_create("lane");
 	TCase *tcase = tcase_create("operations");
-	SRunner *runner;
-	int failed;
 
 	printf("rseq verdict %u (%s): %s\n", verdict, reason,
 	       verdict == TAPIO_RSEQ_PROVEN ? "a CPU's lane" : "a side lane");
@@ -381,6 +461,12 @@ int main(void)
 	tcase_add_test(tcase,
 		       the_slowest_gating_group_holds_and_a_lossy_one_does_not);
 	tcase_add_test(tcase, a_group_until_a_lag_holds_no_longer_than_the_lag);
+	tcase_add_test(
+		tcase,
+		holders_and_a_lagging_group_together_do_not_close_a_lane);
+	tcase_add_test(tcase,
+		       a_lag_is_at_most_half_a_lane_without_the_right_to_more);
+	tcase_add_test(tcase, the_epoch_of_a_gate_is_no_part_of_its_position);
 	tcase_add_test(tcase, a_head_of_another_incarnation_is_no_news);
 	tcase_add_test(
 		tcase,
@@ -401,10 +487,5 @@ int main(void)
 	tcase_add_test(tcase, positions_go_on_across_the_wrap_at_2_to_the_48);
 	tcase_add_loop_test(tcase, random_operations_lose_no_block_and_no_event,
 			    0, 5);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("lane", tcase);
 }

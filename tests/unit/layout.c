@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "tests/unit/layout_fixture.h"
+#include "tests/check_main.h"
 
 static struct layout_fixture f;
 
@@ -474,8 +475,6 @@ int main(void)
 	Suite *suite = suite_create("layout");
 	TCase *sizes = tcase_create("sizes");
 	TCase *built = tcase_create("built");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(sizes,
 		       lanes_are_packed_so_256_cpus_cost_what_the_design_says);
@@ -504,9 +503,5 @@ int main(void)
 	tcase_add_test(built, a_channel_without_stamps_has_no_times);
 	tcase_add_test(built, attaching_never_writes);
 	suite_add_tcase(suite, built);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return check_run(suite);
 }

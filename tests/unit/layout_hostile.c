@@ -11,6 +11,7 @@
 
 #include "lib/memory/layout_inner.h"
 #include "tests/unit/layout_fixture.h"
+#include "tests/check_main.h"
 
 /* Rounds per seed; the long runs do a hundred times as many. */
 static int rounds = 4000;
@@ -330,10 +331,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("layout hostile");
 	TCase *tests = tcase_create("hostile");
-	SRunner *runner;
-	int failed;
 
 	if (getenv("TAPIO_LONG"))
 		rounds *= 100;
@@ -351,10 +349,5 @@ int main(void)
 	tcase_add_loop_test(tests, corrupt_cursors_never_yield_one_outside, 0,
 			    2);
 	tcase_add_loop_test(tests, a_segment_of_noise_is_refused, 0, 2);
-	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return check_run_case("layout hostile", tests);
 }

@@ -26,6 +26,7 @@ int main(void)
 #include <unistd.h>
 
 #include "tests/unit/layout_fixture.h"
+#include "tests/check_main.h"
 
 #define TRAP_FLAG 0x100
 #define PAGE      4096
@@ -275,10 +276,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("layout once");
 	TCase *t = tcase_create("once");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_loop_test(t, a_channel_is_attached_from_what_was_loaded_first,
@@ -287,11 +285,6 @@ int main(void)
 			    -1, POISONS);
 	tcase_add_loop_test(t, cursors_are_attached_from_what_was_loaded_first,
 			    -1, POISONS);
-	suite_add_tcase(suite, t);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return check_run_case("layout once", t);
 }
 #endif

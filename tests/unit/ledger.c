@@ -11,6 +11,7 @@
 
 #include "lib/base/atomic.h"
 #include "lib/lane/ledger.h"
+#include "tests/check_main.h"
 
 #define N 16u
 
@@ -60,7 +61,7 @@ START_TEST(an_honest_lane_balances_at_any_position)
 {
 	uint64_t s = base[_i];
 
-	setup_group(TAPIO_POLICY_LOSSLESS, s, s + 10, s + 14);
+	setup_group(TAPIO_GROUP_LOSSLESS, s, s + 10, s + 14);
 	cursor.cells[0].tally[0] = (struct tapio_shm_tally){3, 1};
 	cursor.cells[0].tally[1] = (struct tapio_shm_tally){99, 99};
 	read_ledger();
@@ -76,7 +77,7 @@ END_TEST
 
 START_TEST(the_head_says_which_tally_counts)
 {
-	setup_group(TAPIO_POLICY_LOSSLESS, N, N + 10, N + 10);
+	setup_group(TAPIO_GROUP_LOSSLESS, N, N + 10, N + 10);
 	cursor.cells[0].tally[0] = (struct tapio_shm_tally){9, 9};
 	cursor.cells[0].tally[1] = (struct tapio_shm_tally){2, 0};
 	cursor.cells[0].head = TAPIO_HEAD(N + 10, 7, 1);
@@ -90,7 +91,7 @@ END_TEST
 
 START_TEST(a_lossy_reader_that_was_overrun_shows_what_is_gone)
 {
-	setup_group(TAPIO_POLICY_LOSSY, N, N + 5, N + 105);
+	setup_group(TAPIO_GROUP_LOSSY, N, N + 5, N + 105);
 	shm.gate = N + 105;
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, 0);
@@ -102,14 +103,14 @@ END_TEST
 
 START_TEST(until_lets_the_gate_pass_its_lag_and_no_further)
 {
-	setup_group(TAPIO_POLICY_UNTIL, N, N + 5, N + 50);
+	setup_group(TAPIO_GROUP_UNTIL, N, N + 5, N + 50);
 	shm.gate = N + 50 - N / 2;
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, 0);
 	shm.gate++;
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, TPI_FAULT_GATE);
-	group.slot = TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_POLICY_UNTIL, 7, 2);
+	group.slot = TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_GROUP_UNTIL, 7, 2);
 	shm.gate = N + 48;
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, 0);
@@ -121,12 +122,12 @@ END_TEST
 
 START_TEST(a_gate_beyond_a_lossless_head_is_a_fault)
 {
-	setup_group(TAPIO_POLICY_LOSSLESS, N, N + 5, N + 10);
+	setup_group(TAPIO_GROUP_LOSSLESS, N, N + 5, N + 10);
 	shm.gate = N + 6;
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, TPI_FAULT_GATE);
 	shm.gate = N + 11; /* beyond the tail: nobody's policy */
-	group.slot = TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_POLICY_LOSSY, 7, 0);
+	group.slot = TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_GROUP_LOSSY, 7, 0);
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, TPI_FAULT_GATE);
 }
@@ -134,7 +135,7 @@ END_TEST
 
 START_TEST(a_head_beyond_the_tail_is_a_fault)
 {
-	setup_group(TAPIO_POLICY_LOSSY, N, N + 11, N + 10);
+	setup_group(TAPIO_GROUP_LOSSY, N, N + 11, N + 10);
 	shm.gate = N;
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, TPI_FAULT_HEAD);
@@ -143,7 +144,7 @@ END_TEST
 
 START_TEST(a_head_before_the_start_is_a_fault)
 {
-	setup_group(TAPIO_POLICY_LOSSY, N + 5, N + 4, N + 10);
+	setup_group(TAPIO_GROUP_LOSSY, N + 5, N + 4, N + 10);
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, TPI_FAULT_START);
 }
@@ -151,7 +152,7 @@ END_TEST
 
 START_TEST(a_tally_that_exceeds_what_was_released_is_a_fault)
 {
-	setup_group(TAPIO_POLICY_LOSSLESS, N, N + 10, N + 10);
+	setup_group(TAPIO_GROUP_LOSSLESS, N, N + 10, N + 10);
 	cursor.cells[0].tally[0] = (struct tapio_shm_tally){8, 3};
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, TPI_FAULT_TALLY);
@@ -167,7 +168,7 @@ END_TEST
 
 START_TEST(an_overrun_lossless_group_is_a_fault)
 {
-	setup_group(TAPIO_POLICY_LOSSLESS, N, N + 10, N + 10 + N);
+	setup_group(TAPIO_GROUP_LOSSLESS, N, N + 10, N + 10 + N);
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, 0);
 	shm.state = TAPIO_STATE(N + 11 + N, 0);
@@ -180,7 +181,7 @@ START_TEST(an_impossible_held_is_a_fault)
 {
 	struct tpi_lane_account account;
 
-	setup_group(TAPIO_POLICY_LOSSLESS, N, N + 10, N + 10);
+	setup_group(TAPIO_GROUP_LOSSLESS, N, N + 10, N + 10);
 	shm.state = TAPIO_STATE(N + 10, N + 1);
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, TPI_FAULT_HELD);
@@ -192,7 +193,7 @@ END_TEST
 
 START_TEST(a_head_of_another_incarnation_is_not_counted)
 {
-	setup_group(TAPIO_POLICY_LOSSLESS, N, N + 10, N + 10);
+	setup_group(TAPIO_GROUP_LOSSLESS, N, N + 10, N + 10);
 	cursor.cells[0].head = TAPIO_HEAD(N + 10, 6, 0);
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, TPI_FAULT_FOREIGN);
@@ -202,7 +203,7 @@ END_TEST
 
 START_TEST(free_and_joining_slots_have_no_ledger)
 {
-	setup_group(TAPIO_POLICY_LOSSLESS, N, N + 10, N + 10);
+	setup_group(TAPIO_GROUP_LOSSLESS, N, N + 10, N + 10);
 	group.admitted = 6;
 	ck_assert_int_eq(tpi_ledger_read(&lane, &group, &cursor, &ledger),
 			 -EAGAIN);
@@ -216,7 +217,7 @@ START_TEST(a_lane_account_counts_each_cause)
 {
 	struct tpi_lane_account account;
 
-	setup_group(TAPIO_POLICY_LOSSLESS, N, N + 3, N + 10);
+	setup_group(TAPIO_GROUP_LOSSLESS, N, N + 3, N + 10);
 	shm.state = TAPIO_STATE(N + 10, 2);
 	for (unsigned int i = 0; i < TAPIO_DROP_CAUSES; i++)
 		shm.dropped[i] = i + 1;
@@ -267,7 +268,7 @@ START_TEST(a_ledger_read_under_traffic_is_of_one_moment)
 	pthread_t thread;
 	int steady = 0;
 
-	setup_group(TAPIO_POLICY_LOSSLESS, N, N, N);
+	setup_group(TAPIO_GROUP_LOSSLESS, N, N, N);
 	stop = false;
 	ck_assert_int_eq(pthread_create(&thread, NULL, traffic, NULL), 0);
 	for (int i = 0; i < 20000; i++) {
@@ -300,8 +301,6 @@ int main(void)
 	Suite *suite = suite_create("ledger");
 	TCase *honest = tcase_create("honest");
 	TCase *faults = tcase_create("faults");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_loop_test(honest, an_honest_lane_balances_at_any_position, 0,
 			    sizeof(base) / sizeof(base[0]));
@@ -323,8 +322,5 @@ int main(void)
 	tcase_add_test(faults, a_head_of_another_incarnation_is_not_counted);
 	suite_add_tcase(suite, honest);
 	suite_add_tcase(suite, faults);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run(suite);
 }

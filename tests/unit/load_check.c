@@ -11,6 +11,7 @@
 
 #include "tools/load/check.h"
 #include "tools/load/event.h"
+#include "tests/check_main.h"
 
 #define LANES 3
 #define SEED  UINT64_C(0x1234)
@@ -537,10 +538,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("load_check");
 	TCase *tc = tcase_create("checker");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_clean_run_is_clean);
@@ -566,9 +564,5 @@ int main(void)
 	tcase_add_test(tc, a_gap_record_is_counted);
 	tcase_add_test(tc, a_refused_event_is_neither_sent_nor_in_doubt);
 	tcase_add_test(tc, a_board_without_spans_says_so);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run_case("load_check", tc);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tools/load/histogram.h"
+#include "tests/check_main.h"
 
 static struct load_histogram h, other;
 
@@ -72,10 +73,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("load_histogram");
 	TCase *tc = tcase_create("histogram");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_loop_test(tc, a_value_comes_back_within_a_thousandth, 0, 39);
@@ -84,9 +82,5 @@ int main(void)
 		       too_large_a_value_is_counted_and_kept_as_the_maximum);
 	tcase_add_test(tc, quantiles_are_those_of_the_merged_values);
 	tcase_add_test(tc, nothing_has_no_quantile);
-	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run_case("load_histogram", tc);
 }

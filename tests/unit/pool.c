@@ -15,6 +15,7 @@
 
 #include "lib/base/rseq.h"
 #include "pool_fixture.h"
+#include "tests/check_main.h"
 
 static const uint32_t all_flags[] = {
 	0,
@@ -719,10 +720,10 @@ START_TEST(statistics_fill_what_the_caller_knows)
 	struct tapio_pool *pool = pool_new(&options);
 	struct tapio_pool_stats stats = {.size = 8};
 
-	ck_assert_int_eq(tapio_pool_stats(pool, &stats), -EINVAL);
+	ck_assert_int_eq(tapio_pool_stats_read(pool, &stats), -EINVAL);
 	stats.size = 16;
 	stats.in_use = 12345;
-	ck_assert_int_eq(tapio_pool_stats(pool, &stats), 0);
+	ck_assert_int_eq(tapio_pool_stats_read(pool, &stats), 0);
 	ck_assert_uint_eq(stats.allocated, 10);
 	ck_assert_uint_eq(stats.free, 10);
 	ck_assert_uint_eq(stats.in_use, 12345);
@@ -734,10 +735,7 @@ END_TEST
 int main(void)
 {
 	TCase *tcase = tcase_create("pool");
-	Suite *suite = suite_create("pool");
 	const char *reason;
-	SRunner *runner;
-	int failed;
 
 	printf("rseq verdict %u: ", tpi_rseq_selftest(&reason));
 	puts(reason);
@@ -775,10 +773,5 @@ int main(void)
 		FLAGS);
 	tcase_add_test(tcase, nodes_are_used_nearest_first_and_then_the_others);
 	tcase_add_test(tcase, statistics_fill_what_the_caller_knows);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("pool", tcase);
 }

@@ -114,7 +114,7 @@ static inline struct tapio_pool_stats pool_stats(const struct tapio_pool *pool)
 {
 	struct tapio_pool_stats stats = {.size = sizeof(stats)};
 
-	ck_assert_int_eq(tapio_pool_stats(pool, &stats), 0);
+	ck_assert_int_eq(tapio_pool_stats_read(pool, &stats), 0);
 	return stats;
 }
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/kit/ring.h"
+#include "tests/check_main.h"
 
 #define MS INT64_C(1000000)
 
@@ -33,7 +34,7 @@ static struct tapio_ring_stats stats_of(const struct tapio_ring *ring)
 {
 	struct tapio_ring_stats stats = {.size = sizeof(stats)};
 
-	ck_assert_int_eq(tapio_ring_stats(ring, &stats), 0);
+	ck_assert_int_eq(tapio_ring_stats_read(ring, &stats), 0);
 	return stats;
 }
 
@@ -776,8 +777,6 @@ int main(void)
 	TCase *values = add_case(suite, "values");
 	TCase *attaching = add_case(suite, "attaching");
 	TCase *waiting = add_case(suite, "waiting");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_test(values, only_powers_of_two_are_capacities);
 	tcase_add_loop_test(
@@ -815,8 +814,5 @@ int main(void)
 	tcase_add_test(waiting, each_get_wakes_a_producer_that_waits_for_room);
 	tcase_add_test(waiting, a_signal_handler_is_just_another_thread);
 
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return check_run(suite);
 }

@@ -12,6 +12,7 @@
 #include "lib/memory/segment_place.h"
 #include "lib/base/sys.h"
 #include "tests/unit/segment_fixture.h"
+#include "tests/check_main.h"
 
 #ifndef TAPIO_TESTPOINTS
 int main(void)
@@ -390,6 +391,6 @@ int main(int argc, char **argv)
 	tcase_add_test(
 		t,
 		rules_from_the_environment_are_obeyed_and_typing_errors_are_not);
-	return run_suite("segment denied", t);
+	return check_run_case("segment denied", t);
 }
 #endif

@@ -14,6 +14,7 @@
 #include <tapio/abi.h>
 
 #include "lib/base/topology.h"
+#include "tests/check_main.h"
 
 static char root[] = "/tmp/tapio-topology-XXXXXX";
 static struct tpi_topology t;
@@ -268,10 +269,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("topology");
 	TCase *c = tcase_create("topology");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, this_machine_has_the_cpu_that_we_run_on);
@@ -289,10 +287,5 @@ int main(void)
 	tcase_add_test(c, without_a_list_of_cpus_there_is_no_topology);
 	tcase_add_test(c, simulated_cpus_are_dealt_to_nodes_in_blocks);
 	tcase_add_test(c, a_machine_out_of_the_limits_is_not_simulated);
-	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return check_run_case("topology", c);
 }

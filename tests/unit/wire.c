@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 
 #include "lib/wire/fdpass.h"
 #include "lib/wire/wire.h"
+#include "tests/check_main.h"
 
 #define TYPES_END (TPI_WIRE_REMOVED + 1)
 
@@ -274,6 +276,35 @@ START_TEST(descriptors_arrive_closed_on_exec_and_none_leaks)
 }
 END_TEST
 
+START_TEST(
+	descriptors_that_this_process_may_not_have_are_no_fault_of_the_message)
+{
+	int sv[2], send[8], got[8], before;
+	unsigned int count = 8;
+	struct rlimit limit, low;
+	char text[8] = "";
+
+	/* Fails on commit fddcec1: it was -EMSGSIZE, "Message too long". */
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sv), 0);
+	for (int i = 0; i < 8; i++)
+		send[i] = sv[0];
+	before = open_fds();
+	ck_assert_int_eq(tpi_send_fds(sv[0], "eight", 6, send, 8), 6);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	low = limit;
+	low.rlim_cur = (rlim_t)sv[1] + 4;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	ck_assert_int_eq(tpi_recv_fds(sv[1], text, 8, got, &count), -EMFILE);
+	ck_assert_uint_eq(count, 0);
+	/* The message itself came, to say what it takes. */
+	ck_assert_str_eq(text, "eight");
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_int_eq(open_fds(), before);
+	close(sv[0]);
+	close(sv[1]);
+}
+END_TEST
+
 START_TEST(socket_names_become_addresses)
 {
 	struct sockaddr_un un;
@@ -297,10 +328,7 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("wire");
 	TCase *c = tcase_create("wire");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(c, well_formed_messages_pass, 1, TYPES_END);
 	tcase_add_loop_test(c, every_shorter_or_longer_message_is_refused, 1,
@@ -318,11 +346,9 @@ int main(void)
 	tcase_add_test(c, no_mutation_reads_past_the_message_or_slips_through);
 	tcase_add_test(c, names_are_bounded_and_printable);
 	tcase_add_test(c, descriptors_arrive_closed_on_exec_and_none_leaks);
+	tcase_add_test(
+		c,
+		descriptors_that_this_process_may_not_have_are_no_fault_of_the_message);
 	tcase_add_test(c, socket_names_become_addresses);
-	suite_add_tcase(suite, c);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return check_run_case("wire", c);
 }

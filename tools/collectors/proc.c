@@ -50,10 +50,10 @@ enum {
 static const struct argp_option options[] = {
 	{"channel", 'c', "NAME", 0, "Channel to emit to (default: events)", 0},
 	{"class", OPTION_CLASS, "NAME", 0,
-	 "Class of lanes for process starts and exits, such as one that no flood "
-	 "of other events can fill",
+	 "Class of lanes for process starts and exits: other events cannot fill a "
+	 "class of their own",
 	 0},
-	{0, 0, 0, 0, "What to collect:", 1},
+	{0, 0, 0, 0, "Which events:", 1},
 	{"sources", 'S', "LIST", 0,
 	 "Only these, separated by commas: start, exit, sample, pressure, "
 	 "network, disk (default: all)",
@@ -80,6 +80,11 @@ static const char doc[] =
 	"Collects from /proc, without privileges, and emits typed events: process "
 	"starts and exits, CPU and memory of processes, pressure, network and "
 	"disk counters.\v"
+	"Examples:\n"
+	"  tapio-collect-proc                   all of it, once a second\n"
+	"  tapio-collect-proc -S start,exit --wait\n"
+	"  tapio-collect-proc -i 5s --top 10    the ten busiest processes\n"
+	"\n"
 	"Exit status: 0 ended as asked, 1 failure, 2 usage, 3 no broker, 4 no such "
 	"channel or no right to it, 5 the broker has gone (without --wait).";
 
@@ -102,8 +107,8 @@ static uint32_t parse_sources(struct argp_state *state, const char *list)
 
 		if (source < 0)
 			argp_error(state,
-				   "--sources: '%.*s' is none of start, exit, "
-				   "sample, pressure, network, disk",
+				   "--sources: '%.*s' is not one of start, "
+				   "exit, sample, pressure, network, disk",
 				   (int)length, at);
 		sources |= UINT32_C(1) << source;
 		at += length;
@@ -216,8 +221,11 @@ static int stay_attached(struct run *run)
 {
 	if (tapio_producer_connected(run->producer))
 		return 0;
-	tpi_say("the broker at %s has gone",
-		tpi_connect_socket(&run->args.connect));
+	tpi_say("the broker at %s has gone%s",
+		tpi_connect_socket(&run->args.connect),
+		run->args.connect.wait_ns
+			? ""
+			: " (--wait would wait for the next one)");
 	if (!run->args.connect.wait_ns)
 		return TPI_EXIT_BROKER_GONE;
 	detach(run);

@@ -55,7 +55,8 @@ static void tell(struct tpi_proc *proc, const char *why)
 	if (proc->pidfds_told)
 		return;
 	proc->pidfds_told = true;
-	tpi_say("%s: exits of some processes show with the next scan only",
+	tpi_say("cannot watch every process (%s): the exits of some are seen "
+		"with the next scan only",
 		why);
 }
 

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "lib/wire/socket_name.h"
 #include "tools/common/tool.h"
@@ -19,7 +18,8 @@
 static const struct argp_option options[] = {
 	{"socket", 's', "PATH", 0, TPI_SOCKET_HELP, 0},
 	{"wait", 'w', "TIME", OPTION_ARG_OPTIONAL,
-	 "Wait for a broker that is not there yet, this long or for ever", 0},
+	 "Wait for a broker that is not there yet, this long (default: for ever)",
+	 0},
 	{0},
 };
 
@@ -71,32 +71,10 @@ const char *tpi_connect_socket(const struct tpi_connect *connect)
 	return found.text;
 }
 
-static bool is_missing(const struct tpi_connect *connect)
+/* Whether `err` of an open means that no broker is there, or that it is mute. */
+static bool no_broker(int err)
 {
-	const char *path = tpi_connect_socket(connect);
-	struct stat st;
-
-	return path[0] != '@' && stat(path, &st) && errno == ENOENT;
-}
-
-/*
- * Whether `err` of an open means that no broker is there. -ENOENT may also be an
- * answer ("no such channel"), so it counts only where the socket was missing;
- * abstract sockets are never missing, they refuse.
- */
-static bool no_broker(const struct tpi_connect *connect, int err)
-{
-	switch (err) {
-	case -ECONNREFUSED:
-	case -ECONNRESET:
-	case -EPIPE:
-	case -ETIMEDOUT:
-		return true;
-	case -ENOENT:
-		return connect->missing || is_missing(connect);
-	default:
-		return false;
-	}
+	return err == -ECONNREFUSED || err == -ETIMEDOUT;
 }
 
 int tpi_connect(struct tpi_connect *connect, tpi_open_fn *open, void *arg)
@@ -119,14 +97,12 @@ int tpi_connect(struct tpi_connect *connect, tpi_open_fn *open, void *arg)
 			left_ns = 0;
 		broker.connect_ns = left_ns < SLICE_NS ? left_ns : SLICE_NS;
 		connect->error[0] = '\0';
-		/* Looked at before, lest it come between the two. */
-		connect->missing = is_missing(connect);
 		int err = open(arg, &broker);
 		if (!err)
 			return 0;
 		if (tpi_stop_signal())
 			return -EINTR;
-		if (!left_ns || !no_broker(connect, err))
+		if (!left_ns || !no_broker(err))
 			return err;
 		/* The library may have given up at once: do not spin on it. */
 		if (!tpi_sleep_until(tpi_monotonic_ns() + SLICE_NS / 10))
@@ -144,8 +120,12 @@ enum tpi_exit tpi_connect_failed(const struct tpi_connect *connect,
 		tpi_say("stopped while waiting for a broker at %s", path);
 		return TPI_EXIT_NO_BROKER;
 	}
-	if (no_broker(connect, err)) {
-		tpi_say("no broker at %s: %s", path, why);
+	if (no_broker(err)) {
+		/* The library's words name the socket. */
+		if (connect->error[0])
+			tpi_say("%s", why);
+		else
+			tpi_say("no broker at \"%s\": %s", path, why);
 		return TPI_EXIT_NO_BROKER;
 	}
 	tpi_say("cannot attach to channel '%s' of %s: %s", channel, path, why);

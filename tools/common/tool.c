@@ -94,7 +94,8 @@ uint64_t tpi_arg_size(struct argp_state *state, const char *option,
 			   option, text);
 	else if (err || bytes < min || bytes > max)
 		argp_error(state,
-			   "%s: %s bytes is not from %" PRIu64 " to %" PRIu64,
+			   "%s: '%s' is outside %" PRIu64 " to %" PRIu64
+			   " bytes",
 			   option, text, min, max);
 	return bytes;
 }
@@ -122,7 +123,7 @@ uint64_t tpi_arg_count(struct argp_state *state, const char *option,
 		argp_error(state, "%s: '%s' is not a number (as in 500, 10k)",
 			   option, text);
 	else if (err)
-		argp_error(state, "%s: %s is not from %" PRIu64 " to %" PRIu64,
+		argp_error(state, "%s: '%s' is outside %" PRIu64 " to %" PRIu64,
 			   option, text, min, max);
 	return count;
 }

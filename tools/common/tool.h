@@ -70,7 +70,6 @@ struct tpi_connect {
 	int64_t wait_ns;    /* --wait; 0: not at all */
 	int64_t end_ns;     /* but no longer than to here; 0: no limit */
 	char error[320];    /* why the last attempt failed */
-	bool missing;       /* the socket was, before the last attempt */
 	bool own_broker;    /* the tool starts one when no socket is named */
 };
 

@@ -12,6 +12,7 @@
 #include <tapio/consumer.h>
 
 #include "lib/base/atomic.h"
+#include "lib/memory/policy.h"
 #include "tools/common/tool.h"
 #include "tools/inspect/inspect.h"
 
@@ -32,9 +33,14 @@ struct arguments {
 
 static const char doc[] =
 	"Lists groups of consumers, or removes one.\v"
-	"remove is for a durable group that nobody is in: producers do not wait "
-	"for it any more, and what it had not consumed is not kept for it. It "
-	"takes the uid that made the group, or the broker's, or root.\n\n"
+	"remove ends a durable group that has no members: its events are no longer "
+	"kept for it. Allowed for the uid that made the group, for the broker's "
+	"uid and for root.\n"
+	"\n"
+	"Examples:\n"
+	"  tapio-group list events\n"
+	"  tapio-group remove events nightly-export\n"
+	"\n"
 	"Exit status: 0 done, 1 failure (also a group with members), 2 usage, 3 "
 	"no broker, 4 no such channel or group, or no right to it.";
 
@@ -46,7 +52,8 @@ static void parse_command(struct arguments *args, struct argp_state *state,
 	else if (!strcmp(word, "remove"))
 		args->command = COMMAND_REMOVE;
 	else
-		argp_error(state, "'%s' is not one of list, remove", word);
+		argp_error(state, "'%s' is not a command: list or remove",
+			   word);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -65,13 +72,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		else if (state->arg_num == 2 && args->command != COMMAND_LIST)
 			args->group = arg;
 		else
-			argp_error(state, "'%s' is one argument too many", arg);
+			argp_error(state, "unexpected argument '%s'", arg);
 		return 0;
 	case ARGP_KEY_END:
 		if (args->command == COMMAND_NONE)
-			argp_error(state, "list, or remove?");
+			argp_error(state,
+				   "a command is missing: list or remove");
 		if (args->command == COMMAND_REMOVE && !args->group)
-			argp_error(state, "remove: a channel and a group");
+			argp_error(state, "remove needs a channel and a group");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -95,9 +103,7 @@ static int remove_group(struct arguments *args)
 	case 0:
 		return TPI_EXIT_OK;
 	case -ENOENT:
-		if (args->connect.missing)
-			break;
-		/* fallthrough */
+	case -ENXIO:
 	case -EACCES:
 	case -EPERM:
 	case -EBUSY:
@@ -106,7 +112,8 @@ static int remove_group(struct arguments *args)
 	case -EOPNOTSUPP:
 		tpi_say("%s", args->connect.error[0] ? args->connect.error
 						     : strerror(-err));
-		return err == -ENOENT || err == -EACCES || err == -EPERM
+		return err == -ENOENT || err == -ENXIO || err == -EACCES ||
+				       err == -EPERM
 			       ? TPI_EXIT_REFUSED
 			       : TPI_EXIT_FAILURE;
 	default:
@@ -141,12 +148,12 @@ static struct counts count(const struct tpi_inspect *inspect, uint32_t channel,
 static void print_group(const struct tpi_inspect *inspect, uint32_t channel,
 			const char *channel_name, uint32_t slot)
 {
-	static const char *const policies[] = {"lossy", "until", "lossless"};
 	const struct tapio_shm_group *group =
 		&tpi_inspect_groups(inspect, channel)[slot];
 	/* ORDER group.slot (acquire): the name is that of the group whose state
 	 * this is. Pairs with the broker's release. */
 	uint64_t word = tpi_load_acquire(&group->slot);
+	const char *policy = tpi_policy_name(TAPIO_SLOT_POLICY(word));
 	struct counts counts;
 	char name[TAPIO_NAME_BYTES];
 
@@ -156,12 +163,11 @@ static void print_group(const struct tpi_inspect *inspect, uint32_t channel,
 	name[sizeof(name) - 1] = '\0';
 	counts = count(inspect, channel, slot);
 	printf("%-15s %-15s %-8s %-7s %7u %10u %12llu %12llu\n", channel_name,
-	       name[0] ? name : "-",
-	       TAPIO_SLOT_POLICY(word) < 3 ? policies[TAPIO_SLOT_POLICY(word)]
-					   : "?",
+	       name[0] ? name : "-", policy,
 	       /* Relaxed: shown, each by itself. */
-	       tpi_load_relaxed(&group->flags) & TAPIO_GROUP_DURABLE ? "durable"
-								     : "-",
+	       tpi_load_relaxed(&group->flags) & TAPIO_GROUP_FLAG_DURABLE
+		       ? "durable"
+		       : "-",
 	       tpi_load_relaxed(&group->members), group->uid,
 	       (unsigned long long)counts.unread,
 	       (unsigned long long)counts.lost);

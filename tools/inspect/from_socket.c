@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -67,6 +68,24 @@ static int dial(struct talk *t, const char *name, pid_t *peer)
 	return 0;
 }
 
+static int nothing_came(struct talk *t, int err)
+{
+	struct rlimit limit = {0};
+
+	if (!err)
+		return tpi_fail(-ECONNRESET, t->error, t->error_bytes,
+				"the broker closed the connection");
+	if (err != -EMFILE)
+		return fail(t, err, "receiving from the broker");
+	getrlimit(RLIMIT_NOFILE, &limit);
+	return tpi_fail(err, t->error, t->error_bytes,
+			"the broker's answer has %u descriptors, and this "
+			"process may have no more than %llu open files: raise "
+			"RLIMIT_NOFILE (ulimit -n)",
+			t->message.header.fd_count,
+			(unsigned long long)limit.rlim_cur);
+}
+
 /* Sends t->message; then it holds the answer, of type `want`. */
 static int ask(struct talk *t, enum tpi_wire_type want)
 {
@@ -82,7 +101,7 @@ static int ask(struct talk *t, enum tpi_wire_type want)
 		left = until - tpi_monotonic_ns();
 		if (left <= 0)
 			return tpi_fail(-ETIMEDOUT, t->error, t->error_bytes,
-					"nothing within %lld ms",
+					"no answer within %lld ms",
 					(long long)(t->timeout_ns / 1000000));
 		n = poll(&ready, 1, (int)(left / 1000000) + 1);
 	} while (n == 0 || (n < 0 && errno == EINTR));
@@ -94,7 +113,7 @@ static int ask(struct talk *t, enum tpi_wire_type want)
 			 &t->fd_count);
 	if (n <= 0) {
 		t->fd_count = 0;
-		return fail(t, n ? (int)n : -ECONNRESET, "the broker left");
+		return nothing_came(t, (int)n);
 	}
 	err = tpi_wire_check(&t->message, (size_t)n, t->fd_count, t->error,
 			     t->error_bytes);
@@ -105,7 +124,7 @@ static int ask(struct talk *t, enum tpi_wire_type want)
 			       t->error, t->error_bytes, "%s",
 			       t->message.refused.text);
 	else if (!err && t->message.header.type != want)
-		err = fail(t, -EPROTO, "not the answer expected");
+		err = fail(t, -EPROTO, "an unexpected answer of the broker");
 	if (err)
 		drop_fds(t);
 	return err;
@@ -139,7 +158,8 @@ static int hello(struct talk *t, struct tpi_segment_set *set)
 	err = ask(t, TPI_WIRE_WELCOME);
 	if (err)
 		return err;
-	if (t->message.welcome.abi_major != TAPIO_ABI_MAJOR) {
+	if (!TAPIO_ABI_READABLE(t->message.welcome.abi_major,
+				t->message.welcome.abi_minor)) {
 		set->incompatible = true;
 		set->abi_major = t->message.welcome.abi_major;
 		set->abi_minor = t->message.welcome.abi_minor;

@@ -102,7 +102,8 @@ static int say_none(struct search *s, const char *where)
 	return tpi_fail(
 		denied ? -EACCES : -ENOENT, s->error, s->error_bytes,
 		"no broker's memory was found%s%s%s%s%s", where,
-		denied ? " (some processes may not be looked into)" : "",
+		denied ? " (there is no right to look into some processes)"
+		       : "",
 		*s->inspect->note ? "; at the socket: " : "", s->inspect->note,
 		s->options->scan || s->options->pid
 			? ""
@@ -157,7 +158,9 @@ static void open_channel(struct tpi_inspect *inspect, uint32_t index)
 					 TAPIO_SEGMENT_CHANNEL, index, i);
 		if (!e) {
 			snprintf(c->why, sizeof(c->why),
-				 "its segment of node index %u was not had", i);
+				 "the segment of node index %u is missing: it "
+				 "was not found where the catalog was found",
+				 i);
 			return;
 		}
 		c->maps[c->map_count++] = e->map;

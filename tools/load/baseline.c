@@ -151,7 +151,7 @@ static double run_pair(struct load_run *run, int64_t duration_ns)
 	if (consumer > 0)
 		waitpid(consumer, NULL, 0);
 	if (!read) {
-		load_fail(run, "the baseline did not run");
+		load_fail(run, "the baseline gave no result");
 		return 0;
 	}
 	return (double)read * 1e9 / (double)took;
@@ -166,7 +166,7 @@ double load_baseline(struct load_run *run, int64_t duration_ns)
 
 	err = make_memory(run, &segment, why, sizeof(why));
 	if (err) {
-		load_fail(run, "memory for the baseline: %s", why);
+		load_fail(run, "no memory for the baseline: %s", why);
 		return 0;
 	}
 	words = (void *)segment.map.base;

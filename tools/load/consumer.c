@@ -199,7 +199,7 @@ static void note_late(struct receiver *r)
 {
 	struct tapio_consumer_stats stats = {.size = sizeof(stats)};
 
-	if (!tapio_consumer_stats(r->consumer, &stats))
+	if (!tapio_consumer_stats_read(r->consumer, &stats))
 		r->place->told_late = stats.late;
 }
 

@@ -137,10 +137,12 @@ int load_host_start(struct load_host *host, const struct load_options *options,
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
-		return tpi_fail(-errno, error, error_bytes, "socketpair");
+		return tpi_fail(-errno, error, error_bytes, "socketpair: %s",
+				strerror(errno));
 	host->pid = fork();
 	if (host->pid < 0)
-		return tpi_fail(-errno, error, error_bytes, "fork");
+		return tpi_fail(-errno, error, error_bytes, "fork: %s",
+				strerror(errno));
 	if (!host->pid) {
 		signal(SIGINT, SIG_IGN);
 		signal(SIGHUP, SIG_IGN);

@@ -57,7 +57,7 @@ static int try_channel(struct load_run *run)
 	err = tpi_connect(&connect, open_first, &first);
 	if (err)
 		return tpi_connect_failed(&connect, run->options.channel, err);
-	tapio_producer_stats(first.producer, &stats);
+	tapio_producer_stats_read(first.producer, &stats);
 	run->rseq = stats.rseq;
 	max = tapio_producer_max_bytes(first.producer);
 	tapio_producer_close(first.producer);
@@ -153,7 +153,7 @@ static int make_board(struct load_run *run)
 	int err = load_board_create(&run->board, &shape);
 
 	if (err)
-		tpi_say("memory for the board: %s", strerror(-err));
+		tpi_say("no memory for the scoreboard: %s", strerror(-err));
 	return err ? TPI_EXIT_FAILURE : TPI_EXIT_OK;
 }
 
@@ -167,7 +167,8 @@ static int check_cpus(const struct load_options *o)
 		CPU_ZERO(&one);
 		CPU_SET(o->cpus[i], &one);
 		if (sched_setaffinity(0, sizeof(one), &one)) {
-			tpi_say("CPU %d: %s", o->cpus[i], strerror(errno));
+			tpi_say("--pin: cannot run on CPU %d: %s", o->cpus[i],
+				strerror(errno));
 			return TPI_EXIT_FAILURE;
 		}
 	}

@@ -213,7 +213,7 @@ struct load_neighbour *load_neighbour_start(struct load_run *run)
 	here = mmap(NULL, sizeof(*here), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (here == MAP_FAILED) {
-		load_fail(run, "memory for what is beside: %s",
+		load_fail(run, "no memory for the neighbour: %s",
 			  strerror(errno));
 		return here = NULL;
 	}

@@ -10,6 +10,7 @@
 #include <tapio/abi.h>
 #include <tapio/consumer.h>
 
+#include "lib/memory/policy.h"
 #include "tools/common/parse.h"
 #include "tools/load/scoreboard.h"
 #include "tools/load/check.h"
@@ -52,8 +53,7 @@ static const struct argp_option options[] = {
 	{NULL, 0, NULL, 0, "Load:", 1},
 	{"producers", 'p', "P", TEXT("Producer processes (1)")},
 	{"consumers", 'c', "C", TEXT("Consumer processes, all groups (1)")},
-	{"groups", KEY_GROUPS, "G",
-	 TEXT("Groups that each get all events (1)")},
+	{"groups", KEY_GROUPS, "G", TEXT("Groups; each gets every event (1)")},
 	{"members", KEY_MEMBERS, "M", TEXT("Consumer processes per group")},
 	{"events", 'n', "N", TEXT("Stop after N events of each producer")},
 	{"duration", 'd', "TIME", TEXT("Stop after this time (5s)")},
@@ -67,21 +67,22 @@ static const struct argp_option options[] = {
 	{"poll", KEY_POLL, "N", TEXT("Events per call of a consumer (256)")},
 	{"discard", KEY_DISCARD, "N",
 	 TEXT("In reserve and mix discard every Nth reservation")},
-	{"drop", KEY_DROP, NULL, TEXT("Do not try again what was refused")},
+	{"drop", KEY_DROP, NULL,
+	 TEXT("Do not try again when an event is refused")},
 	{"policy", KEY_POLICY, "P[,P..]",
 	 TEXT("Of the groups, in turn: lossless (default), until, lossy")},
 	{"merge", KEY_MERGE, "WAIT", OPTION_ARG_OPTIONAL,
-	 "Consumers get events in the order of time stamps, each when it is so "
+	 "Consumers get events in the order of time stamps, each when it is this "
 	 "old (1ms)",
 	 0},
 	{"filter", KEY_FILTER, "N",
 	 TEXT("After every N events one of another type, which consumers "
 	      "filter out")},
 	{"pin", KEY_PIN, "CPUS", OPTION_ARG_OPTIONAL,
-	 "Pin producers, then consumers, to CPUs, as 0,2-3; without a list "
-	 "to one CPU each as far as they go",
+	 "Pin producers, then consumers, in turn to these CPUs, as 0,2-3 (default: "
+	 "to all that it may run on)",
 	 0},
-	{"seed", KEY_SEED, "N", TEXT("Of all that is random")},
+	{"seed", KEY_SEED, "N", TEXT("Seed of all random choices")},
 	{NULL, 0, NULL, 0, "Faults:", 2},
 	{"kill", KEY_KILL, "N",
 	 TEXT("SIGKILL producers at N random instants and replace them")},
@@ -90,8 +91,8 @@ static const struct argp_option options[] = {
 	{"stop", KEY_STOP, "N",
 	 TEXT("SIGSTOP processes at N random instants for a while")},
 	{"stand-still", KEY_STILL, "TIME", OPTION_ARG_OPTIONAL,
-	 "SIGSTOP all members of the first group for this time (1s), after the "
-	 "same time at work, with another channel at work beside it",
+	 "After this time (1s) SIGSTOP all members of the first group for as long, "
+	 "while another channel goes on working",
 	 0},
 	{NULL, 0, NULL, 0, "Broker (by default one of its own):", 3},
 	{"channel", KEY_CHANNEL, "NAME", TEXT("Channel to use (load)")},
@@ -117,9 +118,15 @@ static const struct argp_option options[] = {
 
 static const char doc[] =
 	"Loads a Tapio channel and checks that every event arrives, once, whole "
-	"and in order.\vThe last line on stdout is a summary in JSON. Exit "
-	"status: 0 nothing was lost, duplicated, corrupt or wedged, 1 something "
-	"was, or the run failed, 2 wrong usage, 3 no broker, 4 refused.";
+	"and in order.\v"
+	"Examples:\n"
+	"  tapio-load                           5 seconds, its own broker\n"
+	"  tapio-load --kill 2000 -p 3          kill producers, lose nothing\n"
+	"  tapio-load --pin --no-check -d 4s    the speed of the channel alone\n"
+	"\n"
+	"The last line on stdout is a summary in JSON. Exit status: 0 nothing was "
+	"lost, duplicated, corrupt or wedged, 1 something was, or the run failed, "
+	"2 wrong usage, 3 no broker, 4 refused.";
 
 /* The index of a word among `count`, or wrong usage. */
 static int word(struct argp_state *state, const char *option, const char *text,
@@ -144,7 +151,7 @@ static uint32_t count(struct argp_state *state, const char *option,
 static void parse_policies(struct load_options *o, struct argp_state *state,
 			   const char *text)
 {
-	static const char *const policies[] = {"lossy", "until", "lossless"};
+	uint32_t policy;
 	char one[16];
 
 	o->policy_count = 0;
@@ -153,13 +160,19 @@ static void parse_policies(struct load_options *o, struct argp_state *state,
 
 		if (length >= sizeof(one) ||
 		    o->policy_count == TAPIO_GROUP_SLOTS)
-			argp_error(state, "--policy: '%s' is no list of them",
-				   text);
+			argp_error(
+				state,
+				"--policy: '%s' is not a list of lossless, until, lossy",
+				text);
 		memcpy(one, text, length);
 		one[length] = '\0';
-		o->policies[o->policy_count++] =
-			TAPIO_GROUP_LOSSY +
-			(uint32_t)word(state, "--policy", one, policies, 3);
+		policy = tpi_policy_parse(one);
+		if (!policy)
+			argp_error(state,
+				   "--policy: '%s' is not one of lossy, until, "
+				   "lossless",
+				   one);
+		o->policies[o->policy_count++] = policy;
 		text += length;
 		if (!*text)
 			return;
@@ -313,8 +326,7 @@ static error_t parse_faults(int key, char *arg, struct argp_state *state)
 				tpi_arg_duration(state, "--stand-still", arg);
 		if (o->still_ns < 1 || o->still_ns > STILL_NS_MAX)
 			argp_error(state,
-				   "--stand-still: '%s' is nothing, or more "
-				   "than an hour",
+				   "--stand-still: '%s' is outside 1ns to 1h",
 				   arg);
 		return 0;
 	case KEY_NO_CHECK:
@@ -341,9 +353,7 @@ static void parse_merge(struct load_options *o, struct argp_state *state,
 {
 	o->merge_ns = (uint64_t)tpi_arg_duration(state, "--merge", text);
 	if (!o->merge_ns || o->merge_ns > TAPIO_MERGE_NS_MAX)
-		argp_error(state,
-			   "--merge: '%s' is nothing, or more than a minute",
-			   text);
+		argp_error(state, "--merge: '%s' is outside 1ns to 1m", text);
 }
 
 static error_t parse_rest(int key, char *arg, struct argp_state *state)
@@ -381,7 +391,8 @@ static error_t parse_rest(int key, char *arg, struct argp_state *state)
 	case KEY_ROOM:
 		o->room_ns = tpi_arg_duration(state, "--room-wait", arg);
 		if (o->room_ns < 0)
-			argp_error(state, "--room-wait: a wait must end");
+			argp_error(state,
+				   "--room-wait: 'forever' is not possible");
 		return 0;
 	case KEY_STAMP:
 		o->stamp = stamps[word(state, "--stamp", arg, stamps, 3)];
@@ -401,34 +412,35 @@ static void settle(struct parsed *p, struct argp_state *state)
 		o->members = p->consumers ? p->consumers / o->groups : least;
 		if (p->consumers % o->groups)
 			argp_error(state,
-				   "--consumers: %u do not make %u groups",
+				   "--consumers: %u is not a multiple of the "
+				   "%u groups",
 				   p->consumers, o->groups);
 	} else if (p->consumers && p->consumers != o->members * o->groups) {
-		argp_error(state, "--consumers: %u are not %u groups of %u",
+		argp_error(state, "--consumers: %u is not %u groups of %u",
 			   p->consumers, o->groups, o->members);
 	}
 	if (o->members < least)
-		argp_error(state, "--kill-consumers: a group needs two members "
-				  "or more, or it ends with its last");
+		argp_error(state,
+			   "--kill-consumers needs --members 2 or more: a "
+			   "group ends with its last member");
 	if (!o->batch)
 		o->batch =
 			o->mode == LOAD_BATCH || o->mode == LOAD_MIX ? 16 : 1;
 	if (o->mode == LOAD_OUTPUT && o->batch > 1)
-		argp_error(state, "--batch: not in the mode output");
+		argp_error(state, "--batch needs --mode reserve, batch or mix");
 	if (o->discard_every && o->mode != LOAD_RESERVE && o->mode != LOAD_MIX)
-		argp_error(state, "--discard: only in the modes reserve and "
-				  "mix");
+		argp_error(state, "--discard needs --mode reserve or mix");
 	if (!p->duration_given && !o->events && !o->kills &&
 	    !o->kills_consumers && !o->stops && !o->still_ns)
 		o->duration_ns = INT64_C(5000000000);
 	if (o->duration_ns == TAPIO_FOREVER)
-		argp_error(state, "--duration: a run must end");
+		argp_error(state, "--duration: 'forever' is not possible");
 	if (!o->block_bytes)
 		o->block_bytes = (o->size_max + 63) & ~63u;
 	if (!o->stamp)
 		o->stamp = o->merge_ns ? "tsc" : "none";
 	if (o->merge_ns && !strcmp(o->stamp, "none"))
-		argp_error(state, "--merge: needs time stamps");
+		argp_error(state, "--merge needs --stamp tsc or clock");
 	if (o->pin && !o->cpu_count)
 		allowed_cpus(o);
 }
@@ -437,26 +449,31 @@ static void refuse_combinations(const struct load_options *o,
 				struct argp_state *state)
 {
 	if (o->blocks & (o->blocks - 1) || o->blocks < 4)
-		argp_error(state, "--blocks: %u is not a power of two from 4",
+		argp_error(state,
+			   "--blocks: %u is not a power of two of 4 or more",
 			   o->blocks);
 	if (o->block_bytes % 64 || o->block_bytes < o->size_max)
 		argp_error(state,
-			   "--block-bytes: %u is not a multiple of 64, or less "
-			   "than the largest event",
-			   o->block_bytes);
+			   "--block-bytes: %u is not a multiple of 64, or is "
+			   "less than the largest event of %u",
+			   o->block_bytes, o->size_max);
 	if (!o->check && (o->kills || o->kills_consumers || o->sabotage))
-		argp_error(state, "--no-check: kills and sabotage are for the "
-				  "checker to find");
+		argp_error(state,
+			   "--no-check excludes --kill, --kill-consumers and "
+			   "--sabotage, whose effects the check finds");
 	if (o->still_ns && (o->kills || o->kills_consumers || o->stops ||
 			    o->connect.socket || getenv("TAPIO_SOCKET")))
-		argp_error(state, "--stand-still: needs a broker of our own, "
-				  "and no other faults");
+		argp_error(state,
+			   "--stand-still needs the tool's own broker (no "
+			   "--socket, no TAPIO_SOCKET) and excludes other "
+			   "faults");
 	if (o->kills_consumers && !load_all_lossless(o))
-		argp_error(state, "--kill-consumers: only lossless groups are "
-				  "owed what a dead member read");
+		argp_error(state,
+			   "--kill-consumers needs lossless groups: others "
+			   "may lose what a dead member had read");
 	if (o->baseline && (o->producers > 1 || o->members * o->groups > 1))
-		argp_error(state, "--baseline: it is a loop of one producer "
-				  "and one consumer");
+		argp_error(state,
+			   "--baseline needs one producer and one consumer");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)

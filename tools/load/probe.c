@@ -156,7 +156,7 @@ int load_probe(struct load_run *run, uint32_t slot)
 	failed = open_handle(&p, place);
 	if (failed)
 		return failed;
-	tapio_producer_stats(p.handles[0], &stats);
+	tapio_producer_stats_read(p.handles[0], &stats);
 	place->rseq = stats.rseq;
 	/* As the library does: a self-test that ran out of time says nothing. */
 	if (stats.rseq == TAPIO_RSEQ_INCONCLUSIVE &&

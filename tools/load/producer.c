@@ -359,7 +359,7 @@ static void note_flavour(struct sender *s)
 {
 	struct tapio_producer_stats stats = {.size = sizeof(stats)};
 
-	if (!tapio_producer_stats(s->producer, &stats))
+	if (!tapio_producer_stats_read(s->producer, &stats))
 		s->place->rseq = stats.rseq;
 }
 

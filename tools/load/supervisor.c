@@ -192,7 +192,7 @@ static void reap(struct storm *s)
 			bury(s, c, status);
 		else if (s->neighbour &&
 			 load_neighbour_ended(s->neighbour, pid))
-			load_fail(s->run, "what runs beside ended early");
+			load_fail(s->run, "the neighbour ended early");
 		else
 			load_fail(s->run, "the broker's host ended");
 	}

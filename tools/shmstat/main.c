@@ -32,25 +32,32 @@ struct arguments {
 static const struct argp_option options[] = {
 	{"socket", 's', "PATH", 0, TPI_SOCKET_HELP, 0},
 	{"pid", 'p', "PID", 0,
-	 "Look into what this process holds, a broker, a keeper or a client",
+	 "Look into the memory that this process holds: a broker or a client",
 	 0},
 	{"scan", OPTION_SCAN, NULL, 0,
-	 "Without an answer, look into every process (on by default when no "
+	 "If no broker answers, look into every process (the default when no "
 	 "socket is named)",
 	 0},
 	{"timeout", OPTION_TIMEOUT, "TIME", 0,
-	 "How long a broker may take to answer (default 500ms)", 0},
+	 "How long the broker may take to answer (default: 500ms)", 0},
 	{"json", 'j', NULL, 0, "Print JSON", 0},
-	{"watch", 'w', "INTERVAL", 0, "Look again and again", 0},
-	{"all", 'a', NULL, 0, "Also show side lanes that nobody ever used", 0},
+	{"watch", 'w', "INTERVAL", 0,
+	 "Look again after each interval, until interrupted", 0},
+	{"all", 'a', NULL, 0, "Also show side lanes that were never used", 0},
 	{0},
 };
 
 static const char doc[] =
-	"Shows the memory of a Tapio broker: what it holds, how full its lanes "
-	"are, what became of every event.\vExit status: 0 all is well, 1 "
-	"something does not balance or cannot be read, 2 wrong usage, 3 no "
-	"broker was found, 4 it is of another version.";
+	"Shows the memory of a Tapio broker: its segments, how full its lanes are, "
+	"its clients, and an account of every event.\v"
+	"Examples:\n"
+	"  tapio-shmstat lanes                  how full, and what was refused\n"
+	"  tapio-shmstat groups                 who reads, and what was lost\n"
+	"  tapio-shmstat --json ledger          every event accounted for\n"
+	"  tapio-shmstat --pid $(pidof tapiod)  a broker that does not answer\n"
+	"\n"
+	"Exit status: 0 all is well, 1 something does not balance or cannot be "
+	"read, 2 wrong usage, 3 no broker was found, 4 it is of another version.";
 
 static void parse_part(struct arguments *args, struct argp_state *state,
 		       const char *name)

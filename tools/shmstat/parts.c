@@ -221,8 +221,8 @@ static void print_rows(const json_t *rows, const struct column *columns,
 	used = used_rows(rows, &left_out);
 	table_print(used, columns);
 	if (left_out)
-		printf("(%zu side lanes that nobody used are not shown)\n",
-		       left_out);
+		printf("(%zu unused side lane%s not shown; --all shows them)\n",
+		       left_out, left_out == 1 ? " is" : "s are");
 	json_decref(used);
 }
 

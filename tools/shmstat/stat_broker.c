@@ -76,14 +76,16 @@ static void add_means(json_t *object, const struct tapio_shm_broker *b)
 	static const char *const features[] = {"membarrier", "hugetlb", "mbind",
 					       "io_uring", "pidfd"};
 	char reason[sizeof(b->rseq_reason)];
+	/* ORDER broker.rseq (acquire): the reason is of this verdict. Pairs with
+	 * the release in tpi_registry_test_rseq(). */
+	uint32_t verdict = tpi_load_acquire(&b->rseq_verdict);
 
 	memcpy(reason, b->rseq_reason, sizeof(reason));
 	json_object_set_new(object, "budget_bytes",
 			    value_count(tpi_load_relaxed(&b->budget_bytes)));
 	json_object_set_new(object, "used_bytes",
 			    value_count(tpi_load_relaxed(&b->used_bytes)));
-	json_object_set_new(object, "rseq",
-			    value_rseq(tpi_load_relaxed(&b->rseq_verdict)));
+	json_object_set_new(object, "rseq", value_rseq(verdict));
 	json_object_set_new(object, "rseq_reason",
 			    value_text(reason, sizeof(reason)));
 	json_object_set_new(

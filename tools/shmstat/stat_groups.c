@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/base/atomic.h"
+#include "lib/memory/policy.h"
 #include "tools/shmstat/stat.h"
 
 struct sums {
@@ -37,15 +38,21 @@ static void add_up(const struct tpi_inspect *inspect, uint32_t channel,
 	}
 }
 
+static json_t *value_policy(uint32_t policy)
+{
+	if (policy == TAPIO_GROUP_DEFAULT || policy > TAPIO_GROUP_LOSSLESS)
+		return value_word(NULL, 0, policy);
+	return json_string(tpi_policy_name(policy));
+}
+
 static void add_slot(json_t *object, uint64_t slot)
 {
-	static const char *const policies[] = {"lossy", "until", "lossless"};
 	static const char *const states[] = {"free", "active", "closed"};
 
 	json_object_set_new(object, "state",
 			    value_word(states, 3, TAPIO_SLOT_STATE(slot)));
 	json_object_set_new(object, "policy",
-			    value_word(policies, 3, TAPIO_SLOT_POLICY(slot)));
+			    value_policy(TAPIO_SLOT_POLICY(slot)));
 	json_object_set_new(object, "lag_max",
 			    value_count(TAPIO_SLOT_LAG(slot)));
 	json_object_set_new(object, "incarnation",
@@ -81,10 +88,10 @@ static json_t *one(const struct tpi_inspect *inspect, uint32_t channel,
 	/* relaxed: shown, each by itself */
 	json_object_set_new(object, "durable",
 			    json_boolean(tpi_load_relaxed(&group->flags) &
-					 TAPIO_GROUP_DURABLE));
+					 TAPIO_GROUP_FLAG_DURABLE));
 	json_object_set_new(object, "evicted",
 			    json_boolean(tpi_load_relaxed(&group->flags) &
-					 TAPIO_GROUP_EVICTED));
+					 TAPIO_GROUP_FLAG_EVICTED));
 	json_object_set_new(object, "members",
 			    value_count(tpi_load_relaxed(&group->members)));
 	json_object_set_new(object, "lanes_leased", value_count(sums.leased));

@@ -75,25 +75,35 @@ static const struct argp_option options[] = {
 	 "earlier ones (default: 10ms)",
 	 1},
 	{0, 0, 0, 0,
-	 "As a consumer (default: an observer, who holds nobody):", 2},
+	 "As a consumer (default: as an observer, which never holds producers):",
+	 2},
 	{"group", 'g', "NAME", 0,
 	 "Join this group: each event goes to one of its members", 2},
 	{"policy", OPTION_POLICY, "lossy|until|lossless", 0,
-	 "What the group does to producers that find no room: nothing; hold "
-	 "them up to a lag; hold them. Without --group: a group of its own",
+	 "For a group that falls behind. until (default): producers overwrite only "
+	 "events that are more than --lag behind. lossy: they overwrite any. "
+	 "lossless: they find no room; needs a right. Without --group: a group of "
+	 "its own",
 	 2},
 	{"lag", OPTION_LAG, "N", 0,
 	 "The lag of --policy until, in events per lane (default: half a lane)",
 	 2},
 	{0, 0, 0, 0, "Other:", 4},
 	{"stats", OPTION_STATS, 0, 0,
-	 "Say at the end what became of all events", 4},
-	{"list-types", OPTION_LIST_TYPES, 0, 0, "List the types of events", 4},
+	 "Say at the end how many events were shown, skipped and lost", 4},
+	{"list-types", OPTION_LIST_TYPES, 0, 0,
+	 "List the types of events that have a name", 4},
 	{0},
 };
 
 static const char doc[] =
 	"Shows the events of a channel as they come, one a line.\v"
+	"Examples:\n"
+	"  tapio-tail                           follow the channel events\n"
+	"  tapio-tail --since oldest -d 0       what it holds now, and end\n"
+	"  tapio-tail -j --severity warning     warnings and worse, as JSON\n"
+	"  tapio-tail -g audit --stats          as a member of the group audit\n"
+	"\n"
 	"Exit status: 0 ended as asked (also when its reader left), 1 failure, 2 "
 	"usage, 3 no broker, 4 no such channel or no right to it, 5 the broker has "
 	"gone (without --wait).";
@@ -127,7 +137,7 @@ static uint32_t choose(struct argp_state *state, const char *option,
 		strcat(names, c == choices ? "" : ", ");
 		strcat(names, c->name);
 	}
-	argp_error(state, "%s: '%s' is none of %s", option, text, names);
+	argp_error(state, "%s: '%s' is not one of %s", option, text, names);
 	return 0;
 }
 
@@ -144,8 +154,8 @@ static void parse_types(struct argp_state *state, struct tpi_tail_options *tail,
 					   &tail->types[tail->type_count++]))
 			argp_error(
 				state,
-				"--type: '%s' is no type of event (see "
-				"--list-types) and no number from 1 to 65535",
+				"--type: '%s' is neither a type of event (see "
+				"--list-types) nor a number from 1 to 65535",
 				name);
 	}
 }
@@ -155,9 +165,9 @@ static void parse_severity(struct argp_state *state, const char *text,
 {
 	if (tapio_severity_parse(text, severity))
 		argp_error(state,
-			   "--severity: '%s' is no severity (trace, debug, "
-			   "info, notice, warning, error, critical, alert, "
-			   "emergency) and no number from 0 to 15",
+			   "--severity: '%s' is neither a severity (trace, "
+			   "debug, info, notice, warning, error, critical, "
+			   "alert, emergency) nor a number from 0 to 15",
 			   text);
 }
 
@@ -166,10 +176,7 @@ static uint64_t parse_merge(struct argp_state *state, const char *text)
 	int64_t ns = tpi_arg_duration(state, "--merge", text);
 
 	if (ns < 1 || ns > (int64_t)TAPIO_MERGE_NS_MAX)
-		argp_error(state,
-			   "--merge: '%s' is not more than nothing, or "
-			   "more than a minute",
-			   text);
+		argp_error(state, "--merge: '%s' is outside 1ns to 1m", text);
 	return (uint64_t)ns;
 }
 
@@ -232,7 +239,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num > 0)
-			argp_error(state, "'%s': one channel at a time", arg);
+			argp_error(
+				state,
+				"unexpected argument '%s': only one channel can be followed",
+				arg);
 		break;
 	case ARGP_KEY_END:
 		if (args->tail.lag && args->tail.policy != TAPIO_GROUP_UNTIL)
@@ -292,8 +302,11 @@ static void add_stats(struct run *run)
 /* All that the broker left behind was shown. 0: go on; else an exit status. */
 static int broker_gone(struct run *run)
 {
-	tpi_say("the broker at %s has gone",
-		tpi_connect_socket(&run->args.connect));
+	tpi_say("the broker at %s has gone%s",
+		tpi_connect_socket(&run->args.connect),
+		run->args.connect.wait_ns
+			? ""
+			: " (--wait would wait for the next one)");
 	if (!run->args.connect.wait_ns)
 		return TPI_EXIT_BROKER_GONE;
 	add_stats(run);
@@ -399,10 +412,10 @@ static int follow(struct run *run)
 		if (count == -EINTR)
 			continue;
 		if (count < 0 && count != -ENOTCONN)
-			return failed("reading", count);
+			return failed("cannot read events", count);
 		int err = count > 0 ? show(run, views, count) : 0;
 		if (err)
-			return failed("writing", err);
+			return failed("cannot write the output", err);
 		if ((run->args.count && run->shown == run->args.count) ||
 		    (!gone && count >= 0 && is_over(run, count)))
 			return TPI_EXIT_OK;

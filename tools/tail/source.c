@@ -99,11 +99,12 @@ void tpi_tail_stats(const struct tpi_tail_source *source,
 	struct tapio_observer_stats observer = {.size = sizeof(observer)};
 
 	*stats = (struct tpi_tail_stats){0};
-	if (source->consumer && !tapio_consumer_stats(source->consumer, &group))
+	if (source->consumer &&
+	    !tapio_consumer_stats_read(source->consumer, &group))
 		*stats = (struct tpi_tail_stats){group.delivered, group.skipped,
 						 group.lost, group.late};
 	if (source->observer &&
-	    !tapio_observer_stats(source->observer, &observer))
+	    !tapio_observer_stats_read(source->observer, &observer))
 		*stats =
 			(struct tpi_tail_stats){observer.seen, observer.skipped,
 						observer.lost, observer.late};

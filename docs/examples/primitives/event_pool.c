@@ -40,12 +40,13 @@ int main(void)
 			return 1;
 		e->type = i;
 		snprintf(e->text, sizeof(e->text), "event number %u", i);
-		tapio_ring_put(ring, (uint64_t)tapio_pool_index(pool, e),
-			       TAPIO_FOREVER);
+		if (tapio_ring_put(ring, (uint64_t)tapio_pool_index(pool, e),
+				   TAPIO_FOREVER))
+			return 1;
 	}
 	while (handle_one(pool, ring))
 		;
-	tapio_pool_stats(pool, &stats);
+	tapio_pool_stats_read(pool, &stats);
 	printf("%u of %u free\n", stats.free, stats.allocated);
 	tapio_ring_close(ring);
 	tapio_pool_close(pool);

@@ -8,7 +8,7 @@ static void show(const struct tapio_ring *ring, const struct tapio_pool *pool)
 {
 	struct tapio_pool_stats stats = {.size = sizeof(stats)};
 
-	tapio_pool_stats(pool, &stats);
+	tapio_pool_stats_read(pool, &stats);
 	printf("ring %u of %u, at most %u; pool %u in use of %u\n",
 	       tapio_ring_size(ring), tapio_ring_capacity(ring),
 	       tapio_ring_high_water(ring), stats.in_use, stats.allocated);
