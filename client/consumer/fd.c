@@ -125,7 +125,7 @@ static void note_idle(struct tapio_consumer *c)
 		/* Relaxed: `armed` is stored after it. */
 		tpi_store_relaxed(&t->idle, idle);
 		if (c->wake_events > 1)
-			tpi_store_relaxed(&t->cursor->watermark, 0);
+			tpi_store_relaxed(&t->cell->watermark, 0);
 	}
 }
 
@@ -201,7 +201,7 @@ void tpi_fd_disarm(struct tapio_consumer *c)
 	tpi_store_relaxed(&c->bellhop.armed, 0);
 	for (i = 0; i < c->lane_count; i++)
 		if (c->tracks[i].leased) /* as `marked` says */
-			tpi_store_relaxed(&c->tracks[i].cursor->watermark,
+			tpi_store_relaxed(&c->tracks[i].cell->watermark,
 					  c->tracks[i].marked);
 	pthread_mutex_unlock(&c->bellhop.lock);
 	tpi_fd_thread_raise(c);

@@ -72,7 +72,7 @@ static uint64_t unread(const struct tapio_consumer *c,
 		       const struct tpi_track *t, bool *ours)
 {
 	/* Relaxed, all of them: a guess whether it is worth while to look. */
-	uint32_t lease = tpi_load_relaxed(&t->cursor->lease);
+	uint32_t lease = tpi_cursor_holder(t->cursor);
 	uint64_t from = tpi_load_relaxed(&t->idle);
 
 	*ours = lease == c->me;
@@ -81,7 +81,8 @@ static uint64_t unread(const struct tapio_consumer *c,
 	if (!*ours && lease != TAPIO_NOBODY)
 		return 0;
 	if (!*ours)
-		from = TAPIO_HEAD_POSITION(tpi_load_relaxed(&t->cursor->head));
+		from = TAPIO_HEAD_POSITION(
+			tpi_load_relaxed(&tpi_cursor_cell(t->cursor)->head));
 	return (TAPIO_STATE_TAIL(tpi_lane_peek(t->lane)) - from) &
 	       TAPIO_POSITION_MASK;
 }
@@ -133,17 +134,21 @@ static void set_marks(struct tapio_consumer *c, struct rounds *r, bool wanted)
 	for (i = 0; i < c->lane_count; i++) {
 		const struct tpi_track *t = &c->tracks[i];
 		uint64_t head, idle = tpi_load_relaxed(&t->idle);
+		/* Relaxed: if it is our name, it is ours while we are armed,
+		 * unless another member takes it over. Then it is one wrong
+		 * mark, and sleeps are bounded. */
+		uint64_t lease = tpi_load_relaxed(&t->cursor->lease);
+		struct tapio_shm_cell *cell;
 
-		/* Relaxed: if it is our name, it is ours while we are armed. */
-		if (tpi_load_relaxed(&t->cursor->lease) != c->me ||
-		    idle == TPI_NEVER)
+		if (TAPIO_LEASE_HOLDER(lease) != c->me || idle == TPI_NEVER)
 			continue;
-		head = TAPIO_HEAD_POSITION(tpi_load_relaxed(&t->cursor->head));
+		cell = &t->cursor->cells[tpi_lease_cell(lease)];
+		head = TAPIO_HEAD_POSITION(tpi_load_relaxed(&cell->head));
 		mark = 0;
 		if (wanted) /* counted from head, so with what is in hand */
 			mark = tpi_watermark_goal(c, t) +
 			       (uint32_t)((idle - head) & TAPIO_POSITION_MASK);
-		tpi_store_relaxed(&t->cursor->watermark, mark);
+		tpi_store_relaxed(&cell->watermark, mark);
 	}
 	r->marked = wanted;
 	r->has_announced = false; /* of what holds now */

@@ -133,7 +133,7 @@ START_TEST(a_group_that_was_not_rung_is_not_answered)
 
 	c = rig_open(&marked);
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		c->tracks[i].cursor->watermark = 16;
+		c->tracks[i].cell->watermark = 16;
 	tpi_announce(c);
 	tpi_announce(other);
 	emit(1);
@@ -262,8 +262,8 @@ static void start_holder(void)
 static bool lanes_are_free(void)
 {
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		if (tpi_load_relaxed(&c->tracks[i].cursor->lease) !=
-		    TAPIO_NOBODY)
+		if (TAPIO_LEASE_HOLDER(tpi_load_relaxed(
+			    &c->tracks[i].cursor->lease)) != TAPIO_NOBODY)
 			return false;
 	return true;
 }
