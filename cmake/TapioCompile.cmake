@@ -4,8 +4,7 @@ add_library(tapio_compile INTERFACE)
 target_include_directories(tapio_compile INTERFACE
 	${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR})
 target_compile_definitions(tapio_compile INTERFACE
-	_GNU_SOURCE TAPIO_VERSION="${PROJECT_VERSION}"
-	$<$<BOOL:${TAPIO_TESTPOINTS}>:TAPIO_TESTPOINTS>)
+	_GNU_SOURCE $<$<BOOL:${TAPIO_TESTPOINTS}>:TAPIO_TESTPOINTS>)
 target_compile_options(tapio_compile INTERFACE
 	-Wall -Wextra -Wshadow -Wvla -Wpointer-arith -Wundef
 	-fno-strict-aliasing -fno-plt -fno-semantic-interposition

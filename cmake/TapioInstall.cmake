@@ -31,8 +31,13 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/tapio)
 install(EXPORT tapioTargets NAMESPACE tapio:: DESTINATION ${package_dir})
 configure_package_config_file(cmake/tapioConfig.cmake.in tapioConfig.cmake
 	INSTALL_DESTINATION ${package_dir})
+if(PROJECT_VERSION_MAJOR EQUAL 0)
+	set(compatibility SameMinorVersion)
+else()
+	set(compatibility SameMajorVersion)
+endif()
 write_basic_package_version_file(tapioConfigVersion.cmake
-	COMPATIBILITY SameMinorVersion)
+	COMPATIBILITY ${compatibility})
 install(FILES ${PROJECT_BINARY_DIR}/tapioConfig.cmake
 	${PROJECT_BINARY_DIR}/tapioConfigVersion.cmake
 	DESTINATION ${package_dir})

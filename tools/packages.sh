@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2034
 #
-# Sourced by tools/test and tools/quickstart: makes sure that Debian's packages
-# are there. Asks dpkg first and touches apt only for what is missing, so a
-# second run needs no network and no rights.
+# Sourced by tools/test and tools/quickstart, after progress.sh: makes sure that
+# Debian's packages are there. Asks dpkg first and touches apt only for what is
+# missing, so a second run needs no network and no rights.
 
 # What a build of everything needs.
 tapio_build_packages=(
@@ -16,7 +16,7 @@ tapio_test_packages=(
 	git python3 strace valgrind spin clang libclang-rt-14-dev clang-format
 	mandoc shellcheck util-linux gcc-aarch64-linux-gnu
 	libc6-dev-arm64-cross qemu-system-x86 qemu-system-arm
-	busybox-static cpio
+	busybox-static cpio abigail-tools
 )
 
 # What tapio-bench compares Tapio with, each if it is there.
@@ -31,57 +31,92 @@ tapio_package_installed() {
 		grep -qx installed
 }
 
+# tapio_missing PACKAGE...: those that are not installed, one a line.
+tapio_missing() {
+	local package
+
+	for package in "$@"; do
+		tapio_package_installed "$package" || echo "$package"
+	done
+}
+
+# Sets tapio_as_root to what makes a command run as root. Returns 1 without a way. A
+# password is asked for here, before progress is shown.
+tapio_become_root() {
+	tapio_as_root=()
+	[ "$(id -u)" -ne 0 ] || return 0
+	command -v sudo >/dev/null || return 1
+	tapio_as_root=(sudo)
+	if [ -t 0 ]; then
+		sudo -v
+	else
+		tapio_as_root+=(-n)
+	fi
+}
+
+# tapio_apt WHAT PACKAGE...: as steps. The first install in a fresh image has no
+# package lists to look in.
+tapio_apt() {
+	local what=$1
+
+	shift
+	if [ -z "${tapio_apt_updated:-}" ]; then
+		tapio_step "package lists" \
+			"${tapio_as_root[@]}" apt-get update -qq || return 1
+		tapio_apt_updated=yes
+	fi
+	tapio_step "$what" "${tapio_as_root[@]}" \
+		env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends "$@"
+}
+
+# tapio_list TEXT WORD...: the words behind the text, in lines of 80 columns.
+tapio_list() {
+	echo "$*" | fold -s -w 78 | sed '2,$ s/^/  /'
+}
+
 # Installs those of the given packages that are missing. Returns 1 with a
 # message when it cannot.
 tapio_need_packages() {
-	local package missing=() as_root=()
+	local missing
 
 	if ! command -v dpkg-query >/dev/null; then
-		echo "This is not a Debian system: nothing is installed." \
-			"If the build fails, look for what these are called" \
+		tapio_list "This is not a Debian system: nothing is installed. If" \
+			"the build fails, look for what these packages are called" \
 			"here: $*" >&2
 		return 0
 	fi
-	for package in "$@"; do
-		tapio_package_installed "$package" || missing+=("$package")
-	done
-	if [ ${#missing[@]} -eq 0 ]; then
-		return 0
+	mapfile -t missing < <(tapio_missing "$@")
+	[ ${#missing[@]} -gt 0 ] || return 0
+	tapio_list "Installing packages: ${missing[*]}"
+	if ! tapio_become_root; then
+		tapio_list "Installing them needs root, and sudo does not work here." \
+			"As root: apt-get install ${missing[*]}" >&2
+		return 1
 	fi
-	if [ "$(id -u)" -ne 0 ]; then
-		if ! command -v sudo >/dev/null; then
-			echo "Missing packages: ${missing[*]}" >&2
-			echo "Installing them needs root, and there is no" \
-				"sudo. As root: apt-get install ${missing[*]}" >&2
-			return 1
-		fi
-		as_root=(sudo)
-		[ -t 0 ] || as_root+=(-n)
-	fi
-	echo "Installing ${missing[*]}"
-	# The first install in a fresh image has no package lists to look in.
-	if ! "${as_root[@]}" apt-get update -qq ||
-		! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-			apt-get install -y -qq --no-install-recommends \
-			"${missing[@]}" >/dev/null; then
-		echo "Could not install: ${missing[*]}" >&2
+	if ! tapio_apt "installing ${#missing[@]} packages" "${missing[@]}"; then
+		tapio_list "These packages could not be installed: ${missing[*]}" >&2
 		return 1
 	fi
 }
 
-# Installs what is to be had of the given packages, and says what is not.
+# Installs what is available of the given packages, and says what is not.
 tapio_try_packages() {
-	local package without=()
+	local package missing without=()
 
-	# At once is quicker, and how it nearly always is.
-	if tapio_need_packages "$@" 2>/dev/null; then
-		return
+	command -v dpkg-query >/dev/null || return 0
+	mapfile -t missing < <(tapio_missing "$@")
+	[ ${#missing[@]} -gt 0 ] || return 0
+	tapio_list "Installing optional packages: ${missing[*]}"
+	if ! tapio_become_root; then
+		without=("${missing[@]}")
+	elif ! tapio_apt "all of them" "${missing[@]}" 2>/dev/null; then
+		for package in "${missing[@]}"; do
+			tapio_apt "$package" "$package" 2>/dev/null ||
+				without+=("$package")
+		done
 	fi
-	for package in "$@"; do
-		tapio_need_packages "$package" >/dev/null 2>&1 ||
-			without+=("$package")
-	done
 	if [ ${#without[@]} -gt 0 ]; then
-		echo "Going on without: ${without[*]}"
+		tapio_list "Going on without: ${without[*]}"
 	fi
 }

@@ -168,7 +168,7 @@ static int check_hello(struct tpi_session *session,
 	uint32_t known =
 		broker->server.session_count - broker->server.stranger_count;
 
-	if (hello->abi_major != TAPIO_ABI_MAJOR)
+	if (!TAPIO_ABI_READABLE(hello->abi_major, hello->abi_minor))
 		return tpi_fail(-EPROTONOSUPPORT, why, why_bytes,
 				"the client knows layout %u.%u, the broker's "
 				"is %u.%u",
@@ -423,6 +423,7 @@ static void on_detach(struct tpi_session *session,
 		       "process %d \"%s\" detaches 0x%08x",
 		       session->process->pid, session->process->comm,
 		       attachment->id);
+	attachment->left = true;
 	message.detached.swept =
 		tpi_attachment_end(session->broker, attachment);
 	answer(session, &message, NULL, 0);

@@ -1,21 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <tapio/tapio.h>
+
+static void show(const struct tapio_view *view)
+{
+	const struct tapio_gap *gap = view->data;
+
+	if (view->flags & TAPIO_VIEW_GAP) /* no event: some are missing */
+		printf("(%" PRIu64 " events missed)\n", gap->count);
+	else
+		printf("%.*s\n", (int)view->length, (const char *)view->data);
+}
 
 int main(void)
 {
+	char why[256];
+	struct tapio_consumer_options options = {
+		.size = sizeof(options),
+		.broker = {.size = sizeof(options.broker),
+			   .error = why,
+			   .error_bytes = sizeof(why)},
+	};
 	struct tapio_consumer *c;
 	struct tapio_view views[32];
-	int n = tapio_consumer_open(&c, "events", NULL);
+	int n;
 
-	while (n >= 0 && (n = tapio_poll(c, views, 32, TAPIO_FOREVER)) >= 0) {
-		for (int i = 0; i < n; i++)
-			printf("%.*s\n", (int)views[i].length,
-			       (const char *)views[i].data);
-		fflush(stdout);
-		tapio_release(c);
+	if (tapio_consumer_open(&c, "events", &options)) {
+		fprintf(stderr, "consumer: %s\n", why);
+		return 1;
 	}
+	while ((n = tapio_poll(c, views, 32, TAPIO_FOREVER)) >= 0) {
+		for (int i = 0; i < n; i++)
+			show(&views[i]);
+		if (tapio_release(c) > 0) /* producers were faster */
+			printf("(of the lines above some are garbled)\n");
+		fflush(stdout);
+	}
+	fprintf(stderr, "consumer: %s\n", strerror(-n));
 	tapio_consumer_close(c);
-	fprintf(stderr, "consumer: error %d\n", n);
 	return 1;
 }

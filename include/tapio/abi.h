@@ -1,40 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The shared layout of Tapio, version 1.0.
+ * The shared layout of Tapio, number 0.1.
  *
- * THE PROMISE. Whatever lies in a Tapio segment is described here and nowhere
- * else, field by field. Within one major version fields keep their offset, size
- * and meaning; a minor version may give meaning to reserved bytes, which writers
- * set to zero and readers ignore. A change that an old reader must not overlook
- * sets a bit in `incompat`; whoever finds a bit there that it does not know does
- * not touch the segment. All words are little-endian; there are no pointers,
- * bitfields, enums, bools, `long`s or `size_t`s.
+ * PROMISE. This file describes every byte of every segment. Fields keep
+ * offset, size and meaning as long as the number of the layout says so
+ * (TAPIO_ABI_MAJOR). Writers MUST store zero in reserved bytes, and readers
+ * MUST ignore them. A bit in `incompat` marks a change that an old reader must
+ * not overlook: a reader that does not know a bit there MUST NOT use the
+ * segment. All words are little-endian. There are no pointers, bitfields,
+ * enums, bools, `long`s or `size_t`s.
+ *
+ * READERS of this file are tools that inspect memory, and ports to other
+ * languages. Programs that emit and consume events use the calls of the other
+ * headers. A reader MUST load a value that a peer can write once, into a local,
+ * and MUST check the local before it follows it: no process is trusted with the
+ * memory of another.
  *
  * GLOSSARY
  *   segment     one sealed memfd, mapped whole
- *   channel     a named stream of events; one segment per NUMA node
+ *   region      one array of a segment, found by the region table
+ *   channel     a named stream of events, with one segment per NUMA node
  *   class       a kind of lane: block size, count and priority
  *   lane        ring and pool in one, for one (channel, class, CPU)
  *   side lane   a lane that belongs to an attachment instead of a CPU
- *   block       piece of a lane's pool; holds the payload of one event
+ *   block       piece of a lane's pool, with the payload of one event
  *   descriptor  64-bit word: which block, type, severity, length
  *   position    48-bit count of descriptors published on a lane
- *   group       a set of consumers that share one view of a channel
  *   attachment  one client on one channel in one role
+ *   group       a named set of consumers that share one view of a channel
+ *   slot        the place of a group: 64 per channel, each with its cursors
+ *   lease       the right of one member of a group to consume one lane
  *   gate        cached lower bound of the heads that hold the lane
+ *   section     restartable sequence (rseq): the kernel aborts it when its thread
+ *               is preempted, migrated or signalled
  *
- * THE SEGMENTS
+ * SEGMENTS
  *
  *   catalog (1)                    channel (1 per channel and node)
  *   +---------------------------+  +-----------------------------------+
  *   | tapio_shm_header          |  | tapio_shm_header                  |
- *   | region table              |  | region table                     |
+ *   | region table              |  | region table                      |
  *   +---------------------------+  +-----------------------------------+
- *   | BROKER        1           |  | DOORBELL  1 (used in node index 0)|
+ *   | BROKER        1           |  | DOORBELLS 1 (used in node index 0)|
  *   | ATTACHMENTS   clients     |  | LANES     one per lane of the node|
  *   | SEGMENTS      segments    |  +-----------------------------------+
  *   | CHANNELS      channels    |  | per lane: tickets, descriptors,   |
- *   | GROUPS        channels*64 |  | times, blocks; found by the       |
+ *   | GROUPS        channels*64 |  | times, blocks, found by the       |
  *   +---------------------------+  | offsets in its tapio_shm_lane     |
  *                                  +-----------------------------------+
  *   cursors (64 per channel, one per group slot)
@@ -46,35 +57,140 @@
  *   | HISTOGRAM     1           |
  *   +---------------------------+
  *
+ * The right to write is in the descriptor that the broker hands out:
+ *
  *                  producers   consumers of G   observers   broker
  *   catalog            R             R              R         RW
  *   channel            RW            R              R         RW
  *   cursors of G       R             RW             R         RW
  *
  * THE LANE. N descriptors, N blocks, N a power of two. Its whole state is one
- * word, `state = tail << 16 | held`, and every operation becomes visible by one
- * plain store of that word.
+ * word, `state = tail << 16 | held`. Every operation becomes visible by one plain
+ * store of that word, so a process that dies leaves no half-done state.
  *
  *           reap              gate                               tail
  *    ---------|--------- free ---------|------------ unread -------|
  *             ^ next block to reuse    ^ slowest gating group      ^ next
  *
- *   tail  positions published so far, modulo 2^48; a lane is born with N
+ *   tail  positions published so far, modulo 2^48. A lane is born with N
  *         descriptors of type DISCARD, so with tail = N
  *   held  blocks that are out of the ring, in some producer's hands
  *   reap  tail - N + held, the oldest position whose block is in the ring
  *
  * A descriptor is at index position & (N - 1). Positions are compared modulo
- * 2^48 (tapio_position_diff).
+ * 2^48 (tapio_position_diff). A block is free below the gate, because every
+ * group that may hold the lane has released it.
  *
- * WHO MOVES WHAT
- *   state   producers on the lane's CPU, inside an rseq section (side lanes: the
- *           owner, under its private mutex); the broker's sweep likewise
- *   gate    producers, by a swap; its position only grows. The broker adds to the
- *           epoch above it when what the gate may pass becomes less
- *   head    the member that holds the lease; only grows; set by the broker
- *           while the slot is joining
- *   lease   0 -> me by a member, me -> 0 by that member, dead -> 0 by the broker
+ * STATES. Four things have states. Each arrow names the writer and the
+ * operation.
+ *
+ * A SLOT (TAPIO_SLOT_*). Only the broker writes it. Its cursors are one file,
+ * and a process that got it writable can write it as long as it lives. So the
+ * slot waits for these processes before it serves another uid.
+ *
+ *              the first member joins: heads set, ACTIVE, generation + 1,
+ *              barrier, heads raised, `admitted`, answer
+ *   +------+ ----------------------------------------------> +--------+
+ *   | FREE |                                                 | ACTIVE |
+ *   +------+ <---------------------------------------------- +--------+
+ *       ^      the group ends, and every process that         |      ^
+ *       |      got its cursors is dead                        |      |
+ *       |                                                     |      |
+ *       |            the group ends: its last member leaves,  |      |
+ *       |            it is removed (durable), or evicted      |      |
+ *       |                                                     v      |
+ *       |  the last process that got                  +--------+     |
+ *       +-------------- its cursors is dead --------- | CLOSED | ----+
+ *                                                     +--------+
+ *            the first member of a new group joins: all processes that got the
+ *            cursors have left and are of its uid, and none was evicted
+ *
+ *   Each way into ACTIVE adds 1 to `incarnation`. Heads bear the incarnation, so
+ *   a former member that wakes up late moves nothing. While no member is there, a
+ *   lossless group is UNTIL, because it makes no progress.
+ *
+ * AN ATTACHMENT (TAPIO_ATTACHMENT_*). Only the broker writes it.
+ *
+ *   +------+  ATTACH is granted: id, then state               +-------+
+ *   | FREE | -----------------------------------------------> | ALIVE |
+ *   +------+                                                  +-------+
+ *       ^                                                         |
+ *       |  blocks swept, leases cleared,     +------+             |
+ *       |  place in the group given up       | DEAD | <-----------+
+ *       +----------------------------------- +------+   DETACH, the process is
+ *                                                       dead, it called execve,
+ *                                                       or it closed the connection
+ *                                                       and maps nothing any more
+ *
+ *   A record that is used again gets the next generation, so an id never comes
+ *   back. A record whose generations are used up stays FREE for good.
+ *
+ * A BLOCK. It is in the ring (a descriptor of [reap, tail) names it), or
+ * `owner` says in which hand it is. A section here is one on the lane's CPU,
+ * or, on a side lane, its owner's turn under the mutex of its process.
+ *
+ *                 .----.  output (section): owner = 0, fill, publish
+ *                 |    v
+ *               +----------+
+ *               | in the   |   `owner` means nothing here
+ *               | ring     |
+ *               +----------+
+ *     reserve     |      ^    submit, discard (section, by X):
+ *     (section):  |      |    desc[tail] = its descriptor
+ *     owner = X   v      |
+ *               +----------+  abandon (X has left the CPU):    +-----------+
+ *        .----> | held     |  owner = ABANDONED, then `hint`   |           |
+ *        |      | by X     | --------------------------------> | abandoned |
+ *        '----- |          | <-------------------------------- |           |
+ *               +----------+  claim, by a producer Y without   +-----------+
+ *     sweep, by the broker    room, or sweep, by the broker,
+ *     (X is dead or closed):  both on the CPU of the lane:
+ *     swap X -> broker        swap ABANDONED -> Y, or -> broker
+ *
+ *   The broker has an attachment, too, and is a holder as any other: it discards
+ *   a block that it has swept, or abandons it where it may not run on the CPU.
+ *   SIGKILL at any arrow: before its last store nothing has happened, after it all
+ *   has. The next broker sweeps all that a dead one held.
+ *
+ * A LEASE (tapio_shm_cursor.lease). Holder 0 is TAPIO_NOBODY. Each arrow adds 1
+ * to the epoch, except ask.
+ *
+ *             take, by member X: swap 0 -> X, then X goes on from `head`
+ *   +------+ ---------------------------------------------------> +-----------+
+ *   | free |                                                      | held by X |
+ *   +------+ <--------------------------------------------------- +-----------+
+ *             give, by X: swap X -> 0, when a member asks (`want`)    ^  |  ^ |
+ *             or X leaves                                        keep |  |  | |
+ *             clear, by the broker: swap X -> 0, when X is dead       |  |  | |
+ *                                                                     |  v  | |
+ *   ask, by member Y, when X holds nothing unreleased and has   +-----------+ |
+ *   not looked for a second: swap X -> X, ASKED                 |  ASKED    | |
+ *   keep, by X, before it hands out anything: swap ASKED off    +-----------+ |
+ *                                                                     |       |
+ *   take over, by Y, when X has still handed out nothing:             v       v
+ *   swap X, ASKED -> Y, MOVING                                  +-----------+
+ *   or without asking, when X has not looked for `takeover`:    | Y, MOVING |
+ *   swap X -> Y, MOVING                                         +-----------+
+ *                                                                     |
+ *   settle, by Y, when X's head and tally are in a cell of its own:   v
+ *   swap MOVING off, and name that cell                         +-----------+
+ *                                                               | held by Y |
+ *                                                               +-----------+
+ *
+ *   While a lane is MOVING its head is no news: the gate stays.
+ *   A member asks by `want` (swap 0 -> its id). The holder that gives or refuses
+ *   clears it, and so does the next one that takes. A member that is killed has
+ *   not moved `head` past events that it had not released, so the next holder gets
+ *   them again.
+ *
+ * WRITERS
+ *   state   producers on the lane's CPU, inside a section (side lanes: the owner,
+ *           under its private mutex), and the broker's sweep in the same way
+ *   gate    producers, by a swap: its position only grows. The broker adds to the
+ *           epoch above it before a group may hold the lane back further
+ *   head    the member that holds the lease, and the broker while the slot is
+ *           joining. It only grows
+ *   lease   see above
  *   slot    the broker
  */
 #ifndef TAPIO_ABI_H
@@ -101,13 +217,28 @@
 	TAPIO_ASSERT_(offsetof(struct type, field) == (bytes), \
 		      "offset of " #type "." #field)
 
-#define TAPIO_ABI_MAJOR 1
-#define TAPIO_ABI_MINOR 0
+/*
+ * The number of the layout. It counts layouts, not releases: a release that
+ * does not change the layout leaves it alone.
+ *
+ *   minor + 1  reserved bytes, flags or kinds get a meaning that an old reader
+ *              may overlook (while major is 0: any change)
+ *   major + 1  (from 1.0 on) any other change
+ *
+ * So while major is 0, both numbers MUST be equal, and later the major ones.
+ */
+#define TAPIO_ABI_MAJOR 0
+#define TAPIO_ABI_MINOR 1
+
+/* Whether a program that knows this layout may read a segment with that number. */
+#define TAPIO_ABI_READABLE(major, minor) \
+	((major) == TAPIO_ABI_MAJOR &&   \
+	 (TAPIO_ABI_MAJOR > 0 || (minor) == TAPIO_ABI_MINOR))
 
 #define TAPIO_SEGMENT_MAGIC UINT64_C(0x4745534f49504154) /* "TAPIOSEG" */
 #define TAPIO_SEGMENT_READY UINT32_C(0x59444552)         /* "REDY" */
 
-/* Limits of the layout (a configuration may set lower ones). */
+/* Limits of the layout. A configuration may set lower ones. */
 #define TAPIO_CACHE_LINE      64
 #define TAPIO_CLASSES_MAX     8
 #define TAPIO_GROUP_SLOTS     64
@@ -136,7 +267,7 @@
 #define TAPIO_REGION_SEGMENTS      3
 #define TAPIO_REGION_CHANNELS      4
 #define TAPIO_REGION_GROUPS        5
-#define TAPIO_REGION_DOORBELL      6
+#define TAPIO_REGION_DOORBELLS     6
 #define TAPIO_REGION_LANES         7
 #define TAPIO_REGION_GROUP_CONTROL 8
 #define TAPIO_REGION_CURSORS       9
@@ -159,10 +290,10 @@ struct tapio_shm_header {
 	uint64_t length_bytes;  /* of the whole segment */
 	uint64_t region_offset; /* of the region table */
 	uint32_t region_count;
-	uint32_t channel;     /* index in CHANNELS; 0 in the catalog */
+	uint32_t channel;     /* index in CHANNELS (catalog: 0) */
 	uint8_t instance[16]; /* random, one per set of segments */
-	uint32_t index;       /* channel: node index; cursors: group slot */
-	uint32_t node;        /* NUMA node it is bound to; ~0: none */
+	uint32_t index;       /* node index, or group slot (cursors) */
+	uint32_t node;        /* NUMA node it is bound to (~0: none) */
 	uint64_t page_bytes;  /* of the mapping: 4096, 2 MiB, 1 GiB */
 	uint8_t reserved[36];
 	uint32_t ready;
@@ -185,7 +316,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_header, page_bytes, 80);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, reserved, 88);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, ready, 124);
 
-/* One row of the region table; written before READY. */
+/* One row of the region table. Written before READY. */
 struct tapio_shm_region {
 	uint32_t kind; /* TAPIO_REGION_* */
 	uint32_t reserved;
@@ -202,10 +333,11 @@ TAPIO_ASSERT_OFFSET(tapio_shm_region, count, 24);
 
 /*
  * Attachment ids, the values of `owner` and `lease` words:
- * index:14 | generation:18 << 14. Index 0 is never given, so 0 is nobody.
+ * index:14 | generation:18 << 14. Index 0 is never given, so that 0 is free to
+ * mean "no attachment".
  */
 #define TAPIO_NOBODY                    UINT32_C(0)
-#define TAPIO_ABANDONED                 UINT32_C(0xffffffff) /* a block that anyone may claim */
+#define TAPIO_ABANDONED                 UINT32_C(0xffffffff) /* to be claimed */
 #define TAPIO_ATTACHMENT_INDEX(id)      (TAPIO_CAST_(uint32_t, id) & 0x3fffu)
 #define TAPIO_ATTACHMENT_GENERATION(id) (TAPIO_CAST_(uint32_t, id) >> 14)
 #define TAPIO_ATTACHMENT_ID(index, gen)       \
@@ -216,62 +348,77 @@ TAPIO_ASSERT_OFFSET(tapio_shm_region, count, 24);
 /* ---- channel segments -------------------------------------------------- */
 
 /*
- * The doorbell of a channel: in the segment of node index 0.
+ * The doorbells of a channel, one for each group slot, in the segment of node
+ * index 0. The members of a slot's group sleep on its `doorbell` and on no
+ * other, so that a process is woken for its own group alone. A producer that
+ * sees an announcement (`armed` of a group ahead of `answered`) rings the bell
+ * of that slot after its commit, and stores `answered` last, so that a kill
+ * between the two costs one ring too many and no sleep too long.
  *
- * field      | writer    | reader               | store        | load
- * doorbell   | producers | consumers (futex)    | atomic add   | acquire
- * room_armed | producers | consumers            | atomic add   | relaxed
- * answered[slot] | producers | producers            | relaxed      | relaxed
+ * Each bell has a cache line of its own: a ring takes away the line of one
+ * group. `answered` lies apart from them and is packed, because a producer
+ * reads it after every commit.
+ *
+ * field               | writer            | reader            | store      | load
+ * room_armed          | producers         | consumers         | atomic add | relaxed
+ * answered[slot]      | producers, broker | producers, broker | relaxed    | relaxed
+ * slots[slot].doorbell| producers, broker | members (futex)   | atomic add | acquire
  */
 struct tapio_shm_doorbell {
-	uint32_t doorbell; /* + 1 whenever sleepers are woken */
-	uint32_t reserved0[15];
-	uint32_t room_armed; /* + 1 when a producer is about to wait for room */
-	uint32_t reserved1[15];
-	uint32_t answered
-		[TAPIO_GROUP_SLOTS]; /* last `armed` that was answered */
+	uint32_t doorbell; /* + 1 at each ring */
+	uint32_t reserved[15];
 };
-TAPIO_ASSERT_SIZE(tapio_shm_doorbell, 384);
+TAPIO_ASSERT_SIZE(tapio_shm_doorbell, 64);
 TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, doorbell, 0);
-TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, reserved0, 4);
-TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, room_armed, 64);
-TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, reserved1, 68);
-TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, answered, 128);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, reserved, 4);
+
+struct tapio_shm_doorbells {
+	uint32_t room_armed; /* + 1 when a producer is about to wait for room */
+	uint32_t reserved[15];
+	/* Of each slot, the last `armed` that was answered. */
+	uint32_t answered[TAPIO_GROUP_SLOTS];
+	struct tapio_shm_doorbell slots[TAPIO_GROUP_SLOTS];
+};
+TAPIO_ASSERT_SIZE(tapio_shm_doorbells, 4416);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbells, room_armed, 0);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbells, reserved, 4);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbells, answered, 64);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbells, slots, 320);
 
 /* Why an event was refused: the index of tapio_shm_lane.dropped. */
-#define TAPIO_DROP_FULL    0 /* a gating group has not read what lies there */
-#define TAPIO_DROP_HELD    1 /* too many blocks reserved */
-#define TAPIO_DROP_SIZE    2 /* larger than any block of the channel */
-#define TAPIO_DROP_TIMEOUT 3 /* waited for room as long as was allowed */
-#define TAPIO_DROP_NO_LANE 4 /* no side lane left; counted on the first lane */
+#define TAPIO_DROP_FULL    0 /* a gating group has not read the oldest block */
+#define TAPIO_DROP_HELD    1 /* too many blocks are reserved */
+#define TAPIO_DROP_SIZE    2 /* larger than any block of the class or channel */
+#define TAPIO_DROP_TIMEOUT 3 /* no room within the channel's wait */
+/* No side lane left: counted on the first one of the class, else on lane 0. */
+#define TAPIO_DROP_NO_LANE 4
 #define TAPIO_DROP_CAUSES  8
 
 /* tapio_shm_lane.cpu of a side lane */
 #define TAPIO_CPU_SIDE UINT32_C(0xffffffff)
 
 /*
- * One lane. Lines 0 to 2 are the lane at work, line 3 says where its arrays lie
- * (offsets from the start of the segment) and is written before READY; who
- * attaches copies line 3 once, checks the copy and uses the copy.
+ * One lane. Lines 0 to 2 are the lane at work. Line 3 says where its arrays
+ * lie (offsets from the start of the segment) and is written before READY. A
+ * process that attaches MUST copy line 3 once, check the copy and use only the
+ * copy, because a producer of the channel could change the original.
  *
  * field          | writer                   | reader    | store   | load
  * state          | producers on CPU, broker | all       | release | acquire
  * gate           | producers, broker        | all       | swap    | acquire
- * newest_*       | the same                 | consumers | plain   | relaxed
  * hint           | producers, broker        | producers | relaxed | relaxed
  * owner          | producers (cas), broker  | all       | acq_rel | acquire
  * dropped        | producers                | all       | add     | relaxed
  * line 3         | broker                   | all       | once    | once
  */
 struct tapio_shm_lane {
-	/* line 0: what a section changes */
+	/* line 0: changed by sections */
 	uint64_t state; /* tail:48 | held:16 */
-	uint64_t gate;  /* epoch:16 | position:48, which no gating group
-			   has yet released */
+	uint64_t gate;  /* epoch:16 | position:48, a lower bound of the heads */
 	uint64_t reserved0[6];
 	/* line 1: rarely written */
-	uint32_t hint;  /* non-zero: abandoned blocks may be found */
-	uint32_t owner; /* side lanes: the attachment it belongs to */
+	uint32_t hint;  /* not 0: there may be abandoned blocks */
+	uint32_t owner; /* of a side lane: its attachment */
 	uint64_t reserved1[7];
 	/* line 2: refusals, in events */
 	uint64_t dropped[TAPIO_DROP_CAUSES];
@@ -284,7 +431,7 @@ struct tapio_shm_lane {
 	uint32_t reserved2;
 	uint64_t ticket_offset; /* uint64_t[N], by block */
 	uint64_t desc_offset;   /* uint64_t[N] */
-	uint64_t time_offset;   /* uint64_t[N]; 0: the channel has no stamps */
+	uint64_t time_offset;   /* uint64_t[N] (0: the channel has no stamps) */
 	uint64_t block_offset;  /* N * block_bytes */
 	uint64_t reserved3;
 };
@@ -347,7 +494,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_lane, reserved3, 248);
 	(TAPIO_CAST_(uint64_t, state) >> TAPIO_HELD_BITS)
 #define TAPIO_STATE_HELD(state) TAPIO_CAST_(uint32_t, TAPIO_HELD_MASK &(state))
 
-/* a - b of two positions, in (-2^47, 2^47]: sign-extended from bit 47. */
+/* a - b of two positions, in [-2^47, 2^47): sign-extended from bit 47. */
 static inline int64_t tapio_position_diff(uint64_t a, uint64_t b)
 {
 	return TAPIO_CAST_(int64_t, (a - b) << 16) >> 16;
@@ -355,8 +502,8 @@ static inline int64_t tapio_position_diff(uint64_t a, uint64_t b)
 
 /*
  * The descriptor: block:20 | length:20 << 20 | type:16 << 40 |
- * severity:4 << 56 | flags:4 << 60. What a filter looks at is all here, so a
- * reader that skips an event does not touch its block.
+ * severity:4 << 56 | flags:4 << 60. A filter needs nothing else, so a reader
+ * that skips an event does not touch its block.
  */
 #define TAPIO_DESC_BLOCK(d)    TAPIO_CAST_(uint32_t, 0xfffffu & (d))
 #define TAPIO_DESC_LENGTH(d)   TAPIO_CAST_(uint32_t, 0xfffffu & (d) >> 20)
@@ -370,21 +517,24 @@ static inline int64_t tapio_position_diff(uint64_t a, uint64_t b)
 	 TAPIO_CAST_(uint64_t, TAPIO_CAST_(uint16_t, type)) << 40 | \
 	 TAPIO_CAST_(uint64_t, 0xfu & (severity)) << 56)
 
-/* Descriptor types. 1 to 65535 are the users' (event.h names some). */
-#define TAPIO_TYPE_DISCARD 0 /* nothing was published at this position */
+/* Descriptor types. 1 to 65535 are types of events (event_types.h names some). */
+#define TAPIO_TYPE_DISCARD 0 /* no event was published at this position */
 
 /* ---- cursors segments --------------------------------------------------- */
 
 /*
- * field     | writer              | reader    | store      | load
- * armed     | members             | producers | atomic add | relaxed
- * room      | members (futex)     | producers | atomic add | acquire
- * room_answered | members             | members   | relaxed    | relaxed
+ * Where members announce that they sleep (`armed`), and where producers that
+ * wait for room sleep (`room`).
+ *
+ * field         | writer  | reader            | store      | load
+ * armed         | members | producers         | atomic add | relaxed
+ * room          | members | producers (futex) | atomic add | acquire
+ * room_answered | members | members           | relaxed    | relaxed
  */
 struct tapio_shm_group_control {
 	uint32_t armed; /* + 1 when a member is about to sleep */
 	uint32_t reserved0[15];
-	uint32_t room;          /* + 1 whenever waiting producers are woken */
+	uint32_t room;          /* + 1 at each ring for producers */
 	uint32_t room_answered; /* last `room_armed` that was answered */
 	uint32_t reserved1[14];
 };
@@ -395,49 +545,110 @@ TAPIO_ASSERT_OFFSET(tapio_shm_group_control, room, 64);
 TAPIO_ASSERT_OFFSET(tapio_shm_group_control, room_answered, 68);
 TAPIO_ASSERT_OFFSET(tapio_shm_group_control, reserved1, 72);
 
-/* What a member did not deliver, in positions. */
+/* Positions that the group passed without a delivery. */
 struct tapio_shm_tally {
 	uint64_t skipped; /* discards and filtered events */
-	uint64_t lost;    /* overrun before they were read */
+	uint64_t lost;    /* overwritten before they were read */
 };
 TAPIO_ASSERT_SIZE(tapio_shm_tally, 16);
 TAPIO_ASSERT_OFFSET(tapio_shm_tally, skipped, 0);
 TAPIO_ASSERT_OFFSET(tapio_shm_tally, lost, 8);
 
 /*
- * The progress of one group on one lane.
+ * The progress of one holder of a lane's lease. A cell has one writer at a time:
+ * the attachment in `owner`. A former holder that does not know yet that it has
+ * lost the lease may still write its own cell. So the next holder takes another
+ * one, and only the cell that the lease names counts.
  *
  * head = position:48 << 16 | incarnation:15 << 1 | record:1. `record` names the
- * tally that counts: the holder writes the other one, then head, with one
- * release store. A head of another incarnation than its slot's is no news.
+ * tally that counts: the holder writes the other one, and then head, with one
+ * release store, so that a kill between the two unbalances nothing. A reader
+ * MUST ignore a head of another incarnation than its slot's.
  *
- * field   | writer                    | reader    | store   | load
- * head    | holder of the lease;      | all       | release | acquire
- *         | broker while joining      |           |         |
- * lease   | members (cas), broker     | all       | acq_rel | acquire
- * want    | members                   | holder    | relaxed | relaxed
- * tally   | holder of the lease       | all       | plain   | after head
- * start   | broker, before the answer | all       | plain   | plain
- * peak    | holder of the lease       | all       | relaxed | relaxed
- * watermark | holder of the lease       | producers | relaxed | relaxed
+ * The ledger holds at any time, after any kills:
+ *
+ *   tail - start = delivered + skipped + lost + (tail - head)
+ *
+ * field     | writer                     | reader    | store   | load
+ * head      | owner, broker while joining| all       | release | acquire
+ * tally     | owner                      | all       | relaxed | after head
+ * next      | owner                      | members   | relaxed | relaxed
+ * owner     | owner, broker (cas)        | members   | release | acquire
+ * beat      | owner                      | members   | relaxed | relaxed
+ * peak      | owner                      | all       | relaxed | relaxed
+ * watermark | owner                      | producers | relaxed | relaxed
+ */
+struct tapio_shm_cell {
+	uint64_t head;
+	struct tapio_shm_tally tally[2];
+	uint64_t next;  /* position up to which events were handed out */
+	uint32_t owner; /* attachment that may write here (0: free) */
+	uint32_t beat;  /* changes with each look of its owner, in one cell */
+	uint32_t peak;  /* most positions found unread at once */
+	uint32_t watermark; /* unread positions to ring for (0, 1: the first) */
+};
+TAPIO_ASSERT_SIZE(tapio_shm_cell, 64);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, head, 0);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, tally, 8);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, next, 40);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, owner, 48);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, beat, 52);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, peak, 56);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, watermark, 60);
+
+/* One for the holder, the others for former holders that sleep. */
+#define TAPIO_CELLS 3
+
+/* tapio_shm_cursor.faults: readers found it impossible. The flags stay set. */
+#define TAPIO_CURSOR_BAD_STATE      UINT32_C(1) /* of the lane */
+#define TAPIO_CURSOR_BAD_DESCRIPTOR UINT32_C(2)
+
+/*
+ * One group on one lane. Line 0 changes when the lane changes hands, and each
+ * cell is a line of its own.
+ *
+ * lease = holder:32 | cell:2 << 32 | flags:2 << 34 | epoch:28 << 36. The epoch
+ * grows with each change of hands, so no word comes back, and the swap of a member
+ * that slept meanwhile fails.
+ *
+ * field     | writer                     | reader    | store   | load
+ * lease     | members (cas), broker (cas)| all       | acq_rel | acquire
+ * start     | broker, before the answer  | all       | plain   | plain
+ * want      | members                    | holder    | relaxed | relaxed
+ * faults    | members (or)               | all       | relaxed | relaxed
+ * takeovers | members (add)              | all       | relaxed | relaxed
  */
 struct tapio_shm_cursor {
-	uint64_t head;
-	uint32_t lease; /* the attachment that may advance head */
-	uint32_t want;  /* non-zero: a member asks for this lane */
-	struct tapio_shm_tally tally[2];
+	uint64_t lease;
 	uint64_t start;     /* position at which the group began */
-	uint32_t peak;      /* most positions found unread at once */
-	uint32_t watermark; /* unread positions to ring for; 0, 1: the first */
+	uint32_t want;      /* non-zero: a member asks for this lane */
+	uint32_t faults;    /* TAPIO_CURSOR_* */
+	uint32_t takeovers; /* leases taken from members that slept */
+	uint32_t reserved0;
+	uint64_t reserved1[4];
+	struct tapio_shm_cell cells[TAPIO_CELLS];
 };
-TAPIO_ASSERT_SIZE(tapio_shm_cursor, 64);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, head, 0);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, lease, 8);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, want, 12);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, tally, 16);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, start, 48);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, peak, 56);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, watermark, 60);
+TAPIO_ASSERT_SIZE(tapio_shm_cursor, 256);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, lease, 0);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, start, 8);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, want, 16);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, faults, 20);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, takeovers, 24);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, reserved0, 28);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, reserved1, 32);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, cells, 64);
+
+/* The lease word. The cell is below TAPIO_CELLS in an honest one. */
+#define TAPIO_LEASE_ASKED      (UINT64_C(1) << 34) /* a member wants it */
+#define TAPIO_LEASE_MOVING     (UINT64_C(1) << 35) /* to another cell */
+#define TAPIO_LEASE_EPOCH_MASK UINT64_C(0xfffffff)
+#define TAPIO_LEASE(holder, cell, flags, epoch)                             \
+	(TAPIO_CAST_(uint64_t, TAPIO_CAST_(uint32_t, holder)) |             \
+	 TAPIO_CAST_(uint64_t, cell) << 32 | TAPIO_CAST_(uint64_t, flags) | \
+	 TAPIO_CAST_(uint64_t, TAPIO_LEASE_EPOCH_MASK & (epoch)) << 36)
+#define TAPIO_LEASE_HOLDER(lease) TAPIO_CAST_(uint32_t, lease)
+#define TAPIO_LEASE_CELL(lease)   TAPIO_CAST_(uint32_t, (lease) >> 32 & 3u)
+#define TAPIO_LEASE_EPOCH(lease)  TAPIO_CAST_(uint32_t, (lease) >> 36)
 
 #define TAPIO_INCARNATION_MASK UINT32_C(0x7fff)
 #define TAPIO_HEAD(position, incarnation, record)                             \
@@ -451,20 +662,21 @@ TAPIO_ASSERT_OFFSET(tapio_shm_cursor, watermark, 60);
 
 /*
  * How long a group's events took from their stamp to the call that handed them
- * out, in nanoseconds, with three significant digits. Buckets are 1 ns wide below
- * 512 and 1/512 of their power of two above; the last one also holds what is
- * larger. The middle of a bucket is less than 0.1 % from all that is in it.
+ * out, in nanoseconds, with three significant digits. Buckets are 1 ns wide
+ * below 512 and 1/512 of their power of two above. The last one also holds all
+ * larger values. The middle of a bucket is less than 0.1 % from every value in
+ * it.
  *
- * A bucket counts events. When one would pass 2^31 its writer halves all of them,
- * so that they keep their proportions, and counts that in `halvings`.
+ * A bucket counts events. When one would pass 2^31, its writer halves all of
+ * them, so that they keep their proportions, and adds 1 to `halvings`.
  *
  * field      | writer  | reader | store   | load
  * everything | members | all    | relaxed | relaxed
  *
  * Members write with plain stores and no order between them: two that write one
- * bucket in the same instant may lose one of the two additions. It is a
- * measurement; what is promised is in the cursors. The broker clears it while the
- * slot is FREE.
+ * bucket in the same instant may lose one of the two additions. This is a
+ * measurement, and exact counts are in the cursors. The broker clears it before
+ * the slot becomes ACTIVE.
  */
 #define TAPIO_HISTOGRAM_BITS    9u  /* 2^9 buckets per power of two */
 #define TAPIO_HISTOGRAM_ROWS    26u /* up to 2^34 ns, 17 s */
@@ -494,7 +706,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_histogram, bucket, 64);
 #define TAPIO_BROKER_RUNNING  2
 #define TAPIO_BROKER_STOPPED  3 /* shut down cleanly */
 
-/* tapio_shm_broker.features: what this kernel allows */
+/* tapio_shm_broker.features: allowed by this kernel */
 #define TAPIO_FEATURE_MEMBARRIER UINT32_C(1)
 #define TAPIO_FEATURE_HUGETLB    UINT32_C(2)
 #define TAPIO_FEATURE_MBIND      UINT32_C(4)
@@ -502,11 +714,12 @@ TAPIO_ASSERT_OFFSET(tapio_shm_histogram, bucket, 64);
 #define TAPIO_FEATURE_PIDFD      UINT32_C(16)
 
 /* Verdicts of the rseq self-test, in the catalog and per attachment. */
-#define TAPIO_RSEQ_UNKNOWN      0 /* not run */
-#define TAPIO_RSEQ_PROVEN       1 /* an abort was seen, none was missed */
-#define TAPIO_RSEQ_ABSENT       2 /* this thread's libc or kernel has none */
-#define TAPIO_RSEQ_BROKEN       3 /* a section went on across a preemption */
-#define TAPIO_RSEQ_INCONCLUSIVE 4 /* the test could not be made; tried again */
+#define TAPIO_RSEQ_UNKNOWN 0 /* not run */
+#define TAPIO_RSEQ_PROVEN  1 /* an abort was seen, none was missed */
+#define TAPIO_RSEQ_ABSENT  2 /* this thread's libc or kernel has none */
+#define TAPIO_RSEQ_BROKEN  3 /* a section went on across a preemption */
+#define TAPIO_RSEQ_INCONCLUSIVE \
+	4 /* no test was possible, the next open tries */
 
 /* TSC to CLOCK_REALTIME: ns = base_ns + ((tsc - base_tsc) * mult >> shift). */
 struct tapio_shm_calibration {
@@ -525,7 +738,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_calibration, error_ns, 28);
 
 /*
  * The broker itself. Single words are stored with release and loaded with
- * acquire; the calibration is two copies and the index of the one that counts.
+ * acquire. The calibration is two copies and the index of the one that counts,
+ * so that a reader never waits for a writer that died.
  */
 struct tapio_shm_broker {
 	uint32_t attachment; /* id of this run, used by its sweeps */
@@ -537,7 +751,7 @@ struct tapio_shm_broker {
 	uint64_t budget_bytes;
 	uint64_t used_bytes;
 	uint32_t features;     /* TAPIO_FEATURE_* */
-	uint32_t rseq_verdict; /* TAPIO_RSEQ_*; changes while INCONCLUSIVE */
+	uint32_t rseq_verdict; /* TAPIO_RSEQ_*, changes while INCONCLUSIVE */
 	uint32_t cpus_possible;
 	uint32_t nodes;
 	uint32_t clients_max;
@@ -545,7 +759,7 @@ struct tapio_shm_broker {
 	struct tapio_shm_calibration calibration[2];
 	char version[32];
 	char rseq_reason[64];
-	/* counters, each in what its name says; relaxed */
+	/* Counters, in units of their names. Relaxed. */
 	uint64_t hellos;
 	uint64_t attaches;
 	uint64_t refusals;
@@ -600,17 +814,17 @@ TAPIO_ASSERT_OFFSET(tapio_shm_broker, reserved, 336);
 
 /*
  * One attachment. The broker fills a FREE record and stores `state` last, with
- * release; a reader that finds another `id` after its copy than before it
- * throws the copy away.
+ * release. A reader MUST discard its copy of a record when `id` has changed
+ * meanwhile.
  */
 struct tapio_shm_attachment {
 	uint32_t state; /* TAPIO_ATTACHMENT_* */
 	uint32_t id;
 	uint32_t role; /* TAPIO_ROLE_* */
 	uint32_t channel;
-	uint32_t group_slot; /* consumers; else ~0 */
+	uint32_t group_slot; /* of a consumer, else ~0 */
 	uint32_t rseq_verdict;
-	uint32_t pid; /* in the broker's PID namespace; 0: not visible there */
+	uint32_t pid; /* in the broker's PID namespace (0: not visible there) */
 	uint32_t uid;
 	uint32_t gid;
 	uint32_t reserved0;
@@ -635,7 +849,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_attachment, attached_ns, 48);
 TAPIO_ASSERT_OFFSET(tapio_shm_attachment, comm, 56);
 TAPIO_ASSERT_OFFSET(tapio_shm_attachment, reserved, 72);
 
-/* The rungs of memory, best first: index of tapio_shm_segment.rung_errno. */
+/* The rungs of the memory ladder, best first: index of rung_errno below. */
 #define TAPIO_RUNG_HUGETLB 0 /* memfd of the hugetlb pool */
 #define TAPIO_RUNG_THP     1 /* shmem with MADV_HUGEPAGE */
 #define TAPIO_RUNG_PAGES   2 /* shmem, plain pages */
@@ -647,7 +861,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_attachment, reserved, 72);
 #define TAPIO_PLACED_UNBOUND   2 /* mbind was refused: see errno */
 #define TAPIO_PLACED_ELSEWHERE 3 /* misplaced_pages are on other nodes */
 
-/* One segment, as it was really obtained; written before READY of the record. */
+/* One segment, as it was really obtained. Written before READY of the record. */
 struct tapio_shm_segment {
 	uint32_t kind;    /* TAPIO_SEGMENT_* */
 	uint32_t channel; /* index in CHANNELS */
@@ -659,7 +873,7 @@ struct tapio_shm_segment {
 	uint32_t rung;       /* TAPIO_RUNG_* that was obtained */
 	uint32_t seals;      /* F_SEAL_* as read back */
 	int32_t rung_errno
-		[TAPIO_RUNGS]; /* why a rung failed; 0: not tried/ok */
+		[TAPIO_RUNGS]; /* why a rung failed (0: not tried, or ok) */
 	uint32_t placement;    /* TAPIO_PLACED_* */
 	int32_t placement_errno;
 	uint64_t misplaced_pages;
@@ -685,14 +899,14 @@ TAPIO_ASSERT_OFFSET(tapio_shm_segment, reserved, 80);
 TAPIO_ASSERT_OFFSET(tapio_shm_segment, reserved1, 120);
 TAPIO_ASSERT_OFFSET(tapio_shm_segment, ready, 124);
 
-/* One class of a channel. Classes are sorted: critical first, then by size. */
+/* One class of a channel. Sorted by priority, highest first, then by size. */
 struct tapio_shm_class {
 	char name[16];
 	uint32_t block_bytes;
 	uint32_t block_count; /* N of a CPU's lane */
 	uint32_t side_count;  /* N of a side lane */
 	uint32_t side_lanes;
-	uint32_t priority; /* 0 is served last; `critical` is 1 or more */
+	uint32_t priority; /* 0 is served last, `critical` is 1 or more */
 	uint32_t reserved[3];
 };
 TAPIO_ASSERT_SIZE(tapio_shm_class, 48);
@@ -704,22 +918,25 @@ TAPIO_ASSERT_OFFSET(tapio_shm_class, side_lanes, 28);
 TAPIO_ASSERT_OFFSET(tapio_shm_class, priority, 32);
 TAPIO_ASSERT_OFFSET(tapio_shm_class, reserved, 36);
 
-#define TAPIO_FULL_DROP 0 /* no block: refuse and count */
-#define TAPIO_FULL_WAIT 1 /* no block: wait for one, wait_ns at most */
+/* The full policy, for a producer that finds no free block. */
+#define TAPIO_FULL_DROP 0 /* the event is refused and counted */
+#define TAPIO_FULL_WAIT 1 /* the producer waits for wait_ns at most */
 
+/* Time stamps of a channel's events. */
 #define TAPIO_STAMP_NONE  0
 #define TAPIO_STAMP_TSC   1 /* read inside the section: monotone per lane */
 #define TAPIO_STAMP_CLOCK 2 /* CLOCK_REALTIME, read before the section */
 
 /*
- * One channel. Written before READY but for two words:
+ * One channel. Written before READY, except two words:
  *
  * field       | writer | reader    | store   | load
- * active      | broker | producers | release | relaxed
+ * active      | broker | producers | relaxed | relaxed
  * generation  | broker | producers | release | acquire
  *
- * `active` has a bit for each slot that is ACTIVE; it says whose `armed` words to
- * look at. The gate is computed from the slots and `generation`.
+ * `active` has a bit for each slot that is ACTIVE, so that a producer looks
+ * only at the `armed` words of groups that exist. The gate is computed from
+ * the slots and `generation`.
  */
 struct tapio_shm_channel {
 	char name[TAPIO_NAME_BYTES];
@@ -757,26 +974,29 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, reserved2, 144);
 TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
 
 /*
- * A group slot. `slot` is one word, so that whoever computes a gate sees state,
- * policy, incarnation and lag of one moment:
+ * A group slot. `slot` is one word, so that a producer that computes a gate
+ * sees state, policy, incarnation and lag of one moment:
  * state:8 | policy:8 << 8 | incarnation:15 << 16 | far:1 << 31 | lag:32 << 32.
  * `far`: the lag may be more than half of a lane.
  *
- * `slot` is stored with release and loaded with acquire; the rest is written by
- * the broker while the slot is FREE, but for `members`, and EVICTED in `flags`,
- * which are relaxed.
+ * `slot` is stored with release and loaded with acquire. The broker writes the
+ * rest before the slot becomes ACTIVE, except `members`, and EVICTED in
+ * `flags`, which are relaxed.
  */
 #define TAPIO_SLOT_FREE   0
 #define TAPIO_SLOT_ACTIVE 1
-#define TAPIO_SLOT_CLOSED 2 /* ended; its fds are still out, so not reusable */
+#define TAPIO_SLOT_CLOSED 2 /* ended, but its cursors may be written */
 
 /*
- * What a group does to producers that find no room. The same numbers in the slot,
- * in the options of a consumer and in the protocol; only a request may be DEFAULT.
+ * The policy of a group decides about producers that find no free block. A
+ * group that holds the gate makes them refuse or wait (TAPIO_FULL_*). One that
+ * does not hold it loses the oldest events. The numbers are the same in the
+ * slot, in the options of a consumer and in the protocol. Only a request may
+ * be DEFAULT.
  */
-#define TAPIO_GROUP_DEFAULT  0 /* as configured, else until half a lane */
+#define TAPIO_GROUP_DEFAULT  0 /* as configured, else UNTIL half a lane */
 #define TAPIO_GROUP_LOSSY    1 /* never holds the gate */
-#define TAPIO_GROUP_UNTIL    2 /* holds it until `lag` positions behind tail */
+#define TAPIO_GROUP_UNTIL    2 /* holds it up to `lag` positions behind tail */
 #define TAPIO_GROUP_LOSSLESS 3 /* holds it */
 
 #define TAPIO_SLOT(state, policy, incarnation, lag)                            \
@@ -796,14 +1016,15 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
 
 struct tapio_shm_group {
 	uint64_t slot;
-	uint32_t
-		admitted; /* incarnation whose first member has got its answer */
-	uint32_t flags;   /* TAPIO_GROUP_FLAG_* */
-	uint32_t members; /* attached now; relaxed */
-	uint32_t uid;     /* of its creator */
+	uint32_t admitted; /* the incarnation that has its final heads */
+	uint32_t flags;    /* TAPIO_GROUP_FLAG_* */
+	uint32_t members;  /* attached now */
+	uint32_t uid;      /* of its creator */
 	char name[TAPIO_NAME_BYTES];
 	uint64_t joined_ns; /* CLOCK_REALTIME */
-	uint64_t reserved[4];
+	uint32_t policy;    /* as it was made; `slot` has the one in force */
+	uint32_t reserved0;
+	uint64_t reserved[3];
 };
 TAPIO_ASSERT_SIZE(tapio_shm_group, 128);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, slot, 0);
@@ -813,6 +1034,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_group, members, 16);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, uid, 20);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, name, 24);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, joined_ns, 88);
-TAPIO_ASSERT_OFFSET(tapio_shm_group, reserved, 96);
+TAPIO_ASSERT_OFFSET(tapio_shm_group, policy, 96);
+TAPIO_ASSERT_OFFSET(tapio_shm_group, reserved0, 100);
+TAPIO_ASSERT_OFFSET(tapio_shm_group, reserved, 104);
 
 #endif

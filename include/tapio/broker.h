@@ -10,6 +10,10 @@
  *	};
  *	int err = tapio_broker_start(&b, &o);
  *	setenv("TAPIO_SOCKET", tapio_broker_socket(b), 1);
+ *
+ * Threads. Any thread MAY start and stop brokers. A signal handler MUST NOT.
+ * The broker's thread has all signals blocked. A forked child has no broker,
+ * and none of its descriptors: it MUST NOT use the handle.
  */
 #ifndef TAPIO_BROKER_H
 #define TAPIO_BROKER_H
@@ -26,7 +30,7 @@ extern "C" {
 
 struct tapio_broker;
 
-#define TAPIO_LOG_ERROR   3 /* syslog's numbers */
+#define TAPIO_LOG_ERROR   3 /* the numbers of syslog */
 #define TAPIO_LOG_WARNING 4
 #define TAPIO_LOG_NOTICE  5
 #define TAPIO_LOG_INFO    6
@@ -34,47 +38,65 @@ struct tapio_broker;
 
 struct tapio_broker_options {
 	size_t size; /* sizeof(struct tapio_broker_options) */
-	/* A configuration file, or its text; both NULL: one channel `events`
-	 * with every default, open to the same uid. */
+	/* A configuration file, or its text. Both NULL: one channel `events`
+	 * with every default, open to the same uid. Both set: -EINVAL. */
 	const char *config_file;
 	const char *config_text;
-	/* A path, or "@name" for an abstract socket; NULL: as configured, and
-	 * where that says nothing, a fresh abstract socket. */
+	/* A path, or "@name" for an abstract socket. NULL: as configured, and
+	 * without a configured one a fresh abstract socket. */
 	const char *socket;
-	/* Called on the broker's thread, and during the start on the caller's;
-	 * must neither fork nor call tapio_broker_stop. NULL: silent. */
+	/* Gets the log, on the broker's thread, and on the caller's during the
+	 * start. MUST NOT fork or call tapio_broker_stop. NULL: no log. */
 	void (*log)(void *arg, int level, const char *message);
 	void *log_arg;
-	int log_level; /* TAPIO_LOG_*; 0: notice */
-	/* If not NULL, a failed start writes here, with the numbers, why. */
+	int log_level; /* TAPIO_LOG_*, the least severe one to log (0: NOTICE) */
+	/* If not NULL, a failed start writes its reason here, with the numbers,
+	 * and ends it with NUL. */
 	char *error;
 	size_t error_bytes;
-	/* Lanes as on a machine with so many CPUs, dealt to so many NUMA nodes (0:
-	 * one), to see what it would take and cost. Those of CPUs that are not
-	 * there stay idle; where there are fewer lanes than CPUs, threads on the
-	 * others use side lanes. 0 CPUs: this machine's. */
+	/*
+	 * Lanes as on a machine with so many CPUs on so many NUMA nodes (0:
+	 * one), to see how much memory it would take. Lanes of CPUs that do
+	 * not exist stay idle. Where there are fewer lanes than CPUs, threads
+	 * on the other CPUs use side lanes. 0 CPUs: this machine.
+	 */
 	uint32_t simulate_cpus;
 	uint32_t simulate_nodes;
 };
 
 /*
- * Starts a broker and returns when it serves. Raises the soft limit of descriptors
- * (RLIMIT_NOFILE) if it has to: 132 for a channel, and two for each client that the
- * configuration allows. A forked child has no broker, and none of its descriptors.
+ * Starts a broker and returns when it serves. *out is NULL on error. options
+ * MAY be NULL. Raises the soft limit of descriptors (RLIMIT_NOFILE) if it has
+ * to: 132 for a channel, and two for each client of clients_max.
+ * options->error gets the reason of each error:
  *
- * -EINVAL, -ENOENT, ... configuration, or no such machine; -ENOMEM the channels do not fit in the
- * budget or in memory; -EMFILE too few descriptors; -EADDRINUSE another broker
- * answers at the socket (found out in a second); -EEXIST a file that is no socket
- * is there; -ENOSYS or -EPERM io_uring is not to be had (the message says which
- * switch forbids it).
+ *   errno            | cause                           | remedy
+ *   -EINVAL          | the configuration or an option  | tapiod --check names the line
+ *   -ENOENT, -EACCES | config_file cannot be read      | its path, its mode
+ *   -ENOMEM          | the channels do not fit in the  | a larger budget, fewer or
+ *                    | budget, or in memory            | smaller blocks
+ *   -EMFILE          | the hard limit of descriptors   | raise RLIMIT_NOFILE
+ *                    | is too low                      |
+ *   -EADDRINUSE      | another broker answers at the   | another socket
+ *                    | socket (found within a second)  |
+ *   -EEXIST          | a file that is no socket is at  | another path
+ *                    | the path of the socket          |
+ *   -ENOSYS, -EPERM  | the kernel, a sysctl or seccomp | the switch that the text names
+ *                    | forbids io_uring                |
  */
 TAPIO_API int tapio_broker_start(struct tapio_broker **out,
 				 const struct tapio_broker_options *options);
 
-/* What to give to clients as their socket; valid until tapio_broker_stop. */
+/*
+ * The socket's name, for the options of clients and for TAPIO_SOCKET. Valid
+ * until tapio_broker_stop.
+ */
 TAPIO_API const char *tapio_broker_socket(const struct tapio_broker *broker);
 
-/* Stops it, joins its thread, frees everything; clients keep their mappings. */
+/*
+ * Stops the broker, joins its thread and frees everything. NULL is allowed.
+ * Clients keep their mappings and go on with each other.
+ */
 TAPIO_API void tapio_broker_stop(struct tapio_broker *broker);
 
 #ifdef __cplusplus

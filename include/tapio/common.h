@@ -1,16 +1,75 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What producers, consumers and observers share: options, tags, results.
+ * Rules and types that producers, consumers and observers share.
  *
- * Threads. A handle may be used by one thread at a time, except for a producer,
- * whose emitting calls may be made by any number of threads and by signal
- * handlers at once. Opening and closing is not for signal handlers.
+ * ERRORS. A call returns 0 or a positive result, or -errno. Full (-EAGAIN),
+ * empty (0) and overrun (a gap record) are normal results. On error, outputs
+ * are NULL or zero. The library never prints, exits, or installs a signal
+ * handler.
  *
- * Errors. 0 or a positive result, or -errno. Full, empty and overrun are
- * results. The library never prints, exits, or installs signal handlers.
+ * STRUCTS that begin with `size` grow at their end. The caller MUST set `size`
+ * to sizeof the struct, and SHOULD set the rest to zero before it sets what it
+ * needs: zero is the default everywhere. A field that this library does not
+ * know MUST be zero (-EINVAL).
  *
- * fork. A handle is dead in the child: every call returns -ECHILD there, and
- * closing it frees its memory only. Open new ones. exec closes everything.
+ * THREADS. One thread at a time MAY use a handle. A producer is the exception:
+ * any number of threads MAY make its emitting calls at once. The library
+ * relies on rseq, which libc sets up for each thread that it makes. So a
+ * thread that libc did not make (by clone(2) with CLONE_VM) MUST NOT make any
+ * call.
+ *
+ * SIGNAL HANDLERS MAY make the emitting calls of a producer, at any
+ * instruction of the interrupted thread, and the other calls that say so. They
+ * MUST NOT make any other call. On a channel whose full policy is `wait`, an
+ * emitting call MAY sleep in the handler for as long as the channel waits.
+ *
+ * FORK. A child has no mappings of ours and no use of its parent's handles:
+ * every call returns -ECHILD there, and data that a view or a reservation
+ * points to MUST NOT be touched. Closing such a handle frees its memory only,
+ * and the parent keeps its own. The child SHOULD open new handles. A child of
+ * vfork(2) MUST NOT make any call before exec, because it runs in its parent's
+ * memory. exec closes everything.
+ *
+ * CANCELLATION. A call is no cancellation point, but for an emitting call that
+ * waits for room: when its thread is cancelled there, it has emitted nothing.
+ * A thread MUST NOT be in any call with PTHREAD_CANCEL_ASYNCHRONOUS.
+ *
+ * DESCRIPTORS of the library are CLOEXEC and above 2, also where 0, 1 or 2 is
+ * closed. A program SHOULD NOT close them. If it does, as closefrom(3) does,
+ * the library notices before it uses a number that belongs to another file
+ * now. The handle goes on without the broker (tapio_*_connected returns 0),
+ * and the broker keeps what it has granted until the handle is closed. Between
+ * that look and its use no other thread SHOULD close and open descriptors.
+ *
+ * KILLS. SIGKILL and SIGSTOP at any instruction stop only this process. The
+ * broker takes back what the dead held: reserved blocks, leases, a place in a
+ * group.
+ *
+ * OPENING a handle blocks for at most connect_ns while no broker is there, and
+ * then for at most answer_ns until the broker has answered (tapio_options). It
+ * MUST NOT be called in a signal handler. The errors of all
+ * open calls, and of tapio_group_remove, are these. options->error gets each
+ * with its numbers:
+ *
+ *   errno            | cause                            | remedy
+ *   -ECONNREFUSED    | no broker listens at the socket, | start tapiod, name its
+ *                    | or it has just ended             | socket, or set connect_ns
+ *   -ETIMEDOUT       | a broker listens and is mute     | look at tapiod (stopped?)
+ *   -ENOENT          | it has no such channel           | tapio-shmstat channels
+ *   -EACCES          | no right to this role on this    | an `allow` rule in
+ *                    | channel, or to the socket        | tapiod.conf(5)
+ *   -EUSERS          | as many clients as clients_max,  | raise the limit, or close
+ *                    | or groups as groups_max          | handles
+ *   -EINVAL          | an option or a name is wrong     | see options->error
+ *   -ENAMETOOLONG    | a name has more than 63 bytes    | a shorter one
+ *   -EPROTONOSUPPORT | the broker has another version   | the same version for both
+ *   -EPROTO          | something else answers there     | the socket's name
+ *   -EBADMSG         | a segment is not what its header | a defect of the broker:
+ *                    | says                             | report it
+ *   -EMFILE, -ENFILE | too few descriptors: an answer   | raise RLIMIT_NOFILE
+ *                    | has up to 128                    |
+ *   -ENOMEM          | no memory, or no address space   | free some, or raise
+ *                    |                                  | RLIMIT_AS
  */
 #ifndef TAPIO_COMMON_H
 #define TAPIO_COMMON_H
@@ -28,65 +87,86 @@ extern "C" {
 /* Where the system's broker listens unless it is configured otherwise. */
 #define TAPIO_SOCKET_DEFAULT "/run/tapio/tapiod.sock"
 
-/* Wait without end for a broker, a timeout, an event. */
+/* For every time-out: wait without end. */
 #define TAPIO_FOREVER INT64_C(-1)
 
-/*
- * How to reach the broker. Set `size` to sizeof(struct tapio_options) and the
- * rest to zero for the defaults; a NULL pointer means the same.
- */
+/* How to reach the broker. A NULL pointer means all defaults. */
 struct tapio_options {
-	size_t size;
-	/* A path, or "@name" for an abstract socket. NULL: the environment's
-	 * TAPIO_SOCKET; else $XDG_RUNTIME_DIR/tapio/tapiod.sock if that exists
-	 * (not for root); else TAPIO_SOCKET_DEFAULT. */
+	size_t size; /* sizeof(struct tapio_options) */
+	/* A path, or "@name" for an abstract socket. NULL: the first of the
+	 * environment's TAPIO_SOCKET, $XDG_RUNTIME_DIR/tapio/tapiod.sock if
+	 * that exists (not for root), TAPIO_SOCKET_DEFAULT. */
 	const char *socket;
 	/* How long to wait for a broker that is not there yet: nanoseconds,
-	 * 0 not at all, TAPIO_FOREVER. */
+	 * 0 not at all, TAPIO_FOREVER. (One that is there may take answer_ns.) */
 	int64_t connect_ns;
-	/* If not NULL, a failed open writes here, with the numbers, why. */
+	/* If not NULL, a failed open writes its reason here, with the numbers,
+	 * and ends it with NUL. */
 	char *error;
 	size_t error_bytes;
+	/* How long a broker that is there may take to answer: nanoseconds,
+	 * TAPIO_FOREVER. 0: a second, or connect_ns if that is longer. It counts
+	 * where the broker is stopped, or has no CPU. A program that MUST NOT
+	 * wait sets it to as little as it likes, and gets -ETIMEDOUT. */
+	int64_t answer_ns;
 };
 
 /*
- * A tag says what an event is: type (1 to 65535; event.h names some), severity
- * (0 to 15, larger is more severe) and, if not zero, the class of lanes to use.
+ * A tag says what an event is: type (1 to 65535, event_types.h names some),
+ * severity (0 to 15, larger is more severe) and, with TAPIO_TAG_CLASS, the
+ * class of lanes to use, by its index in the channel (tapio_producer_class).
+ * Without a class the library takes the smallest class of the lowest priority
+ * that holds the event.
  */
 #define TAPIO_TAG(type, severity)                             \
 	(TAPIO_CAST_(uint32_t, TAPIO_CAST_(uint16_t, type)) | \
 	 ((TAPIO_CAST_(uint32_t, severity) & 0xfu)) << 16)
-/* The same in the channel's class of that index (tapio_producer_class). */
+/* The same in the channel's class of that index. */
 #define TAPIO_TAG_CLASS(type, severity, klass) \
 	(TAPIO_TAG(type, severity) | (TAPIO_CAST_(uint32_t, klass) + 1) << 24)
+
+/*
+ * A bit in the tag of a call that MUST NOT wait for room: without room it returns
+ * -EAGAIN, also on a channel with `full = wait`. A signal handler SHOULD set it.
+ * The library cannot know that it runs in one, and would sleep there for the
+ * channel's wait, while the interrupted thread may be the one that makes room.
+ * The bit belongs to the call. It is no part of the event.
+ */
+#define TAPIO_NO_WAIT UINT32_C(0x100000)
+
 #define TAPIO_TAG_TYPE(tag)     TAPIO_CAST_(uint16_t, tag)
 #define TAPIO_TAG_SEVERITY(tag) TAPIO_CAST_(uint8_t, 0xfu & (tag) >> 16)
 
-/* The longest wait of a merge (merge_ns of consumers and observers). */
+/* The longest merge_ns of consumers and observers: a minute. */
 #define TAPIO_MERGE_NS_MAX UINT64_C(60000000000)
 
-/* An event as a reader sees it. */
+/*
+ * An event as a reader sees it. `data` lies in shared memory that the
+ * producers of the channel can write (consumers), or in a copy (observers),
+ * aligned to 8 bytes. A reader that does not trust the producers MUST copy a
+ * value before it checks it.
+ */
 struct tapio_view {
 	const void *data;
 	uint64_t position; /* (lane, position) names the event */
-	uint64_t time;     /* as stamped; tapio_*_time_ns converts; 0: none */
+	uint64_t time;     /* the stamp (0: none), see tapio_*_time_ns */
 	uint32_t lane;
 	uint32_t length; /* of data, in bytes */
 	uint16_t type;
 	uint8_t severity;
-	uint8_t klass;  /* index of the class it came through */
+	uint8_t klass;  /* index of the class that it came through */
 	uint32_t flags; /* TAPIO_VIEW_* */
 };
 
-/* Not an event: data is a struct tapio_gap, type 0. */
+/* The view is no event: data is a struct tapio_gap, and type is 0. */
 #define TAPIO_VIEW_GAP UINT32_C(1)
 
-#define TAPIO_GAP_OVERRUN    1 /* the ring went round before it was read */
-#define TAPIO_GAP_QUARANTINE 2 /* the lane's state is impossible: not read */
+#define TAPIO_GAP_OVERRUN    1 /* events were overwritten before they were read */
+#define TAPIO_GAP_QUARANTINE 2 /* the lane's state is impossible: not read on */
 
-/* What a reader missed on one lane: one record, however many events. */
+/* One gap in what a reader gets from one lane, however many events it misses. */
 struct tapio_gap {
-	uint64_t count; /* positions missed, discards included */
+	uint64_t count; /* positions missed, with discards (QUARANTINE: 0) */
 	uint64_t first; /* position */
 	uint64_t last;  /* position */
 	uint32_t cause; /* TAPIO_GAP_* */

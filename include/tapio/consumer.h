@@ -8,9 +8,14 @@
  *		use(views[i].data, views[i].length);
  *	tapio_release(c);
  *
- * Every group sees every event; inside a group each event goes to one member.
- * An event counts as consumed when it is released: what a member had not
- * released when it died is delivered again to the next one.
+ * Every group sees every event. Inside a group each event goes to one member.
+ * An event counts as consumed when it is released: the next member gets again
+ * what a member had not released when it died. So a program SHOULD release
+ * only what it has dealt with, and MUST expect to see an event again after a
+ * crash. (lane, position) tells it apart.
+ *
+ * Threads. One thread at a time MAY use a consumer. A signal handler MUST NOT
+ * make any call here. All calls follow the rules of common.h.
  */
 #ifndef TAPIO_CONSUMER_H
 #define TAPIO_CONSUMER_H
@@ -28,10 +33,11 @@ struct tapio_consumer;
 #define TAPIO_START_OLDEST 1 /* and before that, what the lanes still hold */
 
 /*
- * Whether the time from an event's stamp to the tapio_poll that hands it out goes
- * to the group's histogram, where `tapio-shmstat groups` finds it. It costs one
- * look at the clock for each lane that gives something to a tapio_poll (some 20 ns;
- * `tapio-bench --run poll`); channels without stamps have none.
+ * Whether the time from an event's stamp to the tapio_poll that hands it out
+ * goes to the histogram of the group, which `tapio-shmstat groups` shows. It
+ * costs one look at the clock for each lane that gives something to a
+ * tapio_poll (some 20 ns, `tapio-bench --run poll`). Channels without stamps
+ * have no latencies.
  */
 #define TAPIO_LATENCY_RECORDED 0
 #define TAPIO_LATENCY_OFF      1
@@ -39,122 +45,174 @@ struct tapio_consumer;
 struct tapio_consumer_options {
 	size_t size; /* sizeof(struct tapio_consumer_options) */
 	struct tapio_options broker;
-	/* Name of the group; NULL: one of its own, gone with it. */
+	/* Name of the group, 1 to 63 printable characters. NULL: a group of its
+	 * own, which ends with the consumer. */
 	const char *group;
-	uint32_t policy; /* TAPIO_GROUP_* */
-	uint32_t lag;    /* TAPIO_GROUP_UNTIL: positions; 0: half a lane */
-	uint32_t start;  /* TAPIO_START_*; for the group's first member */
-	/* Filter: events that do not pass are released unseen and counted as
+	/*
+	 * TAPIO_GROUP_*. The effect on producers while the group lags:
+	 *   DEFAULT   as configured. A group that is not in the configuration
+	 *             is UNTIL half a lane: it never stops producers for good,
+	 *             and a reader further behind loses events and gets gap
+	 *             records.
+	 *   LOSSY     never holds producers
+	 *   UNTIL     holds them up to `lag` positions
+	 *   LOSSLESS  holds them for as long as it takes. Needs the role
+	 *             `lossless` (tapiod.conf(5)).
+	 */
+	uint32_t policy;
+	uint32_t lag; /* UNTIL: positions, less than a lane (0: half a lane) */
+	uint32_t start; /* TAPIO_START_*, for the group's first member */
+	/* Filter. Events that do not pass are released unseen and counted as
 	 * skipped. Zero: everything passes. */
 	uint8_t severity_min;
 	uint8_t reserved[3];
-	uint32_t class_mask; /* bit per class index */
+	uint32_t class_mask; /* a bit per class index */
 	uint32_t type_count;
 	const uint16_t *types; /* copied */
-	/* 1: the group stays when nobody is attached (tapio_group_remove) */
+	/* 1: the group stays when its last member leaves, until
+	 * tapio_group_remove. It needs a name. */
 	uint32_t durable;
-	/* How long tapio_poll looks before it sleeps, in nanoseconds; 0: 20,000. */
+	/* How long tapio_poll looks before it sleeps, in nanoseconds (0: 20,000). */
 	uint32_t spin_ns;
 	uint32_t latency; /* TAPIO_LATENCY_* */
 	uint32_t reserved1;
 	/*
-	 * Not 0: events of all lanes that this member has come in the order of
-	 * their time stamps. Each waits until it is so many nanoseconds old (a
-	 * minute at most), for earlier ones to be published; what comes later
-	 * than that is handed out and counted as late. Priorities do not matter
-	 * then. A lane that is a quarter full waits for nothing, so a lane
-	 * should have room for four times what is published in that time.
-	 * -EINVAL for a channel without stamps.
+	 * Not 0: events of all lanes of this member come in the order of their
+	 * time stamps. Each event waits until it is merge_ns nanoseconds old
+	 * (TAPIO_MERGE_NS_MAX at most), so that earlier ones can be published
+	 * meanwhile. An event that is published later than that is handed out
+	 * late, and counted. Priorities have no effect then. A lane that is a
+	 * quarter full does not wait, so a lane SHOULD have room for four times
+	 * the events of merge_ns. The channel MUST have stamps (-EINVAL).
 	 */
 	uint64_t merge_ns;
 	/*
-	 * Above 1: a tapio_poll that may wait returns when so many events (half
-	 * a lane at most) are unread on one lane of this member, or wake_ns
-	 * after it has seen the first one (0: 100 ms), or when its time-out has
-	 * passed; for few wake-ups with many events each. It does not spin. While
-	 * a tapio_poll fills all its views, the next one waits for no more events.
-	 * Events that the filter refuses count, too. What tapio_fd returns
-	 * becomes readable by the same rule. Not with merge_ns: -EINVAL.
+	 * Above 1: fewer wake-ups with more events each. A tapio_poll that may
+	 * wait returns when wake_events (half a lane at most) are unread on
+	 * one lane of this member, or wake_ns after it saw the first one, or
+	 * when its time-out has passed. It does not spin. While a tapio_poll
+	 * fills all its views, the next one does not wait for more. Events
+	 * that the filter refuses count, too. The descriptor of tapio_fd
+	 * becomes readable by the same rule. MUST NOT be combined with
+	 * merge_ns (-EINVAL).
 	 */
 	uint32_t wake_events;
 	uint32_t reserved2;
-	uint64_t wake_ns; /* a minute at most */
+	uint64_t wake_ns; /* a minute at most (0: 100 ms) */
 };
 
 /*
- * Joins a group of a channel. Errors as tapio_producer_open, and -EPERM for a
- * policy that the configuration does not grant, or a lag of more than half of the
- * channel's largest lanes without the right to be lossless, -EUSERS when all group slots are
- * in use, -EBUSY when the group exists with other options.
+ * Joins a group of a channel, and makes it if it does not exist. *out is NULL
+ * on error. options may be NULL. May block, as common.h says (OPENING), with
+ * the errors of the table there, and these:
+ *
+ *   errno   | cause                                   | remedy
+ *   -EPERM  | LOSSLESS, or a lag of more than half of | an `allow` rule
+ *           | the largest lanes, without the role     |
+ *           | `lossless`                              |
+ *   -EACCES | the group was made by another uid       | a group in tapiod.conf(5)
+ *   -EBUSY  | the group exists with another policy or | the same, or DEFAULT
+ *           | lag, or is not durable                  |
+ *   -EUSERS | all group slots are in use, or wait for | raise groups_max, end
+ *           | former members of other uids to end     | such processes
+ *   -EINVAL | an option is wrong                      | options->broker.error
  */
 TAPIO_API int tapio_consumer_open(struct tapio_consumer **out,
 				  const char *channel,
 				  const struct tapio_consumer_options *options);
 
-/* Leaves; what was polled and not released goes to other members. */
+/*
+ * Leaves the group and frees the handle. NULL is allowed. Other members get
+ * what was polled and not released. Blocks for at most one second. Views and
+ * the descriptor of tapio_fd MUST NOT be used any more.
+ */
 TAPIO_API void tapio_consumer_close(struct tapio_consumer *consumer);
 
 /*
- * Ends a durable group that a client had asked for and that nobody is in: producers
- * do not wait for it any more, and what it had not consumed is not kept for it.
- * For the uid that made the group, and for those who may do everything (see
- * trust_owner in tapiod.conf(5)). By any thread. Errors as tapio_producer_open (no
- * such channel, no broker), and -ENXIO no such group, -EBUSY it has members,
- * -EACCES it is another uid's, -EPERM it is the configuration's, -EOPNOTSUPP the
- * broker is older than this call.
+ * Ends a durable group without members that a client had made. Producers do
+ * not wait for it any more, and its unread events are not kept for it. For the
+ * uid that made the group, and for uids that may do everything (trust_owner in
+ * tapiod.conf(5)). Any thread. options may be NULL. May block, and fails, as
+ * an open does (common.h), and so:
+ *
+ *   errno       | cause                                 | remedy
+ *   -ENXIO      | the channel has no such group         | tapio-group list
+ *   -EBUSY      | the group has members                 | close them first
+ *   -EACCES     | the group was made by another uid     | that uid, or root
+ *   -EPERM      | the group is in the configuration     | edit tapiod.conf(5)
+ *   -EOPNOTSUPP | the broker is older than this call    | a newer tapiod
  */
 TAPIO_API int tapio_group_remove(const struct tapio_options *options,
 				 const char *channel, const char *group);
 
 /*
- * Fills up to `max` views with the next events and returns how many: 0 when the
- * time-out (nanoseconds; 0 just looks, TAPIO_FOREVER waits) passed first. Within
- * a lane events come in order. Views and what they point to are valid until the
- * next tapio_release or close; polling again without a release hands out more.
- * With a lossy policy, or `lag`, data may be overwritten under the reader:
- * tapio_view_intact tells, or tapio_release of all at once. A caller that comes
- * back at once, many times in a row, and finds few events each time, waits up to a
- * microsecond before the look: more events are there then, and the producer is
- * not disturbed for each.
+ * Fills up to `max` views with the next events. Within a lane events come in
+ * the order of their positions. timeout_ns: nanoseconds, 0 to look only,
+ * TAPIO_FOREVER.
  *
- * -EINTR a signal handler ran while it slept; -ENOTCONN the group was ended by
- * the broker (views already handed out stay valid until release); -ECHILD.
+ *   result    | cause
+ *   1 .. max  | so many views are filled
+ *   0         | nothing came before the time-out
+ *   -EINTR    | a signal handler ran while it slept
+ *   -ENOTCONN | the broker has ended the group, and all its events are read.
+ *             | Views that were handed out stay valid until the release. Open a
+ *             | new consumer to go on.
+ *   -ECHILD   | after fork
+ *
+ * Views, and the data they point to, are valid until the next tapio_release or
+ * close. Another tapio_poll without a release hands out more. Unless the group
+ * is lossless, data MAY be overwritten under the reader: a reader that wants
+ * to know MUST ask tapio_view_intact, or look at the result of tapio_release.
+ *
+ * A caller that comes back at once, many times in a row, and finds few events
+ * each time, waits up to a microsecond before the look. More events are there
+ * then, and the producer is disturbed less often.
  */
 TAPIO_API int tapio_poll(struct tapio_consumer *consumer,
 			 struct tapio_view *views, unsigned int max,
 			 int64_t timeout_ns);
 
 /*
- * Whether a view's data was whole up to now: 1, or 0 when it may have been
- * overwritten while it was read. Ask when you are done with the view (have copied
- * or formatted it, say) and before its release; throw away what you made of one
- * that was not whole. The first answer is what counts: what was whole then is
- * delivered, whatever happens until the release, and what was not is lost. Ask
- * about the views in the order in which they were handed out, and about all or
- * none: those of a lane that were not asked about are judged at the release, by
- * the oldest view of the batch. Some 5 ns; 1 at once for records of gaps, and
- * always in a lossless group. By the thread that polls. -EINVAL not a view of this
- * consumer; -ECHILD.
+ * Whether the data of a view was whole up to now: 1, or 0 when it may have
+ * been overwritten while it was read. A reader SHOULD ask when it is done with
+ * the view (has copied or formatted it), and MUST ask before the release. It
+ * MUST discard its result when the answer is 0.
+ *
+ * The first answer counts: an event that was whole then is delivered, and one
+ * that was not is lost, whatever happens until the release. A reader SHOULD
+ * ask about the views in the order in which they were handed out, and about
+ * all or none: views of a lane without a question are judged at the release,
+ * by the oldest view of the batch. Some 5 ns. Always 1 for gap records and in
+ * a lossless group. -EINVAL: not a view of this consumer. -ECHILD: after fork.
  */
 TAPIO_API int tapio_view_intact(struct tapio_consumer *consumer,
 				const struct tapio_view *view);
 
 /*
- * Releases everything polled so far. Returns 0, or how many of the events handed
- * out since the last release may have been overwritten while they were read:
- * they are counted as lost, and the reader must throw away what it made of them
- * (tapio_view_intact tells which).
- * -ECHILD after fork.
+ * Releases everything polled so far. Returns 0, or how many of the events
+ * handed out since the last release may have been overwritten while they were
+ * read. These are counted as lost, and the reader MUST discard its results
+ * (tapio_view_intact tells which ones). -ECHILD: after fork.
  */
 TAPIO_API int64_t tapio_release(struct tapio_consumer *consumer);
 
 /*
  * A descriptor that polls readable when there may be something to consume, for
- * epoll, poll and io_uring; it is the consumer's, do not close it. Starts a
- * helper thread on its first call. tapio_poll with time-out 0 clears it once it
- * finds nothing, and not before: a loop may take one batch each time. With
- * wake_events it becomes readable for that many, or when their time is over; with
- * merge_ns also when what came is old enough. -EMFILE, -EAGAIN (no thread), -ECHILD.
+ * epoll, poll and io_uring. It belongs to the consumer: the caller MUST NOT
+ * read, write or close it. The first call starts a helper thread with all
+ * signals blocked, which ends with tapio_consumer_close. In a program that has
+ * closed all descriptors the next call returns another one.
+ *
+ * tapio_poll with time-out 0 clears it once it finds nothing, and not before.
+ * So a loop MAY take one batch each time, and MUST call tapio_poll until it
+ * returns 0 before it relies on news. With wake_events it becomes readable for
+ * so many events, or when wake_ns are over, and with merge_ns also when an
+ * event is old enough.
+ *
+ *   errno            | cause                            | remedy
+ *   -EMFILE, -ENFILE | no descriptor left               | raise RLIMIT_NOFILE
+ *   -EAGAIN          | no thread left                   | raise RLIMIT_NPROC
+ *   -ECHILD          | after fork                       | open a consumer
  */
 TAPIO_API int tapio_fd(struct tapio_consumer *consumer);
 
@@ -162,25 +220,36 @@ TAPIO_API int tapio_fd(struct tapio_consumer *consumer);
 struct tapio_consumer_stats {
 	size_t size;        /* set by the caller */
 	uint64_t delivered; /* released by any member */
-	uint64_t skipped;   /* discards and filtered */
-	uint64_t lost;      /* overrun */
-	uint64_t in_flight; /* published and not released */
+	uint64_t skipped;   /* discards and filtered events */
+	uint64_t lost;      /* overwritten before they were read */
+	uint64_t in_flight; /* still to be released: at most what lanes hold */
 	uint64_t sleeps;    /* of this consumer */
-	uint64_t wakeups;
-	uint32_t lanes; /* leased by this consumer */
+	uint64_t wakeups;   /* of these, ended by a producer */
+	uint32_t lanes;     /* leased by this consumer now */
 	uint32_t lane_count;
-	uint64_t late; /* with merge_ns: out of order; of this consumer */
+	uint64_t late; /* with merge_ns: out of order, of this consumer */
 };
+
+/*
+ * Fills in the fields that fit in stats->size. -ENOTCONN: the broker has ended
+ * the group. -EINVAL: stats->size is too small for itself. -ECHILD: after
+ * fork.
+ */
 TAPIO_API int tapio_consumer_stats_read(const struct tapio_consumer *consumer,
 					struct tapio_consumer_stats *stats);
 
-/* A view's time as CLOCK_REALTIME nanoseconds; 0 when it has none. */
+/* The time of a view as CLOCK_REALTIME nanoseconds. 0: it has none. */
 TAPIO_API uint64_t tapio_consumer_time_ns(const struct tapio_consumer *c,
 					  uint64_t time);
 
+/*
+ * The last error of the control connection, with numbers, or "". Valid until
+ * the handle is closed. (A failed open has no handle: it writes to
+ * options->broker.error.)
+ */
 TAPIO_API const char *tapio_consumer_error(const struct tapio_consumer *c);
 
-/* 1 while the broker that we attached to is there, 0 when it has gone. */
+/* As tapio_producer_connected. */
 TAPIO_API int tapio_consumer_connected(const struct tapio_consumer *consumer);
 
 #ifdef __cplusplus

@@ -2,7 +2,7 @@
 /*
  * Typed events: a header that all collectors share, and typed payloads.
  *
- * What is handed to tapio_output() looks like this:
+ * The bytes that a program gives to tapio_output():
  *
  *	+--------------------+ 0
  *	| struct tapio_event |            who, when, what, how bad
@@ -11,13 +11,13 @@
  *	+--------------------+ + fields_bytes
  *	| u32 strings_bytes  |            length of the string area
  *	+--------------------+ + 4
- *	| string area        |            what the fields' strings refer to
+ *	| string area        |            the fields' strings lie here
  *	+--------------------+ + strings_bytes
  *	| (later versions)   |
  *	+--------------------+ header_bytes + payload_bytes
  *
- * The id of an event is (lane, position): it comes with the reader's view and is
- * not stored.
+ * The id of an event is (lane, position): it comes with the reader's view and
+ * is not stored.
  *
  *	TAPIO_EVENT_ALIGNED char buffer[512];
  *	struct tapio_event_builder b;
@@ -33,10 +33,9 @@
  *	if (length > 0)
  *		tapio_output(producer, TAPIO_EVENT_TAG(b.event), buffer, length);
  *
- * Nothing here allocates, locks or keeps state, so all of it may be called by any
- * thread; what signal handlers may call is said at each group. Readers never
- * trust what they read: an event may lie in memory that its producer still
- * writes.
+ * The functions here do not allocate, lock or keep state, so any thread MAY
+ * call them. Each group says whether signal handlers MAY. Reading trusts no
+ * byte: an event may lie in memory that its producer still writes.
  */
 #ifndef TAPIO_EVENT_H
 #define TAPIO_EVENT_H
@@ -53,7 +52,7 @@ extern "C" {
 #define TAPIO_EVENT_MAGIC   0x4554 /* "TE" */
 #define TAPIO_EVENT_VERSION 1
 
-/* Severities; larger is worse. In brackets: OpenTelemetry's severity number. */
+/* Severities. Larger is worse. In brackets: OpenTelemetry's severity number. */
 #define TAPIO_SEVERITY_UNSET     0  /* (0) */
 #define TAPIO_SEVERITY_TRACE     1  /* (1) */
 #define TAPIO_SEVERITY_DEBUG     2  /* (5) */
@@ -92,8 +91,9 @@ extern "C" {
 #define TAPIO_UID_UNSET UINT32_C(0xffffffff) /* and GID */
 
 /*
- * The header. A reader refuses another `version`; a later minor version may make
- * the header longer and give meaning to `reserved`, which is zero.
+ * The header. A reader MUST refuse another `version`. A later release MAY make
+ * the header longer (header_bytes) and give meaning to `reserved`, which MUST
+ * be zero.
  */
 struct tapio_event {
 	uint16_t magic;   /* TAPIO_EVENT_MAGIC */
@@ -103,15 +103,15 @@ struct tapio_event {
 	uint16_t flags;   /* TAPIO_EVENT_* */
 	uint16_t header_bytes;
 	uint16_t fields_bytes;
-	uint32_t payload_bytes; /* all that is behind the header */
-	uint64_t time_ns;       /* when it happened: CLOCK_REALTIME; 0: unset */
+	uint32_t payload_bytes; /* all bytes behind the header */
+	uint64_t time_ns;       /* of the event: CLOCK_REALTIME (0: unset) */
 	uint64_t observed_ns;   /* when the collector saw it */
-	uint8_t trace_id[16];   /* as in W3C trace context; zero: unset */
+	uint8_t trace_id[16];   /* as in W3C trace context (0: unset) */
 	uint8_t span_id[8];
-	uint64_t cgroup_id;   /* inode of its directory; 0: unset */
+	uint64_t cgroup_id;   /* inode of its directory (0: unset) */
 	uint64_t netns_inode; /* 0: unset */
 	uint32_t source;      /* TAPIO_SOURCE_* */
-	uint32_t pid;         /* of the process it is about; 0: unset */
+	uint32_t pid;         /* of the process it is about (0: unset) */
 	uint32_t tid;
 	uint32_t uid; /* TAPIO_UID_UNSET: unset */
 	uint32_t gid;
@@ -144,7 +144,7 @@ TAPIO_ASSERT_OFFSET(tapio_event, reserved, 92);
 
 /* ---- building ---------------------------------------------------------------
  *
- * Signal handlers may call all of it.
+ * Signal handlers MAY call all of it.
  */
 
 #define TAPIO_EVENT_ALIGNED __attribute__((aligned(8)))
@@ -161,20 +161,26 @@ struct tapio_event_builder {
 };
 
 /*
- * Begins an event in `buffer` (aligned to 8 bytes): severity INFO, time and all
- * fields unset. -EINVAL a misaligned buffer, or a type that is not in the table;
- * -EMSGSIZE `capacity` is less than an event of that type without strings.
- * After an error finish returns it too, and strings are refused; `event` and
- * `fields` are NULL then.
+ * Begins an event in `buffer`, which MUST be aligned to 8 bytes: severity
+ * INFO, time and all fields unset.
+ *
+ *   errno     | cause                                  | remedy
+ *   -EINVAL   | a misaligned buffer, or a type that is | TAPIO_EVENT_ALIGNED, or
+ *             | not in the table                       | init_custom
+ *   -EMSGSIZE | `capacity` is less than an event of    | a larger buffer
+ *             | this type without strings              |
+ *
+ * After an error `event` and `fields` are NULL, strings are refused, and
+ * finish returns the same error.
  */
 TAPIO_API int tapio_event_builder_init(struct tapio_event_builder *b,
 				       void *buffer, size_t capacity,
 				       uint16_t type);
 
 /*
- * The same with an application's own fields: `fields_bytes` zero bytes, a
- * multiple of 8 and at most TAPIO_EVENT_FIELDS_MAX, for a type that is not in
- * the table (-EINVAL if it is).
+ * The same for an application's own type, with `fields_bytes` zero bytes of
+ * fields: a multiple of 8, at most TAPIO_EVENT_FIELDS_MAX. The type MUST NOT
+ * be in the table (-EINVAL).
  */
 TAPIO_API int tapio_event_builder_init_custom(struct tapio_event_builder *b,
 					      void *buffer, size_t capacity,
@@ -182,9 +188,9 @@ TAPIO_API int tapio_event_builder_init_custom(struct tapio_event_builder *b,
 					      size_t fields_bytes);
 
 /*
- * Stores a string (any bytes, no final NUL needed) and makes `field`, one of the
- * fields, refer to it. -EMSGSIZE when there is no room: the field stays unset,
- * and finish returns the same.
+ * Stores a string (any bytes, without a final NUL) and makes `field`, one of
+ * the fields, refer to it. -EMSGSIZE: there is no room. The field stays unset
+ * then, and finish returns the same error.
  */
 TAPIO_API int tapio_event_builder_string(struct tapio_event_builder *b,
 					 struct tapio_event_string *field,
@@ -192,8 +198,8 @@ TAPIO_API int tapio_event_builder_string(struct tapio_event_builder *b,
 
 /*
  * Stores at most `max` bytes of a string, and no more than there is room for.
- * What was cut (between characters of UTF-8) sets TAPIO_EVENT_TRUNCATED. Returns
- * the number of bytes stored, or an earlier error.
+ * A cut falls between characters of UTF-8 and sets TAPIO_EVENT_TRUNCATED.
+ * Returns the number of bytes stored, or an earlier error.
  */
 TAPIO_API int tapio_event_builder_string_max(struct tapio_event_builder *b,
 					     struct tapio_event_string *field,
@@ -201,9 +207,9 @@ TAPIO_API int tapio_event_builder_string_max(struct tapio_event_builder *b,
 					     size_t max);
 
 /*
- * Appends a key and its value to `field`, one of kind ATTRIBUTES. A field's
- * attributes are built in one go: -EINVAL when another string was stored since
- * its last one. -EMSGSIZE no room. Finish returns the same.
+ * Appends a key and its value to `field`, which is of kind ATTRIBUTES. All
+ * attributes of a field MUST be appended before another string is stored
+ * (-EINVAL). -EMSGSIZE: there is no room. Finish returns the same error.
  */
 TAPIO_API int tapio_event_builder_attribute(struct tapio_event_builder *b,
 					    struct tapio_event_string *field,
@@ -213,7 +219,8 @@ TAPIO_API int tapio_event_builder_attribute(struct tapio_event_builder *b,
 
 /*
  * Completes the event and returns its length in bytes, or the first error of
- * the calls before. A time_ns that is unset becomes now, and observed_ns too.
+ * the calls before. An unset time_ns becomes now, and so does an unset
+ * observed_ns.
  */
 TAPIO_API int tapio_event_builder_finish(struct tapio_event_builder *b);
 
@@ -223,11 +230,12 @@ TAPIO_API void tapio_event_ip6(struct tapio_event_ip *ip, const void *bytes);
 
 /* ---- the registry -----------------------------------------------------------
  *
- * Tables in the library, valid while it is loaded. Signal handlers may call all
- * of it. Structs grow at their end: do not keep copies or arrays of them.
+ * Tables in the library, valid while it is loaded. Signal handlers MAY call
+ * all of it. The structs grow at their end, so a program MUST NOT keep copies
+ * or arrays of them.
  */
 
-/* Kinds of fields; in brackets the member of tapio_event_value that holds it. */
+/* Kinds of fields. In brackets the member of tapio_event_value that holds it. */
 #define TAPIO_FIELD_U8         1  /* (u64) */
 #define TAPIO_FIELD_U16        2  /* (u64) */
 #define TAPIO_FIELD_U32        3  /* (u64) */
@@ -251,16 +259,16 @@ TAPIO_API void tapio_event_ip6(struct tapio_event_ip *ip, const void *bytes);
 /* Which value of a field means "not known". */
 #define TAPIO_UNSET_NEVER 0 /* none does */
 #define TAPIO_UNSET_ZERO  1 /* 0, or empty */
-#define TAPIO_UNSET_ONES  2 /* all bits set; the smallest; NaN */
+#define TAPIO_UNSET_ONES  2 /* all bits set, or the smallest, or NaN */
 
 struct tapio_event_name {
-	uint32_t value; /* of an enum; of FLAGS16: the bit */
+	uint32_t value; /* of an enum, or the bit (FLAGS16) */
 	const char *name;
 };
 
 struct tapio_event_field {
 	const char *name;
-	const char *unit;      /* "ns", "By", "%"; "" if it has none */
+	const char *unit;      /* "ns", "By", "%", or "" */
 	const char *attribute; /* of an OpenTelemetry log record, or a member of
 				* the record if it begins in upper case */
 	const char *metric;    /* "name" or "name{attribute=value}", or NULL */
@@ -282,7 +290,7 @@ struct tapio_event_type {
 	const struct tapio_event_field *fields; /* use tapio_event_field_at() */
 };
 
-/* A type by number, by name, by index from 0; NULL: there is none. */
+/* A type by number, by name, by index from 0. NULL: there is none. */
 TAPIO_API const struct tapio_event_type *tapio_event_type_get(uint16_t type);
 TAPIO_API const struct tapio_event_type *
 tapio_event_type_find(const char *name);
@@ -291,38 +299,39 @@ TAPIO_API const struct tapio_event_type *tapio_event_type_at(unsigned index);
 /* The header itself, as a type whose fields lie in struct tapio_event. */
 TAPIO_API const struct tapio_event_type *tapio_event_header_type(void);
 
-/* A field of a type by index from 0, by name; NULL: there is none. */
+/* A field of a type by index from 0, by name. NULL: there is none. */
 TAPIO_API const struct tapio_event_field *
 tapio_event_field_at(const struct tapio_event_type *type, unsigned index);
 TAPIO_API const struct tapio_event_field *
 tapio_event_field_find(const struct tapio_event_type *type, const char *name);
 
 /*
- * Names and numbers, for users' filters. A type may be a name of the registry or
- * a number from 1 to 65535; a severity may be a name ("warning", and the usual
- * short forms), in any case, or a number from 0 to 15. -ENOENT anything else.
+ * Names and numbers, for users' filters. A type is a name of the registry or a
+ * number from 1 to 65535. A severity is a name ("warning", and the usual short
+ * forms) in any case, or a number from 0 to 15. -ENOENT: anything else.
  */
 TAPIO_API int tapio_event_type_parse(const char *text, uint16_t *type);
 TAPIO_API int tapio_severity_parse(const char *text, uint8_t *severity);
 
-/* "info"; NULL for a number that has no name. */
+/* "info". NULL: the number has no name. */
 TAPIO_API const char *tapio_severity_name(uint8_t severity);
 /* OpenTelemetry's SeverityNumber, 0 to 24. */
 TAPIO_API uint32_t tapio_severity_otel(uint8_t severity);
 
 /* ---- reading ----------------------------------------------------------------
  *
- * Signal handlers may call all of it but the two format functions.
+ * Signal handlers MAY call all of it except the two format functions.
  */
 
 /* tapio_event_view.flags */
 #define TAPIO_EVENT_VIEW_ID     0x1 /* lane and position are known */
-#define TAPIO_EVENT_VIEW_OPAQUE 0x2 /* not an event of ours: only bytes */
+#define TAPIO_EVENT_VIEW_OPAQUE 0x2 /* not a typed event: only bytes */
 
 /*
- * A checked reader of one event. Header, lengths and fields are private copies,
- * made and checked once; strings stay where they are and are only ever read
- * within bounds. Valid as long as the event's memory is mapped.
+ * A checked reader of one event. Header, lengths and fields are private
+ * copies, made and checked once, because a producer might change the original.
+ * Strings stay where they are, and are read within bounds. Valid as long as
+ * the event's memory is (for a consumer: until tapio_release).
  */
 struct tapio_event_view {
 	struct tapio_event header;
@@ -338,19 +347,24 @@ struct tapio_event_view {
 };
 
 /*
- * Checks an event and makes a view of it. -EINVAL no data; -EMSGSIZE shorter than
- * the header, or than the header says; -EBADMSG not an event (magic), or lengths,
- * a string or an address that cannot be; -EPROTONOSUPPORT another version of the
- * header. A type that is not in the table is no error.
+ * Checks an event and makes a view of it. A type that is not in the table is
+ * no error.
+ *
+ *   errno            | cause
+ *   -EINVAL          | no data
+ *   -EMSGSIZE        | shorter than the header, or than the header says
+ *   -EBADMSG         | not a typed event (magic), or an impossible length, string or
+ *                    | address
+ *   -EPROTONOSUPPORT | another version of the header
  */
 TAPIO_API int tapio_event_view_init(struct tapio_event_view *v,
 				    const void *data, size_t length);
 
 /*
- * The same for an event as a consumer or observer sees it, with its id; -EBADMSG
- * also when the descriptor says another type. After an error the view is one of
- * plain bytes (TAPIO_EVENT_VIEW_OPAQUE) that can be formatted like any other, so
- * that a tool can show what it does not understand.
+ * The same for an event as a consumer or observer sees it, with its id.
+ * -EBADMSG also: the descriptor has another type. After an error the view is
+ * one of plain bytes (TAPIO_EVENT_VIEW_OPAQUE). It can be formatted as any
+ * other, so that a tool can show an event that it does not understand.
  */
 TAPIO_API int tapio_event_view_open(struct tapio_event_view *v,
 				    const struct tapio_view *view);
@@ -366,39 +380,40 @@ struct tapio_event_value {
 		double f64;
 		struct tapio_event_ip ip;
 	};
-	const char
-		*data; /* in the event's memory: may change; not ended by NUL */
+	const char *
+		data; /* in the event's memory: may change, no NUL at its end */
 	uint32_t length;
 	uint32_t kind;    /* TAPIO_FIELD_* */
-	const char *name; /* of an enum's value; NULL: it has none */
+	const char *name; /* of an enum's value (NULL: it has none) */
 };
 
 /*
- * The value of a field: one of the view's type, or of tapio_event_header_type().
- * 1; 0 when it is unset; -EINVAL the field is of neither.
+ * The value of a field, which is one of the view's type, or of
+ * tapio_event_header_type(). 1: it has one. 0: it is unset. -EINVAL: the field
+ * is of neither type.
  */
 TAPIO_API int tapio_event_view_value(const struct tapio_event_view *v,
 				     const struct tapio_event_field *field,
 				     struct tapio_event_value *value);
 
-/* The same by name, the header's fields first. -ENOENT no such field. */
+/* The same by name, the header's fields first. -ENOENT: no such field. */
 TAPIO_API int tapio_event_view_get(const struct tapio_event_view *v,
 				   const char *name,
 				   struct tapio_event_value *value);
 
 /*
  * Copies a string of the view (a field of one of the structs that
- * tapio_event_view_fields returned) and ends it with NUL. Returns its whole
- * length, like snprintf; at most size - 1 bytes are copied.
+ * tapio_event_view_fields returned) and ends it with NUL. Copies at most size
+ * - 1 bytes, and returns the whole length, as snprintf does.
  */
 TAPIO_API size_t tapio_event_view_string(const struct tapio_event_view *v,
 					 const struct tapio_event_string *s,
 					 char *buffer, size_t size);
 
 /*
- * Walks the attributes of a value of kind ATTRIBUTES: begin with *at = 0. 1 and
- * the next key and value (u64 and so on are not set; kind is STRING); 0 at the
- * end; -EBADMSG lengths that cannot be.
+ * Walks the attributes of a value of kind ATTRIBUTES. *at MUST be 0 at the
+ * beginning. 1: the next key and value (of kind STRING, with data and length
+ * only). 0: the end. -EBADMSG: impossible lengths.
  */
 TAPIO_API int
 tapio_event_attribute_next(const struct tapio_event_value *attributes,
@@ -406,12 +421,12 @@ tapio_event_attribute_next(const struct tapio_event_value *attributes,
 			   struct tapio_event_value *value);
 
 /*
- * One line without its newline: for people; and one JSON object. As snprintf:
- * returns the length of the whole, writes at most size - 1 bytes of it and a
- * NUL (nothing if size is 0; buffer may be NULL then). Numbers are exact.
- * Strings are valid UTF-8 whatever the event holds: what is not becomes U+FFFD,
- * and control characters are escaped. Types that are not in the table are shown
- * by their lengths and first bytes.
+ * One line for people, without its newline, and one JSON object. As snprintf:
+ * returns the length of the whole, and writes at most size - 1 bytes of it and
+ * a NUL (nothing if size is 0, and buffer MAY be NULL then). Numbers are
+ * exact. Strings are valid UTF-8 whatever the event holds: invalid bytes
+ * become U+FFFD, and control characters are escaped. Types that are not in the
+ * table are shown by their lengths and first bytes.
  */
 TAPIO_API int tapio_event_format_text(char *buffer, size_t size,
 				      const struct tapio_event_view *v);

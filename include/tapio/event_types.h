@@ -2,19 +2,21 @@
 /*
  * The payloads that collectors share: one plain struct per type of event.
  *
- * A struct lies behind the header of its event (event.h draws the whole). Within
- * one header version a struct only grows, at its end: a reader takes what it
- * knows, and what an older writer did not write reads as unset.
+ * A struct lies behind the header of its event (event.h draws the whole).
+ * Within one header version a struct only grows, at its end: a reader takes
+ * the fields that it knows, and a field that an older writer did not write
+ * reads as unset.
  *
  * Every field has a value that means "not known" ("unset" in the tables of
  * docs/events.md): all bits set in counts and sizes, the smallest value in
- * signed numbers, NaN in fractions, 0 in enums, ids and ports, an empty string.
- * tapio_event_builder_init() sets it everywhere, so that a collector fills in
- * what it knows and readers do not take a missing count for none. Units are in
- * the names: _ns, _bytes; _count is implied by a plural.
+ * signed numbers, NaN in fractions, 0 in enums, ids and ports, an empty
+ * string. tapio_event_builder_init() sets it everywhere. So a collector fills
+ * in only the fields that it knows, and a reader does not take a missing count
+ * for zero. Units are in the names: _ns, _bytes. A plural implies _count.
  *
- * A field of type struct tapio_event_string refers to the event's string area;
- * tapio_event_builder_string() fills it in, tapio_event_view_init() checks it.
+ * A field of type struct tapio_event_string refers to the event's string area.
+ * tapio_event_builder_string() fills it in, and tapio_event_view_init() checks
+ * it.
  */
 #ifndef TAPIO_EVENT_TYPES_H
 #define TAPIO_EVENT_TYPES_H
@@ -22,8 +24,8 @@
 #include <tapio/abi.h>
 
 /*
- * Types of events. 0 is TAPIO_TYPE_DISCARD; up to 1023 are named here or kept
- * for later versions; from 1024 on they are an application's own.
+ * Types of events. 0 is TAPIO_TYPE_DISCARD. Up to 1023 they are named here or
+ * kept for later versions, so an application's own types MUST be 1024 or more.
  */
 #define TAPIO_EVENT_PROCESS_START      1 /* 1-31: processes */
 #define TAPIO_EVENT_PROCESS_EXIT       2
@@ -52,7 +54,7 @@ TAPIO_ASSERT_SIZE(tapio_event_string, 4);
 TAPIO_ASSERT_OFFSET(tapio_event_string, offset, 0);
 TAPIO_ASSERT_OFFSET(tapio_event_string, length, 2);
 
-/* An address. Family 0: unset; 4: in the first four bytes; 6. */
+/* An address. Family 0: unset, 4: in the first four bytes, 6: in all. */
 struct tapio_event_ip {
 	uint32_t family;
 	uint8_t bytes[16]; /* network order */
@@ -64,7 +66,7 @@ TAPIO_ASSERT_OFFSET(tapio_event_ip, bytes, 4);
 /* A process began, or was there already (TAPIO_EVENT_EXISTING). */
 struct tapio_event_process_start {
 	uint64_t start_ns;    /* CLOCK_REALTIME */
-	uint64_t start_ticks; /* /proc/PID/stat field 22; with pid: unique */
+	uint64_t start_ticks; /* /proc/PID/stat field 22: with pid unique */
 	uint32_t ppid;
 	uint32_t session_id;
 	uint32_t group_id; /* process group */
@@ -90,7 +92,7 @@ TAPIO_ASSERT_OFFSET(tapio_event_process_start, directory, 44);
 TAPIO_ASSERT_OFFSET(tapio_event_process_start, cgroup, 48);
 TAPIO_ASSERT_OFFSET(tapio_event_process_start, container_id, 52);
 
-/* A process ended. What only its parent can know may be unset. */
+/* A process ended. Fields that only its parent can know may be unset. */
 struct tapio_event_process_exit {
 	uint64_t start_ns;
 	uint64_t start_ticks;
@@ -100,7 +102,7 @@ struct tapio_event_process_exit {
 	uint64_t rss_max_bytes;
 	uint32_t ppid;
 	int32_t exit_code;
-	uint32_t signal; /* that ended it; 0: none */
+	uint32_t signal; /* that ended it (0: none) */
 	struct tapio_event_string comm;
 	struct tapio_event_string executable;
 	struct tapio_event_string container_id;
@@ -126,7 +128,7 @@ TAPIO_ASSERT_OFFSET(tapio_event_process_exit, container_id, 68);
 #define TAPIO_PROCESS_DEFUNCT    5 /* Z, X */
 #define TAPIO_PROCESS_IDLE       6 /* I */
 
-/* What a process uses. Counters run since its start. */
+/* The resources that a process uses. Counters run since its start. */
 struct tapio_event_process_sample {
 	uint64_t start_ticks;
 	uint64_t interval_ns;   /* that cpu_utilization is about */
@@ -312,7 +314,7 @@ struct tapio_event_network_connection {
 	uint16_t local_port;
 	uint16_t peer_port;
 	uint32_t retransmits;
-	int32_t error; /* errno; 0: none */
+	int32_t error; /* errno (0: none) */
 	struct tapio_event_string comm;
 	struct tapio_event_string container_id;
 	struct tapio_event_string path; /* of a Unix socket */
@@ -407,7 +409,7 @@ struct tapio_event_file_access {
 	uint32_t device_minor;
 	uint32_t mode;       /* type and permissions */
 	uint32_t open_flags; /* O_* of this architecture */
-	int32_t error;       /* errno; 0: none */
+	int32_t error;       /* errno (0: none) */
 	uint32_t owner_uid;
 	uint32_t owner_gid;
 	struct tapio_event_string path;

@@ -16,28 +16,31 @@
  *	tapio_pool_put(pool, thing);
  *	tapio_pool_close(pool);
  *
- * What an object contains. By default every put zeroes the whole object and then
- * calls `reset`, so that a get gives an object that is all zero but for what
- * `reset` set: nothing of a previous owner is left. TAPIO_POOL_ZERO_ON_GET zeroes
- * when an object is got instead, what `reset` set included. TAPIO_POOL_DIRTY zeroes nothing: an object is
- * then as its last owner, `reset` and `init` left it, and what lies in it may be
- * another process's. (That is what keeps something that `init` made for good.)
+ * Contents. By default every put zeroes the whole object and then calls
+ * `reset`. So a get gives an object that is zero except where `reset` has set
+ * it, and nothing of a previous owner is left. TAPIO_POOL_ZERO_ON_GET zeroes
+ * an object when it is got instead, together with what `reset` has set.
+ * TAPIO_POOL_DIRTY zeroes nothing: the object is as its last owner, `reset`
+ * and `init` left it, perhaps with another process's data. It is the way to
+ * keep something that `init` makes once.
  *
- * Owners. Each handle has a name, its owner number; an object that was got
- * belongs to that name until it is put, given away or reclaimed. When a process
- * died, tapio_pool_reclaim(pool, its name) brings back what it had, wherever it
- * was killed. It delays nobody until then.
+ * Owners. Each handle has an owner number. An object that was got belongs to
+ * that number until it is put, given away or reclaimed. When a process has
+ * died, tapio_pool_reclaim(pool, its number) brings back its objects, wherever
+ * it was killed. Until then it delays no other process.
  *
- * Threads. Except closing, every call may be made by any number of threads with
- * one handle; get, put, give and adopt by signal handlers too, as far as the
- * callbacks and the zeroing allow that. Nothing is locked, allocated or kept per
- * thread, and the kernel is not entered.
+ * Threads. Any number of threads MAY make every call at once with one handle,
+ * except tapio_pool_close. Signal handlers MAY get, put, give and adopt, as
+ * far as the callbacks and the time for zeroing allow that. The pool locks
+ * nothing, allocates nothing, keeps nothing per thread and does not enter the
+ * kernel.
  *
- * Results. 0 or -errno. Every call may also return -EBADMSG: what the memory
- * holds is not a pool (any more).
+ * Results. 0 or -errno. Every call MAY return -EBADMSG: the memory does not
+ * hold a pool (any more). The remedy is a new pool.
  *
- * fork. A handle works in the child, but under its parent's name, which nobody
- * can then reclaim while one of them lives: attach anew in the child.
+ * fork. A handle works in the child, but under its parent's number. That
+ * number MUST NOT be reclaimed while one of the two lives. So a child SHOULD
+ * attach anew.
  */
 #ifndef TAPIO_POOL_H
 #define TAPIO_POOL_H
@@ -54,129 +57,138 @@ struct tapio_pool;
 #define TAPIO_POOL_OBJECT_MAX (UINT32_C(1) << 20) /* bytes */
 #define TAPIO_POOL_ALIGN_MAX  4096
 #define TAPIO_POOL_CACHE_MAX  1024
-/* What the memory of a pool must be aligned to, in bytes, or to `align`. */
+/* The memory of a pool MUST be aligned to so many bytes, and to `align`. */
 #define TAPIO_POOL_ALIGN 128
 
-/* Flags: given to tapio_pool_init or _create, the same for all who attach. */
+/* Flags, for tapio_pool_init and _create. They hold for every handle. */
 #define TAPIO_POOL_DIRTY       UINT32_C(1) /* nothing is zeroed */
 #define TAPIO_POOL_ZERO_ON_GET UINT32_C(2) /* zeroed when got, not when put */
-/* No lists per CPU: any free object can be got anywhere, so -EAGAIN is exact. */
+/* No lists per CPU: a free object can be got on every CPU, so -EAGAIN is exact. */
 #define TAPIO_POOL_SHARED UINT32_C(4)
 /*
- * For programs that never put an object twice: spares a put one compare-and-swap.
- * A double put is then still refused when the two come one after the other, but
- * not always when two threads make it at the same instant on two CPUs: both may
- * succeed, and the object may get two owners.
+ * For programs that never put an object twice: it saves a put one
+ * compare-and-swap. A double put is still refused when the two come one after
+ * the other. But when two threads make it at the same instant on two CPUs,
+ * both MAY succeed, and then the object may get two owners.
  */
 #define TAPIO_POOL_LAX UINT32_C(8)
 
-/* Called with an object and options.argument. Must not use the pool. */
+/* Called with an object and options.argument. It MUST NOT use the pool. */
 typedef void (*tapio_pool_callback)(void *object, void *argument);
 
 struct tapio_pool_options {
 	size_t size; /* sizeof(struct tapio_pool_options) */
 	uint32_t object_bytes;
 	uint32_t count; /* objects, all made at once */
-	/* Of each object, a power of two; 0: 64 for 64 bytes and more, else 16. */
+	/* Of each object, a power of two (0: 64 from 64 bytes on, else 16). */
 	uint32_t align;
 	uint32_t flags; /* TAPIO_POOL_* */
-	/* Free objects that a CPU may keep, at most. 0: a quarter of the objects
-	 * divided by the CPUs, 64 at most. These are not seen by other CPUs. */
+	/* The most free objects that a CPU keeps, unseen by other CPUs. 0: a
+	 * quarter of the objects divided by the CPUs, 64 at most. */
 	uint32_t cache;
-	/* CPU ids and NUMA nodes to be ready for; 0: this machine's. */
+	/* CPU ids and NUMA nodes to be ready for (0: this machine's). */
 	uint32_t cpus;
 	uint32_t nodes;
 	/*
-	 * From here on also for tapio_pool_attach; they are of the handle.
+	 * The fields from here on are of the handle, so tapio_pool_attach takes
+	 * them, too.
 	 *
-	 * The name of this handle's objects: any number but 0 that nobody ever had
-	 * in this pool, such as an attachment's. 0: the pool gives one; do not
-	 * mix the two in a pool.
+	 * The owner number: not 0, and never used before in this pool, such as
+	 * an attachment's id. 0: the pool gives one. The two ways MUST NOT be
+	 * mixed in one pool.
 	 */
 	uint32_t owner;
-	/* When an object is made: in tapio_pool_init, once for each. */
+	/* Called for each object when it is made, in tapio_pool_init. */
 	tapio_pool_callback init;
 	/*
-	 * When an object is given back, after the zeroing: by tapio_pool_put, or
-	 * by tapio_pool_reclaim of another process. It is called again for an
-	 * object whose put was cut short by a kill.
+	 * Called for an object that is given back, after the zeroing: by
+	 * tapio_pool_put, or by tapio_pool_reclaim of another process. When a
+	 * kill cut a put short, it is called again for the same object.
 	 */
 	tapio_pool_callback reset;
 	void *argument;
 };
 
 /*
- * How many bytes of memory a pool takes; 0: the options are not valid. About
- * 5.3 KiB, 8 bytes per object beside the objects, and up to 384 bytes per CPU.
+ * Bytes that a pool takes: about 5.3 KiB, the objects and 8 bytes for each,
+ * and up to 384 bytes per CPU. 0: the options are not valid.
  */
 TAPIO_API size_t tapio_pool_bytes(const struct tapio_pool_options *options);
 
 /*
- * A pool in memory of its own, freed by tapio_pool_close. *out is NULL on error.
- * -EINVAL options not valid; -ENOMEM.
+ * Makes a pool in memory of its own, which tapio_pool_close frees. *out is
+ * NULL on error. -EINVAL: options not valid. -ENOMEM.
  */
 TAPIO_API int tapio_pool_create(struct tapio_pool **out,
 				const struct tapio_pool_options *options);
 
 /*
- * Makes a pool, all its objects free, out of `bytes` bytes that the caller
- * keeps: whatever was there is gone, so nobody else may be using it. Processes
- * may share it, each at another address. *out is NULL on error.
+ * Makes a pool, with all objects free, out of `bytes` bytes that the caller
+ * keeps. Their contents are gone, so other threads and processes MUST NOT be
+ * using them. Processes MAY share them, each mapped at another address. The
+ * memory MUST stay mapped as long as the handle is used. *out is NULL on
+ * error.
  *
- * -EINVAL options not valid, memory not aligned or less than tapio_pool_bytes;
- * -ENOMEM.
+ *   errno   | cause                                     | remedy
+ *   -EINVAL | options not valid, memory not aligned, or | TAPIO_POOL_ALIGN,
+ *           | too few bytes                             | tapio_pool_bytes
+ *   -ENOMEM | no memory for the handle                  |
  */
 TAPIO_API int tapio_pool_init(struct tapio_pool **out, void *memory,
 			      size_t bytes,
 			      const struct tapio_pool_options *options);
 
 /*
- * A handle on a pool that somebody made in this memory, which must stay mapped
- * as long as the handle is used. options may be NULL; only owner, reset and
+ * Makes a handle on a pool that exists in this memory, which MUST stay mapped
+ * as long as the handle is used. options may be NULL. Only owner, reset and
  * argument count. *out is NULL on error.
  *
- * -EAGAIN it is not there (yet); -EBADMSG the memory holds something else, or a
- * pool that does not fit into it; -EPROTONOSUPPORT a pool of another version;
- * -EINVAL memory not aligned or too little; -ENOSPC the pool has given all
- * 2^32 - 1 names; -ENOMEM.
+ *   errno            | cause                                  | remedy
+ *   -EAGAIN          | no pool yet                            | try again
+ *   -EBADMSG         | other contents, or a pool that is      | the right memory
+ *                    | larger than `bytes`                    |
+ *   -EPROTONOSUPPORT | a pool of another version              | one version for all
+ *   -EINVAL          | memory not aligned, or too few bytes   | TAPIO_POOL_ALIGN
+ *   -ENOSPC          | all 2^32 - 1 owner numbers were given  | a new pool
+ *   -ENOMEM          | no memory for the handle               |
  */
 TAPIO_API int tapio_pool_attach(struct tapio_pool **out, void *memory,
 				size_t bytes,
 				const struct tapio_pool_options *options);
 
 /*
- * Frees the handle, and the pool if tapio_pool_create made it. No other thread
- * may be using this handle. Objects that were not put stay in its name. NULL is
- * allowed.
+ * Frees the handle, and the pool if tapio_pool_create made it. Another thread
+ * MUST NOT be using this handle. Objects that were not put keep its owner
+ * number, so they can be reclaimed. NULL is allowed.
  */
 TAPIO_API void tapio_pool_close(struct tapio_pool *pool);
 
-/* The name of this handle's objects. */
+/* The owner number of this handle. */
 TAPIO_API uint32_t tapio_pool_owner(const struct tapio_pool *pool);
 
 /*
- * Takes a free object. -EAGAIN: there is none, *object is NULL. The lists of
- * other CPUs do not count, nor what somebody who was killed or stopped had in
- * hands on the way from list to list: up to `cache` objects for each.
+ * Takes a free object. -EAGAIN: there is none, and *object is NULL. Objects in
+ * the lists of other CPUs do not count, and neither do those that a killed or
+ * stopped process was moving from list to list: up to `cache` for each.
  */
 TAPIO_API int tapio_pool_get(struct tapio_pool *pool, void **object);
 
 /*
- * Gives an object back, on whatever CPU.
- *
- * -EALREADY it is free already; -EINVAL it is no object of this pool, or belongs
- * to another name. Nothing is changed then.
+ * Gives an object back, on any CPU. -EALREADY: it is free already. -EINVAL: it
+ * is not an object of this pool, or it belongs to another owner. Both change
+ * nothing, and are counted (double_puts, foreign_puts).
  */
 TAPIO_API int tapio_pool_put(struct tapio_pool *pool, void *object);
 
 /*
- * Hands an object of ours over to the name `to`; from then on only a handle of
- * that name can put it. Or, by the receiver, takes over an object of `from`.
- * Either one will do: give before the object is passed on if the receiver is
- * known, adopt after if not. If the giver was reclaimed before, adopt fails.
+ * Give hands an object of ours to the owner `to`. From then on only a handle
+ * of that owner can put it. Adopt is the same, made by the receiver, for an
+ * object of `from`. One of the two is enough: give before the object is passed
+ * on, when the receiver is known, else adopt afterwards. Adopt fails when the
+ * giver was reclaimed before.
  *
- * -EALREADY the object is free; -EINVAL it is no object of this pool, belongs to
- * another name, or the name is 0.
+ * -EALREADY: the object is free. -EINVAL: it is not an object of this pool, it
+ * belongs to another owner, or the number is 0.
  */
 TAPIO_API int tapio_pool_give(struct tapio_pool *pool, void *object,
 			      uint32_t to);
@@ -184,8 +196,9 @@ TAPIO_API int tapio_pool_adopt(struct tapio_pool *pool, void *object,
 			       uint32_t from);
 
 /*
- * An object's number, the same for all who attached, to be passed to others; or
- * -EINVAL. And the object of a number, or NULL.
+ * The index of an object, which is the same in every process and so can be
+ * passed to others. -EINVAL: it is not an object of this pool. And the object
+ * of an index, or NULL.
  */
 TAPIO_API int64_t tapio_pool_index(const struct tapio_pool *pool,
 				   const void *object);
@@ -196,20 +209,22 @@ TAPIO_API uint32_t tapio_pool_count(const struct tapio_pool *pool);
 TAPIO_API uint32_t tapio_pool_object_bytes(const struct tapio_pool *pool);
 
 /*
- * Frees the objects of the name `owner`, whose every process and thread is dead
- * or will never use its handles again. Resets them as a put does, with this
- * handle's callback. Returns how many. May be called again, and by several at
- * once; whoever is killed in the middle of it is reclaimed like any other.
- * Also finds what anybody who was killed since had just taken off a list, not
- * yet in his own name, without harm to who is alive.
+ * Frees the objects of `owner`. Every process and thread with that number MUST
+ * be dead, or MUST NOT use its handles any more. Resets the objects as a put
+ * does, with this handle's callback. Returns how many.
  *
- * -EINVAL owner is 0 or our own.
+ * The call MAY be made again, and by several processes at once. A process that
+ * is killed in the middle of it is reclaimed as any other. It also finds
+ * objects that a dead process had just taken off a list and not yet marked
+ * with its number, without harm to the processes that live.
+ *
+ * -EINVAL: owner is 0, or our own.
  */
 TAPIO_API int64_t tapio_pool_reclaim(struct tapio_pool *pool, uint32_t owner);
 
 /*
- * Counts of the whole pool, by all processes, since it was made. Read while
- * others work, they are as of slightly different moments.
+ * Counts of the whole pool, by all processes, since it was made. While other
+ * threads work, each is of a slightly different moment.
  */
 struct tapio_pool_stats {
 	size_t size;           /* set by the caller */
@@ -218,19 +233,19 @@ struct tapio_pool_stats {
 	uint32_t in_use;       /* the others: owned, or between two lists */
 	uint32_t min_free;     /* fewest free ones, seen when depots ran low */
 	uint32_t cached;       /* of the free ones, in the lists of CPUs */
-	uint32_t cache;        /* room of one CPU's list; 0: none */
+	uint32_t cache;        /* room of one CPU's list (0: no lists) */
 	uint64_t refills;      /* a CPU's list was empty */
 	uint64_t spills;       /* a CPU's list was full */
 	uint64_t exhausted;    /* gets refused: no object */
 	uint64_t double_puts;  /* puts refused: free already */
-	uint64_t foreign_puts; /* puts refused: not of the pool, not theirs */
+	uint64_t foreign_puts; /* puts refused: not of the pool, or another's */
 	uint64_t
 		stale_entries; /* second entries found, of a racing double put */
 	uint64_t restarts;     /* calls that were preempted in a section */
-	uint64_t reclaimed;    /* objects of the dead brought back */
+	uint64_t reclaimed;    /* objects brought back from dead owners */
 };
 
-/* Fills in what fits in stats->size. -EINVAL: it is less than 16. */
+/* Fills in the fields that fit in stats->size. -EINVAL: it is less than 16. */
 TAPIO_API int tapio_pool_stats_read(const struct tapio_pool *pool,
 				    struct tapio_pool_stats *stats);
 

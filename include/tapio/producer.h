@@ -7,11 +7,21 @@
  *	...
  *	err = tapio_output(p, TAPIO_TAG(MY_TYPE, 6), &event, sizeof(event));
  *
- * An event is accepted when the call that publishes it returns success; from
- * then on it outlives the process. No call that emits takes a lock (the few
- * threads that use a side lane take a mutex of their own process), allocates,
- * or enters the kernel, unless it must wake a sleeping consumer or the channel's
- * policy is to wait for room.
+ * An event is accepted when the call that publishes it returns success. From
+ * then on it outlives the process, and every lossless group gets it. A call
+ * that returns an error has published nothing of what it refused.
+ *
+ * Cost. An emitting call takes no lock, allocates nothing and does not enter
+ * the kernel, with three exceptions: it wakes a consumer that sleeps, the
+ * policy of the channel is to wait for room (and the tag does not forbid it),
+ * or the thread has no lane of a CPU and takes a mutex of its own process
+ * (common.h).
+ *
+ * Threads. Emitting calls (output, reserve, submit, discard and their batches)
+ * MAY be made by any number of threads at once, and by signal handlers, with
+ * one handle. tapio_producer_close MUST NOT run while another thread is in a
+ * call. All calls MUST respect the rules of common.h for signal handlers,
+ * fork, vfork and threads.
  */
 #ifndef TAPIO_PRODUCER_H
 #define TAPIO_PRODUCER_H
@@ -25,52 +35,62 @@ extern "C" {
 struct tapio_producer;
 
 /*
- * Attaches to a channel as a producer; *out is NULL on error. Blocks for at most
- * options->connect_ns while no broker answers.
+ * Attaches to a channel as a producer. *out is NULL on error. The handle lives
+ * until tapio_producer_close. options may be NULL.
  *
- * -ECONNREFUSED no broker, as options->error says; -ENOENT no such channel;
- * -EACCES no right to produce there;
- * -EPROTO, -EPROTONOSUPPORT the broker speaks another version; -ETIMEDOUT it did
- * not answer; -EMFILE, -ENOMEM; -EBADMSG a segment is not what its header says;
- * -EINVAL options.
+ * May block, as common.h says (OPENING). Its errors are those of the table
+ * there.
  */
 TAPIO_API int tapio_producer_open(struct tapio_producer **out,
 				  const char *channel,
 				  const struct tapio_options *options);
 
 /*
- * Leaves the channel and frees the handle (NULL is allowed). No other thread may
- * be inside a call. Reservations that are still open are taken back by the
- * broker; their memory must not be touched any more.
+ * Leaves the channel and frees the handle. NULL is allowed. Blocks for at most
+ * one second, until the broker has taken back open reservations. The caller
+ * MUST NOT touch their memory any more, because another producer may own it.
  */
 TAPIO_API void tapio_producer_close(struct tapio_producer *producer);
 
 /*
- * Emits one event: copies `length` bytes and publishes them. Any thread, any
- * signal handler.
+ * Emits one event: copies `length` bytes and publishes them. `data` MAY change
+ * or go as soon as the call returns.
  *
- * 0 accepted. -EAGAIN no room (policy drop). -ETIMEDOUT no room within the
- * channel's wait. -EMSGSIZE longer than tapio_producer_max_bytes, or than the
- * blocks of the class that the tag names. -ENOBUFS every side lane is taken
- * (threads without rseq only). -EINVAL type 0 or an unknown class. -ECHILD after
- * fork. Each refusal but the last two is counted on its lane, by cause; an event
- * that is tried again and refused again counts twice.
+ *   result     | cause                              | remedy         | counted
+ *   0          | accepted                           |                | published
+ *   -EAGAIN    | no free block, and the policy is   | more blocks, or| full, held
+ *              | `drop`, or the tag TAPIO_NO_WAIT   | a faster reader|
+ *   -ETIMEDOUT | no free block within the channel's | the same       | timeout
+ *              | `wait`                             |                |
+ *   -EMSGSIZE  | longer than any block of the class | a class with   | size
+ *              | or channel                         | larger blocks  |
+ *   -ENOBUFS   | the thread has no lane of a CPU,   | more side_lanes| no_lane
+ *              | and all side lanes are taken       |                |
+ *   -EINVAL    | type 0, or no such class           | another tag    | no
+ *   -ECHILD    | after fork                         | open a handle  | no
+ *
+ * "counted" is the cause in `dropped` of the lane (tapio-shmstat(1)). An event
+ * that is refused, tried again and refused again counts twice.
+ * tapio_producer_explain says more about a refusal.
  */
 TAPIO_API int tapio_output(struct tapio_producer *producer, uint32_t tag,
 			   const void *data, uint32_t length);
 
 struct tapio_item {
 	const void *data;
-	uint32_t length;
+	uint32_t length; /* in bytes */
 	uint32_t tag;
 };
 
 /*
- * Emits up to `count` events in order; returns how many were accepted, which is
- * less than `count` only when there is no room or an item is refused, and -errno
- * when none was. As many neighbours of one class as there is room for, at most 64,
- * become visible at once. Without room all that is left counts as refused; after
- * an item that is refused for its length, only that one does.
+ * Emits up to `count` events in their order. Returns how many were accepted,
+ * from the first on, or the error of the first one (as tapio_output) when none
+ * was.
+ *
+ * Fewer than `count`: there is no room for the next one, or it is refused.
+ * Without room all events that are left count as refused. After an event that
+ * is refused for its length or tag, only this one counts, and the caller MAY
+ * go on behind it. Up to 64 neighbours of one class become visible at once.
  */
 TAPIO_API int tapio_output_batch(struct tapio_producer *producer,
 				 const struct tapio_item *items,
@@ -78,46 +98,77 @@ TAPIO_API int tapio_output_batch(struct tapio_producer *producer,
 
 /*
  * Memory for one event, in the caller's hands until it is submitted or
- * discarded, by any thread of the process. `tag` and `length` may be changed
- * before tapio_submit, `length` up to `capacity`. The struct may be copied; submitting
- * or discarding one copy closes all. Two threads MUST NOT use copies at once.
+ * discarded, by any thread of the process. The caller MAY change `tag`, and
+ * `length` up to `capacity`, before tapio_submit. It MUST NOT change the other
+ * fields, and MUST submit or discard each reservation once: a copy of the
+ * struct is the same reservation, so the first call closes it, and further ones return
+ * -EINVAL. Two threads MUST NOT use copies at the same time.
+ *
+ * `data` is shared memory, aligned to 64 bytes, with the bytes of an older
+ * event. While a reservation is open, its lane has one block less, so a
+ * program SHOULD NOT keep it for long. When the process dies, the broker gives
+ * the block to other events. So:
+ *
+ * - Stores with non-temporal instructions (movnt*, streaming intrinsics) MUST be
+ *   followed by sfence before tapio_submit, on aarch64 by dmb ishst. Otherwise a
+ *   consumer may see the event without them.
+ * - The block MUST NOT be the target of a transfer that can outlive the process or
+ *   the submit: io_uring or Linux AIO, with or without O_DIRECT, DMA of a device,
+ *   RDMA. It may land when the block has another owner, and damage an event of
+ *   another process. read(2) and recv(2) are safe: they end before the process.
+ * - A child of fork MUST NOT use `data`: the mapping is not there (common.h).
  */
 struct tapio_reservation {
 	void *data;
 	uint32_t length;
 	uint32_t tag;
-	uint32_t capacity;
-	uint32_t lane; /* private to the library, as is the rest */
+	uint32_t capacity; /* in bytes */
+	uint32_t lane;     /* private to the library, as the fields below */
 	uint32_t block;
 	uint32_t ticket;
 };
 
 /*
  * Reserves room for an event of up to `length` bytes, to be filled in place.
- * Errors as tapio_output, and -EAGAIN also when half of a lane's blocks are
- * reserved already. On error data is NULL.
+ * Errors as tapio_output. -EAGAIN also when half of a lane's blocks are
+ * reserved already: the remedy is to submit or discard some. On error
+ * out->data is NULL.
  */
 TAPIO_API int tapio_reserve(struct tapio_producer *producer, uint32_t tag,
 			    uint32_t length, struct tapio_reservation *out);
 
 /*
- * Publishes it, with the length, type and severity that it has now, in the class
- * that it was reserved in. On -EAGAIN or -ETIMEDOUT (the thread moved to a CPU
- * whose lane has no room) and -ENOBUFS the reservation stays valid, perhaps with
- * other `data`: try again or discard it. -EINVAL: it is not an open reservation (a
- * double submit), or its length or tag is wrong.
+ * Publishes a reservation, with the length, type and severity that it has now,
+ * in the class that it was reserved in. On success `data` becomes NULL, and
+ * the caller MUST NOT touch the memory any more.
+ *
+ *   result     | cause                               | the reservation | counted
+ *   0          | accepted                            | is gone         | published
+ *   -EAGAIN,   | the thread has moved to a CPU whose | stays open: try | as
+ *   -ETIMEDOUT,| lane has no room for a copy         | again or discard| output
+ *   -ENOBUFS   |                                     | it              |
+ *   -EINVAL    | it is not open (submitted twice),   | stays as it was | no
+ *              | or its length or type is wrong      |                 |
+ *   -ECHILD    | after fork                          | is the parent's | no
+ *
+ * After -EAGAIN, -ETIMEDOUT or -ENOBUFS `data` MAY point to another block that
+ * has the same bytes. The caller MUST use the new value.
  */
 TAPIO_API int tapio_submit(struct tapio_producer *producer,
 			   struct tapio_reservation *reservation);
 
-/* Gives it back unpublished. Never fails for an open reservation. */
+/*
+ * Gives a reservation back unpublished. Consumers skip its position and count
+ * it. Does not fail for an open reservation. -EINVAL: it is not open. -ECHILD.
+ */
 TAPIO_API int tapio_discard(struct tapio_producer *producer,
 			    struct tapio_reservation *reservation);
 
 /*
- * The same for `count` (at most 64 at a time) blocks of one lane.
- * tapio_reserve_batch returns how many it got, which may be fewer; the other two
- * how many, from the first, they dealt with; each -errno when that is none.
+ * The same for many reservations, at most 64 at a time. tapio_reserve_batch
+ * gets blocks of one lane, and returns how many, which may be fewer than
+ * `count`. The other two return how many they dealt with, from the first on.
+ * Each returns the error of the first one when that is none.
  */
 TAPIO_API int tapio_reserve_batch(struct tapio_producer *producer, uint32_t tag,
 				  uint32_t length,
@@ -130,41 +181,63 @@ TAPIO_API int tapio_discard_batch(struct tapio_producer *producer,
 				  struct tapio_reservation *reservations,
 				  unsigned int count);
 
-/* The largest event that the channel takes without a class named, in bytes. */
+/*
+ * The largest event, in bytes, that the channel takes when the tag names no
+ * class. Any thread, any signal handler.
+ */
 TAPIO_API uint32_t tapio_producer_max_bytes(const struct tapio_producer *p);
 
 /*
- * Puts into words, with the value and the limit, why an emitting call with this
- * tag and length returned `err`: which class was too small by how much, say, or
- * how many blocks its lanes have. Always ends the text. Any thread; not for signal
- * handlers.
+ * Writes into `text`, in words and numbers, why an emitting call with this tag
+ * and length returned `err`: which class is too small and by how much, or how
+ * many blocks its lanes have. For -EAGAIN and -ETIMEDOUT it names the group
+ * that holds the lane of the caller's CPU and the process that reads it there,
+ * or the process that has reserved the blocks, as they are now. The text always
+ * ends with NUL. Any thread. MUST NOT be called in a signal handler.
  */
 TAPIO_API void tapio_producer_explain(const struct tapio_producer *producer,
 				      int err, uint32_t tag, uint32_t length,
 				      char *text, size_t text_bytes);
 
-/* The index of the class of that name, for TAPIO_TAG_CLASS; -ENOENT, -ECHILD. */
+/*
+ * The index of a class by its name, for TAPIO_TAG_CLASS. -ENOENT: the channel
+ * has no such class. -ECHILD: after fork. Any thread, any signal handler.
+ */
 TAPIO_API int tapio_producer_class(const struct tapio_producer *producer,
 				   const char *name);
 
-/* Counts of the whole channel, in events. */
+/* Counts of the whole channel, in events, since it was made. */
 struct tapio_producer_stats {
 	size_t size;        /* set by the caller */
-	uint64_t published; /* positions published since the channel began */
+	uint64_t published; /* positions: events and discards */
 	uint64_t dropped;   /* refused, all causes */
 	uint64_t held;      /* reserved now */
-	uint32_t side_lane; /* 1: this process has used a side lane */
-	uint32_t rseq;      /* TAPIO_RSEQ_* verdict of this process */
+	uint32_t
+		side_lane; /* 1: a thread of this handle has used a side lane */
+	uint32_t rseq;     /* TAPIO_RSEQ_* verdict of this process */
 };
+
+/*
+ * Fills in the fields that fit in stats->size. Each lane is exact at one
+ * instant, and lanes are read one after another. -EINVAL: stats->size is too
+ * small for itself.
+ * -ECHILD: after fork. Any thread, any signal handler.
+ */
 TAPIO_API int tapio_producer_stats_read(const struct tapio_producer *producer,
 					struct tapio_producer_stats *stats);
 
-/* What failed last in an open or close, with numbers; valid until the next. */
+/*
+ * The last error of the control connection, with numbers, or "". Valid until
+ * the handle is closed. (A failed open has no handle: it writes to
+ * options->error.)
+ */
 TAPIO_API const char *tapio_producer_error(const struct tapio_producer *p);
 
 /*
- * 1 while the broker that we attached to is there, 0 when it has gone. Emitting
- * goes on without it; but who attaches to the next broker reads another channel.
+ * 1 while the broker of this handle is there, 0 when it has gone. Emitting
+ * works without it. But clients of the old broker and clients of a new one do
+ * not see each other, so a program SHOULD open a new handle to follow. By the
+ * thread that opened it, or any other, one at a time.
  */
 TAPIO_API int tapio_producer_connected(const struct tapio_producer *producer);
 

@@ -12,21 +12,26 @@
  *	tapio_ring_close(ring);
  *
  * First in, first out. A process that is killed or stopped anywhere inside a
- * call delays nobody: its value was put (got) or it was not, and the others go
- * on at once. "Full" and "empty" are exact: there was an instant during the call
- * at which the ring held `capacity` values, or none.
+ * call delays no other: its value was put (got) or it was not, and the others
+ * go on at once. "Full" and "empty" are exact: there was an instant during the
+ * call at which the ring held `capacity` values, or none.
  *
- * Threads. Except tapio_ring_close, every call may be made by any number of
- * threads, with one handle or several, and those that do not wait (time-out 0)
- * by signal handlers too. Nothing is locked, allocated or kept per thread; the
- * kernel is entered to sleep, or when somebody sleeps.
+ * Threads. Any number of threads MAY make every call at once, with one handle
+ * or several, except tapio_ring_close. Signal handlers MAY make those that do
+ * not wait (time-out 0). The ring locks nothing, allocates nothing and keeps
+ * nothing per thread. It enters the kernel to sleep, and to wake a thread that
+ * sleeps.
  *
  * Results. 0, or how many values were moved, or -errno. Full and empty are
- * results: -EAGAIN. Every call may also return -EBADMSG: what the memory holds
- * is not a ring (any more); nothing was moved.
+ * -EAGAIN. Every call MAY return -EBADMSG: the memory does not hold a ring
+ * (any more), and no value was moved. The remedy is a new ring.
+ *
+ * Trust. Every process that maps a ring writable can spoil its values. A call
+ * stays inside the ring's memory whatever it finds there.
  *
  * fork. A handle works in the child as it did in the parent. A ring in shared
- * memory is then shared; one in private memory (tapio_ring_create) is a copy.
+ * memory is shared then, and one in private memory (tapio_ring_create) is a
+ * copy.
  */
 #ifndef TAPIO_RING_H
 #define TAPIO_RING_H
@@ -41,64 +46,76 @@ struct tapio_ring;
 
 /* Capacities are powers of two, from 1 to this. */
 #define TAPIO_RING_CAPACITY_MAX (UINT32_C(1) << 30)
-/* What the memory of a ring must be aligned to, in bytes. */
+/* The memory of a ring MUST be aligned to so many bytes. */
 #define TAPIO_RING_ALIGN 64
 
-/* How many bytes a ring takes: about 1.5 KiB and 16 per value; 0: no capacity. */
+/* Bytes that a ring takes: about 1.5 KiB, and 16 per value. 0: not a capacity. */
 TAPIO_API size_t tapio_ring_bytes(uint32_t capacity);
 
 /*
- * A ring in memory of its own, freed by tapio_ring_close. *out is NULL on error.
- *
- * -EINVAL capacity is no power of two or too large; -ENOMEM.
+ * Makes a ring in memory of its own, which tapio_ring_close frees. *out is
+ * NULL on error. -EINVAL: capacity is not a power of two, or too large.
+ * -ENOMEM.
  */
 TAPIO_API int tapio_ring_create(struct tapio_ring **out, uint32_t capacity);
 
 /*
- * Makes a ring, empty, out of `bytes` bytes that the caller keeps: whatever was
- * there is gone, so nobody else may be using it. They may be shared between
- * processes, each of which may map them at another address. *out is NULL on
- * error.
+ * Makes an empty ring out of `bytes` bytes that the caller keeps. Their
+ * contents are gone, so other threads and processes MUST NOT be using them.
+ * Processes MAY share them, each mapped at another address. The memory MUST
+ * stay mapped as long as the handle is used. *out is NULL on error.
  *
- * -EINVAL capacity as above, memory not aligned or less than tapio_ring_bytes;
- * -ENOMEM.
+ *   errno   | cause                                     | remedy
+ *   -EINVAL | capacity as above, memory not aligned, or | TAPIO_RING_ALIGN,
+ *           | too few bytes                             | tapio_ring_bytes
+ *   -ENOMEM | no memory for the handle                  |
  */
 TAPIO_API int tapio_ring_init(struct tapio_ring **out, void *memory,
 			      size_t bytes, uint32_t capacity);
 
 /*
- * A handle on a ring that somebody made in this memory, which must stay mapped
- * as long as the handle is used. A mapping that can only be read will do for
- * tapio_ring_size, _capacity, _high_water and _stats. *out is NULL on error.
+ * Makes a handle on a ring that exists in this memory, which MUST stay mapped
+ * as long as the handle is used. A read-only mapping is enough for
+ * tapio_ring_size, tapio_ring_capacity, tapio_ring_high_water and
+ * tapio_ring_stats_read. *out is NULL on error.
  *
- * -EAGAIN it is not there (yet): the memory is all zero, or being made into a
- * ring; -EBADMSG the memory holds something else, or a ring that does not fit
- * into it; -EPROTONOSUPPORT a ring of another version; -EINVAL memory not
- * aligned or less than any ring; -ENOMEM.
+ *   errno            | cause                                  | remedy
+ *   -EAGAIN          | no ring yet: the memory is zero, or a  | try again
+ *                    | ring is being made in it               |
+ *   -EBADMSG         | other contents, or a ring that is      | the right memory
+ *                    | larger than `bytes`                    |
+ *   -EPROTONOSUPPORT | a ring of another version              | one version for all
+ *   -EINVAL          | memory not aligned, or less than any   | TAPIO_RING_ALIGN
+ *                    | ring                                   |
+ *   -ENOMEM          | no memory for the handle               |
  */
 TAPIO_API int tapio_ring_attach(struct tapio_ring **out, void *memory,
 				size_t bytes);
 
 /*
- * Frees the handle, and the ring if tapio_ring_create made it. No other thread
- * may be using this handle. NULL is allowed.
+ * Frees the handle, and the ring if tapio_ring_create made it. Another thread
+ * MUST NOT be using this handle. NULL is allowed.
  */
 TAPIO_API void tapio_ring_close(struct tapio_ring *ring);
 
-/* Puts one value. -EAGAIN: the ring was full. */
+/* Puts one value. -EAGAIN: the ring was full. Signal handlers MAY call it. */
 TAPIO_API int tapio_ring_try_put(struct tapio_ring *ring, uint64_t value);
 
-/* Takes the oldest value. -EAGAIN: the ring was empty, *value is 0. */
+/*
+ * Takes the oldest value. -EAGAIN: the ring was empty, *value is 0. Signal
+ * handlers MAY call it.
+ */
 TAPIO_API int tapio_ring_try_get(struct tapio_ring *ring, uint64_t *value);
 
 /*
- * The same, but wait for room or for a value: `timeout_ns` nanoseconds at most
- * (0 not at all, TAPIO_FOREVER without end). A signal does not end the wait.
- * Whoever waits is woken by the call that makes room or puts a value; if that
+ * The same, but they wait for room or for a value: `timeout_ns` nanoseconds at
+ * most (0 not at all, TAPIO_FOREVER without end). A signal does not end the
+ * wait. The call that makes room, or puts a value, wakes a sleeper. When that
  * process, or another that was woken instead, is killed in between, the sleep
  * ends by itself within 0.1 s.
  *
- * -EAGAIN with timeout_ns 0; -ETIMEDOUT it stayed full, or empty, *value is 0.
+ * -EAGAIN: timeout_ns is 0, and the ring was full or empty. -ETIMEDOUT: it
+ * stayed so. *value is 0 then.
  */
 TAPIO_API int tapio_ring_put(struct tapio_ring *ring, uint64_t value,
 			     int64_t timeout_ns);
@@ -106,46 +123,49 @@ TAPIO_API int tapio_ring_get(struct tapio_ring *ring, uint64_t *value,
 			     int64_t timeout_ns);
 
 /*
- * Puts `count` values in this order, waiting for room as above until all are
- * put or the time is over. Returns how many were put, from the first; -EAGAIN or
- * -ETIMEDOUT when none was. Each is put by itself: values of other producers
- * may come between, and a kill leaves those put that were put.
- * Counts above INT_MAX are cut to it.
+ * Puts `count` values in this order, and waits for room as above until all are
+ * put or the time is over. Returns how many were put, from the first on. Each
+ * value is put by itself: values of other producers MAY come between, and after
+ * a kill some are put and the others are not. Counts above INT_MAX are cut to
+ * it. -EAGAIN or -ETIMEDOUT: none was put.
  */
 TAPIO_API int tapio_ring_put_batch(struct tapio_ring *ring,
 				   const uint64_t *values, size_t count,
 				   int64_t timeout_ns);
 
 /*
- * Takes up to `count` values, oldest first, as many as there are; waits as above
- * only while there is none. Returns how many; -EAGAIN or -ETIMEDOUT when none.
+ * Takes up to `count` values, oldest first, as many as there are. Waits as
+ * above, but only while there is none. Returns how many. -EAGAIN or
+ * -ETIMEDOUT: none.
  */
 TAPIO_API int tapio_ring_get_batch(struct tapio_ring *ring, uint64_t *values,
 				   size_t count, int64_t timeout_ns);
 
 /*
- * Takes what is in the ring now, and calls `each` (unless NULL) with every
- * value; what is put meanwhile may stay. Returns how many.
+ * Takes the values that are in the ring now, and calls `each` (unless NULL)
+ * with every one. Values that are put meanwhile MAY stay. Returns how many
+ * were taken.
  */
 TAPIO_API int64_t tapio_ring_drain(struct tapio_ring *ring,
 				   void (*each)(uint64_t value, void *argument),
 				   void *argument);
 
-/* How many values there are: exact while nobody puts or gets. */
+/* How many values there are. Exact while no call puts or gets. */
 TAPIO_API uint32_t tapio_ring_size(const struct tapio_ring *ring);
 
 TAPIO_API uint32_t tapio_ring_capacity(const struct tapio_ring *ring);
 
 /*
  * The most values that were in the ring at once. Never more than there really
- * were; a peak that consumers ate while it was being noted may be missed.
+ * were. A short peak MAY be missed: consumers took it while a producer noted
+ * it.
  */
 TAPIO_API uint32_t tapio_ring_high_water(const struct tapio_ring *ring);
 
 /*
  * Counts of the whole ring, by all processes, since it was made. `puts` and
- * `gets` come from the slots themselves, so they are exact after any kill; the
- * rest is exact when nobody was killed inside a call.
+ * `gets` come from the slots themselves, so they are exact after any kill. The
+ * rest is exact unless a process was killed inside a call.
  */
 struct tapio_ring_stats {
 	size_t size;              /* set by the caller */
@@ -165,7 +185,7 @@ struct tapio_ring_stats {
 	uint32_t reserved;
 };
 
-/* Fills in what fits in stats->size. -EINVAL: it is less than 16. */
+/* Fills in the fields that fit in stats->size. -EINVAL: it is less than 16. */
 TAPIO_API int tapio_ring_stats_read(const struct tapio_ring *ring,
 				    struct tapio_ring_stats *stats);
 

@@ -58,17 +58,17 @@ static const struct tapio_event_field header[] = {
 	TPI_NAMED(severity, ENUM8, ZERO, tpi_severity_names,
 		  "SeverityNumber", "how bad it is"),
 	TPI_FIELD(type, TYPE, ZERO, "",
-		  "EventName", NULL, "what it is, and what fields follow"),
+		  "EventName", NULL, "kind of the event, and so of its fields"),
 	TPI_TITLED("observed", observed_ns, TIME, ZERO, "ns",
 		   "ObservedTimestamp", "when the collector saw it"),
 	TPI_NAMED(source, ENUM32, ZERO, sources,
 		  "tapio.source", "where it was found"),
 	TPI_NAMED(flags, FLAGS16, ZERO, flags,
-		  "tapio.flags", "what is special about it"),
+		  "tapio.flags", "special properties"),
 	TPI_FIELD(pid, U32, ZERO, "",
-		  "process.pid", NULL, "process that it is about"),
+		  "process.pid", NULL, "process of the event"),
 	TPI_FIELD(tid, U32, ZERO, "",
-		  "tapio.process.tid", NULL, "thread that it is about"),
+		  "tapio.process.tid", NULL, "thread of the event"),
 	TPI_FIELD(uid, U32, ONES, "",
 		  "process.user.id", NULL, "effective user of the process"),
 	TPI_FIELD(gid, U32, ONES, "",
@@ -87,4 +87,4 @@ static const struct tapio_event_field header[] = {
 
 const struct tapio_event_type tpi_event_header =
 	TPI_TYPE(TAPIO_TYPE_DISCARD, "header", tapio_event, header,
-		 "what all events share");
+		 "the part that all events have");

@@ -43,7 +43,7 @@ static const struct tapio_event_field process_exit[] = {
 	TPI_FIELD(comm, STRING, ZERO, "",
 		  "process.title", NULL, "name, 15 bytes at most"),
 	TPI_FIELD(exit_code, I32, ONES, "",
-		  "process.exit.code", NULL, "what it passed to exit"),
+		  "process.exit.code", NULL, "exit code"),
 	TPI_FIELD(signal, U32, ONES, "",
 		  "tapio.process.exit.signal", NULL,
 		  "signal that ended it; 0: none"),
@@ -88,7 +88,7 @@ static const struct tapio_event_field process_sample[] = {
 	TPI_FIELD(comm, STRING, ZERO, "",
 		  "process.title", NULL, "name, 15 bytes at most"),
 	TPI_NAMED(state, ENUM8, ZERO, process_states,
-		  "process.state", "what the scheduler has it do"),
+		  "process.state", "state in the scheduler"),
 	TPI_FIELD(cpu_utilization, F64, ONES, "1",
 		  "tapio.process.cpu.utilization", "process.cpu.utilization",
 		  "CPU time used in the interval; 1 is one CPU"),
@@ -157,7 +157,7 @@ static const struct tapio_event_type types[] = {
 		 "a process ended"),
 	TPI_TYPE(TAPIO_EVENT_PROCESS_SAMPLE, "process.sample",
 		 tapio_event_process_sample, process_sample,
-		 "what a process uses; counters run since its start"),
+		 "resources that a process uses; counters run since its start"),
 };
 /* clang-format on */
 

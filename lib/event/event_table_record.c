@@ -25,12 +25,12 @@ static const struct tapio_event_name file_operations[] = {
 #define S tapio_event_file_access
 static const struct tapio_event_field file_access[] = {
 	TPI_NAMED(operation, ENUM8, ZERO, file_operations,
-		  "tapio.file.operation", "what was done"),
+		  "tapio.file.operation", "kind of operation"),
 	TPI_FIELD(path, STRING, ZERO, "",
 		  "file.path", NULL, "the file"),
 	TPI_FIELD(target, STRING, ZERO, "",
 		  "tapio.file.target", NULL,
-		  "its new name, or what a link is to"),
+		  "its new name, or the target of a link"),
 	TPI_FIELD(error, I32, ONES, "",
 		  "tapio.file.error", NULL,
 		  "errno of the operation; 0: none"),
@@ -71,7 +71,7 @@ static const struct tapio_event_name object_operations[] = {
 #define S tapio_event_kubernetes_object
 static const struct tapio_event_field kubernetes_object[] = {
 	TPI_NAMED(operation, ENUM8, ZERO, object_operations,
-		  "tapio.kubernetes.operation", "what happened"),
+		  "tapio.kubernetes.operation", "kind of change"),
 	TPI_FIELD(kind, STRING, ZERO, "",
 		  "tapio.kubernetes.kind", NULL, "its kind"),
 	TPI_TITLED("namespace", name_space, STRING, ZERO, "",
@@ -105,7 +105,7 @@ static const struct tapio_event_field kubernetes_object[] = {
 		  "tapio.kubernetes.resource_version", NULL,
 		  "version of its state"),
 	TPI_FIELD(container_id, STRING, ZERO, "",
-		  "container.id", NULL, "container that it is about"),
+		  "container.id", NULL, "container of the object"),
 	TPI_FIELD(labels, ATTRIBUTES, ZERO, "",
 		  "tapio.kubernetes.label", NULL, "its labels"),
 };
@@ -128,7 +128,7 @@ static const struct tapio_event_name facilities[] = {
 #define S tapio_event_log
 static const struct tapio_event_field log_record[] = {
 	TPI_FIELD(identifier, STRING, ZERO, "",
-		  "tapio.log.identifier", NULL, "what its writer calls itself"),
+		  "tapio.log.identifier", NULL, "name that the writer gives itself"),
 	TPI_FIELD(body, STRING, ZERO, "",
 		  "Body", NULL, "the message"),
 	TPI_FIELD(unit, STRING, ZERO, "",
@@ -155,7 +155,7 @@ static const struct tapio_event_field log_record[] = {
 	TPI_FIELD(cursor, STRING, ZERO, "",
 		  "log.record.uid", NULL, "finds it again at its source"),
 	TPI_FIELD(attributes, ATTRIBUTES, ZERO, "",
-		  "Attributes", NULL, "what else its writer said"),
+		  "Attributes", NULL, "further attributes of the writer"),
 	TPI_FIELD(code_line, U32, ZERO, "",
 		  "code.line.number", NULL, "line that wrote it"),
 };
@@ -179,9 +179,9 @@ static const struct tapio_event_field metric[] = {
 	TPI_FIELD(unit, STRING, ZERO, "",
 		  "tapio.metric.unit", NULL, "unit of its value (UCUM)"),
 	TPI_NAMED(instrument, ENUM8, ZERO, instruments,
-		  "tapio.metric.instrument", "what the value is"),
+		  "tapio.metric.instrument", "kind of the value"),
 	TPI_FIELD(attributes, ATTRIBUTES, ZERO, "",
-		  "Attributes", NULL, "what tells its series apart"),
+		  "Attributes", NULL, "attributes that identify its series"),
 	TPI_TITLED("start", start_ns, TIME, ZERO, "ns",
 		   "tapio.metric.start", "since when a sum counts"),
 	TPI_FIELD(monotonic, BOOL, ONES, "",

@@ -13,10 +13,10 @@ static const struct tapio_event_name resources[] = {
 #define S tapio_event_pressure
 static const struct tapio_event_field pressure[] = {
 	TPI_NAMED(resource, ENUM8, ZERO, resources,
-		  "tapio.pressure.resource", "what was waited for"),
+		  "tapio.pressure.resource", "resource that tasks waited for"),
 	TPI_FIELD(cgroup, STRING, ZERO, "",
 		  "tapio.pressure.cgroup", NULL,
-		  "cgroup that it is about; unset: the host"),
+		  "cgroup of the figures; unset: the host"),
 	TPI_FIELD(some_avg10, F64, ONES, "%",
 		  "tapio.pressure.some.avg10", NULL,
 		  "time that some task waited, of the last 10 s"),

@@ -104,7 +104,7 @@ static int check_version(const struct tapio_shm_header *header,
 {
 	uint64_t unknown = header->incompat & ~TAPIO_INCOMPAT_KNOWN;
 
-	if (header->abi_major != TAPIO_ABI_MAJOR)
+	if (!TAPIO_ABI_READABLE(header->abi_major, header->abi_minor))
 		return tpi_report(report, -EPROTONOSUPPORT,
 				  "layout version %u.%u, this program knows "
 				  "%u.%u",

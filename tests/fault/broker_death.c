@@ -17,9 +17,11 @@
 #include <unistd.h>
 
 #include "lib/base/atomic.h"
+#include "lib/lane/cursor.h"
 #include "lib/lane/lane.h"
 #include "lib/base/rseq.h"
 #include "lib/lane/wake.h"
+#include "tests/cpu_lanes.h"
 #include "tests/fault/peer.h"
 #include "tests/check_main.h"
 
@@ -106,12 +108,6 @@ static void bury(struct child *child)
 	close(child->out);
 }
 
-static void nothing(struct peer *me, struct report *report)
-{
-	(void)me;
-	(void)report;
-}
-
 static uint32_t held_of(const struct tpi_lane *lane)
 {
 	return TAPIO_STATE_HELD(tpi_lane_peek(lane));
@@ -144,16 +140,6 @@ static void reserve_some(struct peer *me, struct report *report)
 			report->done = 7;
 }
 
-static bool need_rseq(void)
-{
-	const char *reason;
-
-	if (tpi_rseq_selftest(&reason) == TAPIO_RSEQ_PROVEN)
-		return true;
-	fprintf(stderr, "skipped, no rseq here: %s\n", reason);
-	return false;
-}
-
 /* ---- death ---------------------------------------------------------------------- */
 
 START_TEST(blocks_of_a_killed_producer_come_back_and_its_name_does_not)
@@ -164,7 +150,7 @@ START_TEST(blocks_of_a_killed_producer_come_back_and_its_name_does_not)
 	struct peer next;
 	uint64_t tail;
 
-	if (!need_rseq())
+	if (side_flavour())
 		return; /* the same on side lanes is tested below */
 	spawn(&child, TAPIO_ROLE_PRODUCE, NULL, reserve_some, NULL);
 	ck_assert_uint_eq(child.report.done, 7);
@@ -230,12 +216,12 @@ END_TEST
 static void take_leases(struct peer *me, struct report *report)
 {
 	for (uint32_t i = 0; i < me->channel.lane_count; i++) {
-		uint32_t nobody = TAPIO_NOBODY;
+		uint64_t nobody = 0;
 
-		/* ORDER cursor.lease (acq_rel): pairs with clear_leases(). */
-		report->done +=
-			tpi_cas_acq_rel(&me->cursors.cursors[i].lease, &nobody,
-					me->attached.attachment);
+		/* ORDER cursor.lease (acq_rel): pairs with clear_lease(). */
+		report->done += tpi_cas_acq_rel(
+			&me->cursors.cursors[i].lease, &nobody,
+			tpi_lease_next(0, me->attached.attachment, 0));
 	}
 }
 
@@ -254,29 +240,13 @@ START_TEST(leases_of_a_killed_member_are_free_and_its_group_goes_on)
 	ck_assert(
 		wait_state(&watcher, child.report.name, TAPIO_ATTACHMENT_FREE));
 	for (uint32_t i = 0; i < other.channel.lane_count; i++)
-		ck_assert_uint_eq(
-			tpi_load_relaxed(&other.cursors.cursors[i].lease),
-			TAPIO_NOBODY);
+		ck_assert_uint_eq(tpi_cursor_holder(&other.cursors.cursors[i]),
+				  TAPIO_NOBODY);
 	ck_assert_uint_eq(
 		other.catalog.groups[other.attached.group_slot].members, 1);
 	ck_assert_uint_eq(watcher.catalog.broker->leases_cleared,
 			  other.channel.lane_count);
 	peer_close(&other);
-}
-END_TEST
-
-START_TEST(a_death_wakes_whoever_sleeps_on_the_channel)
-{
-	struct child child;
-	uint32_t bell;
-
-	spawn(&child, TAPIO_ROLE_PRODUCE, NULL, nothing, NULL);
-	bell = tpi_wake_listen(&watcher.channel.doorbell->doorbell);
-	kill(child.pid, SIGKILL);
-	ck_assert_int_eq(tpi_wake_wait(&watcher.channel.doorbell->doorbell,
-				       bell, INT64_C(5000000000)),
-			 0);
-	bury(&child);
 }
 END_TEST
 
@@ -289,7 +259,7 @@ START_TEST(abandoned_blocks_come_back_without_a_death)
 	struct peer me;
 	int err = -1;
 
-	if (!need_rseq())
+	if (side_flavour())
 		return;
 	peer_open(&me, broker, TAPIO_ROLE_PRODUCE, NULL);
 	pin_to_first_cpu();
@@ -467,7 +437,6 @@ int main(void)
 	tcase_add_test(c, the_side_lane_of_a_killed_producer_is_swept_and_free);
 	tcase_add_test(
 		c, leases_of_a_killed_member_are_free_and_its_group_goes_on);
-	tcase_add_test(c, a_death_wakes_whoever_sleeps_on_the_channel);
 	tcase_add_test(c, abandoned_blocks_come_back_without_a_death);
 	tcase_add_test(c, a_stopped_process_is_alive);
 	tcase_add_test(

@@ -88,6 +88,10 @@ START_TEST(malformed_messages_are_refused_and_the_connection_ends)
 	tpi_wire_init(&m, TPI_WIRE_HELLO);
 	m.hello.abi_major = TAPIO_ABI_MAJOR + 1;
 	refused_with(&m, m.header.length, -EPROTONOSUPPORT);
+	/* Another minor number, too, while the major one is 0. */
+	m.hello.abi_major = TAPIO_ABI_MAJOR;
+	m.hello.abi_minor = TAPIO_ABI_MINOR + 1;
+	refused_with(&m, m.header.length, -EPROTONOSUPPORT);
 	for (int type = TPI_WIRE_WELCOME; type <= TPI_WIRE_REMOVED; type++) {
 		int fd = dup(0);
 		struct peer p;

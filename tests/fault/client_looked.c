@@ -362,6 +362,88 @@ START_TEST(a_large_event_that_moved_too_often_goes_to_a_side_lane)
 }
 END_TEST
 
+/* ---- priorities ----------------------------------------------------------------- */
+
+#define URGENT 10
+
+static pthread_t urgent;
+static int lowest;
+
+static void *output_urgently(void *arg)
+{
+	uint64_t x = 2;
+
+	ck_assert_int_eq(tapio_output(p, TAG, &x, sizeof(x)), 0);
+	return arg;
+}
+
+/* Field 18 of a thread's stat: negative for a real-time priority. */
+static int priority_now(void)
+{
+	char text[1024], *at;
+	FILE *file = fopen("/proc/thread-self/stat", "r");
+	size_t n;
+	int field;
+
+	ck_assert_ptr_nonnull(file);
+	n = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[n] = '\0';
+	at = strrchr(text, ')');
+	for (field = 2; field < 18; field++)
+		at = strchr(at + 1, ' ');
+	return atoi(at);
+}
+
+static void wait_inside(void)
+{
+	const struct sched_param param = {.sched_priority = URGENT};
+	pthread_attr_t attr;
+	int i;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+	pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
+	pthread_attr_setschedparam(&attr, &param);
+	ck_assert_int_eq(pthread_create(&urgent, &attr, output_urgently, NULL),
+			 0);
+	pthread_attr_destroy(&attr);
+	for (i = 0; i < 10000 && lowest != -1 - URGENT; i++) {
+		nap_ms(1);
+		lowest = priority_now();
+	}
+}
+
+static bool may_be_urgent(void)
+{
+	const struct sched_param fifo = {.sched_priority = URGENT};
+	const struct sched_param other = {.sched_priority = 0};
+
+	return !sched_setscheduler(0, SCHED_FIFO, &fifo) &&
+	       !sched_setscheduler(0, SCHED_OTHER, &other);
+}
+
+/* The holder of the side lane's mutex runs as urgently as the one that waits for it. */
+START_TEST(the_thread_inside_a_side_lane_inherits_the_priority_of_a_waiter)
+{
+	uint64_t x = 1;
+
+	if (!may_be_urgent()) {
+		fprintf(stderr, "skipped: no right to real-time priorities\n");
+		return;
+	}
+	set_up("none", 64);
+	p->hot.emit.cpus = 0;
+	plan("side.inside", wait_inside, 1);
+	ck_assert_int_eq(tapio_output(p, TAG, &x, sizeof(x)), 0);
+	pthread_join(urgent, NULL);
+	ck_assert_int_eq(plot.acted, 1);
+	ck_assert_int_eq(lowest, -1 - URGENT);
+	ck_assert_uint_eq(drain(c), 2);
+	tear_down();
+}
+END_TEST
+
 int main(void)
 {
 	TCase *t = tcase_create("looked");
@@ -386,5 +468,8 @@ int main(void)
 	tcase_add_test(t, a_copy_is_closed_before_the_event_is_copied);
 	tcase_add_test(t,
 		       a_large_event_that_moved_too_often_goes_to_a_side_lane);
+	tcase_add_test(
+		t,
+		the_thread_inside_a_side_lane_inherits_the_priority_of_a_waiter);
 	return check_run_case("client looked", t);
 }

@@ -222,7 +222,6 @@ END_TEST
 
 int main(void)
 {
-	const char *reason;
 	Suite *suite;
 	TCase *t;
 
@@ -230,8 +229,8 @@ int main(void)
 		puts("needs two CPUs to move between");
 		return 77;
 	}
-	if (tpi_rseq_selftest(&reason) != TAPIO_RSEQ_PROVEN) {
-		printf("needs CPUs' lanes, but rseq is %s\n", reason);
+	if (!require_cpu_lanes()) {
+		puts("needs CPUs' lanes");
 		return 77;
 	}
 	suite = suite_create("client move");

@@ -2,10 +2,9 @@
 /*
  * A lane in plain memory, with group slots, for tests of the lane alone.
  *
- * The same test bodies run in both flavours: on the lane of a CPU that the test
- * pins itself to, where rseq is proven, and else (GLIBC_TUNABLES=
- * glibc.pthread.rseq=0, valgrind, sanitizers that hide rseq) on a side lane,
- * whose mutex lane_enter() and lane_leave() stand for.
+ * The same test bodies run in both flavours (tests/cpu_lanes.h): on the lane of a CPU
+ * that the test pins itself to, and on a side lane, whose mutex lane_enter() and
+ * lane_leave() stand for.
  */
 #ifndef TAPIO_TESTS_LANE_FIXTURE_H
 #define TAPIO_TESTS_LANE_FIXTURE_H
@@ -16,9 +15,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lib/lane/lane.h"
-#include "lib/base/rseq.h"
+#include "tests/cpu_lanes.h"
 
 struct lane_fixture {
 	struct tpi_lane lane;
@@ -29,6 +29,7 @@ struct lane_fixture {
 	struct tapio_shm_cursor cursors[TAPIO_GROUP_SLOTS];
 	pthread_mutex_t mutex; /* side flavour */
 	unsigned char *memory;
+	size_t memory_bytes;
 	uint64_t *mine; /* by block: the ticket of its last reservation */
 };
 
@@ -51,9 +52,11 @@ static inline void lane_fixture_init(struct lane_fixture *f, uint32_t blocks,
 	f->mine = calloc(blocks, sizeof(*f->mine));
 	ck_assert_ptr_nonnull(f->mine);
 	pthread_mutex_init(&f->mutex, NULL);
-	f->memory = aligned_alloc(64, 4096 + (size_t)blocks * (bytes + 256));
-	ck_assert_ptr_nonnull(f->memory);
-	memset(f->memory, 0, 4096 + (size_t)blocks * (bytes + 256));
+	f->memory_bytes = 4096 + (size_t)blocks * (bytes + 256);
+	/* Shared, for tests that fork. */
+	f->memory = mmap(NULL, f->memory_bytes, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(f->memory, MAP_FAILED);
 	at = f->memory;
 	f->lane.shm = lane_fixture_take(&at, sizeof(*f->lane.shm));
 	f->lane.desc = lane_fixture_take(&at, blocks * sizeof(uint64_t));
@@ -64,7 +67,7 @@ static inline void lane_fixture_init(struct lane_fixture *f, uint32_t blocks,
 	f->lane.serials = tpi_place_serials(blocks - 1);
 	f->lane.block_bytes = bytes;
 	f->lane.cpu = TAPIO_CPU_SIDE;
-	if (tpi_rseq_selftest(NULL) == TAPIO_RSEQ_PROVEN) {
+	if (require_cpu_lanes()) {
 		cpu_set_t set;
 
 		f->lane.cpu = (uint32_t)sched_getcpu();
@@ -86,7 +89,7 @@ static inline void lane_fixture_init(struct lane_fixture *f, uint32_t blocks,
 
 static inline void lane_fixture_fini(struct lane_fixture *f)
 {
-	free(f->memory);
+	munmap(f->memory, f->memory_bytes);
 	free(f->mine);
 	pthread_mutex_destroy(&f->mutex);
 }
@@ -95,7 +98,7 @@ static inline void lane_fixture_fini(struct lane_fixture *f)
 static inline void lane_fixture_join(struct lane_fixture *f, int slot,
 				     uint32_t policy, uint32_t lag)
 {
-	f->cursors[slot].head =
+	f->cursors[slot].cells[0].head =
 		TAPIO_HEAD(TAPIO_STATE_TAIL(f->lane.shm->state), 1, 0);
 	f->groups[slot].slot = TAPIO_SLOT(TAPIO_SLOT_ACTIVE, policy, 1, lag);
 	f->active |= UINT64_C(1) << slot;
@@ -106,7 +109,7 @@ static inline void lane_fixture_join(struct lane_fixture *f, int slot,
 static inline void lane_fixture_release(struct lane_fixture *f, int slot,
 					uint64_t position)
 {
-	tpi_store_release(&f->cursors[slot].head,
+	tpi_store_release(&f->cursors[slot].cells[0].head,
 			  TAPIO_HEAD(position & TAPIO_POSITION_MASK, 1, 0));
 }
 

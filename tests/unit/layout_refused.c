@@ -49,7 +49,7 @@ static const struct {
 	 -EBADMSG,
 	 {"0x1122334455667788", "0x4745534f49504154"}},
 	{FIELD(ready), 7, -EBADMSG, {"not ready", "0x00000007", "0x59444552"}},
-	{FIELD(abi_major), 9, -EPROTONOSUPPORT, {"9.0", "1.0"}},
+	{FIELD(abi_major), 9, -EPROTONOSUPPORT, {"9.1", "0.1"}},
 	{FIELD(incompat),
 	 UINT64_C(0x8000000000000010),
 	 -EPROTONOSUPPORT,
@@ -114,19 +114,30 @@ START_TEST(the_segment_that_is_bad_is_named_by_its_node)
 	fixture_header(&f.maps[1])->abi_major = 2;
 	ck_assert_int_eq(fixture_attach(&f, &channel), -EPROTONOSUPPORT);
 	ck_assert_str_eq(f.error,
-			 "channel `events`, node 1: layout version 2.0, this "
-			 "program knows 1.0");
+			 "channel `events`, node 1: layout version 2.1, this "
+			 "program knows 0.1");
 }
 END_TEST
 
-START_TEST(a_later_minor_version_and_compatible_features_are_accepted)
+START_TEST(compatible_features_are_accepted)
 {
 	struct tpi_channel channel;
 
-	fixture_header(&f.maps[0])->abi_minor = 99;
 	fixture_header(&f.maps[0])->compat = UINT64_MAX;
 	ck_assert_int_eq(fixture_attach(&f, &channel), 0);
 	tpi_channel_detach(&channel);
+}
+END_TEST
+
+/* While the major number is 0, nothing is promised across minor ones. */
+START_TEST(another_minor_number_is_refused_while_major_is_0)
+{
+	struct tpi_channel channel;
+
+	_Static_assert(TAPIO_ABI_MAJOR == 0, "the rule from 1.0 on: accepted");
+	fixture_header(&f.maps[0])->abi_minor = TAPIO_ABI_MINOR + 1;
+	ck_assert_int_eq(fixture_attach(&f, &channel), -EPROTONOSUPPORT);
+	ck_assert_ptr_nonnull(strstr(f.error, "layout version 0.2"));
 }
 END_TEST
 
@@ -136,7 +147,7 @@ START_TEST(a_section_of_an_unknown_kind_is_overlooked)
 	struct tapio_shm_header *header = fixture_header(&f.maps[1]);
 
 	/* node 1's doorbell is not used */
-	fixture_region(&f.maps[1], TAPIO_REGION_DOORBELL)->kind = 4711;
+	fixture_region(&f.maps[1], TAPIO_REGION_DOORBELLS)->kind = 4711;
 	ck_assert_int_eq(fixture_attach(&f, &channel), 0);
 	ck_assert_uint_eq(header->region_count, 2);
 	tpi_channel_detach(&channel);
@@ -229,8 +240,8 @@ static const struct {
 	{TAPIO_REGION_LANES, 64, SAME, SAME, {"at 64", "header"}},
 	{TAPIO_REGION_LANES, UINT64_MAX - 63, SAME, SAME, {"not inside"}},
 	{TAPIO_REGION_LANES, 584, SAME, SAME, {"at 584", "multiple of 64"}},
-	{TAPIO_REGION_DOORBELL, SAME, SAME, 0, {"0 records", "needed 1"}},
-	{TAPIO_REGION_DOORBELL, UINT64_C(1) << 63, SAME, SAME, {"not inside"}},
+	{TAPIO_REGION_DOORBELLS, SAME, SAME, 0, {"0 records", "needed 1"}},
+	{TAPIO_REGION_DOORBELLS, UINT64_C(1) << 63, SAME, SAME, {"not inside"}},
 };
 #define REGIONS (int)(sizeof(regions) / sizeof(regions[0]))
 
@@ -254,7 +265,7 @@ START_TEST(two_sections_of_one_kind_are_refused)
 {
 	struct tpi_channel channel;
 
-	fixture_region(&f.maps[1], TAPIO_REGION_DOORBELL)->kind =
+	fixture_region(&f.maps[1], TAPIO_REGION_DOORBELLS)->kind =
 		TAPIO_REGION_LANES;
 	refused(fixture_attach(&f, &channel), -EBADMSG,
 		(const char *[3]){"two regions of kind 7"});
@@ -539,9 +550,8 @@ static void add_header_tests(TCase *tests)
 	tcase_add_loop_test(tests, cursors_with_a_bad_header_are_refused, 0,
 			    HEADERS);
 	tcase_add_test(tests, the_segment_that_is_bad_is_named_by_its_node);
-	tcase_add_test(
-		tests,
-		a_later_minor_version_and_compatible_features_are_accepted);
+	tcase_add_test(tests, compatible_features_are_accepted);
+	tcase_add_test(tests, another_minor_number_is_refused_while_major_is_0);
 	tcase_add_test(tests, a_section_of_an_unknown_kind_is_overlooked);
 	tcase_add_test(tests,
 		       a_segment_shorter_than_a_header_is_refused_unread);

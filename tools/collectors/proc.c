@@ -53,7 +53,7 @@ static const struct argp_option options[] = {
 	 "Class of lanes for process starts and exits: other events cannot fill a "
 	 "class of their own",
 	 0},
-	{0, 0, 0, 0, "What to collect:", 1},
+	{0, 0, 0, 0, "Which events:", 1},
 	{"sources", 'S', "LIST", 0,
 	 "Only these, separated by commas: start, exit, sample, pressure, "
 	 "network, disk (default: all)",

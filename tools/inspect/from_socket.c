@@ -158,7 +158,8 @@ static int hello(struct talk *t, struct tpi_segment_set *set)
 	err = ask(t, TPI_WIRE_WELCOME);
 	if (err)
 		return err;
-	if (t->message.welcome.abi_major != TAPIO_ABI_MAJOR) {
+	if (!TAPIO_ABI_READABLE(t->message.welcome.abi_major,
+				t->message.welcome.abi_minor)) {
 		set->incompatible = true;
 		set->abi_major = t->message.welcome.abi_major;
 		set->abi_minor = t->message.welcome.abi_minor;

@@ -55,7 +55,7 @@ static bool identify(struct tpi_segment_set *set, const struct tpi_map *map,
 	tpi_fence_compiler(); /* the copy is what is looked at */
 	if (header.magic != TAPIO_SEGMENT_MAGIC)
 		return false;
-	if (header.abi_major != TAPIO_ABI_MAJOR ||
+	if (!TAPIO_ABI_READABLE(header.abi_major, header.abi_minor) ||
 	    header.incompat & ~TAPIO_INCOMPAT_KNOWN) {
 		set->incompatible = true;
 		set->abi_major = header.abi_major;

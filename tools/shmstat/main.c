@@ -48,8 +48,8 @@ static const struct argp_option options[] = {
 };
 
 static const char doc[] =
-	"Shows the memory of a Tapio broker: what it holds, how full its lanes "
-	"are, what became of every event.\v"
+	"Shows the memory of a Tapio broker: its segments, how full its lanes are, "
+	"its clients, and an account of every event.\v"
 	"Examples:\n"
 	"  tapio-shmstat lanes                  how full, and what was refused\n"
 	"  tapio-shmstat groups                 who reads, and what was lost\n"

@@ -80,10 +80,10 @@ static const struct argp_option options[] = {
 	{"group", 'g', "NAME", 0,
 	 "Join this group: each event goes to one of its members", 2},
 	{"policy", OPTION_POLICY, "lossy|until|lossless", 0,
-	 "What happens when the group falls behind. lossy: producers overwrite. "
-	 "until (default): what is less than --lag behind is kept, the rest may be "
-	 "overwritten. lossless: producers find no room; needs a right. Without "
-	 "--group: a group of its own",
+	 "For a group that falls behind. until (default): producers overwrite only "
+	 "events that are more than --lag behind. lossy: they overwrite any. "
+	 "lossless: they find no room; needs a right. Without --group: a group of "
+	 "its own",
 	 2},
 	{"lag", OPTION_LAG, "N", 0,
 	 "The lag of --policy until, in events per lane (default: half a lane)",

@@ -5,14 +5,17 @@
 #include <tapio/tapio.h>
 
 /*
- * A collector emits on whatever CPU it runs: each has a lane of its own, without
- * locks. When nobody takes the events and the lane is full, the channel's rule
- * decides: here the event is dropped, and counted. (`full = wait` would wait.)
+ * A collector emits on the CPU that it runs on. Each CPU has a lane of its own, so
+ * there are no locks. When a lane is full, the channel's option `full` decides: here
+ * the event is dropped and counted.
  */
 int main(void)
 {
+	char why[256];
 	struct tapio_broker_options options = {
 		.size = sizeof(options),
+		.error = why,
+		.error_bytes = sizeof(why),
 		.config_text = "channel samples { full = drop\n"
 			       "  class main { blocks = 64 }\n"
 			       "  group export { policy = lossless } }",
@@ -26,11 +29,13 @@ int main(void)
 	struct tapio_producer *p;
 	struct tapio_consumer *c;
 
-	if (tapio_broker_start(&broker, &options))
+	if (tapio_broker_start(&broker, &options)) {
+		fprintf(stderr, "broker: %s\n", why);
 		return 1;
+	}
 	where.socket = tapio_broker_socket(broker);
 	join.broker = where;
-	/* A consumer that is there, and does not consume. */
+	/* A consumer that does not consume. */
 	if (tapio_consumer_open(&c, "samples", &join) ||
 	    tapio_producer_open(&p, "samples", &where))
 		return 1;

@@ -40,8 +40,9 @@ int main(void)
 			return 1;
 		e->type = i;
 		snprintf(e->text, sizeof(e->text), "event number %u", i);
-		tapio_ring_put(ring, (uint64_t)tapio_pool_index(pool, e),
-			       TAPIO_FOREVER);
+		if (tapio_ring_put(ring, (uint64_t)tapio_pool_index(pool, e),
+				   TAPIO_FOREVER))
+			return 1;
 	}
 	while (handle_one(pool, ring))
 		;

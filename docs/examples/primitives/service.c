@@ -8,7 +8,10 @@
 
 static struct tapio_options where = {.size = sizeof(where)};
 
-/* A service: takes what comes until it has seen the last one. */
+/*
+ * A service: takes what comes until it has seen the last one. Its group is lossless:
+ * there are no gaps, and nothing is overwritten while it is read.
+ */
 static void *serve(void *argument)
 {
 	struct tapio_consumer *c = argument;
@@ -28,8 +31,11 @@ static void *serve(void *argument)
 
 int main(void)
 {
+	char why[256];
 	struct tapio_broker_options options = {
 		.size = sizeof(options),
+		.error = why,
+		.error_bytes = sizeof(why),
 		.config_text = "channel orders { full = wait  wait = 1s\n"
 			       "  class main { blocks = 256 }\n"
 			       "  group service { policy = lossless } }",
@@ -42,8 +48,10 @@ int main(void)
 	pthread_t service;
 	void *handled;
 
-	if (tapio_broker_start(&broker, &options))
+	if (tapio_broker_start(&broker, &options)) {
+		fprintf(stderr, "broker: %s\n", why);
 		return 1;
+	}
 	where.socket = tapio_broker_socket(broker);
 	join.broker = where;
 	if (tapio_consumer_open(&c, "orders", &join) ||

@@ -5,7 +5,12 @@
 
 int main(void)
 {
-	struct tapio_broker_options options = {.size = sizeof(options)};
+	char why[256];
+	struct tapio_broker_options options = {
+		.size = sizeof(options),
+		.error = why,
+		.error_bytes = sizeof(why),
+	};
 	struct tapio_options where = {.size = sizeof(where)};
 	struct tapio_consumer_options join = {.size = sizeof(join)};
 	struct tapio_item items[64];
@@ -16,8 +21,10 @@ int main(void)
 	struct tapio_consumer *c;
 	unsigned int seen = 0;
 
-	if (tapio_broker_start(&broker, &options))
+	if (tapio_broker_start(&broker, &options)) {
+		fprintf(stderr, "broker: %s\n", why);
 		return 1;
+	}
 	where.socket = tapio_broker_socket(broker);
 	join.broker = where;
 	if (tapio_consumer_open(&c, "events", &join) ||
@@ -32,16 +39,20 @@ int main(void)
 	for (int batch = 0; batch < 10; batch++)
 		if (tapio_output_batch(p, items, 64) != 64)
 			return 1;
-	/* Taken and released in batches, too: 64 or as many as there are. */
+	/* Taken and released in batches, too: up to 64 at a time. */
 	while (seen < 640) {
 		int n = tapio_poll(c, views, 64, TAPIO_FOREVER);
 
 		if (n < 0)
 			return 1;
-		for (int i = 0; i < n; i++)
+		for (int i = 0; i < n; i++) {
+			if (views[i].flags & TAPIO_VIEW_GAP)
+				return 1; /* events were missed */
 			sum += *(const uint64_t *)views[i].data;
+		}
 		seen += (unsigned int)n;
-		tapio_release(c);
+		if (tapio_release(c))
+			return 1; /* overwritten while they were read */
 	}
 	printf("%u events, sum %llu\n", seen, (unsigned long long)sum);
 	tapio_producer_close(p);
