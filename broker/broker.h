@@ -38,7 +38,7 @@ struct tpi_broker {
 	struct tpi_timer tick;
 	uint32_t ticks;
 	uint32_t lingering; /* attachments whose connection is gone */
-	uint32_t linger_at; /* slot that is looked at next */
+	uint32_t linger_at; /* index that is looked at next */
 };
 
 /* ---- broker.c ------------------------------------------------------------- */

@@ -9,8 +9,8 @@
  * may go away at any moment.
  *
  * A completion may arrive after its watch was stopped, started again or freed.
- * So user_data is not a pointer but slot and generation in the table below, and
- * a completion whose generation is not the slot's is dropped.
+ * So user_data is not a pointer but index and generation in the table below, and
+ * a completion whose generation is not that of the entry is dropped.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -273,7 +273,7 @@ static void look_at_lingering(struct tpi_broker *broker)
 			&registry->attachments[broker->linger_at];
 
 		broker->linger_at = (broker->linger_at + 1) % count;
-		/* Slot 1 is our own. */
+		/* Index 1 is our own. */
 		if (a->index < 2 || a->id == TAPIO_NOBODY || a->session)
 			continue;
 		looks++;

@@ -4,8 +4,8 @@
  * finds its ends, ring_peak.c notes the high water, ring_wait.c sleeps and wakes,
  * ring_stats.c counts.)
  *
- * WHAT IT IS. A slot holds {value, turn}; a put changes both by one 128-bit
- * compare-and-swap. Position p lives in slot p mod N, whose turn goes
+ * WHAT IT IS. A cell holds {value, turn}; a put changes both by one 128-bit
+ * compare-and-swap. Position p lives in cell p mod N, whose turn goes
  *
  *	    put p           get p              put p + N
  *	2p ------> 2p + 1 --------> 2(p + N) ------------> 2(p + N) + 1 ...
@@ -20,7 +20,7 @@
  * ONE PUT (put_at; the names P1.. are those of tests/model/ring.pml)
  *
  *	P1  t = tail.position
- *	P2  look at the turn of slot t; n = turn - 2t
+ *	P2  look at the turn of cell t; n = turn - 2t
  *	       n >= 1: t has been put. S: t = a position not known to be
  *	               put, all before it put; P2 again
  *	       n = 1 - 2N:    FULL
@@ -33,7 +33,7 @@
  * ONE GET (get_at)
  *
  *	G1  h = head.position
- *	G2  look at the turn of slot h; n = turn - 2h
+ *	G2  look at the turn of cell h; n = turn - 2h
  *	       n >= 2N: h has been got. S: as above; G2 again
  *	       n = 0:         EMPTY
  *	       n = 1:         load the value, after that, and
@@ -63,10 +63,10 @@
  *     never overfilled. G3 succeeds only at h = H, and only when h has been
  *     put, so H < T: values come out in the order of their puts, each once. A
  *     swap compares the lap: a thread that slept between P2 and P3 (G2 and G3)
- *     while the slot went round, to the same value even, fails.
+ *     while the cell went round, to the same value even, fails.
  *     G3 need not compare the value: it was loaded while the turn was 2h + 1,
  *     and changes only with a turn that is even before. P3 must change both at
- *     once, or a kill between them would leave a slot that nobody may touch.
+ *     once, or a kill between them would leave a cell that nobody may touch.
  *  5  FULL is true at the instant of P2's load: by 1 T >= t, and the turn
  *     2(t - N) + 1 says that t - N has not been got, so H <= t - N; since
  *     T - H <= N, T = t and H = t - N. EMPTY is true at G2's: H >= h, and the
@@ -93,10 +93,10 @@
  * added to atomically). A signal handler that puts or gets between any two steps
  * is just another thread to the one that it interrupted; it waits for nobody.
  *
- * WHAT IF THE MEMORY LIES. Turns are checked to belong to their slot, every
+ * WHAT IF THE MEMORY LIES. Turns are checked to belong to their cell, every
  * index is masked, and by 4 a turn other than those above does not occur:
  * -EBADMSG, and nothing is changed. Each loop moves t forward, to a place that a
- * slot names, so memory that stands still is left after one lap at the latest.
+ * cell names, so memory that stands still is left after one lap at the latest.
  *
  * Spin checks P1 to G4 and S with two producers, two consumers and kills at every
  * step (tests/model/ring.pml), and that each of these rules is needed: a swap
@@ -115,7 +115,7 @@
 #define CHUNK 64
 
 /* P3. */
-static inline bool swap_put(struct tpi_pair *slot, struct tpi_pair was,
+static inline bool swap_put(struct tpi_pair *cell, struct tpi_pair was,
 			    uint64_t value, uint64_t t)
 {
 	const struct tpi_pair is = {value, tpi_ring_turn_full(t)};
@@ -123,10 +123,10 @@ static inline bool swap_put(struct tpi_pair *slot, struct tpi_pair was,
 
 	TPI_TESTPOINT("ring.put.P2");
 	/*
-	 * ORDER ring.slot (release): what the caller wrote before it put this
+	 * ORDER ring.cell (release): what the caller wrote before it put this
 	 * value. Pairs with tpi_ring_turn().
 	 */
-	done = tpi_cas128_acq_rel(slot, was, is);
+	done = tpi_cas128_acq_rel(cell, was, is);
 	if (done)
 		TPI_TESTPOINT("ring.put.P3");
 	return done;
@@ -134,17 +134,17 @@ static inline bool swap_put(struct tpi_pair *slot, struct tpi_pair was,
 
 /* G3. */
 static inline bool swap_get(const struct tapio_ring *ring,
-			    struct tpi_pair *slot, uint64_t h)
+			    struct tpi_pair *cell, uint64_t h)
 {
 	uint64_t turn = tpi_ring_turn_full(h);
 	bool done;
 
 	TPI_TESTPOINT("ring.get.G2");
 	/*
-	 * ORDER ring.slot (release): this consumer has loaded the value. Pairs
+	 * ORDER ring.cell (release): this consumer has loaded the value. Pairs
 	 * with tpi_ring_turn().
 	 */
-	done = tpi_cas_acq_rel(&slot->high, &turn,
+	done = tpi_cas_acq_rel(&cell->high, &turn,
 			       tpi_ring_turn_empty(h + ring->mask + 1));
 	if (done)
 		TPI_TESTPOINT("ring.get.G3");
@@ -158,18 +158,18 @@ static inline bool swap_get(const struct tapio_ring *ring,
 static int put_at(const struct tapio_ring *ring, uint64_t *t, uint64_t value,
 		  uint32_t *retries)
 {
-	struct tpi_pair *slot, was;
+	struct tpi_pair *cell, was;
 	int64_t ahead;
 	int err;
 
 	for (;;) {
-		slot = tpi_ring_slot(ring, *t);
-		was.high = tpi_ring_turn(slot);
+		cell = tpi_ring_cell(ring, *t);
+		was.high = tpi_ring_turn(cell);
 		/* Relaxed: the swap compares it. */
-		was.low = tpi_load_relaxed(&slot->low);
+		was.low = tpi_load_relaxed(&cell->low);
 		ahead = (int64_t)(was.high - tpi_ring_turn_empty(*t));
 		if (tpi_likely(ahead == 0)) {
-			if (tpi_likely(swap_put(slot, was, value, *t)))
+			if (tpi_likely(swap_put(cell, was, value, *t)))
 				break;
 		} else if (ahead > 0) {
 			err = tpi_ring_seek(ring, TPI_RING_PUT, *t, t);
@@ -190,19 +190,19 @@ static int put_at(const struct tapio_ring *ring, uint64_t *t, uint64_t value,
 static int get_at(const struct tapio_ring *ring, uint64_t *h, uint64_t *value,
 		  uint32_t *retries)
 {
-	struct tpi_pair *slot;
+	struct tpi_pair *cell;
 	uint64_t found;
 	int64_t ahead;
 	int err;
 
 	for (;;) {
-		slot = tpi_ring_slot(ring, *h);
-		ahead = (int64_t)(tpi_ring_turn(slot) -
+		cell = tpi_ring_cell(ring, *h);
+		ahead = (int64_t)(tpi_ring_turn(cell) -
 				  tpi_ring_turn_empty(*h));
 		/* Relaxed: after the acquire, and good if the swap succeeds. */
-		found = tpi_load_relaxed(&slot->low);
+		found = tpi_load_relaxed(&cell->low);
 		if (tpi_likely(ahead == 1)) {
-			if (tpi_likely(swap_get(ring, slot, *h)))
+			if (tpi_likely(swap_get(ring, cell, *h)))
 				break;
 		} else if (ahead >= (int64_t)TPI_RING_GOT(ring)) {
 			err = tpi_ring_seek(ring, TPI_RING_GOT(ring), *h, h);
@@ -218,7 +218,7 @@ static int get_at(const struct tapio_ring *ring, uint64_t *h, uint64_t *value,
 	return 0;
 }
 
-/* Up to this high water, P5 looks at the slot in question itself. */
+/* Up to this high water, P5 looks at the cell in question itself. */
 #define LOW_PEAK 4
 
 /*
@@ -353,15 +353,15 @@ int tapio_ring_try_put(struct tapio_ring *ring, uint64_t value)
 {
 	struct tapio_shm_ring_end *tail = &ring->shm->tail;
 	uint64_t t = tpi_ring_load_hint(tail); /* P1 */
-	struct tpi_pair *slot = tpi_ring_slot(ring, t);
+	struct tpi_pair *cell = tpi_ring_cell(ring, t);
 	struct tpi_pair was;
 	bool peak = may_be_peak(ring, t + 1);
 
-	was.high = tpi_ring_turn(slot); /* P2 */
-	was.low = tpi_load_relaxed(&slot->low);
+	was.high = tpi_ring_turn(cell); /* P2 */
+	was.low = tpi_load_relaxed(&cell->low);
 	if (tpi_unlikely(was.high != tpi_ring_turn_empty(t)))
 		return try_put_again(ring, value, false);
-	if (tpi_unlikely(!swap_put(slot, was, value, t)))
+	if (tpi_unlikely(!swap_put(cell, was, value, t)))
 		return try_put_again(ring, value, true);
 	tpi_ring_store_hint(tail, t + 1); /* P4 */
 	TPI_TESTPOINT("ring.put.P4");
@@ -374,13 +374,13 @@ int tapio_ring_try_get(struct tapio_ring *ring, uint64_t *value)
 {
 	struct tapio_shm_ring_end *head = &ring->shm->head;
 	uint64_t h = tpi_ring_load_hint(head); /* G1 */
-	struct tpi_pair *slot = tpi_ring_slot(ring, h);
-	uint64_t turn = tpi_ring_turn(slot); /* G2 */
-	uint64_t found = tpi_load_relaxed(&slot->low);
+	struct tpi_pair *cell = tpi_ring_cell(ring, h);
+	uint64_t turn = tpi_ring_turn(cell); /* G2 */
+	uint64_t found = tpi_load_relaxed(&cell->low);
 
 	if (tpi_unlikely(turn != tpi_ring_turn_full(h)))
 		return try_get_again(ring, value, false);
-	if (tpi_unlikely(!swap_get(ring, slot, h)))
+	if (tpi_unlikely(!swap_get(ring, cell, h)))
 		return try_get_again(ring, value, true);
 	tpi_ring_store_hint(head, h + 1); /* G4 */
 	TPI_TESTPOINT("ring.get.G4");

@@ -48,7 +48,7 @@ uint32_t tpi_channel_lane_count(const struct tpi_channel_spec *spec,
 
 /*
  * Bytes of each kind of segment. Side lanes are in node index 0's. Of clients_max
- * there are one more records: attachments are indexed by slot, from 1 on.
+ * there is one more record: the indices of attachments begin at 1.
  */
 uint64_t tpi_channel_bytes(const struct tpi_channel_spec *spec,
 			   const struct tpi_topology *topology,
@@ -86,8 +86,8 @@ struct tpi_catalog {
 	struct tpi_map map;
 	uint8_t instance[16];
 	struct tapio_shm_broker *broker;
-	struct tapio_shm_attachment *attachments; /* by slot */
-	uint32_t attachment_count; /* slots, 0 included, which is nobody's */
+	struct tapio_shm_attachment *attachments; /* by index */
+	uint32_t attachment_count; /* with index 0, which is never given */
 	struct tapio_shm_segment *segments;
 	uint32_t segment_count;
 	struct tapio_shm_channel *channels;

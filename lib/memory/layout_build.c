@@ -146,7 +146,7 @@ static uint32_t catalog_regions(struct tapio_shm_region *regions,
 		{.kind = TAPIO_REGION_BROKER,
 		 .stride = sizeof(struct tapio_shm_broker),
 		 .count = 1},
-		/* Indexed by slot; slot 0 is nobody's. */
+		/* By index. Index 0 is never given. */
 		{.kind = TAPIO_REGION_ATTACHMENTS,
 		 .stride = sizeof(struct tapio_shm_attachment),
 		 .count = (uint64_t)clients_max + 1},
