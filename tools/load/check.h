@@ -29,7 +29,7 @@ struct load_look {
 	uint64_t position;
 	uint64_t sent_ns;
 	uint32_t lane;
-	uint32_t slot;
+	uint32_t index;
 	uint32_t length;
 	uint32_t verdict; /* enum load_verdict */
 };
@@ -42,7 +42,7 @@ enum load_verdict {
 };
 
 struct load_checker {
-	struct load_scoreboard *board;
+	struct load_scoreboard *scoreboard;
 	struct load_counts *counts;
 	uint64_t *bits;
 	uint32_t group;
@@ -51,7 +51,7 @@ struct load_checker {
 };
 
 void load_checker_init(struct load_checker *checker,
-		       struct load_scoreboard *board, uint32_t consumer,
+		       struct load_scoreboard *scoreboard, uint32_t consumer,
 		       uint32_t life);
 
 /* Reads an event: is it one of this run, and whole? Changes nothing. */
@@ -87,7 +87,7 @@ struct load_verdicts {
  * The verdict, when all processes have ended. `overrun` is what each group's
  * ledger says was lost by overrun: so much may be missing there.
  */
-void load_judge(const struct load_scoreboard *board, const uint64_t *overrun,
-		struct load_verdicts *verdicts);
+void load_judge(const struct load_scoreboard *scoreboard,
+		const uint64_t *overrun, struct load_verdicts *verdicts);
 
 #endif

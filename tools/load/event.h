@@ -18,16 +18,16 @@ struct load_event {
 	uint64_t hash;    /* of everything behind it, seeded with the run */
 	uint64_t id;      /* unique in the run; rises with each of a producer */
 	uint64_t sent_ns; /* CLOCK_MONOTONIC; 0: not stamped */
-	uint32_t producer; /* LOAD_PRODUCER(slot, incarnation) */
+	uint32_t producer; /* LOAD_PRODUCER(index, incarnation) */
 	uint32_t length;   /* bytes, with this header */
 };
 #define LOAD_EVENT_MIN ((uint32_t)sizeof(struct load_event))
 
 /* Which process sent it: its place among the producers, and the how manieth. */
-#define LOAD_PRODUCER(slot, incarnation) \
-	((uint32_t)(slot) | (uint32_t)(incarnation) << 10)
-#define LOAD_PRODUCER_SLOT(producer) ((producer)&0x3ffu)
-#define LOAD_SLOTS_MAX               1023
+#define LOAD_PRODUCER(index, incarnation) \
+	((uint32_t)(index) | (uint32_t)(incarnation) << 10)
+#define LOAD_PRODUCER_INDEX(producer) ((producer)&0x3ffu)
+#define LOAD_PLACES_MAX               1023
 
 static inline uint64_t load_mix(uint64_t a, uint64_t b)
 {

@@ -91,7 +91,7 @@ static int emit(struct load_run *run, struct tapio_producer *p)
 	int64_t next_ns = tpi_monotonic_ns();
 	int err = 0;
 
-	load_wait_for_go(run->board);
+	load_wait_for_go(run->scoreboard);
 	while (!err && !tpi_load_relaxed(&here->stop)) {
 		pace(run, &next_ns);
 		err = tapio_output(p, TAG, &event, sizeof(event));

@@ -25,7 +25,7 @@
 
 struct load_run {
 	struct load_options options;
-	struct load_scoreboard *board;
+	struct load_scoreboard *scoreboard;
 	const char *socket;
 	struct tpi_inspect *inspect;
 	uint32_t channel; /* index in the catalog */
@@ -65,15 +65,15 @@ pid_t load_fork(struct load_run *run,
 		int (*work)(struct load_run *run, uint32_t index),
 		uint32_t index);
 
-int load_producer(struct load_run *run, uint32_t slot);
+int load_producer(struct load_run *run, uint32_t index);
 /* The index is that of the place | life << 12. */
 #define LOAD_CONSUMER(place, life)    ((place) | (life) << 12)
 #define LOAD_CONSUMER_PLACE(consumer) ((consumer)&0xfffu)
 #define LOAD_CONSUMER_LIFE(consumer)  ((consumer) >> 12)
 int load_consumer(struct load_run *run, uint32_t consumer);
 
-/* Emits through every lane that can be reached; its place is the last slot. */
-int load_probe(struct load_run *run, uint32_t slot);
+/* Emits through every lane that can be reached; its place is the last one. */
+int load_probe(struct load_run *run, uint32_t index);
 #define LOAD_PROBE_EVENTS_MAX 10000
 /* How many events the probe sends through a lane of that many blocks. */
 uint32_t load_probe_events(uint32_t blocks);
@@ -82,7 +82,7 @@ uint32_t load_probe_events(uint32_t blocks);
 void load_pin(const struct load_run *run, uint32_t n);
 
 /* Waits until the leader says go, or stop. */
-void load_wait_for_go(const struct load_scoreboard *board);
+void load_wait_for_go(const struct load_scoreboard *scoreboard);
 
 /* Notes why a place failed; returns 1, for a child to end with. */
 int load_place_failed(struct load_place *place, int err, const char *what,
@@ -108,7 +108,8 @@ void load_host_stop(struct load_host *host);
  * of the channel beside, with --stand-still.
  */
 struct load_neighbour_result;
-void load_storm(struct load_run *run, struct load_neighbour_result *neighbour);
+void load_supervise(struct load_run *run,
+		    struct load_neighbour_result *neighbour);
 
 struct load_ledger_sum {
 	uint64_t
