@@ -3,7 +3,7 @@
  * What the files of the frame share: the command line, what came out, and who
  * shows it. Questions and peers see bench.h alone.
  *
- *	main -> options -> turns (sides, peers, moment) -> table, json
+ *	main -> options -> run (side_processes, peers, machine_state) -> table, json
  *
  * One process and one thread of it does all this; what is measured runs in
  * processes that bench_sides_run() forks. Numbers (numbers.c, format.c,
@@ -65,8 +65,8 @@ struct bench_case_result {
 	struct bench_outcome subject[BENCH_SUBJECTS_MAX];
 };
 
-/* What kind of moment it was: see moment.c. */
-struct bench_moment {
+/* What kind of moment it was: see machine_state.c. */
+struct bench_machine_state {
 	double line_ns;  /* one cache line from CPU to CPU, one way */
 	double store_ns; /* 64 bytes stored into a cache */
 };
@@ -74,7 +74,7 @@ struct bench_moment {
 struct bench_question_result {
 	const struct bench_question *of;
 	char why[BENCH_WHY_BYTES]; /* it could not be set up; "" */
-	struct bench_moment before, after;
+	struct bench_machine_state before, after;
 	struct bench_case_result *cases;
 	unsigned int case_count;
 };
@@ -187,8 +187,8 @@ void bench_memory_touch(void);
 void bench_machine_read(struct bench_machine *machine);
 
 /* NAN where it could not be measured. */
-void bench_moment_take(struct bench_moment *moment, const int cpus[2],
-		       bool quick);
+void bench_machine_state_take(struct bench_machine_state *moment,
+			      const int cpus[2], bool quick);
 
 /* 0, or why it cannot be had: started when first asked for, once. */
 int bench_peer_start(const struct bench_peer *peer, const char **why);

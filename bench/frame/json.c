@@ -139,7 +139,7 @@ static json_t *one_case(const struct bench_options *o,
 
 /* ---- a question --------------------------------------------------------------- */
 
-static json_t *moment(const struct bench_moment *m)
+static json_t *moment(const struct bench_machine_state *m)
 {
 	return json_pack("{s:o, s:o}", "line_ns", number(m->line_ns),
 			 "store_ns", number(m->store_ns));

@@ -4,8 +4,8 @@
  * their headers say they are. A set may hold segments of several brokers; the
  * instance tells them apart.
  */
-#ifndef TPI_BAG_H
-#define TPI_BAG_H
+#ifndef TPI_SEGMENT_SET_H
+#define TPI_SEGMENT_SET_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,9 +2,8 @@
 /*
  * tapio-load: the course of a run.
  *
- *	host -> look into its memory -> scoreboard -> supervisor -> drain -> probe ->
- *	drain
- *	     -> last ledger -> consumers leave -> judge -> report
+ *	host -> look into its memory -> scoreboard -> supervisor -> drain ->
+ *	     probe -> drain -> last ledger -> consumers leave -> judge -> report
  */
 #include <errno.h>
 #include <sched.h>

@@ -16,8 +16,8 @@
  *	0          accepted        intent          LOAD_SPAN_EVENTS
  *	|-- must arrive --|-- in doubt --|-- must not arrive --|
  */
-#ifndef LOAD_BOARD_H
-#define LOAD_BOARD_H
+#ifndef LOAD_SCOREBOARD_H
+#define LOAD_SCOREBOARD_H
 
 #include <stdbool.h>
 #include <stddef.h>

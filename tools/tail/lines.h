@@ -3,8 +3,8 @@
  * What tapio-tail prints: the lines of a batch of events are collected, and those
  * taken back again whose event was overwritten meanwhile; then they are written.
  */
-#ifndef TPI_TAIL_OUT_H
-#define TPI_TAIL_OUT_H
+#ifndef TPI_TAIL_LINES_H
+#define TPI_TAIL_LINES_H
 
 #include <stdbool.h>
 #include <stddef.h>

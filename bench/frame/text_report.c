@@ -229,8 +229,8 @@ static void show_published(const struct bench_published *p)
 	}
 }
 
-static void show_moment(const struct bench_moment *before,
-			const struct bench_moment *after)
+static void show_moment(const struct bench_machine_state *before,
+			const struct bench_machine_state *after)
 {
 	char text[256];
 
