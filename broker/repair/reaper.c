@@ -15,7 +15,6 @@
 
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
-#include "lib/lane/wake.h"
 
 #define SWEEP_TRIES     100
 #define ALL_LANES_TICKS 16
@@ -174,7 +173,7 @@ static uint32_t sweep_host(struct tpi_broker *broker, struct tpi_host *host,
 	return found;
 }
 
-/* ---- leases and sleepers ---------------------------------------------------------- */
+/* ---- leases ----------------------------------------------------------------------- */
 
 static uint32_t clear_leases(struct tpi_host *host,
 			     const struct tpi_group *group, uint32_t name)
@@ -194,13 +193,6 @@ static uint32_t clear_leases(struct tpi_host *host,
 	return cleared;
 }
 
-void tpi_host_wake(struct tpi_host *host)
-{
-	tpi_wake_all(&host->lanes.doorbell->doorbell);
-	for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++)
-		tpi_wake_all(&host->cursors[i].control->room);
-}
-
 /* ---- ends --------------------------------------------------------------------------- */
 
 uint32_t tpi_attachment_end(struct tpi_broker *broker,
@@ -208,6 +200,8 @@ uint32_t tpi_attachment_end(struct tpi_broker *broker,
 {
 	struct tapio_shm_broker *shm = broker->registry.catalog.broker;
 	struct tpi_host *host = attachment->host;
+	struct tpi_group *group = attachment->group;
+	bool left = attachment->left;
 	uint32_t swept = 0;
 
 	tpi_attachment_dead(&broker->registry, attachment);
@@ -215,16 +209,17 @@ uint32_t tpi_attachment_end(struct tpi_broker *broker,
 		attachment->session->attachment = NULL;
 	else
 		broker->lingering--;
-	if (attachment->role == TAPIO_ROLE_PRODUCE)
+	if (attachment->role == TAPIO_ROLE_PRODUCE) {
 		swept = sweep_host(broker, host, attachment->id, false);
-	if (attachment->group) {
-		tpi_add_relaxed(
-			&shm->leases_cleared,
-			clear_leases(host, attachment->group, attachment->id));
+		tpi_producer_wake(host, !left, swept);
+	}
+	if (group) {
+		tpi_add_relaxed(&shm->leases_cleared,
+				clear_leases(host, group, attachment->id));
 		tpi_group_leave(broker, attachment);
+		tpi_group_wake(host, (uint32_t)(group - host->groups));
 	}
 	tpi_attachment_free(&broker->registry, attachment);
-	tpi_host_wake(host);
 	return swept;
 }
 
@@ -307,8 +302,9 @@ void tpi_reaper_tick(struct tpi_broker *broker)
 
 		if (hinted && !any_hint(host))
 			continue;
-		if (sweep_host(broker, host, TAPIO_ABANDONED, hinted))
-			tpi_host_wake(host);
+		tpi_producer_wake(
+			host, false,
+			sweep_host(broker, host, TAPIO_ABANDONED, hinted));
 	}
 	if (broker->lingering)
 		look_at_lingering(broker);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The pollable descriptor: an eventfd of this process and a thread that sleeps on
- * the channel's doorbell and writes to it. Nobody else ever holds the descriptor,
- * so nobody can block, fill or close it under us.
+ * the doorbell of our group and writes to it. No other process ever holds the
+ * descriptor, so none can block, fill or close it under us.
  *
  *	consumer, tapio_poll(.., 0)         helper (fd_thread.c)
  *	finds nothing                       H1 heard = doorbell
@@ -187,7 +187,7 @@ int tpi_fd_idle(struct tapio_consumer *c, struct tapio_view *views,
 	if (c->bellhop.timer)
 		raise_when_due(c, c->merge.due_ns);
 	else
-		tpi_wake_nudge(&c->bell->doorbell);
+		tpi_wake_nudge(c->doorbell);
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The helper thread behind the pollable descriptor (fd.c): sleeps on the channel's
- * doorbell in the consumer's place, and makes the descriptor readable.
+ * The helper thread behind the pollable descriptor (fd.c): it sleeps on the
+ * group's doorbell in the consumer's place, and makes the descriptor readable.
  *
  *	H1 heard = doorbell
  *	H2 if armed: if there is enough to read, armed = 0, raise, and go to H5;
@@ -242,7 +242,7 @@ static void *rounds(void *arg)
 	/* ORDER bellhop.stop (acquire): nothing but the end of the thread comes
 	 * after it. Pairs with the release in tpi_fd_thread_stop(). */
 	while (!tpi_load_acquire(&c->bellhop.stop)) {
-		heard = tpi_wake_listen(&c->bell->doorbell);
+		heard = tpi_wake_listen(c->doorbell);
 		ns = tpi_load_relaxed(&c->deaf) ? DEAF_NS
 						: TPI_SLEEP_CONSUMER_NS;
 		if (armed(c)) {
@@ -251,7 +251,7 @@ static void *rounds(void *arg)
 				serve(c, &r, heard, &ns);
 			pthread_mutex_unlock(&c->bellhop.lock);
 		}
-		tpi_wake_wait(&c->bell->doorbell, heard, ns);
+		tpi_wake_wait(c->doorbell, heard, ns);
 	}
 	return NULL;
 }
@@ -284,7 +284,7 @@ void tpi_fd_thread_stop(struct tapio_consumer *c)
 	tpi_store_release(&c->bellhop.stop, 1);
 	/* Nudged again and again: it may be on its way to sleep. */
 	do {
-		tpi_wake_nudge(&c->bell->doorbell);
+		tpi_wake_nudge(c->doorbell);
 	} while (pthread_tryjoin_np(c->bellhop.thread, NULL) &&
 		 !nanosleep(&nap, NULL));
 	c->bellhop.running = false;

@@ -5,7 +5,7 @@
  * Emitting calls return no text: they may be made by several threads and signal
  * handlers at once, and refuse often. A caller that wants to tell somebody asks
  * here, with what it had asked for. It all follows from the tag, the length and
- * what the channel is; nothing is remembered and nothing in shared memory is read.
+ * what the channel is; nothing is remembered, and of shared memory one count is read.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -72,6 +72,20 @@ static void no_room(const struct why *w, bool waited)
 		    klass->block_count, w->klass);
 }
 
+/* Refused so far, of all producers: one count of shared memory. */
+static void no_side_lane(const struct tapio_producer *p, const struct why *w)
+{
+	const struct tpi_lane *lane = tpi_no_lane_lane(p, w->size->klass);
+
+	SAY(w,
+	    "all %u side lanes of class \"%s\" are taken, and this producer "
+	    "needs one (%s); %" PRIu64 " events were refused so: raise "
+	    "side_lanes in the broker's configuration",
+	    p->client.channel.side_count[w->size->klass], w->klass,
+	    tpi_side_lane_reason(p),
+	    tpi_load_relaxed(&lane->shm->dropped[TAPIO_DROP_NO_LANE]));
+}
+
 void tapio_producer_explain(const struct tapio_producer *p, int err,
 			    uint32_t tag, uint32_t length, char *text,
 			    size_t text_bytes)
@@ -101,6 +115,5 @@ void tapio_producer_explain(const struct tapio_producer *p, int err,
 	else if (err == -EAGAIN || err == -ETIMEDOUT)
 		no_room(&w, err == -ETIMEDOUT);
 	else if (err == -ENOBUFS && w.size)
-		SAY(&w, "all %u side lanes of class \"%s\" are taken",
-		    p->client.channel.side_count[w.size->klass], w.klass);
+		no_side_lane(p, &w);
 }

@@ -63,7 +63,8 @@ static void announce(struct tapio_producer *p, const struct tpi_lane *lane,
 	control = p->client.cursors[slot].control;
 	room->heard = tpi_wake_listen(&control->room);
 	/* Relaxed: the barrier orders it. */
-	tpi_add_relaxed(&p->hot.emit.bell->room_armed, 1);
+	tpi_add_relaxed(&p->hot.emit.doorbells->room_armed, 1);
+	TPI_TESTPOINT("room.armed");
 	if (tpi_barrier()) {
 		nap(left);
 		return;

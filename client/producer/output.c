@@ -33,9 +33,18 @@ int tpi_no_size(struct tapio_producer *p, uint32_t tag)
 	return -EMSGSIZE;
 }
 
-int tpi_no_lane(struct tapio_producer *p, uint32_t count)
+const struct tpi_lane *tpi_no_lane_lane(const struct tapio_producer *p,
+					uint32_t klass)
 {
-	tpi_count_drop(p->hot.emit.lanes, TAPIO_DROP_NO_LANE, count);
+	const struct tpi_channel *channel = &p->client.channel;
+	uint32_t sides = channel->side_count[klass];
+
+	return &channel->lanes[sides ? channel->side_first[klass] : 0];
+}
+
+int tpi_no_lane(struct tapio_producer *p, uint32_t klass, uint32_t count)
+{
+	tpi_count_drop(tpi_no_lane_lane(p, klass), TAPIO_DROP_NO_LANE, count);
 	return -ENOBUFS;
 }
 
@@ -179,7 +188,7 @@ static int emit_items(struct tapio_producer *p, const struct tpi_size *size,
 			return n;
 		}
 		if (n == -ENOBUFS)
-			return tpi_no_lane(p, offered);
+			return tpi_no_lane(p, size->klass, offered);
 		if (n < 0)
 			return n;
 		if (result == TPI_MOVED)

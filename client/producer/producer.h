@@ -88,8 +88,14 @@ tpi_submit_fn tpi_submit_slow;
 /* output.c */
 /* Why tpi_size_of found no class: -EINVAL or -EMSGSIZE, which is counted. */
 int tpi_no_size(struct tapio_producer *p, uint32_t tag);
-/* -ENOBUFS for `count` events, counted on the first lane. */
-int tpi_no_lane(struct tapio_producer *p, uint32_t count);
+/*
+ * -ENOBUFS for `count` events, counted on the first side lane of the class, so that the
+ * count says which class has too few; on the first lane of the channel, if the class has
+ * none.
+ */
+const struct tpi_lane *tpi_no_lane_lane(const struct tapio_producer *p,
+					uint32_t klass);
+int tpi_no_lane(struct tapio_producer *p, uint32_t klass, uint32_t count);
 
 /* full_policy.c: one wait for room, from the first refusal on. Begin with zeros. */
 struct tpi_full {
@@ -144,5 +150,7 @@ void tpi_side_lanes_fini(struct tapio_producer *p);
 int tpi_side_lane_enter(struct tapio_producer *p, uint32_t klass,
 			sigset_t *signals, const struct tpi_lane **lane);
 void tpi_side_lane_leave(struct tapio_producer *p, const sigset_t *signals);
+/* Why this producer, or one of its threads, needs a side lane; in words. */
+const char *tpi_side_lane_reason(const struct tapio_producer *p);
 
 #endif

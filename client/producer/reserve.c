@@ -44,7 +44,7 @@ static int take_or_wait(struct tapio_producer *p, const struct tpi_size *size,
 		if (n > 0)
 			return n;
 		if (n < 0)
-			return tpi_no_lane(p, count);
+			return tpi_no_lane(p, size->klass, count);
 		err = tpi_full_wait(p, *lane, result, count, &room);
 		if (err)
 			return err;
@@ -179,7 +179,7 @@ submit_slow(struct tapio_producer *p, struct tapio_reservation *r,
 		if (!err)
 			break;
 		if (err == -ENOBUFS)
-			return tpi_no_lane(p, 1);
+			return tpi_no_lane(p, lane->klass, 1);
 		if (err < 0)
 			return err;
 		if (err == TPI_MOVED)

@@ -18,6 +18,7 @@
 
 #include "lib/base/atomic.h"
 #include "lib/lane/lane.h"
+#include "lib/base/rseq.h"
 #include "lib/lane/wake.h"
 #include "tests/cpu_lanes.h"
 #include "tests/fault/peer.h"
@@ -104,12 +105,6 @@ static void bury(struct child *child)
 	ck_assert_int_eq(waitpid(child->pid, &status, 0), child->pid);
 	close(child->in);
 	close(child->out);
-}
-
-static void nothing(struct peer *me, struct report *report)
-{
-	(void)me;
-	(void)report;
 }
 
 static uint32_t held_of(const struct tpi_lane *lane)
@@ -250,21 +245,6 @@ START_TEST(leases_of_a_killed_member_are_free_and_its_group_goes_on)
 	ck_assert_uint_eq(watcher.catalog.broker->leases_cleared,
 			  other.channel.lane_count);
 	peer_close(&other);
-}
-END_TEST
-
-START_TEST(a_death_wakes_whoever_sleeps_on_the_channel)
-{
-	struct child child;
-	uint32_t bell;
-
-	spawn(&child, TAPIO_ROLE_PRODUCE, NULL, nothing, NULL);
-	bell = tpi_wake_listen(&watcher.channel.doorbell->doorbell);
-	kill(child.pid, SIGKILL);
-	ck_assert_int_eq(tpi_wake_wait(&watcher.channel.doorbell->doorbell,
-				       bell, INT64_C(5000000000)),
-			 0);
-	bury(&child);
 }
 END_TEST
 
@@ -453,7 +433,6 @@ int main(void)
 	tcase_add_test(c, the_side_lane_of_a_killed_producer_is_swept_and_free);
 	tcase_add_test(
 		c, leases_of_a_killed_member_are_free_and_its_group_goes_on);
-	tcase_add_test(c, a_death_wakes_whoever_sleeps_on_the_channel);
 	tcase_add_test(c, abandoned_blocks_come_back_without_a_death);
 	tcase_add_test(c, a_stopped_process_is_alive);
 	tcase_add_test(
