@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Everything that came out, as one JSON object; docs/man/tapio-bench.1 describes it,
+ * Everything that came out, as one JSON object. docs/man/tapio-bench.1 describes it,
  * and bench/report reads it. What is no number is null.
  */
 #include <errno.h>

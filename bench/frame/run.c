@@ -78,7 +78,7 @@ static bool are_figures(const double *figures, unsigned int count)
 	return true;
 }
 
-/* One turn of one subject; `turn` < 0: to warm up. */
+/* One turn of one subject. `turn` < 0: to warm up. */
 static void measure(struct course *course, struct bench_case_result *result,
 		    struct bench_outcome *s, int turn)
 {

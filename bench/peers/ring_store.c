@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Floor: one producer and one consumer with plain stores. A cell is empty when it
- * is 0; each process keeps its position to itself, so that a line is handed over
+ * is 0. Each process keeps its position to itself, so that a line is handed over
  * full and comes back empty, and nothing else is.
  */
 #include "lib/base/atomic.h"

@@ -2,7 +2,7 @@
 /*
  * Floor: what the processor takes for the compare-and-swap of 128 bits by which a
  * put of a ring that survives kills takes effect, and for that of 64 bits by which
- * a get does. Each process keeps its position to itself; nothing is shared but the
+ * a get does. Each process keeps its position to itself. Nothing is shared but the
  * cells, and nothing else is done.
  */
 #include "lib/base/atomic128.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The event loop, on io_uring; the only file that includes liburing.
+ * The event loop, on io_uring. The only file that includes liburing.
  *
  * Descriptors are watched by one-shot polls that are armed again after each
  * callback, which makes them level-triggered. Reading and writing stay plain
@@ -42,7 +42,7 @@ struct tpi_loop {
 	struct entry
 		*entries; /* entry 0 is never used: user_data 0 is nobody */
 	uint32_t entry_count;
-	uint32_t free;            /* first free entry; 0: none */
+	uint32_t free;            /* first free entry. 0: none */
 	struct tpi_timer *timers; /* by time */
 	bool stop;
 };
@@ -282,7 +282,7 @@ static void fire_timers(struct tpi_loop *loop)
 
 /* ---- running --------------------------------------------------------------- */
 
-/* How long until the next timer, rounded up; -1: there is none. */
+/* How long until the next timer, rounded up. -1: there is none. */
 static int wait_ms(const struct tpi_loop *loop)
 {
 	uint64_t now, left;

@@ -40,8 +40,8 @@ struct tpi_handle {
 	struct tpi_handle *prev;
 	struct tpi_hot *hot;
 	size_t bytes; /* of the mapping */
-	int sock;     /* control connection; -1: none, or the parent's */
-	int event;    /* eventfd; -1: none, or the parent's */
+	int sock;     /* control connection. -1: none, or the parent's */
+	int event;    /* eventfd. -1: none, or the parent's */
 };
 
 /*

@@ -4,7 +4,7 @@
  * back what the dead had, pool_init.c makes and attaches pools.)
  *
  * WHAT IT IS. A free object lies in one of two kinds of places: in a CPU's list,
- * which only code that runs on that CPU changes, inside a restartable section;
+ * which only code that runs on that CPU changes, inside a restartable section,
  * or in its node's depot, a bitmap that anyone changes by atomic operations. The
  * state of an object (lib/kit/pool.h) is {name, place}, and this always holds:
  *
@@ -31,11 +31,11 @@
  *	G5  take up to `batch` from a depot: T1, T2; return one, P2 and P3 for all
  *	    others at once
  * PUT	P1  state[i]: {me, HELD} -> {me, MOVING} by compare-and-swap (LAX: is it
- *	    {me, HELD}?); zero it, call reset
- *	P2  c = this CPU, word = its list's; full: P4
+ *	    {me, HELD}?). Zero it, call reset
+ *	P2  c = this CPU, word = its list's. Full: P4
  *	P3  section: still on c, word as before, state[i] as in P1?
- *	    entries[count] = i; state[i] = {me, LIST+c}; word: one more <- commit
- *	P4  G1 to G3 for the `batch` topmost at once, then D1, D2; then P2 again
+ *	    entries[count] = i, state[i] = {me, LIST+c}, word: one more <- commit
+ *	P4  G1 to G3 for the `batch` topmost at once, then D1, D2. Then P2 again
  *
  * THE ARGUMENT
  *
@@ -78,13 +78,13 @@
  *	after D1, before D2		{dead, DEPOT} without its bit: as after T1
  *
  * SIGSTOP, at any of these: what the stopped one has in hands stays his, at most
- * a batch; nobody waits for it. Inside a section he is sent back first.
+ * a batch. Nobody waits for it. Inside a section he is sent back first.
  *
  * Migration: between G1 and G3, or P2 and P3, the section notices. Elsewhere it
  * does not matter: nothing refers to the CPU.
  *
  * A signal handler that gets or puts: between G1 and G3 (P2 and P3) it changes the
- * word, and the section notices; inside a section it aborts it first; elsewhere
+ * word, and the section notices. Inside a section it aborts it first. Elsewhere
  * what is interrupted has in hands what it works on.
  *
  * A value that comes from memory is checked before it is used as an index: heights
@@ -187,7 +187,7 @@ static inline int pop(const struct tapio_pool *pool, uint32_t *index)
 			   view.stamp);
 }
 
-/* Argument 5: the top is an entry that its state contradicts; away with it. */
+/* Argument 5: the state contradicts the top entry, which is removed. */
 POOL_RARE static void drop_stale(const struct tapio_pool *pool)
 {
 	struct view view;
@@ -222,7 +222,7 @@ static inline int push(const struct tapio_pool *pool, uint32_t index,
 	return err;
 }
 
-/* The `count` topmost, in one section; POOL_OTHER also: there are fewer. */
+/* The `count` topmost, in one section. POOL_OTHER also: there are fewer. */
 static int pop_many(const struct tapio_pool *pool, uint32_t *indices,
 		    uint32_t count)
 {
@@ -297,7 +297,7 @@ POOL_RARE static int refuse(const struct tapio_pool *pool, uint64_t state)
 	return foreign ? -EINVAL : -EALREADY;
 }
 
-/* Argument 2: after an abort of P3, the object is as it was; or is refused. */
+/* Argument 2: after an abort of P3, the object is as it was, or is refused. */
 static int take_back(const struct tapio_pool *pool, uint32_t index,
 		     uint64_t want, uint64_t stamp)
 {
@@ -407,7 +407,7 @@ static int refill(const struct tapio_pool *pool, uint32_t *index,
 	return 0;
 }
 
-/* G1 to G5, any number of times, or out of the depot; the object is HELD. */
+/* G1 to G5, any number of times, or out of the depot. The object is HELD. */
 static int get_index(const struct tapio_pool *pool, uint32_t *index, int err)
 {
 	uint32_t tries;

@@ -188,7 +188,7 @@ struct tapio_pool {
 	uint32_t count;
 	uint32_t list_bytes;
 	uint32_t cache;
-	uint32_t fast_cpus; /* CPUs whose list we may use; 0: none (yet) */
+	uint32_t fast_cpus; /* CPUs whose list we may use. 0: none (yet) */
 	uint32_t flags;
 	/* The first line ends here. */
 	uint32_t object_bytes;
@@ -222,7 +222,7 @@ static inline void *tpi_pool_at(const struct tapio_pool *pool, uint32_t index)
 }
 
 /*
- * The number of an object; pool->count or more when `object` is none. Exact: the
+ * The number of an object. pool->count or more when `object` is none. Exact: the
  * offset is below 2^44 and the stride at most 2^20 (tapio_pool_init), so that the
  * error of the inverse stays below one stride.
  */
@@ -251,7 +251,7 @@ void tpi_pool_count(const struct tapio_pool *pool, enum tpi_pool_count which,
 void tpi_pool_clean(const struct tapio_pool *pool, uint32_t index);
 
 /*
- * Up to `wanted` (at most 64) objects out of the depots, nearest node first; they
+ * Up to `wanted` (at most 64) objects out of the depots, nearest node first. They
  * are ours then, HELD. How many.
  */
 uint32_t tpi_pool_take(const struct tapio_pool *pool, uint32_t *indices,

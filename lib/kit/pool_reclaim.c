@@ -17,7 +17,7 @@
  *
  * i is in list c, or it never will be unless somebody claims it, for x puts it
  * nowhere any more. If it was in the list at step 2's load of the word and we do
- * not find it, then it was popped since; the pop stored another state before its
+ * not find it, then it was popped since. The pop stored another state before its
  * word, and before anything else was stored in i's entry, so step 3 fails: seen
  * never comes back, for x stores no state any more. If we find it and it is not
  * there, then it was popped since, too, and is no longer x's. Slots above the
@@ -76,7 +76,7 @@ bool tpi_pool_claim(const struct tapio_pool *pool, uint32_t index,
 	return tpi_cas_acq_rel(&pool->states[index], &seen, next);
 }
 
-/* Whether the object has its bit; if not, it gets it. */
+/* Whether the object has its bit. If not, it gets it. */
 static void mend_bit(const struct tapio_pool *pool, uint32_t index)
 {
 	uint64_t bit = UINT64_C(1) << index % TAPIO_POOL_GROUP;

@@ -4,7 +4,7 @@
  * finds its ends, ring_peak.c notes the high water, ring_wait.c sleeps and wakes,
  * ring_stats.c counts.)
  *
- * WHAT IT IS. A cell holds {value, turn}; a put changes both by one 128-bit
+ * WHAT IT IS. A cell holds {value, turn}. A put changes both by one 128-bit
  * compare-and-swap. Position p lives in cell p mod N, whose turn goes
  *
  *	    put p           get p              put p + N
@@ -12,7 +12,7 @@
  *	empty      full             empty                  full
  *
  * and never takes a value twice. Let T be the number of puts whose swap has
- * happened and H the number of gets; these two, which no word holds, are the
+ * happened and H the number of gets. These two, which no word holds, are the
  * state of the ring. tail.position and head.position are hints: T and H as
  * somebody knew them. A queue of N values, with no owner, no ticket that must be
  * honoured and no step that must be followed by another.
@@ -22,7 +22,7 @@
  *	P1  t = tail.position
  *	P2  look at the turn of cell t; n = turn - 2t
  *	       n >= 1: t has been put. S: t = a position not known to be
- *	               put, all before it put; P2 again
+ *	               put, all before it put. P2 again
  *	       n = 1 - 2N:    FULL
  *	       n = 0:         load the old value, and
  *	P3  swap {old value, 2t} for {value, 2t + 1}; failed: P2 again. DONE
@@ -34,7 +34,7 @@
  *
  *	G1  h = head.position
  *	G2  look at the turn of cell h; n = turn - 2h
- *	       n >= 2N: h has been got. S: as above; G2 again
+ *	       n >= 2N: h has been got. S: as above. G2 again
  *	       n = 0:         EMPTY
  *	       n = 1:         load the value, after that, and
  *	G3  swap the turn 2h + 1 for 2(h + N); failed: G2 again. DONE
@@ -44,7 +44,7 @@
  * S (tpi_ring_seek) goes from a position that is known to be reached to the end
  * of what was put (got): doubling steps, each of which lands only behind a
  * position that it has seen to be passed. So a hint may be any number of
- * positions, or laps, too old; that costs a few loads, more with the logarithm.
+ * positions, or laps, too old. That costs a few loads, more with the logarithm.
  *
  * PROOF
  *
@@ -68,12 +68,12 @@
  *     and changes only with a turn that is even before. P3 must change both at
  *     once, or a kill between them would leave a cell that nobody may touch.
  *  5  FULL is true at the instant of P2's load: by 1 T >= t, and the turn
- *     2(t - N) + 1 says that t - N has not been got, so H <= t - N; since
+ *     2(t - N) + 1 says that t - N has not been got, so H <= t - N. Since
  *     T - H <= N, T = t and H = t - N. EMPTY is true at G2's: H >= h, and the
  *     turn 2h says that h has not been put, so T <= h <= H. So an old hint never
  *     makes a put fail in a ring with room, nor a get in one with values.
- *  6  Lock-free: P3 fails only because another put took effect since P2; S only
- *     moves forward, and no further than T; the same for gets.
+ *  6  Lock-free: P3 fails only because another put took effect since P2. S only
+ *     moves forward, and no further than T. The same for gets.
  *
  * KILLED, STOPPED, MOVED, SIGNALLED at each step:
  *
@@ -91,7 +91,7 @@
  *
  * Migration changes nothing, as nothing is per CPU (the stripes of counters are
  * added to atomically). A signal handler that puts or gets between any two steps
- * is just another thread to the one that it interrupted; it waits for nobody.
+ * is just another thread to the one that it interrupted. It waits for nobody.
  *
  * WHAT IF THE MEMORY LIES. Turns are checked to belong to their cell, every
  * index is masked, and by 4 a turn other than those above does not occur:
@@ -152,7 +152,7 @@ static inline bool swap_get(const struct tapio_ring *ring,
 }
 
 /*
- * P2 and P3: one put at *t or after; *t becomes the position after it. A full
+ * P2 and P3: one put at *t or after. *t becomes the position after it. A full
  * ring leaves the true tail there.
  */
 static int put_at(const struct tapio_ring *ring, uint64_t *t, uint64_t value,
@@ -186,7 +186,7 @@ static int put_at(const struct tapio_ring *ring, uint64_t *t, uint64_t value,
 	return 0;
 }
 
-/* G2 and G3: one get at *h or after; *h becomes the position after it. */
+/* G2 and G3: one get at *h or after. *h becomes the position after it. */
 static int get_at(const struct tapio_ring *ring, uint64_t *h, uint64_t *value,
 		  uint32_t *retries)
 {
@@ -223,7 +223,7 @@ static int get_at(const struct tapio_ring *ring, uint64_t *h, uint64_t *value,
 
 /*
  * P5: may there be a new high water, with the tail at t? Not if by the head that
- * was last seen, which is at most the true one, there is none; nor if what was
+ * was last seen, which is at most the true one, there is none, nor if what was
  * put `peak` positions before the last one has been got.
  */
 static inline bool may_be_peak(const struct tapio_ring *ring, uint64_t t)
@@ -322,7 +322,7 @@ static int get_chunk(const struct tapio_ring *ring, uint64_t *values,
 	return (int)done;
 }
 
-/* What the short ways below did not do; a swap of theirs may have failed. */
+/* What the short ways below did not do. A swap of theirs may have failed. */
 static __attribute__((noinline)) int try_put_again(struct tapio_ring *ring,
 						   uint64_t value, bool failed)
 {

@@ -33,7 +33,7 @@
 #define TAPIO_RING_READY   UINT32_C(0x59444552) /* "REDY" */
 
 /*
- * Who waits at one end; see ring_wait.c.
+ * Who waits at one end. See ring_wait.c.
  *
  * field | writer       | reader       | store      | load
  * bell  | other end    | sleepers     | atomic add | acquire (futex)
@@ -43,7 +43,7 @@
 struct tapio_shm_ring_wait {
 	uint32_t bell;     /* + 1 whenever sleepers are woken */
 	uint32_t armed;    /* + 1 when somebody is about to sleep */
-	uint32_t answered; /* how many of these have been answered; <= armed */
+	uint32_t answered; /* how many of these have been answered. <= armed */
 	uint32_t reserved;
 };
 TAPIO_ASSERT_SIZE(tapio_shm_ring_wait, 16);
@@ -200,12 +200,12 @@ static inline bool tpi_ring_is_got(const struct tapio_ring *ring, uint64_t p)
 int tpi_ring_seek(const struct tapio_ring *ring, uint64_t passed, uint64_t from,
 		  uint64_t *position);
 
-/* True positions; the hints when the ring is damaged. */
+/* True positions. The hints when the ring is damaged. */
 uint64_t tpi_ring_tail(const struct tapio_ring *ring);
 uint64_t tpi_ring_head(const struct tapio_ring *ring);
 
 /*
- * Up to `count` puts or gets, as many as are possible now; nothing is counted as
+ * Up to `count` puts or gets, as many as are possible now. Nothing is counted as
  * refused. How many, or if none -EAGAIN or -EBADMSG.
  */
 int tpi_ring_put_now(struct tapio_ring *ring, const uint64_t *values,

@@ -86,7 +86,7 @@ static uint32_t side_lanes(const struct tpi_channel_spec *spec)
 	return count;
 }
 
-/* Lanes in one node's segment; the side lanes are in that of index 0. */
+/* Lanes in one node's segment. The side lanes are in that of index 0. */
 static uint32_t segment_lanes(const struct tpi_channel_spec *spec,
 			      const struct tpi_topology *topology,
 			      uint32_t node_index)

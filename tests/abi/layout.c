@@ -2,7 +2,7 @@
 /*
  * The shared layout is one and the same for C and C++, its words hold what is put
  * into them, and positions compare across the wrap. Sizes and offsets themselves
- * are asserted in abi.h, at compile time, in both languages; that no struct has
+ * are asserted in abi.h, at compile time, in both languages. That no struct has
  * padding is shown by compiling abi.h with -Wpadded (CMakeLists.txt).
  */
 #include <check.h>

@@ -10,9 +10,9 @@
  * put. Each step may be a process's last.
  *
  * Asserted: a put takes effect at position T and a get at H, with 0 to N values
- * between them, which come out in order, each once (4); no position that anybody
- * tries, and so no hint, is more than the truth (1, 3); FULL and EMPTY are said
- * only at an instant at which that is so (5); a swap fails only because another
+ * between them, which come out in order, each once (4). No position that anybody
+ * tries, and so no hint, is more than the truth (1, 3). FULL and EMPTY are said
+ * only at an instant at which that is so (5). A swap fails only because another
  * took effect, and S only moves forward (6), so nobody loops in vain. Everybody
  * who was not killed ends, and the auditor then gets all that was put and not
  * got, and fills the ring.

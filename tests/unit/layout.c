@@ -122,7 +122,7 @@ END_TEST
 
 START_TEST(lane_ids_run_by_node_class_and_cpu_then_side_lanes)
 {
-	/* 4 CPUs on 2 nodes; 2 classes with 1 and 3 side lanes. */
+	/* 4 CPUs on 2 nodes. 2 classes with 1 and 3 side lanes. */
 	static const struct {
 		uint32_t klass, cpu;
 	} wanted[] = {

@@ -15,7 +15,7 @@
 
 #define LANES 3
 #define SEED  UINT64_C(0x1234)
-#define EVENT 100u /* bytes; no multiple of anything */
+#define EVENT 100u /* bytes. No multiple of anything */
 
 static struct load_scoreboard *scoreboard;
 static struct load_emitter emitter;
@@ -291,7 +291,7 @@ START_TEST(a_swapped_order_is_seen)
 }
 END_TEST
 
-/* Lanes are read at their own pace; only within one there is an order. */
+/* Lanes are read at their own pace. Only within one there is an order. */
 START_TEST(order_across_lanes_is_nobodys_business)
 {
 	struct load_checker c;
@@ -381,7 +381,7 @@ START_TEST(each_group_is_owed_every_event)
 }
 END_TEST
 
-/* Life 0 is given three events, releases one, and ends; life 1 goes on. */
+/* Life 0 is given three events, releases one, and ends. Life 1 goes on. */
 static void one_dies(bool killed)
 {
 	struct load_checker first, second;

@@ -75,7 +75,7 @@ START_TEST(memory_that_does_not_fit_is_refused)
 }
 END_TEST
 
-/* Gets everything there is; returns how many. */
+/* Gets everything there is. Returns how many. */
 static uint32_t get_all(struct tapio_pool *pool, void **objects)
 {
 	uint32_t n = 0;

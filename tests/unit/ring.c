@@ -594,7 +594,7 @@ END_TEST
 /* A night of bounded sleeps, or of sleepers that were killed. */
 START_TEST(all_stale_announcements_are_settled_by_one_call)
 {
-	/* Few; with a wrap; those of 1000 sleepers in four idle days. */
+	/* Few. With a wrap. Those of 1000 sleepers in four idle days. */
 	static const uint32_t armed[] = {1000, 100, 100};
 	static const uint32_t stale[] = {900, 900, 3000000000};
 	struct tapio_ring *ring = new_ring(4);

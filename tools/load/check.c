@@ -112,7 +112,7 @@ static bool again(struct load_checker *c, struct load_track *track,
 	return true;
 }
 
-/* Sets the bit of an id; was it set? */
+/* Sets the bit of an id. Was it set? */
 static bool test_and_set(struct load_checker *c, uint64_t id)
 {
 	uint64_t *word = &c->bits[id / 64];

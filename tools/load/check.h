@@ -4,7 +4,7 @@
  * at the end. It knows nothing of processes or brokers, so that a unit test can
  * hand it a lost, a duplicated or a corrupted event and see it say so.
  *
- * A consumer of a lossless group marks what it was given and then releases it; a
+ * A consumer of a lossless group marks what it was given and then releases it. A
  * kill in between lets the next member be given it again, which is recognised by
  * (lane, position). A consumer that may be overrun asks after each look whether the
  * event was whole, and may release first: nobody is owed what it loses.
@@ -70,7 +70,7 @@ struct load_verdicts {
 	uint64_t in_doubt;
 	uint64_t sent;     /* accepted, and of those in doubt what arrived */
 	uint64_t received; /* different events, summed over groups */
-	uint64_t probed;   /* sent by the probe; in neither of these two */
+	uint64_t probed;   /* sent by the probe. In neither of these two */
 	uint64_t missing;  /* sent and not delivered, summed over groups */
 	uint64_t missing_of[TAPIO_GROUP_SLOTS];
 	uint64_t lost;       /* missing, and no gap accounts for it */

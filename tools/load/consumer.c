@@ -49,7 +49,7 @@ static void note_latency(struct receiver *r, uint64_t sent_ns, int64_t now)
 			      took > 0 ? (uint64_t)took : 0);
 }
 
-/* How often the order of time stamps is broken; the library counts it, too. */
+/* How often the order of time stamps is broken. The library counts it, too. */
 static void note_order(struct receiver *r, int n)
 {
 	for (int i = 0; i < n; i++) {

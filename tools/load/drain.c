@@ -175,7 +175,7 @@ static bool run_probe(struct load_run *run)
 
 /*
  * Which lanes the probe can reach: CPUs' lanes when sections work, and then only
- * on CPUs that we may run on; else the side lanes.
+ * on CPUs that we may run on, else the side lanes.
  */
 static bool reachable(const struct load_run *run, const struct tpi_lane *lane,
 		      bool sections)

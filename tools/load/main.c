@@ -70,7 +70,7 @@ static int try_channel(struct load_run *run)
 	return TPI_EXIT_OK;
 }
 
-/* Its index in the catalog; -ENOENT, and it was said, when it is not there. */
+/* Its index in the catalog. -ENOENT, and it was said, when it is not there. */
 static int find_channel(const struct load_run *run, const char *name,
 			uint32_t *index)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The channel beside: see neighbour.h. Two processes, forked by the leader, and one
- * page that the three share. The producer numbers its events; whether each came
+ * page that the three share. The producer numbers its events. Whether each came
  * once is told by how many came, by their sum, and by their order within a lane.
  */
 #include "tools/load/neighbour.h"
@@ -53,7 +53,7 @@ static void nap(void)
 	nanosleep(&t, NULL);
 }
 
-/* The index that its processes are forked with says nothing; this does. */
+/* The index that its processes are forked with says nothing. This does. */
 static struct load_neighbour *here;
 
 static struct tapio_options broker_of(const struct load_run *run, char *why,

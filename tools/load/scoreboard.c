@@ -11,7 +11,7 @@
 #include "lib/base/atomic.h"
 #include "tools/load/event.h"
 
-/* Takes `count` records off the mapping; with base NULL only adds them up. */
+/* Takes `count` records off the mapping. With base NULL only adds them up. */
 static void *carve(unsigned char *base, size_t *at, size_t count, size_t bytes)
 {
 	size_t offset = (*at + LOAD_LINE - 1) & ~(size_t)(LOAD_LINE - 1);
@@ -83,7 +83,7 @@ void load_board_destroy(struct load_scoreboard *scoreboard)
 
 static bool next_span(struct load_emitter *e)
 {
-	/* relaxed: a ticket; the span is nobody else's */
+	/* relaxed: a ticket. The span is nobody else's */
 	uint64_t n = tpi_add_relaxed(&e->scoreboard->next_span, 1);
 
 	if (n >= e->scoreboard->span_count) {

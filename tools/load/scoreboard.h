@@ -38,11 +38,11 @@ struct load_span {
 
 /*
  * What a group has seen of a lane. Only who holds the lane's lease writes it, so
- * plain stores do; taking the lease orders them.
+ * plain stores do. Taking the lease orders them.
  */
 struct load_track {
-	uint64_t seen;       /* 1 + highest position looked at; 0: none */
-	uint64_t released;   /* 1 + highest position released; 0: none */
+	uint64_t seen;       /* 1 + highest position looked at. 0: none */
+	uint64_t released;   /* 1 + highest position released. 0: none */
 	uint32_t seen_life;  /* the consumer life that raised `seen` last */
 	uint32_t holder;     /* the life that wrote here last */
 	uint64_t holder_pos; /* 1 + last position that it was given */
@@ -90,7 +90,7 @@ struct load_place {
 } __attribute__((aligned(LOAD_LINE)));
 
 struct load_shape {
-	uint32_t producers; /* places; one more is there for probes */
+	uint32_t producers; /* places. One more is there for probes */
 	uint32_t groups;
 	uint32_t members; /* per group */
 	uint32_t lanes;
@@ -125,7 +125,7 @@ struct load_scoreboard {
 	uint64_t next_span __attribute__((aligned(LOAD_LINE)));
 };
 
-/* A fresh scoreboard in shared anonymous memory; -ENOMEM, -EINVAL. */
+/* A fresh scoreboard in shared anonymous memory. -ENOMEM, -EINVAL. */
 int load_board_create(struct load_scoreboard **out,
 		      const struct load_shape *shape);
 void load_board_destroy(struct load_scoreboard *scoreboard);

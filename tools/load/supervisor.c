@@ -4,7 +4,7 @@
  * stops processes until the run is over.
  *
  * When to kill. A quarter of the victims is due at a random instant after they
- * were forked, whatever they are doing then (connecting, attaching); the others
+ * were forked, whatever they are doing then (connecting, attaching). The others
  * at a random instant after they began to work. Instants are not rounded to the
  * leader's own rhythm: it sleeps until the next one is due.
  *
@@ -43,8 +43,8 @@
 /* A place as the leader sees it. */
 struct child {
 	struct load_place *place;
-	int64_t due_ns; /* when to kill it; NEVER: not decided, or not at all */
-	int64_t cont_ns; /* when to continue it; NEVER: it is not stopped */
+	int64_t due_ns; /* when to kill it. NEVER: not decided, or not at all */
+	int64_t cont_ns; /* when to continue it. NEVER: it is not stopped */
 	uint32_t index;
 	uint32_t life;
 	bool consumer;
@@ -421,7 +421,7 @@ static void start_all(struct supervisor *s, bool consumers)
 	wait_for_start(s, consumers);
 }
 
-/* Everybody is awake and told to stop; those who do not are noted and killed. */
+/* Everybody is awake and told to stop. Those who do not are noted and killed. */
 static void stop_producers(struct supervisor *s)
 {
 	int64_t until = tpi_monotonic_ns() + END_NS;
