@@ -5,7 +5,7 @@
  * attacked by itself, at the testpoint where breaking the rule would show.
  *
  * On commit fddcec1 sleeps could not be unbounded, so that the bound hid each of
- * these faults; and the tests of lanes whose holder dies fail there.
+ * these faults, and the tests of lanes whose holder dies fail there.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -156,7 +156,7 @@ static void *emit_and_die(void *arg)
 {
 	pid_t pid;
 
-	nap_ms(200); /* the other one sleeps; if not, it looks once more */
+	nap_ms(200); /* the other one sleeps. If not, it looks once more */
 	pid = fork();
 	if (!pid) {
 		p = rig_producer();

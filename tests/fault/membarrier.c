@@ -44,7 +44,7 @@ static void *emit_all(void *arg)
 	return NULL;
 }
 
-/* Reads them all in order; it slept for some. */
+/* Reads them all in order. It slept for some. */
 static void *read_all(void *arg)
 {
 	struct tapio_consumer *c = arg;

@@ -171,7 +171,7 @@ START_TEST(a_batch_is_accepted_in_order_as_far_as_there_is_room)
 		items[i] = (struct tapio_item){&values[i], sizeof(i),
 					       TAPIO_TAG(1 + i, 0)};
 	}
-	/* 32 blocks may be reserved at once; two such leave no room. */
+	/* 32 blocks may be reserved at once. Two such leave no room. */
 	got = tapio_output_batch(p, items, 100);
 	ck_assert_int_eq(got, 64);
 	ck_assert_uint_eq(

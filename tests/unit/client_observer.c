@@ -40,7 +40,7 @@ static struct tapio_observer_stats stats(void)
 	return s;
 }
 
-/* Observes all there is; sums up, and checks that nothing is out of order. */
+/* Observes all there is. Sums up, and checks that nothing is out of order. */
 static void follow(uint64_t *next, uint64_t *seen, uint64_t *lost)
 {
 	struct tapio_view views[20];
@@ -197,7 +197,7 @@ START_TEST(an_observer_waits_for_the_next_event_and_no_longer)
 END_TEST
 
 /*
- * Emits at full speed; each event is one value, repeated. Where threads take
+ * Emits at full speed. Each event is one value, repeated. Where threads take
  * turns, as under valgrind, a turn is longer than a lap: without the naps every
  * copy would be overrun.
  */

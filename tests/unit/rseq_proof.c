@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The self-test of rseq reaches its verdict by every way that it has, whatever the
- * machine is busy with; and where it has no way, it says so and tries again.
+ * machine is busy with, and where it has no way, it says so and tries again.
  *
  * What the test asks of the kernel is replaced at link time (--wrap), so that each
  * call can be refused, or answer "done" and do nothing, as an emulator would.
