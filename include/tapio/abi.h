@@ -331,19 +331,21 @@ TAPIO_ASSERT_OFFSET(tapio_shm_region, count, 24);
 /* ---- channel segments -------------------------------------------------- */
 
 /*
- * The doorbells of a channel, one per group slot, in the segment of node index 0.
- * The members of a slot's group sleep on its `doorbell`, and on no other, so that
- * a process is woken for its own group alone. Each lies on a cache line of its
- * own: a ring takes away the line of one group. `answered` lies apart from it and
- * is packed, because a producer reads it after every commit. A producer that sees
- * an announcement (`armed` of a group ahead of `answered`) rings after its commit,
- * and stores `answered` last. So a kill between the two costs one ring too many
- * and no sleep too long.
+ * The doorbells of a channel, one for each group slot, in the segment of node
+ * index 0. The members of a slot's group sleep on its `doorbell` and on no
+ * other, so that a process is woken for its own group alone. A producer that
+ * sees an announcement (`armed` of a group ahead of `answered`) rings the bell
+ * of that slot after its commit, and stores `answered` last, so that a kill
+ * between the two costs one ring too many and no sleep too long.
  *
- * field                | writer            | reader            | store      | load
- * room_armed           | producers         | consumers         | atomic add | relaxed
- * answered[slot]       | producers, broker | producers, broker | relaxed    | relaxed
- * slots[slot].doorbell | producers, broker | members (futex)   | atomic add | acquire
+ * Each bell has a cache line of its own: a ring takes away the line of one
+ * group. `answered` lies apart from them and is packed, because a producer
+ * reads it after every commit.
+ *
+ * field               | writer            | reader            | store      | load
+ * room_armed          | producers         | consumers         | atomic add | relaxed
+ * answered[slot]      | producers, broker | producers, broker | relaxed    | relaxed
+ * slots[slot].doorbell| producers, broker | members (futex)   | atomic add | acquire
  */
 struct tapio_shm_doorbell {
 	uint32_t doorbell; /* + 1 at each ring */

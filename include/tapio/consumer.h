@@ -220,8 +220,8 @@ struct tapio_consumer_stats {
 	size_t size;        /* set by the caller */
 	uint64_t delivered; /* released by any member */
 	uint64_t skipped;   /* discards and filtered events */
-	uint64_t lost;      /* overwritten unread, even if not noticed yet */
-	uint64_t in_flight; /* to be released: at most what the rings hold */
+	uint64_t lost;      /* overwritten before they were read */
+	uint64_t in_flight; /* still to be released: at most what lanes hold */
 	uint64_t sleeps;    /* of this consumer */
 	uint64_t wakeups;   /* of these, ended by a producer */
 	uint32_t lanes;     /* leased by this consumer now */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The calls that emitting makes now and then: the clock, and the doorbells. The fast
- * paths are in emit_fast.h.
+ * The calls that emitting makes now and then: the clock, and the doorbells. The
+ * fast paths are in emit_fast.h.
  */
 #include <time.h>
 
