@@ -56,6 +56,7 @@
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
 #include "lib/base/error.h"
+#include "lib/lane/cursor.h"
 #include "lib/lane/histogram.h"
 #include "lib/lane/wake.h"
 #include "lib/memory/policy.h"
@@ -120,20 +121,22 @@ static void reset_cursors(struct tpi_host *host, const struct tpi_group *group)
 {
 	uint32_t slot = slot_of(host, group);
 	struct tpi_cursors *cursors = &host->cursors[slot];
-	struct tapio_shm_doorbell *bell = host->lanes.doorbell;
+	struct tapio_shm_doorbells *doorbells = host->lanes.doorbells;
 
 	/* Not zero: a producer rings when `armed` is ahead of its `answered`. */
 	tpi_store_relaxed(&cursors->control->armed,
-			  tpi_load_relaxed(&bell->answered[slot]));
+			  tpi_load_relaxed(&doorbells->answered[slot]));
 	tpi_store_relaxed(&cursors->control->room_answered,
-			  tpi_load_relaxed(&bell->room_armed));
+			  tpi_load_relaxed(&doorbells->room_armed));
 	if (cursors->histogram)
 		tpi_histogram_clear(cursors->histogram);
 	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
 		struct tapio_shm_cursor fresh = {0};
 
 		fresh.start = tail_of(host, i);
-		fresh.head = TAPIO_HEAD(fresh.start, group->incarnation, 0);
+		for (int k = 0; k < TAPIO_CELLS; k++)
+			fresh.cells[k].head =
+				TAPIO_HEAD(fresh.start, group->incarnation, 0);
 		memcpy(&cursors->cursors[i], &fresh, sizeof(fresh));
 	}
 }
@@ -150,7 +153,7 @@ static void raise_heads(struct tpi_host *host, const struct tpi_group *group)
 		cursor->start = tail;
 		/* ORDER cursor.head (release): as a member's release. Pairs
 		 * with the acquire in tpi_gate_compute(). */
-		tpi_store_release(&cursor->head,
+		tpi_store_release(&cursor->cells[0].head,
 				  TAPIO_HEAD(tail, group->incarnation, 0));
 		tpi_judge_begin(&host->judge, slot_of(host, group), i, tail,
 				group->incarnation);
@@ -163,6 +166,7 @@ static void describe(struct tpi_host *host, const struct tpi_group *group)
 
 	shm->flags = group->durable ? TAPIO_GROUP_FLAG_DURABLE : 0;
 	shm->uid = group->uid;
+	shm->policy = group->policy;
 	shm->joined_ns = tpi_realtime_ns();
 	memcpy(shm->name, group->name, sizeof(shm->name));
 }
@@ -200,11 +204,11 @@ static void open_group(struct tpi_broker *broker, struct tpi_host *host,
 static void pass_over(struct tpi_host *host, const struct tpi_group *group,
 		      uint32_t lane, uint64_t gate)
 {
-	struct tapio_shm_cursor *cursor =
-		&host->cursors[slot_of(host, group)].cursors[lane];
+	struct tapio_shm_cell *cell = tpi_cursor_counting(
+		&host->cursors[slot_of(host, group)].cursors[lane]);
 	/* ORDER cursor.head (acquire): the tally that it names. Pairs with the
 	 * release by the last holder. */
-	uint64_t head = tpi_load_acquire(&cursor->head);
+	uint64_t head = tpi_load_acquire(&cell->head);
 	bool own = TAPIO_HEAD_INCARNATION(head) == group->incarnation;
 	uint64_t position;
 	uint32_t record;
@@ -216,15 +220,15 @@ static void pass_over(struct tpi_host *host, const struct tpi_group *group,
 	record = TAPIO_HEAD_RECORD(head);
 	lost = tapio_position_diff(gate, position);
 	if (lost > 0) {
-		cursor->tally[record ^ 1] = cursor->tally[record];
-		cursor->tally[record ^ 1].lost += (uint64_t)lost;
+		cell->tally[record ^ 1] = cell->tally[record];
+		cell->tally[record ^ 1].lost += (uint64_t)lost;
 		record ^= 1;
 		position = gate;
 	} else if (own) {
 		return;
 	}
 	/* ORDER cursor.head (release): as in raise_heads(). */
-	tpi_store_release(&cursor->head,
+	tpi_store_release(&cell->head,
 			  TAPIO_HEAD(position, group->incarnation, record));
 }
 
@@ -681,7 +685,7 @@ int tpi_group_remove(struct tpi_broker *broker, struct tpi_host *host,
 	group->durable = false;
 	close_group(host, group);
 	/* Producers that waited for it have room now. */
-	tpi_host_wake(host);
+	tpi_group_wake(host, slot_of(host, group));
 	return (int)slot_of(host, group);
 }
 
@@ -700,5 +704,5 @@ void tpi_group_evict(struct tpi_broker *broker, struct tpi_host *host,
 	group->configured = false;
 	close_group(host, group);
 	tpi_groups_configured(broker, host);
-	tpi_host_wake(host);
+	tpi_group_wake(host, slot_of(host, group));
 }

@@ -76,6 +76,7 @@ struct tpi_attachment {
 	struct tpi_process *process; /* referenced */
 	struct tpi_session
 		*session; /* NULL: gone, but the process may not be */
+	bool left;        /* said so itself, so it was in no call */
 	TAILQ_ENTRY(tpi_attachment) of_process;
 	STAILQ_ENTRY(tpi_attachment) free;
 };

@@ -42,6 +42,7 @@ static int make_tracks(struct tapio_consumer *c)
 
 		t->lane = &client->channel.lanes[i];
 		t->cursor = &client->cursors[slot].cursors[i];
+		t->cell = &t->cursor->cells[0];
 		t->node = tpi_client_lane_node(client, t->lane);
 		/* Relaxed: where the first survey counts from. */
 		t->seen_tail = TAPIO_STATE_TAIL(
@@ -58,7 +59,8 @@ static int set_up(struct tapio_consumer *c,
 	int err;
 
 	c->slot = &client->groups[slot].slot;
-	c->bell = client->channel.doorbell;
+	c->doorbells = client->channel.doorbells;
+	c->doorbell = &c->doorbells->slots[slot].doorbell;
 	c->control = client->cursors[slot].control;
 	c->me = client->granted.attachment;
 	c->incarnation = client->granted.incarnation & TAPIO_INCARNATION_MASK;

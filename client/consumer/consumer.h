@@ -29,6 +29,7 @@
 #include "client/reader/filter.h"
 #include "client/consumer/latency.h"
 #include "client/reader/merge.h"
+#include "lib/lane/cursor.h"
 #include "lib/lane/lane.h"
 #include "lib/lane/wake.h"
 
@@ -43,6 +44,9 @@
 struct tpi_track {
 	const struct tpi_lane *lane;
 	struct tapio_shm_cursor *cursor;
+	struct tapio_shm_cell
+		*cell;  /* of the cursor; ours while it is leased */
+	uint64_t lease; /* the word, as long as it is */
 	uint64_t head;
 	uint64_t next;
 	uint64_t handed;  /* events handed out */
@@ -126,9 +130,10 @@ struct tapio_consumer {
 	struct tpi_merge merge;
 	struct tpi_pace pace;
 
-	const uint64_t *slot;                    /* our group, in the catalog */
-	const struct tapio_shm_doorbell *bell;   /* read-only */
-	struct tapio_shm_group_control *control; /* writable */
+	const uint64_t *slot; /* our group, in the catalog */
+	const struct tapio_shm_doorbells *doorbells; /* read-only */
+	const uint32_t *doorbell;                    /* our group's word */
+	struct tapio_shm_group_control *control;     /* writable */
 	uint32_t me;
 	uint32_t incarnation;
 	bool lossless; /* producers cannot overrun us */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The pollable descriptor: an eventfd of this process and a thread that sleeps on
- * the channel's doorbell and writes to it. Nobody else ever holds the descriptor,
- * so nobody can block, fill or close it under us.
+ * the doorbell of our group and writes to it. No other process ever holds the
+ * descriptor, so none can block, fill or close it under us.
  *
  *	consumer, tapio_poll(.., 0)         helper (fd_thread.c)
  *	finds nothing                       H1 heard = doorbell
@@ -166,7 +166,7 @@ static void note_idle(struct tapio_consumer *c)
 		/* Relaxed: `armed` is stored after it. */
 		tpi_store_relaxed(&t->idle, idle);
 		if (c->wake_events > 1)
-			tpi_store_relaxed(&t->cursor->watermark, 0);
+			tpi_store_relaxed(&t->cell->watermark, 0);
 	}
 }
 
@@ -226,7 +226,7 @@ static int idle(struct tapio_consumer *c, struct tapio_view *views,
 	if (c->bellhop.timer)
 		raise_when_due(c, c->merge.due_ns);
 	else
-		tpi_wake_nudge(&c->bell->doorbell);
+		tpi_wake_nudge(c->doorbell);
 	return 0;
 }
 
@@ -256,7 +256,7 @@ void tpi_fd_disarm(struct tapio_consumer *c)
 	tpi_store_relaxed(&c->bellhop.armed, 0);
 	for (i = 0; i < c->lane_count; i++)
 		if (c->tracks[i].leased) /* as `marked` says */
-			tpi_store_relaxed(&c->tracks[i].cursor->watermark,
+			tpi_store_relaxed(&c->tracks[i].cell->watermark,
 					  c->tracks[i].marked);
 	pthread_mutex_unlock(&c->bellhop.lock);
 	tpi_fd_thread_raise(c);

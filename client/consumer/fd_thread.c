@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The helper thread behind the pollable descriptor (fd.c): sleeps on the channel's
- * doorbell in the consumer's place, and makes the descriptor readable.
+ * The helper thread behind the pollable descriptor (fd.c): it sleeps on the
+ * group's doorbell in the consumer's place, and makes the descriptor readable.
  *
  *	H1 heard = doorbell
  *	H2 if armed: if there is enough to read, armed = 0, raise, and go to H5;
@@ -75,7 +75,7 @@ static uint64_t unread(const struct tapio_consumer *c,
 		       const struct tpi_track *t, bool *ours)
 {
 	/* Relaxed, all of them: a guess whether it is worth while to look. */
-	uint32_t lease = tpi_load_relaxed(&t->cursor->lease);
+	uint32_t lease = tpi_cursor_holder(t->cursor);
 	uint64_t from = tpi_load_relaxed(&t->idle);
 
 	*ours = lease == c->me;
@@ -84,7 +84,8 @@ static uint64_t unread(const struct tapio_consumer *c,
 	if (!*ours && lease != TAPIO_NOBODY)
 		return 0;
 	if (!*ours)
-		from = TAPIO_HEAD_POSITION(tpi_load_relaxed(&t->cursor->head));
+		from = TAPIO_HEAD_POSITION(
+			tpi_load_relaxed(&tpi_cursor_cell(t->cursor)->head));
 	return (TAPIO_STATE_TAIL(tpi_lane_peek(t->lane)) - from) &
 	       TAPIO_POSITION_MASK;
 }
@@ -136,17 +137,21 @@ static void set_marks(struct tapio_consumer *c, struct rounds *r, bool wanted)
 	for (i = 0; i < c->lane_count; i++) {
 		const struct tpi_track *t = &c->tracks[i];
 		uint64_t head, idle = tpi_load_relaxed(&t->idle);
+		/* Relaxed: if it is our name, it is ours while we are armed,
+		 * unless another member takes it over. Then it is one wrong
+		 * mark, and sleeps are bounded. */
+		uint64_t lease = tpi_load_relaxed(&t->cursor->lease);
+		struct tapio_shm_cell *cell;
 
-		/* Relaxed: if it is our name, it is ours while we are armed. */
-		if (tpi_load_relaxed(&t->cursor->lease) != c->me ||
-		    idle == TPI_NEVER)
+		if (TAPIO_LEASE_HOLDER(lease) != c->me || idle == TPI_NEVER)
 			continue;
-		head = TAPIO_HEAD_POSITION(tpi_load_relaxed(&t->cursor->head));
+		cell = &t->cursor->cells[tpi_lease_cell(lease)];
+		head = TAPIO_HEAD_POSITION(tpi_load_relaxed(&cell->head));
 		mark = 0;
 		if (wanted) /* counted from head, so with what is in hand */
 			mark = tpi_watermark_goal(c, t) +
 			       (uint32_t)((idle - head) & TAPIO_POSITION_MASK);
-		tpi_store_relaxed(&t->cursor->watermark, mark);
+		tpi_store_relaxed(&cell->watermark, mark);
 	}
 	r->marked = wanted;
 	r->has_announced = false; /* of what holds now */
@@ -245,7 +250,7 @@ static void *rounds(void *arg)
 	/* ORDER bellhop.stop (acquire): nothing but the end of the thread comes
 	 * after it. Pairs with the release in tpi_fd_thread_stop(). */
 	while (!tpi_load_acquire(&c->bellhop.stop)) {
-		heard = tpi_wake_listen(&c->bell->doorbell);
+		heard = tpi_wake_listen(c->doorbell);
 		ns = tpi_load_relaxed(&c->deaf) ? DEAF_NS
 						: TPI_SLEEP_CONSUMER_NS;
 		if (armed(c)) {
@@ -254,7 +259,7 @@ static void *rounds(void *arg)
 				serve(c, &r, heard, &ns);
 			pthread_mutex_unlock(&c->bellhop.lock);
 		}
-		tpi_wake_wait(&c->bell->doorbell, heard, ns);
+		tpi_wake_wait(c->doorbell, heard, ns);
 	}
 	return NULL;
 }
@@ -279,7 +284,7 @@ void tpi_fd_thread_stop(struct tapio_consumer *c)
 	tpi_store_release(&c->bellhop.stop, 1);
 	/* Nudged again and again: it may be on its way to sleep. */
 	do {
-		tpi_wake_nudge(&c->bell->doorbell);
+		tpi_wake_nudge(c->doorbell);
 	} while (pthread_tryjoin_np(c->bellhop.thread, NULL) &&
 		 !nanosleep(&nap, NULL));
 	c->bellhop.running = false;

@@ -177,7 +177,7 @@ static int emit_items(struct tapio_producer *p, const struct tpi_size *size,
 		      const struct tapio_item *items, uint32_t count,
 		      uint32_t offered)
 {
-	struct tpi_full room = {0};
+	struct tpi_full room = tpi_full_begin(items->tag);
 	const struct tpi_lane *lane = NULL;
 	int n, err, result = 0;
 

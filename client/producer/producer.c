@@ -121,7 +121,7 @@ static void fill_hot(struct tapio_producer *p)
 		emit->plain_bytes = 64; /* as any block, and one section */
 	emit->me = p->client.granted.attachment;
 	emit->active = &p->client.shared->active;
-	emit->bell = channel->doorbell;
+	emit->doorbells = channel->doorbells;
 	emit->lanes = channel->lanes;
 	emit->lane_count = channel->lane_count;
 	tpi_producer_choose_lanes(p);

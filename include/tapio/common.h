@@ -124,6 +124,16 @@ struct tapio_options {
 /* The same in the channel's class of that index. */
 #define TAPIO_TAG_CLASS(type, severity, klass) \
 	(TAPIO_TAG(type, severity) | (TAPIO_CAST_(uint32_t, klass) + 1) << 24)
+
+/*
+ * A bit in the tag of a call that MUST NOT wait for room: without room it returns
+ * -EAGAIN, also on a channel with `full = wait`. A signal handler SHOULD set it.
+ * The library cannot know that it runs in one, and would sleep there for the
+ * channel's wait, while the interrupted thread may be the one that makes room.
+ * The bit belongs to the call. It is no part of the event.
+ */
+#define TAPIO_NO_WAIT UINT32_C(0x100000)
+
 #define TAPIO_TAG_TYPE(tag)     TAPIO_CAST_(uint16_t, tag)
 #define TAPIO_TAG_SEVERITY(tag) TAPIO_CAST_(uint8_t, 0xfu & (tag) >> 16)
 

@@ -222,7 +222,7 @@ struct tapio_consumer_stats {
 	uint64_t delivered; /* released by any member */
 	uint64_t skipped;   /* discards and filtered events */
 	uint64_t lost;      /* overwritten before they were read */
-	uint64_t in_flight; /* published and not released */
+	uint64_t in_flight; /* still to be released: at most what lanes hold */
 	uint64_t sleeps;    /* of this consumer */
 	uint64_t wakeups;   /* of these, ended by a producer */
 	uint32_t lanes;     /* leased by this consumer now */

@@ -17,7 +17,9 @@
 #include <unistd.h>
 
 #include "lib/base/atomic.h"
+#include "lib/lane/cursor.h"
 #include "lib/lane/lane.h"
+#include "lib/base/rseq.h"
 #include "lib/lane/wake.h"
 #include "tests/cpu_lanes.h"
 #include "tests/fault/peer.h"
@@ -104,12 +106,6 @@ static void bury(struct child *child)
 	ck_assert_int_eq(waitpid(child->pid, &status, 0), child->pid);
 	close(child->in);
 	close(child->out);
-}
-
-static void nothing(struct peer *me, struct report *report)
-{
-	(void)me;
-	(void)report;
 }
 
 static uint32_t held_of(const struct tpi_lane *lane)
@@ -218,12 +214,12 @@ END_TEST
 static void take_leases(struct peer *me, struct report *report)
 {
 	for (uint32_t i = 0; i < me->channel.lane_count; i++) {
-		uint32_t nobody = TAPIO_NOBODY;
+		uint64_t nobody = 0;
 
-		/* ORDER cursor.lease (acq_rel): pairs with clear_leases(). */
-		report->done +=
-			tpi_cas_acq_rel(&me->cursors.cursors[i].lease, &nobody,
-					me->attached.attachment);
+		/* ORDER cursor.lease (acq_rel): pairs with clear_lease(). */
+		report->done += tpi_cas_acq_rel(
+			&me->cursors.cursors[i].lease, &nobody,
+			tpi_lease_next(0, me->attached.attachment, 0));
 	}
 }
 
@@ -242,29 +238,13 @@ START_TEST(leases_of_a_killed_member_are_free_and_its_group_goes_on)
 	ck_assert(
 		wait_state(&watcher, child.report.name, TAPIO_ATTACHMENT_FREE));
 	for (uint32_t i = 0; i < other.channel.lane_count; i++)
-		ck_assert_uint_eq(
-			tpi_load_relaxed(&other.cursors.cursors[i].lease),
-			TAPIO_NOBODY);
+		ck_assert_uint_eq(tpi_cursor_holder(&other.cursors.cursors[i]),
+				  TAPIO_NOBODY);
 	ck_assert_uint_eq(
 		other.catalog.groups[other.attached.group_slot].members, 1);
 	ck_assert_uint_eq(watcher.catalog.broker->leases_cleared,
 			  other.channel.lane_count);
 	peer_close(&other);
-}
-END_TEST
-
-START_TEST(a_death_wakes_whoever_sleeps_on_the_channel)
-{
-	struct child child;
-	uint32_t bell;
-
-	spawn(&child, TAPIO_ROLE_PRODUCE, NULL, nothing, NULL);
-	bell = tpi_wake_listen(&watcher.channel.doorbell->doorbell);
-	kill(child.pid, SIGKILL);
-	ck_assert_int_eq(tpi_wake_wait(&watcher.channel.doorbell->doorbell,
-				       bell, INT64_C(5000000000)),
-			 0);
-	bury(&child);
 }
 END_TEST
 
@@ -453,7 +433,6 @@ int main(void)
 	tcase_add_test(c, the_side_lane_of_a_killed_producer_is_swept_and_free);
 	tcase_add_test(
 		c, leases_of_a_killed_member_are_free_and_its_group_goes_on);
-	tcase_add_test(c, a_death_wakes_whoever_sleeps_on_the_channel);
 	tcase_add_test(c, abandoned_blocks_come_back_without_a_death);
 	tcase_add_test(c, a_stopped_process_is_alive);
 	tcase_add_test(

@@ -66,7 +66,7 @@ static void emit(int n)
 
 static uint32_t rings(void)
 {
-	return tpi_load_relaxed(&c->bell->doorbell);
+	return tpi_load_relaxed(c->doorbell);
 }
 
 /* The lane that events come on. */
@@ -84,7 +84,7 @@ static void wait_mark(uint32_t mark)
 {
 	const struct tpi_track *t = busy();
 
-	for (int i = 0; tpi_load_relaxed(&t->cursor->watermark) != mark; i++) {
+	for (int i = 0; tpi_load_relaxed(&t->cell->watermark) != mark; i++) {
 		ck_assert_int_lt(i, HANG_MS);
 		nap_ms(1);
 	}
@@ -204,7 +204,7 @@ START_TEST(a_poll_that_waits_and_the_descriptor_go_together)
 		ck_assert_uint_eq(drain(c), 0);
 		ck_assert(!readable(0));
 	}
-	ck_assert_uint_eq(tpi_load_relaxed(&busy()->cursor->watermark), 0);
+	ck_assert_uint_eq(tpi_load_relaxed(&busy()->cell->watermark), 0);
 	assert_ledger(c, 20, 0, 0);
 }
 END_TEST
@@ -226,11 +226,8 @@ START_TEST(rings_for_others_do_not_make_it_deaf)
 		 * ours to do. */
 		tpi_announce(other);
 		before = tpi_load_relaxed(&c->control->armed);
-		tpi_wake_all((uint32_t *)&p->client.channel.doorbell->doorbell);
-		tpi_store_relaxed(
-			&p->client.channel.doorbell
-				 ->answered[c->client.granted.group_slot],
-			before);
+		tpi_wake_group(p->client.channel.doorbells,
+			       c->client.granted.group_slot, before);
 		/* The helper announces itself anew, within one round. */
 		for (int i = 0; tpi_load_relaxed(&c->control->armed) == before;
 		     i++) {
