@@ -16,7 +16,6 @@
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
 
-#define SWEEP_TRIES     100
 #define ALL_LANES_TICKS 16
 
 /* Larger than any kernel's set of CPUs. */
@@ -69,22 +68,15 @@ struct sweep {
 	uint32_t dead;
 	struct pin pin;
 	uint32_t found;
-	uint64_t scratch[TAPIO_BLOCKS_MAX / 64];
 };
 
 static void sweep_lane(struct sweep *sweep, const struct tpi_lane *lane,
 		       uint32_t dead, bool on_cpu)
 {
 	uint32_t me = sweep->broker->registry.attachment_id;
-	int n = -EAGAIN;
+	int n = tpi_lane_sweep(lane, dead, me, on_cpu);
 
-	for (int i = 0; i < SWEEP_TRIES && n == -EAGAIN; i++)
-		n = tpi_lane_sweep(lane, dead, me, on_cpu, sweep->scratch);
-	/* The CPU is lost again and again: leave them to the next producer. */
-	if (n == -EAGAIN)
-		n = tpi_lane_sweep(lane, dead, me, false, sweep->scratch);
-	if (n > 0)
-		sweep->found += (uint32_t)n;
+	sweep->found += (uint32_t)n;
 }
 
 static bool holds(const struct tpi_lane *lane)
@@ -144,16 +136,9 @@ static uint32_t sweep_host(struct tpi_broker *broker, struct tpi_host *host,
 			   uint32_t dead, bool hinted)
 {
 	struct tapio_shm_broker *shm = broker->registry.catalog.broker;
-	struct sweep *sweep = malloc(sizeof(*sweep));
-	uint32_t found;
+	struct sweep sweep = {.broker = broker, .dead = dead};
 
-	/* Out of memory: the blocks stay under the dead one's name. */
-	if (!sweep)
-		return 0;
-	sweep->broker = broker;
-	sweep->dead = dead;
-	sweep->found = 0;
-	pin_begin(&sweep->pin);
+	pin_begin(&sweep.pin);
 	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
 		const struct tpi_lane *lane = &host->lanes.lanes[i];
 
@@ -161,16 +146,14 @@ static uint32_t sweep_host(struct tpi_broker *broker, struct tpi_host *host,
 		if (hinted && !tpi_load_relaxed(&lane->shm->hint))
 			continue;
 		if (lane->cpu == TAPIO_CPU_SIDE)
-			sweep_side_lane(sweep, lane);
+			sweep_side_lane(&sweep, lane);
 		else
-			sweep_cpu_lane(sweep, lane);
+			sweep_cpu_lane(&sweep, lane);
 	}
-	pin_end(&sweep->pin);
-	found = sweep->found;
-	free(sweep);
+	pin_end(&sweep.pin);
 	tpi_add_relaxed(&shm->sweeps, 1);
-	tpi_add_relaxed(&shm->swept_blocks, found);
-	return found;
+	tpi_add_relaxed(&shm->swept_blocks, sweep.found);
+	return sweep.found;
 }
 
 /* ---- ends --------------------------------------------------------------------------- */

@@ -42,7 +42,7 @@ static void place_arrays(struct plan *plan, struct tapio_shm_lane *lane,
 {
 	uint64_t n = lane->block_count;
 
-	lane->owner_offset = take(plan, n * sizeof(uint32_t));
+	lane->ticket_offset = take(plan, n * sizeof(uint64_t));
 	lane->desc_offset = take(plan, n * sizeof(uint64_t));
 	lane->time_offset = stamped ? take(plan, n * sizeof(uint64_t)) : 0;
 	lane->block_offset = take(plan, n * lane->block_bytes);

@@ -145,7 +145,7 @@ START_TEST(a_cpus_lanes_are_in_the_memory_of_its_node)
 		ck_assert(inside(segment_map(node), lane->shm));
 		ck_assert_int_eq(machine_node_of(lane->shm), (int)node);
 		ck_assert_int_eq(machine_node_of(lane->desc), (int)node);
-		ck_assert_int_eq(machine_node_of(lane->owner), (int)node);
+		ck_assert_int_eq(machine_node_of(lane->tickets), (int)node);
 		ck_assert_int_eq(machine_node_of(lane->blocks), (int)node);
 		ck_assert_int_eq(machine_node_of(last), (int)node);
 	}

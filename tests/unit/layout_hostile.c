@@ -135,7 +135,7 @@ static void check_lane(const struct tpi_channel *channel, uint32_t id)
 	ck_assert_uint_eq(lane->block_bytes % 64, 0);
 	ck_assert_uint_lt(lane->klass, channel->info.class_count);
 	ck_assert(inside(lane->shm, sizeof(*lane->shm)));
-	ck_assert(inside(lane->owner, n * 4));
+	ck_assert(inside(lane->tickets, n * 8));
 	ck_assert(inside(lane->desc, n * 8));
 	ck_assert(inside(lane->blocks, n * lane->block_bytes));
 	ck_assert_ptr_nonnull(lane->time);
