@@ -29,8 +29,8 @@
 const char *tpi_fault_name(unsigned int bit)
 {
 	static const char *const names[TPI_FAULTS] = {
-		"held",  "gate",   "head",    "start",
-		"tally", "unread", "foreign", "unsteady",
+		"held",   "gate",    "head",     "start", "tally",
+		"unread", "foreign", "unsteady", "state", "descriptor",
 	};
 
 	return bit < TPI_FAULTS ? names[bit] : "unknown";
@@ -74,6 +74,16 @@ void tpi_lane_account_read(const struct tpi_lane *lane,
 					? (uint32_t)count
 					: (uint32_t)distance(account->tail,
 							     account->gate);
+}
+
+/* What members have found, and passed over. */
+static uint32_t faults_found(const struct tapio_shm_cursor *cursor)
+{
+	/* Relaxed: shown only. */
+	uint32_t found = tpi_load_relaxed(&cursor->faults);
+
+	return (found & TAPIO_CURSOR_BAD_STATE ? TPI_FAULT_STATE : 0) |
+	       (found & TAPIO_CURSOR_BAD_DESCRIPTOR ? TPI_FAULT_DESCRIPTOR : 0);
 }
 
 /* One attempt; true when head stood still, in the cell that counts. */
@@ -211,6 +221,7 @@ int tpi_ledger_read(const struct tpi_lane *lane,
 	ledger->lease = TAPIO_LEASE_HOLDER(ledger->lease_word);
 	ledger->want = tpi_load_relaxed(&cursor->want);
 	ledger->published = distance(ledger->tail, ledger->start);
+	ledger->faults = faults_found(cursor);
 	/* After the fence in read_once(): whoever reuses the slot changes it. */
 	tpi_fence_load_load();
 	if (tpi_load_relaxed(&group->slot) != slot)
