@@ -19,6 +19,7 @@ static void on_tick(struct tpi_timer *timer)
 
 	tpi_log_refill(&broker->log);
 	tpi_registry_test_rseq(&broker->registry, &broker->log);
+	tpi_side_lanes_tick(&broker->registry, &broker->log);
 	tpi_sessions_tick(broker);
 	tpi_reaper_tick(broker);
 	tpi_evict_tick(broker);

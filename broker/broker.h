@@ -120,7 +120,7 @@ void tpi_host_forget(struct tpi_host *host);
 
 /*
  * Ends an attachment: takes back its blocks, side lanes and leases, takes it out
- * of its group, frees its name, wakes whoever waits on the channel. Returns how
+ * of its group, frees its name, wakes those that its end concerns. Returns how
  * many blocks it still held.
  */
 uint32_t tpi_attachment_end(struct tpi_broker *broker,
@@ -130,6 +130,16 @@ uint32_t tpi_attachment_end(struct tpi_broker *broker,
 void tpi_process_died(struct tpi_process *process, const char *how);
 /* Takes back abandoned blocks; looks at those whose connection is gone. */
 void tpi_reaper_tick(struct tpi_broker *broker);
+
+/* ---- wakeups.c ------------------------------------------------------------ */
+
+/* Wakes the members of the group in a slot, and producers that wait for it. */
+void tpi_group_wake(struct tpi_host *host, uint32_t slot);
+/*
+ * A producer's attachment has ended, or blocks were swept: wakes the groups that
+ * have announced themselves, and with `swept` > 0 producers that wait, too.
+ */
+void tpi_producer_wake(struct tpi_host *host, bool died, uint32_t swept);
 /* Wakes all sleepers of a channel. */
 void tpi_host_wake(struct tpi_host *host);
 

@@ -16,7 +16,7 @@ tapio_test_packages=(
 	git python3 strace valgrind spin clang libclang-rt-14-dev clang-format
 	mandoc shellcheck util-linux gcc-aarch64-linux-gnu
 	libc6-dev-arm64-cross qemu-system-x86 qemu-system-arm
-	busybox-static cpio
+	busybox-static cpio abigail-tools
 )
 
 # What tapio-bench compares Tapio with, each if it is there.

@@ -78,7 +78,7 @@ report_error(cfg_t *cfg, const char *format, va_list args)
 static cfg_opt_t class_options[] = {
 	CFG_INT("block", TPI_BLOCK_DEFAULT, CFGF_NONE),
 	CFG_INT("blocks", 0, CFGF_NONE),
-	CFG_INT("side_lanes", TPI_SIDE_LANES, CFGF_NONE),
+	CFG_STR("side_lanes", "auto", CFGF_NONE),
 	CFG_INT("side_blocks", 0, CFGF_NONE),
 	CFG_INT("priority", 0, CFGF_NONE),
 	CFG_END(),

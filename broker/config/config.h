@@ -25,7 +25,9 @@
 #define TPI_BLOCKS_DEFAULT  4096       /* at most, and no more than fit in .. */
 #define TPI_LANE_DEFAULT    (2u << 20) /* .. so many bytes */
 #define TPI_BLOCKS_LEAST    64 /* how small the budget may make a default */
-#define TPI_SIDE_LANES      8
+#define TPI_SIDES_LEAST     8  /* side lanes of a class that does not say, .. */
+#define TPI_SIDES_MOST      64 /* .. as many as there are CPUs, from .. to; .. */
+#define TPI_SIDES_ONLY      128 /* .. where no process can use a CPU's lane */
 #define TPI_SIDE_BLOCKS_MAX 256 /* as above, for side lanes */
 #define TPI_SIDE_DEFAULT    (256u << 10)
 #define TPI_CHANNELS_MAX    1024
@@ -59,6 +61,8 @@ struct tpi_config_channel {
 	struct tpi_channel_spec spec;
 	/* Classes that named no number of blocks: it follows the budget. */
 	bool blocks_auto[TAPIO_CLASSES_MAX];
+	/* Classes with side_lanes = auto: tpi_budget() sets their number. */
+	bool sides_auto[TAPIO_CLASSES_MAX];
 	uint32_t groups_max;
 	uint32_t group_count;
 	struct tpi_config_group *groups;
@@ -83,6 +87,8 @@ struct tpi_config {
 	enum tpi_hugepages hugepages;
 	uint32_t clients_max;
 	bool trust_owner; /* the broker's uid and root may do everything */
+	/* Not of the file: no process of this host can use a CPU's lane. */
+	bool side_lanes_only;
 	uint32_t channel_count;
 	struct tpi_config_channel *channels;
 	uint32_t rule_count;

@@ -12,7 +12,7 @@
  * EVICTION ends the slot (tpi_group_evict()): producers compute their gates
  * without it from the new generation on. No membarrier: a gate of the old
  * generation is at most too low, and a section that is about to store one is
- * aborted by the generation. Then all sleepers are rung: members find that the
+ * aborted by the generation. Then the group is rung: its members find that the
  * slot is not their group's, hand out what is left and return -ENOTCONN; waiting
  * producers find room. The slot is nobody's before every process that had it is
  * dead, since one of them is known to write where it likes.
@@ -174,7 +174,7 @@ static void judge_group(struct tpi_broker *broker, struct tpi_host *host,
 			tpi_group_evict(broker, host, group);
 	}
 	if (cleared)
-		tpi_host_wake(host);
+		tpi_group_wake(host, suspect.slot);
 }
 
 void tpi_evict_tick(struct tpi_broker *broker)

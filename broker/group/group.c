@@ -121,13 +121,13 @@ static void reset_cursors(struct tpi_host *host, const struct tpi_group *group)
 {
 	uint32_t slot = slot_of(host, group);
 	struct tpi_cursors *cursors = &host->cursors[slot];
-	struct tapio_shm_doorbell *bell = host->lanes.doorbell;
+	struct tapio_shm_doorbells *doorbells = host->lanes.doorbells;
 
 	/* Not zero: a producer rings when `armed` is ahead of its `answered`. */
 	tpi_store_relaxed(&cursors->control->armed,
-			  tpi_load_relaxed(&bell->answered[slot]));
+			  tpi_load_relaxed(&doorbells->answered[slot]));
 	tpi_store_relaxed(&cursors->control->room_answered,
-			  tpi_load_relaxed(&bell->room_armed));
+			  tpi_load_relaxed(&doorbells->room_armed));
 	if (cursors->histogram)
 		tpi_histogram_clear(cursors->histogram);
 	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
@@ -166,6 +166,7 @@ static void describe(struct tpi_host *host, const struct tpi_group *group)
 
 	shm->flags = group->durable ? TAPIO_GROUP_FLAG_DURABLE : 0;
 	shm->uid = group->uid;
+	shm->policy = group->policy;
 	shm->joined_ns = tpi_realtime_ns();
 	memcpy(shm->name, group->name, sizeof(shm->name));
 }
@@ -684,7 +685,7 @@ int tpi_group_remove(struct tpi_broker *broker, struct tpi_host *host,
 	group->durable = false;
 	close_group(host, group);
 	/* Producers that waited for it have room now. */
-	tpi_host_wake(host);
+	tpi_group_wake(host, slot_of(host, group));
 	return (int)slot_of(host, group);
 }
 
@@ -703,5 +704,5 @@ void tpi_group_evict(struct tpi_broker *broker, struct tpi_host *host,
 	group->configured = false;
 	close_group(host, group);
 	tpi_groups_configured(broker, host);
-	tpi_host_wake(host);
+	tpi_group_wake(host, slot_of(host, group));
 }

@@ -145,7 +145,7 @@ static uint32_t place(const struct tpi_judged_lane *lane,
 static bool tally_possible(const struct tpi_ledger *seen, uint64_t released)
 {
 	return seen->skipped <= released &&
-	       seen->lost <= released - seen->skipped;
+	       tpi_ledger_tallied(seen) <= released - seen->skipped;
 }
 
 uint32_t tpi_judge_look(struct tpi_judge *judge,

@@ -27,6 +27,7 @@ struct tpi_attachment *tpi_attachment_new(struct tpi_registry *registry,
 	attachment->host = host;
 	attachment->group = NULL;
 	attachment->session = NULL;
+	attachment->left = false;
 	attachment->process = process;
 	tpi_process_get(process);
 	TAILQ_INSERT_TAIL(&process->attachments, attachment, of_process);

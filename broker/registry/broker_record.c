@@ -47,6 +47,12 @@ static void read_boot_id(uint8_t id[16])
 	}
 }
 
+bool tpi_host_has_cpu_lanes(void)
+{
+	return !tpi_barrier_register() && !tpi_barrier() &&
+	       tpi_rseq_selftest(NULL) == TAPIO_RSEQ_PROVEN;
+}
+
 /* What this kernel allows, found out by asking it. */
 static uint32_t probe_features(struct tpi_registry *registry,
 			       struct tpi_log *log)

@@ -424,6 +424,7 @@ int tpi_registry_create(struct tpi_registry *registry,
 	if (error && error_bytes)
 		error[0] = 0;
 	check_stamps(config, log, tpi_tsc_invariant());
+	config->side_lanes_only = !tpi_host_has_cpu_lanes();
 	err = tpi_budget(&registry->budget, config, topology, error,
 			 error_bytes);
 	if (err)
@@ -431,8 +432,9 @@ int tpi_registry_create(struct tpi_registry *registry,
 	m.spare_bytes = config->budget_bytes - registry->budget.total_bytes;
 	if (registry->budget.shrunk)
 		tpi_log(log, TAPIO_LOG_NOTICE,
-			"default classes were halved %u times to fit in the "
-			"budget of %" PRIu64 " bytes",
+			"blocks and side lanes that the configuration leaves "
+			"open were halved %u times to fit in the budget of "
+			"%" PRIu64 " bytes",
 			registry->budget.shrunk, config->budget_bytes);
 	err = make_all(&m);
 	if (err && error && error_bytes && !error[0])

@@ -61,6 +61,9 @@ struct tpi_host {
 	struct tpi_judge judge;
 	struct tpi_file *files; /* of all its segments, to look for in maps */
 	uint32_t file_count;
+	/* side_lanes.c: refused for want of a side lane, as of the last warning. */
+	uint64_t no_lane[TAPIO_CLASSES_MAX];
+	uint32_t quiet_ticks; /* until the next warning */
 };
 
 struct tpi_attachment {
@@ -73,6 +76,7 @@ struct tpi_attachment {
 	struct tpi_process *process; /* referenced */
 	struct tpi_session
 		*session; /* NULL: gone, but the process may not be */
+	bool left;        /* said so itself, so it was in no call */
 	TAILQ_ENTRY(tpi_attachment) of_process;
 	STAILQ_ENTRY(tpi_attachment) free;
 };
@@ -127,12 +131,17 @@ void tpi_attachment_dead(struct tpi_registry *registry,
 void tpi_attachment_free(struct tpi_registry *registry,
 			 struct tpi_attachment *attachment);
 
+/* side_lanes.c: warns when producers were refused for want of a side lane. */
+void tpi_side_lanes_tick(struct tpi_registry *registry, struct tpi_log *log);
+
 /* broker_record.c: the broker's own record, first without and then with segments. */
 void tpi_registry_describe(struct tpi_registry *registry,
 			   const struct tpi_config *config,
 			   const struct tpi_topology *topology,
 			   struct tpi_log *log);
 void tpi_registry_learn(struct tpi_registry *registry);
+/* Whether a process like this one can use CPUs' lanes, found out by asking. */
+bool tpi_host_has_cpu_lanes(void);
 /*
  * The verdict on rseq in the catalog. On each tick it tries again, as long as the test
  * could not be made.

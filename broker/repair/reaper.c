@@ -15,7 +15,6 @@
 
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
-#include "lib/lane/wake.h"
 
 #define SWEEP_TRIES     100
 #define ALL_LANES_TICKS 16
@@ -174,21 +173,14 @@ static uint32_t sweep_host(struct tpi_broker *broker, struct tpi_host *host,
 	return found;
 }
 
-/* ---- sleepers --------------------------------------------------------------------- */
-
-void tpi_host_wake(struct tpi_host *host)
-{
-	tpi_wake_all(&host->lanes.doorbell->doorbell);
-	for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++)
-		tpi_wake_all(&host->cursors[i].control->room);
-}
-
 /* ---- ends --------------------------------------------------------------------------- */
 
 uint32_t tpi_attachment_end(struct tpi_broker *broker,
 			    struct tpi_attachment *attachment)
 {
 	struct tpi_host *host = attachment->host;
+	struct tpi_group *group = attachment->group;
+	bool left = attachment->left;
 	uint32_t swept = 0;
 
 	tpi_attachment_dead(&broker->registry, attachment);
@@ -196,15 +188,16 @@ uint32_t tpi_attachment_end(struct tpi_broker *broker,
 		attachment->session->attachment = NULL;
 	else
 		broker->lingering--;
-	if (attachment->role == TAPIO_ROLE_PRODUCE)
+	if (attachment->role == TAPIO_ROLE_PRODUCE) {
 		swept = sweep_host(broker, host, attachment->id, false);
-	if (attachment->group) {
-		tpi_leases_clear(broker, host, attachment->group,
-				 attachment->id);
+		tpi_producer_wake(host, !left, swept);
+	}
+	if (group) {
+		tpi_leases_clear(broker, host, group, attachment->id);
 		tpi_group_leave(broker, attachment);
+		tpi_group_wake(host, (uint32_t)(group - host->groups));
 	}
 	tpi_attachment_free(&broker->registry, attachment);
-	tpi_host_wake(host);
 	return swept;
 }
 
@@ -287,8 +280,9 @@ void tpi_reaper_tick(struct tpi_broker *broker)
 
 		if (hinted && !any_hint(host))
 			continue;
-		if (sweep_host(broker, host, TAPIO_ABANDONED, hinted))
-			tpi_host_wake(host);
+		tpi_producer_wake(
+			host, false,
+			sweep_host(broker, host, TAPIO_ABANDONED, hinted));
 	}
 	if (broker->lingering)
 		look_at_lingering(broker);

@@ -423,6 +423,7 @@ static void on_detach(struct tpi_session *session,
 		       "process %d \"%s\" detaches 0x%08x",
 		       session->process->pid, session->process->comm,
 		       attachment->id);
+	attachment->left = true;
 	message.detached.swept =
 		tpi_attachment_end(session->broker, attachment);
 	answer(session, &message, NULL, 0);

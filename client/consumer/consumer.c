@@ -59,7 +59,8 @@ static int set_up(struct tapio_consumer *c,
 	int err;
 
 	c->slot = &client->groups[slot].slot;
-	c->bell = client->channel.doorbell;
+	c->doorbells = client->channel.doorbells;
+	c->doorbell = &c->doorbells->slots[slot].doorbell;
 	c->control = client->cursors[slot].control;
 	c->me = client->granted.attachment;
 	c->incarnation = client->granted.incarnation & TAPIO_INCARNATION_MASK;

@@ -134,9 +134,10 @@ struct tapio_consumer {
 	struct tpi_merge merge;
 	struct tpi_pace pace;
 
-	const uint64_t *slot;                    /* our group, in the catalog */
-	const struct tapio_shm_doorbell *bell;   /* read-only */
-	struct tapio_shm_group_control *control; /* writable */
+	const uint64_t *slot; /* our group, in the catalog */
+	const struct tapio_shm_doorbells *doorbells; /* read-only */
+	const uint32_t *doorbell;                    /* our group's word */
+	struct tapio_shm_group_control *control;     /* writable */
 	uint32_t me;
 	uint32_t incarnation;
 	bool lossless; /* producers cannot overrun us */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The helper thread behind the pollable descriptor (fd.c): sleeps on the channel's
- * doorbell in the consumer's place, and makes the descriptor readable.
+ * The helper thread behind the pollable descriptor (fd.c): it sleeps on the
+ * group's doorbell in the consumer's place, and makes the descriptor readable.
  *
  *	H1 heard = doorbell
  *	H2 if armed: if there is enough to read, armed = 0, raise, and go to H5;
@@ -35,8 +35,8 @@
 #include <unistd.h>
 
 #include "client/consumer/consumer.h"
+#include "lib/base/thread.h"
 
-#define STACK_BYTES   65536
 #define CLOSE_POLL_NS 1000000
 /* How long to sleep where no producer can know of us. */
 #define DEAF_NS INT64_C(10000000)
@@ -53,15 +53,18 @@ struct rounds {
 void tpi_fd_thread_raise(struct tapio_consumer *c)
 {
 	static const struct itimerspec now = {.it_value.tv_nsec = 1};
+	int fd = tpi_own_fd_number(&c->client.handle.event);
 	uint64_t one = 1;
 	ssize_t n;
 
+	if (fd < 0)
+		return; /* the program has closed it */
 	if (c->bellhop.timer) {
-		timerfd_settime(c->client.handle.event, 0, &now, NULL);
+		timerfd_settime(fd, 0, &now, NULL);
 		return;
 	}
 	/* It can only fail when it is readable already. */
-	n = write(c->client.handle.event, &one, sizeof(one));
+	n = write(fd, &one, sizeof(one));
 	(void)n;
 }
 
@@ -245,7 +248,7 @@ static void *rounds(void *arg)
 	/* ORDER bellhop.stop (acquire): nothing but the end of the thread comes
 	 * after it. Pairs with the release in tpi_fd_thread_stop(). */
 	while (!tpi_load_acquire(&c->bellhop.stop)) {
-		heard = tpi_wake_listen(&c->bell->doorbell);
+		heard = tpi_wake_listen(c->doorbell);
 		ns = tpi_load_relaxed(&c->deaf) ? DEAF_NS
 						: TPI_SLEEP_CONSUMER_NS;
 		if (armed(c)) {
@@ -254,27 +257,19 @@ static void *rounds(void *arg)
 				serve(c, &r, heard, &ns);
 			pthread_mutex_unlock(&c->bellhop.lock);
 		}
-		tpi_wake_wait(&c->bell->doorbell, heard, ns);
+		tpi_wake_wait(c->doorbell, heard, ns);
 	}
 	return NULL;
 }
 
 int tpi_fd_thread_start(struct tapio_consumer *c)
 {
-	sigset_t all, before;
-	pthread_attr_t attr;
 	int err;
 
 	pthread_mutex_init(&c->bellhop.lock, NULL);
-	sigfillset(&all);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&c->bellhop.thread, &attr, rounds, c);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
+	err = tpi_thread_start(&c->bellhop.thread, rounds, c);
 	c->bellhop.running = !err;
-	return -err;
+	return err;
 }
 
 void tpi_fd_thread_stop(struct tapio_consumer *c)
@@ -287,7 +282,7 @@ void tpi_fd_thread_stop(struct tapio_consumer *c)
 	tpi_store_release(&c->bellhop.stop, 1);
 	/* Nudged again and again: it may be on its way to sleep. */
 	do {
-		tpi_wake_nudge(&c->bell->doorbell);
+		tpi_wake_nudge(c->doorbell);
 	} while (pthread_tryjoin_np(c->bellhop.thread, NULL) &&
 		 !nanosleep(&nap, NULL));
 	c->bellhop.running = false;

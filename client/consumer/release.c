@@ -89,7 +89,7 @@ void tpi_wake_producers(struct tapio_consumer *c)
 {
 	/* No fence: a producer that announces itself runs a membarrier (ORDER
 	 * wake.barrier, in tpi_barrier()). Relaxed: the protocol of wake.h. */
-	uint32_t armed = tpi_load_relaxed(&c->bell->room_armed);
+	uint32_t armed = tpi_load_relaxed(&c->doorbells->room_armed);
 
 	if (tpi_likely(!tpi_wake_wanted(
 		    armed, tpi_load_relaxed(&c->control->room_answered))))

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Waiting for events: a short spin, then the sleeper's side of wake.h, S1 to S5,
- * on the channel's doorbell. The last look is tpi_gather().
+ * on the doorbell of our group. The last look, S4, is for lanes without a holder
+ * and then for events (tpi_gather()): the ring for a member that died or left says
+ * that there are such lanes, and it may have come just before S1.
  *
- * An announcement that nobody has answered is good for the next sleep too: the
+ * An announcement that is not answered is good for the next sleep too: the
  * doorbell has not moved, so no producer has loaded it. So an idle consumer makes
  * one system call per 100 ms.
  *
- * SIGKILL anywhere: an announcement too many, which costs somebody one ring.
- * SIGSTOP: the same. A signal handler that runs during the sleep ends it, -EINTR,
- * unless there is something to hand out.
+ * SIGKILL anywhere: an announcement too many, which costs one ring. SIGSTOP: the
+ * same. A signal handler that runs during the sleep ends it with -EINTR, unless
+ * there is something to hand out.
  */
 #include <errno.h>
 
@@ -26,6 +28,7 @@ void tpi_announce(struct tapio_consumer *c)
 {
 	/* Relaxed: the barrier orders it. */
 	tpi_add_relaxed(&c->control->armed, 1);
+	TPI_TESTPOINT("sleep.armed");
 	tpi_store_relaxed(&c->deaf, tpi_barrier() != 0);
 	TPI_TESTPOINT("sleep.announced");
 }
@@ -87,15 +90,16 @@ static int doze(struct tapio_consumer *c, struct tapio_view *views,
 	int err = 0;
 
 	for (;;) {
-		/* Lanes of members that died or left. */
-		tpi_lease_free(c);
-		tpi_lease_balance(c);
 		napping = c->merge.due_ns != 0;
+		TPI_TESTPOINT("sleep.begin");
 		if (!announced) {
-			heard = tpi_wake_listen(&c->bell->doorbell);
+			heard = tpi_wake_listen(c->doorbell);
 			if (!napping)
 				tpi_announce(c);
 		}
+		/* Lanes of members that died or left. */
+		tpi_lease_free(c);
+		tpi_lease_balance(c);
 		n = tpi_gather(c, views, max);
 		if (n)
 			return (int)n;
@@ -109,12 +113,12 @@ static int doze(struct tapio_consumer *c, struct tapio_view *views,
 		if (napping && !c->merge.due_ns)
 			continue; /* it has gone elsewhere: announce first */
 		c->sleeps++;
-		err = tpi_wake_wait(&c->bell->doorbell, heard,
+		err = tpi_wake_wait(c->doorbell, heard,
 				    until_due(c, sleep_ns(c, left, &deaf_ns)));
 		c->wakeups += !err;
-		/* Unanswered, if nobody has rung meanwhile. */
+		/* Unanswered, if the word is the same. */
 		announced = !napping && err == -ETIMEDOUT &&
-			    tpi_wake_listen(&c->bell->doorbell) == heard;
+			    tpi_wake_listen(c->doorbell) == heard;
 	}
 }
 

@@ -2,25 +2,29 @@
 /*
  * Waiting for many events at once: until one lane of ours has `wake_events`
  * unread, or `wake_ns` after we saw the first. The protocol, with marks, is in
- * wake.h; what is here is the sleeper, which alternates between two states:
+ * wake.h. Here is the sleeper, which alternates between two states:
  *
- *   nothing unread   marks 0: the first event rings, and starts the clock
- *   something is     marks K: the K-th event on a lane rings, or the clock ends it
+ *   nothing unread     marks 0: the first event rings, and starts the clock
+ *   something unread   marks K: the K-th event on a lane rings, or the clock ends it
  *
- * So producers ring twice for K events. When tapio_poll returns the marks are 0
- * again: an announcement that is left over costs one ring, as without a watermark.
+ * So producers ring twice for K events, also beside groups that want each event:
+ * those have bells of their own. When tapio_poll returns, the marks are 0 again: an
+ * announcement that is left over costs one ring, as without a watermark.
  *
- * What one tapio_poll could not take has not to wait again: until one comes back
- * with fewer views than it could have filled, they only look.
+ * One tapio_poll may have too few views for all that is there. The rest does not
+ * wait again: until a tapio_poll returns with fewer views than it could have
+ * filled, the next one only looks.
  *
- * SIGKILL: marks stay behind; the broker rings for our death, and who takes our
- * lanes clears them. SIGSTOP: our lanes are ours, so nobody else waits for them.
+ * SIGKILL: marks stay behind; the broker rings our group for our death, and the
+ * next holder of a lane clears its mark. SIGSTOP: our lanes stay ours, and no
+ * other member waits for them.
  */
 #include <errno.h>
 
 #include "client/consumer/consumer.h"
+#include "lib/base/testpoint.h"
 
-/* Where no producer can know of us, we look this often. */
+/* How often we look where no producer can know of us. */
 #define DEAF_NS INT64_C(10000000)
 
 struct waiting {
@@ -114,20 +118,22 @@ static int sleep_once(struct tapio_consumer *c, struct waiting *w)
 	bool any, was = w->first != 0;
 	int err;
 
+	TPI_TESTPOINT("sleep.begin");
 	if (set_marks(c, was) || !w->announced) {
-		w->heard = tpi_wake_listen(&c->bell->doorbell);
+		w->heard = tpi_wake_listen(c->doorbell);
 		tpi_announce(c);
 	}
 	w->announced = true;
+	/* S4: lanes of members that died or left, and then what is unread. */
+	tpi_lease_free(c);
 	if (reached(c, &any) || (any && !was))
 		return 0;
 	c->sleeps++;
-	err = tpi_wake_wait(&c->bell->doorbell, w->heard,
-			    rest_ns(c, w, tpi_now_ns()));
+	err = tpi_wake_wait(c->doorbell, w->heard, rest_ns(c, w, tpi_now_ns()));
 	c->wakeups += !err;
-	/* Unanswered, if nobody has rung meanwhile. */
-	w->announced = err == -ETIMEDOUT &&
-		       tpi_wake_listen(&c->bell->doorbell) == w->heard;
+	/* Unanswered, if the word is the same. */
+	w->announced =
+		err == -ETIMEDOUT && tpi_wake_listen(c->doorbell) == w->heard;
 	return err;
 }
 
@@ -140,7 +146,6 @@ static int wait_for(struct tapio_consumer *c, struct tapio_view *views,
 	int err = 0;
 
 	for (;;) {
-		/* Lanes of members that died or left. */
 		tpi_lease_free(c);
 		tpi_lease_balance(c);
 		tpi_check_slot(c);

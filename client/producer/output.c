@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio_output where the fast path does not do it: a refusal to be explained, a
- * lane without room, a large event, a thread without a CPU's lane; and batches.
+ * The slow path of tapio_output: a refusal that needs a reason, a lane without room,
+ * a large event, a thread without a CPU's lane. And batches.
+ *
+ * Where tapio_output is: declared in tapio/producer.h, entered in
+ * client/producer/producer.c, fast path in lib/lane/emit_fast.h (compiled by
+ * lib/lane/lane.c), slow path in client/producer/output.c.
  *
  * What is filled from a buffer is never copied from block to block: a thread that
  * has moved since it took its blocks abandons them and begins again from the
@@ -29,9 +33,18 @@ int tpi_no_size(struct tapio_producer *p, uint32_t tag)
 	return -EMSGSIZE;
 }
 
-int tpi_no_lane(struct tapio_producer *p, uint32_t count)
+const struct tpi_lane *tpi_no_lane_lane(const struct tapio_producer *p,
+					uint32_t klass)
 {
-	tpi_count_drop(p->hot.emit.lanes, TAPIO_DROP_NO_LANE, count);
+	const struct tpi_channel *channel = &p->client.channel;
+	uint32_t sides = channel->side_count[klass];
+
+	return &channel->lanes[sides ? channel->side_first[klass] : 0];
+}
+
+int tpi_no_lane(struct tapio_producer *p, uint32_t klass, uint32_t count)
+{
+	tpi_count_drop(tpi_no_lane_lane(p, klass), TAPIO_DROP_NO_LANE, count);
 	return -ENOBUFS;
 }
 
@@ -164,7 +177,7 @@ static int emit_items(struct tapio_producer *p, const struct tpi_size *size,
 		      const struct tapio_item *items, uint32_t count,
 		      uint32_t offered)
 {
-	struct tpi_full room = {0};
+	struct tpi_full room = tpi_full_begin(items->tag);
 	const struct tpi_lane *lane = NULL;
 	int n, err, result = 0;
 
@@ -175,7 +188,7 @@ static int emit_items(struct tapio_producer *p, const struct tpi_size *size,
 			return n;
 		}
 		if (n == -ENOBUFS)
-			return tpi_no_lane(p, offered);
+			return tpi_no_lane(p, size->klass, offered);
 		if (n < 0)
 			return n;
 		if (result == TPI_MOVED)

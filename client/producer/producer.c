@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opening and closing a producer. tapio_output is here as the first thing to look
- * for; its fast path is in lib/lane/lane.c.
+ * Opening and closing a producer, and the entry of tapio_output.
+ *
+ * Where tapio_output is: declared in tapio/producer.h, entered in
+ * client/producer/producer.c, fast path in lib/lane/emit_fast.h (compiled by
+ * lib/lane/lane.c), slow path in client/producer/output.c.
  */
 #include <errno.h>
 #include <string.h>
@@ -118,7 +121,7 @@ static void fill_hot(struct tapio_producer *p)
 		emit->plain_bytes = 64; /* as any block, and one section */
 	emit->me = p->client.granted.attachment;
 	emit->active = &p->client.shared->active;
-	emit->bell = channel->doorbell;
+	emit->doorbells = channel->doorbells;
 	emit->lanes = channel->lanes;
 	emit->lane_count = channel->lane_count;
 	tpi_producer_choose_lanes(p);

@@ -9,6 +9,7 @@
  *   side_lane.c      lanes for threads that cannot use a CPU's
  *   full_policy.c      refusing, or waiting for room, by the channel's policy
  *   explain.c   what a refusal means, in words
+ *   holder.c   which group and which process stand in the way
  *
  * Emitting reads the handle and writes nothing but the lane, so any thread and any
  * signal handler may be in it at any instruction.
@@ -88,15 +89,30 @@ tpi_submit_fn tpi_submit_slow;
 /* output.c */
 /* Why tpi_size_of found no class: -EINVAL or -EMSGSIZE, which is counted. */
 int tpi_no_size(struct tapio_producer *p, uint32_t tag);
-/* -ENOBUFS for `count` events, counted on the first lane. */
-int tpi_no_lane(struct tapio_producer *p, uint32_t count);
+/*
+ * -ENOBUFS for `count` events, counted on the first side lane of the class, so that the
+ * count says which class has too few; on the first lane of the channel, if the class has
+ * none.
+ */
+const struct tpi_lane *tpi_no_lane_lane(const struct tapio_producer *p,
+					uint32_t klass);
+int tpi_no_lane(struct tapio_producer *p, uint32_t klass, uint32_t count);
 
-/* full_policy.c: one wait for room, from the first refusal on. Begin with zeros. */
+/*
+ * full_policy.c: one wait for room, from the first refusal on. Begins with zeros, or
+ * with what tpi_full_begin() makes of the caller's tag.
+ */
 struct tpi_full {
+	bool no_wait;  /* the caller's tag has TAPIO_NO_WAIT */
 	int64_t until; /* 0: not begun */
 	const uint32_t *word;
 	uint32_t heard;
 };
+static inline struct tpi_full tpi_full_begin(uint32_t tag)
+{
+	return (struct tpi_full){.no_wait = (tag & TAPIO_NO_WAIT) != 0};
+}
+
 /*
  * `result` (TPI_FULL, TPI_HELD) is why a lane had no block for `count` events.
  * 0: try again. -EAGAIN, -ETIMEDOUT: refused, and counted.
@@ -105,6 +121,13 @@ int tpi_full_wait(struct tapio_producer *p, const struct tpi_lane *lane,
 		  int result, uint32_t count, struct tpi_full *room);
 void tpi_count_drop(const struct tpi_lane *lane, unsigned int cause,
 		    uint64_t count);
+
+/*
+ * holder.c: which group and which process leave a lane without room, now; begins
+ * with ": ", or is empty when there is room again.
+ */
+void tpi_holder_say(const struct tapio_producer *p, const struct tpi_lane *lane,
+		    char *text, size_t bytes);
 
 /* lane_choice.c */
 /*
@@ -144,5 +167,7 @@ void tpi_side_lanes_fini(struct tapio_producer *p);
 int tpi_side_lane_enter(struct tapio_producer *p, uint32_t klass,
 			sigset_t *signals, const struct tpi_lane **lane);
 void tpi_side_lane_leave(struct tapio_producer *p, const sigset_t *signals);
+/* Why this producer, or one of its threads, needs a side lane; in words. */
+const char *tpi_side_lane_reason(const struct tapio_producer *p);
 
 #endif

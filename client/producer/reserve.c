@@ -33,10 +33,10 @@ static int invalid(const struct tapio_producer *p)
 
 /* `blocks` on one lane; how many, or -errno after waiting as the policy says. */
 static int take_or_wait(struct tapio_producer *p, const struct tpi_size *size,
-			uint32_t count, uint32_t *blocks,
+			uint32_t tag, uint32_t count, uint32_t *blocks,
 			const struct tpi_lane **lane)
 {
-	struct tpi_full room = {0};
+	struct tpi_full room = tpi_full_begin(tag);
 	int n, err, result = 0;
 
 	for (;;) {
@@ -44,7 +44,7 @@ static int take_or_wait(struct tapio_producer *p, const struct tpi_size *size,
 		if (n > 0)
 			return n;
 		if (n < 0)
-			return tpi_no_lane(p, count);
+			return tpi_no_lane(p, size->klass, count);
 		err = tpi_full_wait(p, *lane, result, count, &room);
 		if (err)
 			return err;
@@ -67,7 +67,7 @@ reserve_slow(struct tapio_producer *p, uint32_t tag, uint32_t length,
 	size = tpi_size_of(&p->hot.emit, tag, length, false);
 	if (!size)
 		return tpi_no_size(p, tag);
-	n = take_or_wait(p, size, count, blocks, &lane);
+	n = take_or_wait(p, size, tag, count, blocks, &lane);
 	for (i = 0; i < n; i++)
 		tpi_reservation_fill(&out[i], lane, blocks[i], tag, length);
 	return n;
@@ -170,7 +170,7 @@ submit_slow(struct tapio_producer *p, struct tapio_reservation *r,
 	    const struct tpi_lane *lane)
 {
 	const struct tpi_lane *full;
-	struct tpi_full room = {0};
+	struct tpi_full room = tpi_full_begin(r->tag);
 	int err;
 
 	for (;;) {
@@ -179,7 +179,7 @@ submit_slow(struct tapio_producer *p, struct tapio_reservation *r,
 		if (!err)
 			break;
 		if (err == -ENOBUFS)
-			return tpi_no_lane(p, 1);
+			return tpi_no_lane(p, lane->klass, 1);
 		if (err < 0)
 			return err;
 		if (err == TPI_MOVED)

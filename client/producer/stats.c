@@ -19,7 +19,7 @@ int tapio_producer_stats_read(const struct tapio_producer *p,
 	if (!tpi_alive(&p->hot.hot))
 		return -ECHILD;
 	for (i = 0; i < p->hot.emit.lane_count; i++) {
-		tpi_lane_account_read(&p->hot.emit.lanes[i], &account);
+		tpi_lane_account_read(&p->hot.emit.lanes[i], NULL, &account);
 		sum.published += account.published;
 		sum.dropped += account.dropped_total;
 		sum.held += account.held;

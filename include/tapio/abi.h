@@ -41,7 +41,7 @@
  *   | tapio_shm_header          |  | tapio_shm_header                  |
  *   | region table              |  | region table                      |
  *   +---------------------------+  +-----------------------------------+
- *   | BROKER        1           |  | DOORBELL  1 (used in node index 0)|
+ *   | BROKER        1           |  | DOORBELLS 1 (used in node index 0)|
  *   | ATTACHMENTS   clients     |  | LANES     one per lane of the node|
  *   | SEGMENTS      segments    |  +-----------------------------------+
  *   | CHANNELS      channels    |  | per lane: owners, descriptors,    |
@@ -267,7 +267,7 @@
 #define TAPIO_REGION_SEGMENTS      3
 #define TAPIO_REGION_CHANNELS      4
 #define TAPIO_REGION_GROUPS        5
-#define TAPIO_REGION_DOORBELL      6
+#define TAPIO_REGION_DOORBELLS     6
 #define TAPIO_REGION_LANES         7
 #define TAPIO_REGION_GROUP_CONTROL 8
 #define TAPIO_REGION_CURSORS       9
@@ -348,38 +348,50 @@ TAPIO_ASSERT_OFFSET(tapio_shm_region, count, 24);
 /* ---- channel segments -------------------------------------------------- */
 
 /*
- * The doorbell of a channel, in the segment of node index 0. Consumers sleep
- * on `doorbell`. A producer that sees an announcement (`armed` of a group
- * ahead of `answered`) rings it after its commit, and stores `answered` last,
- * so that a kill between the two costs one ring too many and no sleep too
- * long.
+ * The doorbells of a channel, one for each group slot, in the segment of node
+ * index 0. The members of a slot's group sleep on its `doorbell` and on no
+ * other, so that a process is woken for its own group alone. A producer that
+ * sees an announcement (`armed` of a group ahead of `answered`) rings the bell
+ * of that slot after its commit, and stores `answered` last, so that a kill
+ * between the two costs one ring too many and no sleep too long.
  *
- * field          | writer    | reader            | store      | load
- * doorbell       | producers | consumers (futex) | atomic add | acquire
- * room_armed     | producers | consumers         | atomic add | relaxed
- * answered[slot] | producers | producers         | relaxed    | relaxed
+ * Each bell has a cache line of its own: a ring takes away the line of one
+ * group. `answered` lies apart from them and is packed, because a producer
+ * reads it after every commit.
+ *
+ * field               | writer            | reader            | store      | load
+ * room_armed          | producers         | consumers         | atomic add | relaxed
+ * answered[slot]      | producers, broker | producers, broker | relaxed    | relaxed
+ * slots[slot].doorbell| producers, broker | members (futex)   | atomic add | acquire
  */
 struct tapio_shm_doorbell {
 	uint32_t doorbell; /* + 1 at each ring */
-	uint32_t reserved0[15];
-	uint32_t room_armed; /* + 1 when a producer is about to wait for room */
-	uint32_t reserved1[15];
-	uint32_t answered
-		[TAPIO_GROUP_SLOTS]; /* last `armed` that was answered */
+	uint32_t reserved[15];
 };
-TAPIO_ASSERT_SIZE(tapio_shm_doorbell, 384);
+TAPIO_ASSERT_SIZE(tapio_shm_doorbell, 64);
 TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, doorbell, 0);
-TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, reserved0, 4);
-TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, room_armed, 64);
-TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, reserved1, 68);
-TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, answered, 128);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, reserved, 4);
+
+struct tapio_shm_doorbells {
+	uint32_t room_armed; /* + 1 when a producer is about to wait for room */
+	uint32_t reserved[15];
+	/* Of each slot, the last `armed` that was answered. */
+	uint32_t answered[TAPIO_GROUP_SLOTS];
+	struct tapio_shm_doorbell slots[TAPIO_GROUP_SLOTS];
+};
+TAPIO_ASSERT_SIZE(tapio_shm_doorbells, 4416);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbells, room_armed, 0);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbells, reserved, 4);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbells, answered, 64);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbells, slots, 320);
 
 /* Why an event was refused: the index of tapio_shm_lane.dropped. */
 #define TAPIO_DROP_FULL    0 /* a gating group has not read the oldest block */
 #define TAPIO_DROP_HELD    1 /* too many blocks are reserved */
 #define TAPIO_DROP_SIZE    2 /* larger than any block of the class or channel */
 #define TAPIO_DROP_TIMEOUT 3 /* no room within the channel's wait */
-#define TAPIO_DROP_NO_LANE 4 /* no side lane left (counted on the first lane) */
+/* No side lane left: counted on the first one of the class, else on lane 0. */
+#define TAPIO_DROP_NO_LANE 4
 #define TAPIO_DROP_CAUSES  8
 
 /* tapio_shm_lane.cpu of a side lane */
@@ -982,7 +994,9 @@ struct tapio_shm_group {
 	uint32_t uid;      /* of its creator */
 	char name[TAPIO_NAME_BYTES];
 	uint64_t joined_ns; /* CLOCK_REALTIME */
-	uint64_t reserved[4];
+	uint32_t policy;    /* as it was made; `slot` has the one in force */
+	uint32_t reserved0;
+	uint64_t reserved[3];
 };
 TAPIO_ASSERT_SIZE(tapio_shm_group, 128);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, slot, 0);
@@ -992,6 +1006,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_group, members, 16);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, uid, 20);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, name, 24);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, joined_ns, 88);
-TAPIO_ASSERT_OFFSET(tapio_shm_group, reserved, 96);
+TAPIO_ASSERT_OFFSET(tapio_shm_group, policy, 96);
+TAPIO_ASSERT_OFFSET(tapio_shm_group, reserved0, 100);
+TAPIO_ASSERT_OFFSET(tapio_shm_group, reserved, 104);
 
 #endif

@@ -16,7 +16,7 @@
 #include <sys/types.h>
 #include <time.h>
 
-/* An fd, or -errno. */
+/* An fd above 2, or -errno; and so for all that make one. */
 int tpi_sys_memfd_create(const char *name, unsigned int flags);
 int tpi_sys_ftruncate(int fd, uint64_t bytes);
 int tpi_sys_fchmod(int fd, unsigned int mode);
@@ -75,6 +75,8 @@ int tpi_sys_futex_wake(const uint32_t *word, int count);
 void tpi_sys_fail(long number, int error, int count);
 void tpi_sys_fail_argument(long number, long argument, int error, int count);
 void tpi_sys_fail_none(void);
+/* How many calls the rule for this call and argument has made fail. */
+unsigned int tpi_sys_failed(long number, long argument);
 /* 0, or the errno with which this call has to fail (it is counted). */
 int tpi_sys_injected(long number, long argument);
 #else

@@ -25,6 +25,7 @@ static struct rule {
 	long argument; /* or TPI_SYS_ANY */
 	int error;
 	int left; /* < 0: for ever */
+	unsigned int failed;
 } rules[32];
 static size_t rule_count;
 static pthread_mutex_t rules_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -48,6 +49,7 @@ static const struct {
 	{"clone", SYS_clone, TPI_SYS_ANY},
 	{"pidfd_open", SYS_pidfd_open, TPI_SYS_ANY},
 	{"fcntl", SYS_fcntl, TPI_SYS_ANY},
+	{"futex", SYS_futex, TPI_SYS_ANY},
 	{"rseq", SYS_rseq, TPI_SYS_ANY},
 	{"io_uring_setup", SYS_io_uring_setup, TPI_SYS_ANY},
 };
@@ -72,7 +74,7 @@ void tpi_sys_fail_argument(long number, long argument, int error, int count)
 		abort(); /* only a test can do that */
 	if (i == rule_count)
 		rule_count++;
-	rules[i] = (struct rule){number, argument, error, count};
+	rules[i] = (struct rule){number, argument, error, count, 0};
 	pthread_mutex_unlock(&rules_mutex);
 }
 
@@ -101,11 +103,24 @@ int tpi_sys_injected(long number, long argument)
 		if (rule->argument != TPI_SYS_ANY && rule->argument != argument)
 			continue;
 		error = rule->error;
+		rule->failed++;
 		if (rule->left > 0)
 			rule->left--;
 	}
 	pthread_mutex_unlock(&rules_mutex);
 	return error;
+}
+
+unsigned int tpi_sys_failed(long number, long argument)
+{
+	unsigned int failed = 0;
+
+	pthread_mutex_lock(&rules_mutex);
+	for (size_t i = 0; i < rule_count; i++)
+		if (rules[i].number == number && rules[i].argument == argument)
+			failed = rules[i].failed;
+	pthread_mutex_unlock(&rules_mutex);
+	return failed;
 }
 
 static void add_by_name(const char *call, const char *error)

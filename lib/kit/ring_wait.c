@@ -55,11 +55,14 @@
 #include "lib/kit/ring.h"
 #include "lib/base/testpoint.h"
 
+/* A test compiles the ring with other values: it sleeps at once, and for long. */
+#ifndef TPI_RING_LOOKS
 /* Times to look before going to sleep: a few microseconds. */
-#define LOOKS 128
+#define TPI_RING_LOOKS 128u
 /* The bounds of one sleep, for consumers and for producers. */
-#define SLEEP_VALUE_NS INT64_C(100000000)
-#define SLEEP_ROOM_NS  INT64_C(10000000)
+#define TPI_RING_SLEEP_VALUE_NS INT64_C(100000000)
+#define TPI_RING_SLEEP_ROOM_NS  INT64_C(10000000)
+#endif
 
 struct wait {
 	const struct tapio_ring *ring;
@@ -122,7 +125,7 @@ static int wait_more(struct wait *wait)
 	if (wait->looks == 0 && wait->timeout_ns > 0 &&
 	    __builtin_add_overflow(now_ns(), wait->timeout_ns, &wait->deadline))
 		wait->deadline = INT64_MAX;
-	if (wait->looks < LOOKS) {
+	if (wait->looks < TPI_RING_LOOKS) {
 		wait->looks++;
 		tpi_cpu_relax();
 		return 0;
@@ -168,7 +171,7 @@ void tpi_ring_wake(const struct tapio_ring *ring,
 	woken = tpi_futex_wake(&waiters->bell, moved);
 	TPI_TESTPOINT("ring.wake.W3");
 	if (woken < 0)
-		return; /* cannot be: then the sleeps end by themselves */
+		return; /* futexes are refused: the sleeps end by themselves */
 	upto = (uint32_t)woken < moved ? armed : answered + moved;
 	tpi_cas_relaxed(&waiters->answered, &answered, upto);
 	TPI_TESTPOINT("ring.wake.W4");
@@ -193,7 +196,7 @@ int tapio_ring_put_batch(struct tapio_ring *ring, const uint64_t *values,
 		.ring = ring,
 		.waiters = &ring->shm->head.waiters,
 		.timeout_ns = timeout_ns,
-		.sleep_ns = SLEEP_ROOM_NS,
+		.sleep_ns = TPI_RING_SLEEP_ROOM_NS,
 	};
 	uint32_t most = count > INT_MAX ? INT_MAX : (uint32_t)count;
 	uint32_t done = 0;
@@ -219,7 +222,7 @@ int tapio_ring_get_batch(struct tapio_ring *ring, uint64_t *values,
 		.ring = ring,
 		.waiters = &ring->shm->tail.waiters,
 		.timeout_ns = timeout_ns,
-		.sleep_ns = SLEEP_VALUE_NS,
+		.sleep_ns = TPI_RING_SLEEP_VALUE_NS,
 	};
 	uint32_t most = count > INT_MAX ? INT_MAX : (uint32_t)count;
 	int n, err = 0;

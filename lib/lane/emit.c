@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What emitting calls now and then: the clock, and the doorbell. The fast paths
- * are in lane.c, with the sections.
+ * The calls that emitting makes now and then: the clock, and the doorbells. The
+ * fast paths are in emit_fast.h.
  */
 #include <time.h>
 
 #include "lib/lane/cursor.h"
 #include "lib/lane/emit.h"
-#include "lib/base/testpoint.h"
 
 /* Out of line: it needs room on the stack, which the others do not. */
 __attribute__((noinline)) uint64_t tpi_clock_ns(void)
@@ -41,41 +40,27 @@ static bool mark_reached(const struct tpi_emit *emit,
 	return unread >= mark || unread > lane->mask / 2;
 }
 
-/*
- * W2 to W5 of wake.h, for every group that waits: they all sleep on the one
- * doorbell, so one ring answers them all.
- */
+/* W2 to W5 of wake.h for one group. */
+static void ring_slot(const struct tpi_emit *emit, const struct tpi_lane *lane,
+		      int slot)
+{
+	/* Relaxed: the sleeper's barrier orders it (ORDER wake.barrier). */
+	uint32_t armed = tpi_load_relaxed(emit->armed[slot]);
+
+	if (!tpi_wake_wanted(
+		    armed, tpi_load_relaxed(&emit->doorbells->answered[slot])))
+		return;
+	if (lane && !mark_reached(emit, lane, slot))
+		return;
+	tpi_wake_group(emit->doorbells, (uint32_t)slot, armed);
+}
+
+/* Each group by itself: what one waits for does not wake another. */
 __attribute__((noinline, cold)) void tpi_ring(const struct tpi_emit *emit,
 					      const struct tpi_lane *lane)
 {
 	uint64_t active = tpi_load_relaxed(emit->active);
-	uint32_t armed[TAPIO_GROUP_SLOTS];
-	uint64_t rest;
-	bool due = !lane;
-	int slot;
 
-	for (rest = active; rest; rest &= rest - 1) {
-		slot = __builtin_ctzll(rest);
-		armed[slot] = tpi_load_relaxed(emit->armed[slot]);
-		if (!due &&
-		    tpi_wake_wanted(
-			    armed[slot],
-			    tpi_load_relaxed(&emit->bell->answered[slot])))
-			due = mark_reached(emit, lane, slot);
-	}
-	if (!due)
-		return;
-	tpi_wake_all(&emit->bell->doorbell);
-	/* SIGKILL here: `answered` stays old, the next producer rings again. */
-	TPI_TESTPOINT("ring.woken");
-	for (rest = active; rest; rest &= rest - 1) {
-		slot = __builtin_ctzll(rest);
-		/* Relaxed: whoever reads it does so after its own commit and
-		 * needs no order with ours; a lost update rings once more. */
-		if (tpi_wake_wanted(
-			    armed[slot],
-			    tpi_load_relaxed(&emit->bell->answered[slot])))
-			tpi_store_relaxed(&emit->bell->answered[slot],
-					  armed[slot]);
-	}
+	for (; active; active &= active - 1)
+		ring_slot(emit, lane, __builtin_ctzll(active));
 }

@@ -2,8 +2,12 @@
 /*
  * What emitting an event reads, and its fast paths: the lane of this CPU, one
  * section, and a look whether somebody sleeps. tapio_output, tapio_reserve and
- * tapio_submit jump there; what the fast paths do not do they leave, by another jump,
- * to the functions named in the struct.
+ * tapio_submit jump there. The fast paths leave the rest, by another jump, to the
+ * functions that the struct names.
+ *
+ * Where tapio_output is: declared in tapio/producer.h, entered in
+ * client/producer/producer.c, fast path in lib/lane/emit_fast.h (compiled by
+ * lib/lane/lane.c), slow path in client/producer/output.c.
  *
  * Nothing is written here but the lane, so any thread and any signal handler may be
  * in it at any instruction. Who fills the struct: client/producer/producer.c, once.
@@ -54,7 +58,7 @@ struct tpi_emit {
 	uint32_t class_count;
 	uint32_t stamp; /* TAPIO_STAMP_* */
 	const uint64_t *active;
-	struct tapio_shm_doorbell *bell;
+	struct tapio_shm_doorbells *doorbells;
 	struct tpi_size sizes[TAPIO_CLASSES_MAX]; /* untagged, by size */
 	uint32_t me;                              /* name of the attachment */
 	uint32_t lane_count;
@@ -156,8 +160,8 @@ static inline uint64_t tpi_stamp(const struct tpi_emit *emit)
 }
 
 /*
- * Rings the channel's doorbell for the groups that wait, if one of them waits for
- * what was published on `lane` (NULL: it may be any); emit.c.
+ * Rings the bell of each group that waits for what was published on `lane` (NULL:
+ * it may be any); emit.c.
  */
 void tpi_ring(const struct tpi_emit *emit, const struct tpi_lane *lane);
 
@@ -178,7 +182,8 @@ static inline void tpi_ring_if_armed(const struct tpi_emit *emit,
 		slot = __builtin_ctzll(active);
 		if (tpi_unlikely(tpi_wake_wanted(
 			    tpi_load_relaxed(emit->armed[slot]),
-			    tpi_load_relaxed(&emit->bell->answered[slot])))) {
+			    tpi_load_relaxed(
+				    &emit->doorbells->answered[slot])))) {
 			tpi_ring(emit, lane);
 			return;
 		}

@@ -3,14 +3,18 @@
  * The fast paths of a producer, as emit.h promises them. Included by lane.c alone,
  * since they end in its sections.
  *
+ * Where tapio_output is: declared in tapio/producer.h, entered in
+ * client/producer/producer.c, fast path in lib/lane/emit_fast.h (compiled by
+ * lib/lane/lane.c), slow path in client/producer/output.c.
+ *
  * What they cost is counted in instructions and in stores (bench/instructions): a
  * lane takes an event every few nanoseconds, and a register that a function saves
  * is a store, too. So each kind of output is a function of its own with few
  * values alive, reached by a jump and not by a call; what does not happen leaves by
  * a jump likewise.
  */
-#ifndef TPI_LANE_FAST_H
-#define TPI_LANE_FAST_H
+#ifndef TPI_EMIT_FAST_H
+#define TPI_EMIT_FAST_H
 
 /* In a forked child there is nobody to ask. */
 __attribute__((cold, noinline)) static int

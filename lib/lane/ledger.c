@@ -2,7 +2,7 @@
 /*
  * A consistent read without a lock.
  *
- * The judge loads gate, then head, then tail. Each only grows, and gate <= head
+ * A reader loads gate, then head, then tail. Each only grows, and gate <= head
  * <= tail holds at every instant for an honest group that holds the gate, so
  *
  *	gate(t0) <= head(t0) <= head(t1) <= tail(t1) <= tail(t2)
@@ -15,6 +15,16 @@
  *
  * A head that moves during every attempt is reported, not waited for: a peer can
  * write it, and nothing that a peer writes may hold a reader.
+ *
+ * WHERE THE RING BEGINS. A position p can be read while p > reap, or while the gate
+ * has not passed it: these are the two tests of a reader that may be overrun
+ * (tpi_lane_intact(), and tpi_held_for_us() of the consumer). Since reap <= gate,
+ * the second matters for p = reap alone, whose block no section may be writing
+ * into. So the first position that can be read is reap or reap + 1. The gate is
+ * loaded a second time for that, after the state: gate <= reap then says that it
+ * was so at the moment of the state, because gates only grow. What lies between head
+ * and that position is lost. For a group that holds the gate there is nothing: reap
+ * <= gate <= head, and reap + 1 <= gate where the second test fails.
  */
 #include "lib/lane/ledger.h"
 
@@ -41,7 +51,37 @@ static uint64_t distance(uint64_t to, uint64_t from)
 	return (to - from) & TAPIO_POSITION_MASK;
 }
 
+/* The gate as a producer would compute it now; not below the lane's word. */
+static uint64_t gate_now(const struct tpi_lane *lane,
+			 const struct tpi_gating *gating, uint64_t word)
+{
+	uint64_t gate, generation;
+
+	if (!gating)
+		return word;
+	/* Groups that come and go all the time: the last look counts. */
+	for (int i = 0; i < ATTEMPTS; i++)
+		if (tpi_gate_compute(lane, gating, &gate, &generation, NULL))
+			break;
+	gate &= TAPIO_POSITION_MASK;
+	return tapio_position_diff(gate, word) > 0 ? gate : word;
+}
+
+/* Positions from a gate to a tail; not more than there are. */
+static uint32_t count_used(const struct tpi_lane *lane, uint64_t gate,
+			   uint64_t tail)
+{
+	uint64_t count = (uint64_t)lane->mask + 1;
+	int64_t used = tapio_position_diff(tail, gate);
+
+	/* A gate that is newer than the tail: all of it is released. */
+	if (used < 0)
+		return 0;
+	return (uint32_t)((uint64_t)used > count ? count : (uint64_t)used);
+}
+
 void tpi_lane_account_read(const struct tpi_lane *lane,
+			   const struct tpi_gating *gating,
 			   struct tpi_lane_account *account)
 {
 	const struct tapio_shm_lane *shm = lane->shm;
@@ -70,10 +110,9 @@ void tpi_lane_account_read(const struct tpi_lane *lane,
 	if (tapio_position_diff(account->tail, account->gate) < 0)
 		account->faults |= TPI_FAULT_GATE;
 	else
-		account->used = distance(account->tail, account->gate) > count
-					? (uint32_t)count
-					: (uint32_t)distance(account->tail,
-							     account->gate);
+		account->used =
+			count_used(lane, gate_now(lane, gating, account->gate),
+				   account->tail);
 }
 
 /* What members have found, and passed over. */
@@ -86,10 +125,11 @@ static uint32_t faults_found(const struct tapio_shm_cursor *cursor)
 	       (found & TAPIO_CURSOR_BAD_DESCRIPTOR ? TPI_FAULT_DESCRIPTOR : 0);
 }
 
-/* One attempt; true when head stood still, in the cell that counts. */
+/* One attempt; true when head stood still, in the cell that counts. `passed`: the
+ * gate, loaded last. */
 static bool read_once(const struct tpi_lane *lane,
 		      const struct tapio_shm_cursor *cursor, uint64_t *head,
-		      struct tpi_ledger *ledger)
+		      uint64_t *passed, struct tpi_ledger *ledger)
 {
 	const struct tapio_shm_tally *tally;
 	const struct tapio_shm_cell *cell;
@@ -114,6 +154,8 @@ static bool read_once(const struct tpi_lane *lane,
 	state = tpi_load_acquire(&lane->shm->state);
 	ledger->tail = TAPIO_STATE_TAIL(state);
 	ledger->held = TAPIO_STATE_HELD(state);
+	/* Relaxed: the acquire above puts it after the state. */
+	*passed = tpi_load_relaxed(&lane->shm->gate) & TAPIO_POSITION_MASK;
 	/*
 	 * ORDER cursor.head (load-load): everything above was loaded before the
 	 * head is looked at again. Pairs with the release of a head: a holder
@@ -132,6 +174,17 @@ static uint64_t reap_of(const struct tpi_lane *lane,
 			const struct tpi_ledger *ledger)
 {
 	return tpi_lane_reap(lane, TAPIO_STATE(ledger->tail, ledger->held));
+}
+
+/* The first position that can still be read; `passed` is the gate loaded last. */
+static uint64_t ring_begins(const struct tpi_lane *lane,
+			    const struct tpi_ledger *ledger, uint64_t passed)
+{
+	uint64_t reap = reap_of(lane, ledger);
+
+	if (tapio_position_diff(passed, reap) <= 0 || reap == ledger->tail)
+		return reap;
+	return (reap + 1) & TAPIO_POSITION_MASK;
 }
 
 /* Where a gate may be at most, for a group with this policy. */
@@ -154,39 +207,52 @@ static bool gate_allowed(const struct tpi_lane *lane, uint64_t slot,
 	return tapio_position_diff(ledger->gate, bound) <= 0;
 }
 
+/* What of the unread ones is overwritten: it moves from in flight to lost. */
+static void count_overrun(const struct tpi_lane *lane, uint64_t passed,
+			  struct tpi_ledger *ledger)
+{
+	int64_t gone = tapio_position_diff(ring_begins(lane, ledger, passed),
+					   ledger->head);
+
+	if (gone <= 0)
+		return;
+	ledger->overrun = (uint64_t)gone;
+	ledger->lost += ledger->overrun;
+	ledger->in_flight -= ledger->overrun;
+}
+
 static void judge(const struct tpi_lane *lane, uint64_t slot, bool steady,
-		  struct tpi_ledger *ledger)
+		  uint64_t passed, struct tpi_ledger *ledger)
 {
 	uint64_t count = (uint64_t)lane->mask + 1;
-	uint64_t released;
+	uint64_t tallied = ledger->lost, unread, released;
 
-	if (ledger->held > count)
-		ledger->faults |= TPI_FAULT_HELD;
 	if (!gate_allowed(lane, slot, ledger))
 		ledger->faults |= TPI_FAULT_GATE;
 	if (tapio_position_diff(ledger->tail, ledger->head) < 0) {
 		ledger->faults |= TPI_FAULT_HEAD;
 		return;
 	}
-	ledger->in_flight = distance(ledger->tail, ledger->head);
-	if (ledger->in_flight > ledger->published) {
+	unread = ledger->in_flight = distance(ledger->tail, ledger->head);
+	if (unread > ledger->published) {
 		ledger->faults |= TPI_FAULT_START;
 		return;
 	}
-	if (tapio_position_diff(reap_of(lane, ledger), ledger->head) > 0)
-		ledger->overrun = distance(reap_of(lane, ledger), ledger->head);
+	if (ledger->held > count)
+		ledger->faults |= TPI_FAULT_HELD;
+	else
+		count_overrun(lane, passed, ledger);
 	if (!steady)
 		return;
-	if (TAPIO_SLOT_POLICY(slot) == TAPIO_GROUP_LOSSLESS &&
-	    ledger->in_flight > count)
+	if (TAPIO_SLOT_POLICY(slot) == TAPIO_GROUP_LOSSLESS && unread > count)
 		ledger->faults |= TPI_FAULT_UNREAD;
-	released = ledger->published - ledger->in_flight;
+	released = ledger->published - unread;
 	if (ledger->skipped > released ||
-	    ledger->lost > released - ledger->skipped) {
+	    tallied > released - ledger->skipped) {
 		ledger->faults |= TPI_FAULT_TALLY;
 		return;
 	}
-	ledger->delivered = released - ledger->skipped - ledger->lost;
+	ledger->delivered = released - ledger->skipped - tallied;
 }
 
 int tpi_ledger_read(const struct tpi_lane *lane,
@@ -194,7 +260,7 @@ int tpi_ledger_read(const struct tpi_lane *lane,
 		    const struct tapio_shm_cursor *cursor,
 		    struct tpi_ledger *ledger)
 {
-	uint64_t slot, head = 0;
+	uint64_t slot, head = 0, passed = 0;
 	uint32_t admitted;
 	bool steady = false;
 
@@ -213,7 +279,7 @@ int tpi_ledger_read(const struct tpi_lane *lane,
 		return -EAGAIN;
 
 	for (int i = 0; i < ATTEMPTS && !steady; i++)
-		steady = read_once(lane, cursor, &head, ledger);
+		steady = read_once(lane, cursor, &head, &passed, ledger);
 	ledger->word = head;
 	ledger->head = TAPIO_HEAD_POSITION(head);
 	/* relaxed: written before the answer; the others are shown only */
@@ -222,7 +288,7 @@ int tpi_ledger_read(const struct tpi_lane *lane,
 	ledger->want = tpi_load_relaxed(&cursor->want);
 	ledger->published = distance(ledger->tail, ledger->start);
 	ledger->faults = faults_found(cursor);
-	/* After the fence in read_once(): whoever reuses the slot changes it. */
+	/* After the fence in read_once(): the next group changes it. */
 	tpi_fence_load_load();
 	if (tpi_load_relaxed(&group->slot) != slot)
 		return -EAGAIN;
@@ -232,6 +298,6 @@ int tpi_ledger_read(const struct tpi_lane *lane,
 	if (TAPIO_HEAD_INCARNATION(head) != TAPIO_SLOT_INCARNATION(slot))
 		ledger->faults |= TPI_FAULT_FOREIGN;
 	else
-		judge(lane, slot, steady, ledger);
+		judge(lane, slot, steady, passed, ledger);
 	return 0;
 }

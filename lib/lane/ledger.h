@@ -4,8 +4,16 @@
  *
  *	tail - start = delivered + skipped + lost + in flight
  *
- * The one place that computes it. Who calls: tapio-shmstat, tapio-load, tests.
- * It reads only, from memory that peers write, and never waits for anybody.
+ * Callers are the statistics of clients, tapio-shmstat, tapio-load, the broker's
+ * judge and tests. This is the one place that computes it. It reads only, from
+ * memory that peers write, and never waits for them.
+ *
+ * A position is in flight while a member can still read it, so a lane has at most N
+ * of them in flight. What was overwritten before a member came is lost from that
+ * moment on, whether a member has noticed or not: a group may sleep, be stopped, or
+ * have no member for hours. Only a view in a member's hands may count twice over: a
+ * member that has asked tapio_view_intact() in time delivers at its next release
+ * what counts as lost from the overwriting to that release.
  */
 #ifndef TPI_LEDGER_H
 #define TPI_LEDGER_H
@@ -36,18 +44,25 @@ const char *tpi_fault_name(unsigned int bit);
 
 /* A lane by itself. */
 struct tpi_lane_account {
-	uint64_t state; /* as loaded */
-	uint64_t tail;  /* positions */
-	uint64_t gate;
+	uint64_t state;     /* as loaded */
+	uint64_t tail;      /* positions */
+	uint64_t gate;      /* as the lane's word says */
 	uint64_t published; /* since the lane was born, modulo 2^48 */
 	uint64_t dropped[TAPIO_DROP_CAUSES];
 	uint64_t dropped_total;
-	uint32_t used; /* positions between gate and tail: not yet reusable */
+	uint32_t used; /* positions that a gating group has yet to release */
 	uint32_t held;
 	uint32_t owner;  /* of a side lane */
 	uint32_t faults; /* TPI_FAULT_HELD, TPI_FAULT_GATE */
 };
+
+/*
+ * Reads it. `gating` says where the gate would be if a producer computed it now:
+ * the word in the lane is as old as the last time that a producer needed room.
+ * NULL: `used` is counted from that word, and may be too large.
+ */
 void tpi_lane_account_read(const struct tpi_lane *lane,
+			   const struct tpi_gating *gating,
 			   struct tpi_lane_account *account);
 
 /* One group on one lane; all counts in positions. */
@@ -61,15 +76,22 @@ struct tpi_ledger {
 	uint64_t published; /* since start: the sum of the next four */
 	uint64_t delivered; /* released, not merely handed out */
 	uint64_t skipped;
-	uint64_t lost;
-	uint64_t in_flight;
-	uint64_t overrun; /* of in_flight: overwritten, not yet noticed */
+	uint64_t lost;      /* overwritten before it was read */
+	uint64_t in_flight; /* still to be read: at most N */
+	uint64_t
+		overrun; /* of lost: no member has noticed, it is in no tally */
 	uint32_t held;
 	uint32_t lease; /* the attachment that holds it */
 	uint32_t want;
 	uint32_t peak;
 	uint32_t faults; /* 0: it balances */
 };
+
+/* What the group itself has counted as lost. */
+static inline uint64_t tpi_ledger_tallied(const struct tpi_ledger *ledger)
+{
+	return ledger->lost - ledger->overrun;
+}
 
 /*
  * Reads the ledger of the group in a slot of a lane's channel. Exact as long as

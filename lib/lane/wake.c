@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's part of sleeping and waking; the protocol is in wake.h. Everything
- * here may be called from signal handlers and leaves errno alone, because
- * tapio_output may be.
+ * What sleeping and waking asks of the kernel; the protocol is in wake.h. All of
+ * it may be called from signal handlers and leaves errno alone, because
+ * tapio_output may be called there.
  */
 #include "lib/lane/wake.h"
 
@@ -12,6 +12,11 @@
 
 #include "lib/base/futex.h"
 #include "lib/base/sys.h"
+#include "lib/base/testpoint.h"
+
+#ifdef TAPIO_TESTPOINTS
+int64_t tpi_sleep_bound_ns;
+#endif
 
 /* linux/membarrier.h; spelt here because old headers lack them. */
 #define BARRIER_GLOBAL_EXPEDITED          2
@@ -42,6 +47,7 @@ int tpi_barrier(void)
 	tpi_fence_full();
 	err = tpi_sys_membarrier(BARRIER_GLOBAL_EXPEDITED);
 	tpi_fence_full();
+	TPI_TESTPOINT("wake.barrier");
 	errno = saved;
 	return err < 0 ? err : 0;
 }
@@ -55,6 +61,22 @@ void tpi_wake_all(uint32_t *word)
 	 */
 	tpi_add_acq_rel(word, 1);
 	tpi_futex_wake(word, INT_MAX);
+}
+
+void tpi_wake_group(struct tapio_shm_doorbells *doorbells, uint32_t slot,
+		    uint32_t armed)
+{
+	uint32_t *answered = &doorbells->answered[slot];
+
+	/* SIGKILL here: the broker rings for the dead. */
+	TPI_TESTPOINT("ring.wanted");
+	tpi_wake_all(&doorbells->slots[slot].doorbell);
+	/* SIGKILL here: `answered` stays old, the next producer rings again. */
+	TPI_TESTPOINT("ring.woken");
+	/* Relaxed: who reads it does so after its own commit and needs no order
+	 * with ours. A newer answer that is lost rings once more. */
+	if (tpi_wake_wanted(armed, tpi_load_relaxed(answered)))
+		tpi_store_relaxed(answered, armed);
 }
 
 int tpi_wake_wait(const uint32_t *word, uint32_t heard, int64_t ns)

@@ -113,7 +113,7 @@ int tpi_channel_publish(const struct tpi_catalog *catalog, uint32_t channel,
 /* A channel's segments, attached: all its lanes, indexed by id. */
 struct tpi_channel {
 	struct tapio_shm_channel info; /* checked copy */
-	struct tapio_shm_doorbell *doorbell;
+	struct tapio_shm_doorbells *doorbells;
 	struct tpi_lane *lanes; /* [lane_count]; aligned to 64; owned */
 	uint32_t lane_count;
 	uint32_t cpus; /* size of by_cpu: 1 + largest CPU id with a lane */

@@ -199,14 +199,14 @@ static int attach_segments(struct tpi_channel *channel,
 {
 	struct tpi_report first = tpi_report_node(report, 0);
 	uint64_t bells;
-	void *doorbell;
-	int err = tpi_view_section(&views[0], TAPIO_REGION_DOORBELL,
-				   sizeof(*channel->doorbell), 1, &doorbell,
+	void *doorbells;
+	int err = tpi_view_section(&views[0], TAPIO_REGION_DOORBELLS,
+				   sizeof(*channel->doorbells), 1, &doorbells,
 				   &bells, &first);
 
 	if (err)
 		return err;
-	channel->doorbell = doorbell;
+	channel->doorbells = doorbells;
 	return tpi_lanes_attach(channel, views, count, report);
 }
 

@@ -111,7 +111,7 @@ uint64_t tpi_channel_bytes(const struct tpi_channel_spec *spec,
 	struct plan plan;
 
 	begin(&plan, 2);
-	take(&plan, sizeof(struct tapio_shm_doorbell));
+	take(&plan, sizeof(struct tapio_shm_doorbells));
 	take(&plan, (uint64_t)segment_lanes(spec, topology, node_index) *
 			    sizeof(struct tapio_shm_lane));
 	for (uint32_t k = 0; k < spec->class_count; k++) {
@@ -290,8 +290,8 @@ int tpi_channel_build(const struct tpi_map *map,
 		      uint32_t channel, const uint8_t instance[16])
 {
 	struct tapio_shm_region regions[] = {
-		{.kind = TAPIO_REGION_DOORBELL,
-		 .stride = sizeof(struct tapio_shm_doorbell),
+		{.kind = TAPIO_REGION_DOORBELLS,
+		 .stride = sizeof(struct tapio_shm_doorbells),
 		 .count = 1},
 		{.kind = TAPIO_REGION_LANES,
 		 .stride = sizeof(struct tapio_shm_lane)},

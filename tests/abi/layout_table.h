@@ -44,6 +44,7 @@ unsigned int abi_rows_cpp(struct abi_row *rows);
 	ABI_STRUCT(tapio_shm_header), \
 	ABI_STRUCT(tapio_shm_region), \
 	ABI_STRUCT(tapio_shm_doorbell), \
+	ABI_STRUCT(tapio_shm_doorbells), \
 	ABI_STRUCT(tapio_shm_lane), \
 	ABI_STRUCT(tapio_shm_group_control), \
 	ABI_STRUCT(tapio_shm_tally), \

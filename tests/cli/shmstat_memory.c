@@ -84,7 +84,7 @@ static void make_group(void)
 		TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_GROUP_LOSSLESS, 3, 0);
 
 	channel.lanes[0].shm->state = TAPIO_STATE(BLOCKS + 5, 1);
-	channel.lanes[0].shm->gate = BLOCKS + 2;
+	channel.lanes[0].shm->gate = BLOCKS + 1; /* older than the head */
 	channel.lanes[0].shm->dropped[TAPIO_DROP_FULL] = 7;
 	for (uint32_t i = 0; i < LANES; i++) {
 		cursors.cursors[i].start = BLOCKS;
@@ -96,7 +96,9 @@ static void make_group(void)
 	strcpy(catalog.groups[0].name, "readers");
 	catalog.groups[0].admitted = 3;
 	catalog.groups[0].members = 1;
+	catalog.groups[0].policy = TAPIO_GROUP_LOSSLESS;
 	tpi_store_release(&catalog.groups[0].slot, slot);
+	catalog.channels[0].active = 1;
 }
 
 static void make_attachment(void)
@@ -242,6 +244,23 @@ START_TEST(groups_add_up_their_lanes)
 	ck_assert_int_eq(number(g, "skipped"), 1);
 	ck_assert_int_eq(number(g, "in_flight"), 3);
 	ck_assert_int_eq(number(g, "members"), 1);
+	json_decref(look);
+}
+END_TEST
+
+/* Fails on commit fddcec1, which called it a group of policy until. */
+START_TEST(a_lossless_group_without_a_member_is_still_lossless)
+{
+	json_t *look, *g;
+
+	catalog.groups[0].members = 0;
+	tpi_store_release(
+		&catalog.groups[0].slot,
+		TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_GROUP_UNTIL, 3, 0));
+	look = show("groups", 0);
+	g = row(look, "groups", 0);
+	ck_assert_str_eq(word(g, "policy"), "lossless");
+	ck_assert_str_eq(word(g, "in_force"), "until");
 	json_decref(look);
 }
 END_TEST
@@ -516,6 +535,8 @@ int main(void)
 	tcase_add_test(memory, lanes_show_what_is_in_them);
 	tcase_add_test(memory, segments_say_which_rung_failed_and_why);
 	tcase_add_test(memory, groups_add_up_their_lanes);
+	tcase_add_test(memory,
+		       a_lossless_group_without_a_member_is_still_lossless);
 	tcase_add_test(memory, names_that_are_not_printable_are_made_so);
 	tcase_add_test(memory, a_ledger_that_balances_is_status_0);
 	tcase_add_test(memory, a_ledger_that_does_not_balance_is_status_1);

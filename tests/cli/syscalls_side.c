@@ -113,7 +113,7 @@ static unsigned int (*const ways[])(struct tapio_producer *) = {
 
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
 
-/* Exits with 77 where events go through side lanes, which guard themselves. */
+/* Fails on a side lane: it blocks signals, which are calls. */
 static struct tapio_producer *open_producer(void)
 {
 	struct tapio_producer_stats stats = {.size = sizeof(stats)};
@@ -125,8 +125,8 @@ static struct tapio_producer *open_producer(void)
 	while (!by_output(p))
 		;
 	if (tapio_producer_stats_read(p, &stats) || stats.side_lane) {
-		puts("no restartable sequences here");
-		exit(77);
+		puts("the producer is on a side lane");
+		exit(1);
 	}
 	return p;
 }

@@ -338,7 +338,7 @@ START_TEST(a_clean_stop_tells_everybody_and_leaves_the_memory)
 
 	peer_open(&p, broker, TAPIO_ROLE_PRODUCE, NULL);
 	ck_assert_uint_eq(p.catalog.broker->state, TAPIO_BROKER_RUNNING);
-	sleeper.word = &p.channel.doorbell->doorbell;
+	sleeper.word = &p.channel.doorbells->slots[5].doorbell;
 	pthread_create(&thread, NULL, sleep_on, &sleeper);
 	usleep(50000);
 	tapio_broker_stop(broker);

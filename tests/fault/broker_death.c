@@ -21,6 +21,7 @@
 #include "lib/lane/lane.h"
 #include "lib/base/rseq.h"
 #include "lib/lane/wake.h"
+#include "tests/cpu_lanes.h"
 #include "tests/fault/peer.h"
 #include "tests/check_main.h"
 
@@ -107,12 +108,6 @@ static void bury(struct child *child)
 	close(child->out);
 }
 
-static void nothing(struct peer *me, struct report *report)
-{
-	(void)me;
-	(void)report;
-}
-
 static uint32_t held_of(const struct tpi_lane *lane)
 {
 	return TAPIO_STATE_HELD(tpi_lane_peek(lane));
@@ -144,16 +139,6 @@ static void reserve_some(struct peer *me, struct report *report)
 			report->done = 7;
 }
 
-static bool need_rseq(void)
-{
-	const char *reason;
-
-	if (tpi_rseq_selftest(&reason) == TAPIO_RSEQ_PROVEN)
-		return true;
-	fprintf(stderr, "skipped, no rseq here: %s\n", reason);
-	return false;
-}
-
 /* ---- death ---------------------------------------------------------------------- */
 
 START_TEST(blocks_of_a_killed_producer_come_back_and_its_name_does_not)
@@ -164,7 +149,7 @@ START_TEST(blocks_of_a_killed_producer_come_back_and_its_name_does_not)
 	struct peer next;
 	uint64_t tail;
 
-	if (!need_rseq())
+	if (side_flavour())
 		return; /* the same on side lanes is tested below */
 	spawn(&child, TAPIO_ROLE_PRODUCE, NULL, reserve_some, NULL);
 	ck_assert_uint_eq(child.report.done, 7);
@@ -263,21 +248,6 @@ START_TEST(leases_of_a_killed_member_are_free_and_its_group_goes_on)
 }
 END_TEST
 
-START_TEST(a_death_wakes_whoever_sleeps_on_the_channel)
-{
-	struct child child;
-	uint32_t bell;
-
-	spawn(&child, TAPIO_ROLE_PRODUCE, NULL, nothing, NULL);
-	bell = tpi_wake_listen(&watcher.channel.doorbell->doorbell);
-	kill(child.pid, SIGKILL);
-	ck_assert_int_eq(tpi_wake_wait(&watcher.channel.doorbell->doorbell,
-				       bell, INT64_C(5000000000)),
-			 0);
-	bury(&child);
-}
-END_TEST
-
 START_TEST(abandoned_blocks_come_back_without_a_death)
 {
 	const struct tpi_lane *lane;
@@ -286,7 +256,7 @@ START_TEST(abandoned_blocks_come_back_without_a_death)
 	struct peer me;
 	int err = -1;
 
-	if (!need_rseq())
+	if (side_flavour())
 		return;
 	peer_open(&me, broker, TAPIO_ROLE_PRODUCE, NULL);
 	pin_to_first_cpu();
@@ -463,7 +433,6 @@ int main(void)
 	tcase_add_test(c, the_side_lane_of_a_killed_producer_is_swept_and_free);
 	tcase_add_test(
 		c, leases_of_a_killed_member_are_free_and_its_group_goes_on);
-	tcase_add_test(c, a_death_wakes_whoever_sleeps_on_the_channel);
 	tcase_add_test(c, abandoned_blocks_come_back_without_a_death);
 	tcase_add_test(c, a_stopped_process_is_alive);
 	tcase_add_test(

@@ -463,12 +463,10 @@ END_TEST
 
 int main(void)
 {
-	const char *reason;
 	Suite *suite;
 	TCase *t;
 
-	if (cpu_count() < 2 ||
-	    tpi_rseq_selftest(&reason) != TAPIO_RSEQ_PROVEN) {
+	if (!require_cpu_lanes() || cpu_count() < 2) {
 		puts("needs two CPUs and rseq, to reach every point");
 		return 77;
 	}

@@ -130,10 +130,9 @@ int main(void)
 {
 	Suite *suite = suite_create("client stepped");
 	TCase *t = tcase_create("stepped");
-	const char *reason;
 
-	if (tpi_rseq_selftest(&reason) != TAPIO_RSEQ_PROVEN) {
-		printf("needs rseq: %s\n", reason);
+	if (!require_cpu_lanes()) {
+		puts("needs rseq");
 		return SKIP;
 	}
 	tcase_add_loop_test(

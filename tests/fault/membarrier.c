@@ -113,7 +113,7 @@ START_TEST(a_broker_without_membarrier_has_producers_that_fence)
 
 	broker_child_start(RIG_CONFIG, deny_or_die);
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
-	p = rig_producer();
+	p = rig_producer_anywhere();
 	ck_assert_uint_eq(p->client.catalog.broker->features &
 				  TAPIO_FEATURE_MEMBARRIER,
 			  0);
@@ -137,7 +137,7 @@ START_TEST(clients_without_membarrier_fence_and_poll)
 	if (!denied)
 		return;
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
-	p = rig_producer();
+	p = rig_producer_anywhere();
 	ck_assert_uint_ne(p->client.catalog.broker->features &
 				  TAPIO_FEATURE_MEMBARRIER,
 			  0);
@@ -200,5 +200,5 @@ int main(void)
 	tcase_add_test(t,
 		       a_consumer_without_membarrier_beside_a_producer_with_it);
 	suite_add_tcase(suite, t);
-	return rig_run(suite);
+	return check_run(suite);
 }

@@ -293,23 +293,10 @@ START_TEST(calls_between_the_steps_of_a_call_do_no_harm)
 }
 END_TEST
 
-/* The lists are what most of this is about. */
-START_TEST(the_thread_uses_the_lists_of_its_cpus)
-{
-	struct tapio_pool_options options = pool_options(64, COUNT);
-	struct shared_pool s = pool_shared(&options);
-
-	if (!getenv("GLIBC_TUNABLES"))
-		ck_assert_uint_gt(s.pool->fast_cpus, 0);
-	pool_shared_end(&s);
-}
-END_TEST
-
 int main(void)
 {
 	TCase *tcase = tcase_create("pool_between");
 
-	tcase_add_test(tcase, the_thread_uses_the_lists_of_its_cpus);
 	tcase_add_loop_test(tcase, calls_between_the_steps_of_a_call_do_no_harm,
 			    0, (int)(sizeof(flags) / sizeof(flags[0])));
 	return check_run_case("pool_between", tcase);

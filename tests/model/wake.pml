@@ -1,24 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sleeping and waking by the doorbell (lib/lane/wake.h): two producers, each with a
- * lane and a CPU of its own and a store buffer in front of it, and two members of
- * one group that sleep on one futex word.
+ * Sleeping and waking by doorbells (lib/lane/wake.h): two producers, each with a
+ * lane and a CPU of its own and a store buffer in front of it, and two members
+ * that sleep on futex words. Each group has three words of its own: doorbell,
+ * `armed` and `answered`.
  *
- * A producer may stop for ever after any step (SIGSTOP, SIGKILL). What must
- * hold when nothing moves any more: no member sleeps while there is an event of
- * a call that has returned which nobody has seen. (What a stopped producer's own
+ *   (none)       both members are of group 0; member i reads lane i
+ *   -DTWO        member i is of group i; each reads both lanes
+ *   -DDEATH      as TWO, with producer 0 alone. It may die after any step; then the
+ *                broker rings for it (broker/repair/wakeups.c)
+ *
+ * Without DEATH, producer 0 may stop for ever after any step (SIGSTOP). What must
+ * hold when nothing moves any more: no member sleeps while there is an event that
+ * it has not seen, of a call that has returned. (What a stopped producer's own
  * unfinished call published is found after the bound of a sleep, which this model
- * leaves out, as it does the broker's ring after a death.)
+ * leaves out.) With DEATH no member sleeps while there is an event at all.
+ *
+ * At all times: a group is rung only when it has announced itself since its last
+ * answer (RING asserts it).
  *
  * Choose at most one rule to break with -D:
  *
  *   BREAK_MEMBARRIER  the sleeper does not drain the producers' store buffers
  *   BREAK_LOOK        .. does not look once more after announcing itself
  *   BREAK_ANNOUNCE    .. reads the doorbell after its last look
- *   BREAK_ORDER       `answered` is stored before the doorbell is answered
+ *   BREAK_ORDER       `answered` is stored before the doorbell is rung
  *   BREAK_FRESH       `answered` gets a value loaded anew
  *   BREAK_ONE         one sleeper is woken instead of all
+ *   BREAK_BELL        the bell of another group is rung (TWO)
+ *   BREAK_SLOT        `answered` of another group is stored (TWO)
+ *   BREAK_ALL_TAKEN   every group is answered, also those that were not rung (TWO)
+ *   BREAK_EVERY       every group is rung when one has announced itself (TWO)
+ *   BREAK_DEATH       the broker does not ring for the dead (DEATH)
  */
+#ifdef DEATH
+#define TWO
+#define PRODUCERS 1
+#endif
+#ifndef PRODUCERS
+#define PRODUCERS 2
+#endif
+
+#ifdef TWO
+#define GROUPS     2
+#define GROUP(m)   (m)
+#ifdef NARROW
+#define READS(m, l) ((m) == (l))
+#else
+#define READS(m, l) true
+#endif
+#else
+#define GROUPS     1
+#define GROUP(m)   0
+#define READS(m, l) ((m) == (l))
+#endif
+
 #ifndef EVENTS
 #define EVENTS 1 /* of each producer; with 2 some 10^8 states */
 #endif
@@ -26,9 +62,12 @@
 byte tail[2];	  /* as the memory has it */
 byte buffered[2]; /* commits still in a store buffer: 0, or the new tail */
 byte returned[2]; /* ghost: tail of the last call that returned */
-byte seen[2];	  /* heads; member i reads lane i */
-byte doorbell, armed, answered;
+byte seen[4];	  /* heads: of member m on lane l at 2 * m + l */
+byte doorbell[2], armed[2], answered[2]; /* by group */
 bool sleeping[2];
+bool dead; /* producer 0 */
+
+#define SEEN(m, l) seen[2 * (m) + (l)]
 
 #define DRAIN(p)                                                               \
 	if                                                                     \
@@ -42,6 +81,89 @@ bool sleeping[2];
 	:: me == 0 -> goto stopped                                             \
 	:: true                                                                \
 	fi
+
+#ifdef BREAK_BELL
+#define BELL(g) (1 - (g))
+#else
+#define BELL(g) (g)
+#endif
+#ifdef BREAK_SLOT
+#define ANSWER(g) (1 - (g))
+#else
+#define ANSWER(g) (g)
+#endif
+
+/* W4. A locked add, and so a barrier of its own; then FUTEX_WAKE. */
+#define RING_WORD(p, g)                                                        \
+	atomic { DRAIN(p); doorbell[BELL(g)]++ }
+
+#ifdef BREAK_ONE
+#define WAKE(g)                                                                \
+	atomic {                                                               \
+		if                                                             \
+		:: GROUP(0) == BELL(g) && sleeping[0] -> sleeping[0] = false   \
+		:: else ->                                                     \
+			if                                                     \
+			:: GROUP(1) == BELL(g) -> sleeping[1] = false          \
+			:: else                                                \
+			fi                                                     \
+		fi                                                             \
+	}
+#else
+#define WAKE(g)                                                                \
+	atomic {                                                               \
+		if                                                             \
+		:: GROUP(0) == BELL(g) -> sleeping[0] = false                  \
+		:: else                                                        \
+		fi;                                                            \
+		if                                                             \
+		:: GROUP(1) == BELL(g) -> sleeping[1] = false                  \
+		:: else                                                        \
+		fi                                                             \
+	}
+#endif
+
+#if defined(BREAK_FRESH)
+#define ANSWERED(g) answered[ANSWER(g)] = armed[ANSWER(g)]
+#elif defined(BREAK_ALL_TAKEN)
+#define ANSWERED(g)                                                            \
+	atomic { answered[0] = armed[0]; answered[1] = armed[1] }
+#else
+#define ANSWERED(g) answered[ANSWER(g)] = a
+#endif
+
+/* W3. What is rung has announced itself: ghost of rule 5 in wake.h. */
+#ifdef BREAK_EVERY
+#define WANTED(g) (armed[0] != answered[0] || armed[1] != answered[1])
+#else
+#define WANTED(g) (a != answered[g])
+#endif
+
+/* Ringing for nothing harms only those who sleep. */
+#define sleepless(g)                                                           \
+	(!(GROUP(0) == (g) && sleeping[0]) && !(GROUP(1) == (g) && sleeping[1]))
+
+inline ring(p, g)
+{
+	a = armed[g]; /* may pass the commit: no fence */
+	if
+	:: atomic { WANTED(g) -> assert(a != answered[g] || sleepless(g)) };
+		MAY_STOP;
+#ifdef BREAK_ORDER
+		answered[g] = a;
+		MAY_STOP;
+#endif
+		RING_WORD(p, g);
+		MAY_STOP;
+		WAKE(g);
+		MAY_STOP;
+#ifndef BREAK_ORDER
+		ANSWERED(g)
+#endif
+	:: else
+	fi;
+	a = 0
+}
 
 proctype Producer(byte me)
 {
@@ -59,67 +181,73 @@ proctype Producer(byte me)
 			fi
 		};
 		MAY_STOP;
-		a = armed; /* may pass the commit: no fence */
-		if
-		:: a != answered ->
-			MAY_STOP;
-#ifdef BREAK_ORDER
-			answered = a;
-			MAY_STOP;
+		ring(me, 0);
+#ifdef TWO
+		MAY_STOP;
+		ring(me, 1);
 #endif
-			/* A locked add, and so a barrier of its own. */
-			atomic { DRAIN(me); doorbell++ };
-			MAY_STOP;
-			atomic { /* FUTEX_WAKE */
-#ifdef BREAK_ONE
-				if
-				:: sleeping[0] -> sleeping[0] = false
-				:: else -> sleeping[1] = false
-				fi
-#else
-				sleeping[0] = false;
-				sleeping[1] = false
-#endif
-			};
-			MAY_STOP;
-#ifdef BREAK_FRESH
-			answered = armed
-#elif !defined(BREAK_ORDER)
-			answered = a
-#endif
-		:: else
-		fi;
-		returned[me] = k;
-		a = 0
+		returned[me] = k
 	od;
+	goto end;
 stopped:
-	atomic { a = 0; DRAIN(me) }
+	atomic { a = 0; DRAIN(me); dead = true };
+end:	skip
 }
+
+#ifdef DEATH
+/* It has seen the death, so it has seen all that the dead one stored. */
+proctype Broker()
+{
+	byte a;
+	byte me = 9; /* it does not stop */
+
+end:	dead ->
+#ifndef BREAK_DEATH
+	ring(1, 0);
+	ring(1, 1)
+#endif
+stopped:
+	skip
+}
+#endif
+
+#define NEWS(m)                                                                \
+	((READS(m, 0) && SEEN(m, 0) < tail[0]) ||                              \
+	 (READS(m, 1) && SEEN(m, 1) < tail[1]))
 
 proctype Member(byte me)
 {
 	byte bell;
 
 end:	do
-	:: atomic { seen[me] < tail[me] -> seen[me] = tail[me] }
-	:: seen[me] == tail[me] ->
-		bell = doorbell;
-		armed++;
+	:: atomic { NEWS(me) ->
+		if
+		:: READS(me, 0) -> SEEN(me, 0) = tail[0]
+		:: else
+		fi;
+		if
+		:: READS(me, 1) -> SEEN(me, 1) = tail[1]
+		:: else
+		fi
+	   }
+	:: !NEWS(me) ->
+		bell = doorbell[GROUP(me)];
+		armed[GROUP(me)]++;
 #ifndef BREAK_MEMBARRIER
 		atomic { DRAIN(0); DRAIN(1) };
 #endif
 #ifndef BREAK_LOOK
 		if
-		:: seen[me] < tail[me] -> goto end
+		:: NEWS(me) -> goto end
 		:: else
 		fi;
 #endif
 #ifdef BREAK_ANNOUNCE
-		bell = doorbell;
+		bell = doorbell[GROUP(me)];
 #endif
 		atomic { /* FUTEX_WAIT: sleeps only if the word is the same */
 			if
-			:: doorbell == bell -> sleeping[me] = true
+			:: doorbell[GROUP(me)] == bell -> sleeping[me] = true
 			:: else
 			fi;
 			bell = 0
@@ -128,20 +256,33 @@ end_asleep:	!sleeping[me]
 	od
 }
 
-#define ASLEEP_ON(i)                                                           \
-	(sleeping[i] && seen[i] < returned[i])
+#ifdef DEATH
+#define PUBLISHED(l) tail[l]
+#else
+#define PUBLISHED(l) returned[l]
+#endif
+
+#define MISSED(m)                                                              \
+	((READS(m, 0) && SEEN(m, 0) < PUBLISHED(0)) ||                         \
+	 (READS(m, 1) && SEEN(m, 1) < PUBLISHED(1)))
 
 proctype Auditor()
 {
 	/* Nothing moves any more: a member that sleeps now sleeps for good. */
-	timeout -> assert(!ASLEEP_ON(0) && !ASLEEP_ON(1))
+	timeout -> assert(!(sleeping[0] && MISSED(0)) &&
+			  !(sleeping[1] && MISSED(1)))
 }
 
 init
 {
 	atomic {
 		run Producer(0);
+#if PRODUCERS == 2
 		run Producer(1);
+#endif
+#ifdef DEATH
+		run Broker();
+#endif
 		run Member(0);
 		run Member(1);
 		run Auditor()

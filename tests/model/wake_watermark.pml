@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The doorbell with watermarks (lib/lane/wake.h, client/consumer/watermark.c): one group, two lanes
- * with a producer each, whose store buffer is modelled, and two members. Member 0
- * has lane 0 and waits for K events there, or for the first, as it likes; member 1
- * has lane 1 and waits for any event. They share `armed` and `answered`, so that a ring
- * for the one answers the other.
+ * The doorbell with watermarks (lib/lane/wake.h, client/consumer/watermark.c): two
+ * lanes with a producer each, whose store buffer is modelled, and two members.
+ * Member 0 has lane 0 and waits for K events there, or for the first, as it likes.
+ * Member 1 is of the same group, has lane 1 and waits for any event. They share the
+ * group's words, so that a ring for the one answers the other.
  *
  * Producer 1 may stop for ever after any step. What must hold when nothing moves
  * any more: no member sleeps while calls that have returned left as many events
@@ -18,15 +18,22 @@
  *   -DALONE      member 0 has both lanes, and there is no member 1
  *   -DHANDOVER   member 0 dies at some point; the broker rings, and member 1 takes
  *                the lane with the mark that it finds there
+ *   -DNEIGHBOUR  member 1 is of a second group, which has words, heads and marks of
+ *                its own, and it waits for any event on lane 0
  *
  * Choose at most one rule to break with -D:
  *
  *   BREAK_MEMBARRIER  the sleeper does not drain the producers' store buffers
  *   BREAK_COUNT       .. does not count once more after announcing itself
  *   BREAK_MARK        .. stores the mark after it has announced itself
- *   BREAK_ANSWERED        who finds fewer than the mark stores `answered` all the same
- *   BREAK_CLEAR       who takes a lane leaves its mark as it is (HANDOVER)
+ *   BREAK_ANSWERED    a producer that finds fewer than the mark answers all the same
+ *   BREAK_CLEAR       the next holder of a lane leaves its mark as it is (HANDOVER)
  *   BREAK_DEATH       the broker does not ring for a death (HANDOVER)
+ *   BREAK_FREE        a member does not look for lanes without a holder after it has
+ *                     announced itself (HANDOVER)
+ *   BREAK_OTHERS_MARK the mark of the first group decides about the second (NEIGHBOUR)
+ *   BREAK_SKIP        below the mark of one group, the others are not looked at
+ *                     (NEIGHBOUR)
  */
 #define K 2
 
@@ -41,11 +48,11 @@ byte tail[2];	  /* as the memory has it */
 byte buffered[2]; /* commits still in a store buffer: 0, or the new tail */
 byte own[2];	  /* the tail as its producer has it */
 byte returned[2]; /* ghost: tail of the last call that returned */
-byte seen[2];	  /* heads, by lane */
-byte mark[2];	  /* by lane */
+byte seen[4];	  /* heads, of group g on lane l at 2 * g + l */
+byte mark[4];	  /* the same */
 byte waited;	  /* ghost: the mark that member 0 sleeps with */
-byte lease[2];	  /* the member that has the lane; NOBODY */
-byte armed, answered;
+byte lease[2];	  /* the member of group 0 that has the lane; NOBODY */
+byte armed[2], answered[2]; /* by group */
 byte loaded[2];	  /* what each producer has loaded of `armed` */
 bool moved[2];	  /* the doorbell, since member i has read it */
 bool sleeping[2];
@@ -53,24 +60,52 @@ bool dead; /* member 0 */
 
 #define NOBODY 9
 
+#ifdef NEIGHBOUR
+#define GROUPS   2
+#define GROUP(i) (i)
+#else
+#define GROUPS   1
+#define GROUP(i) 0
+#endif
+#define SEEN(g, l) seen[2 * (g) + (l)]
+#define MARK(g, l) mark[2 * (g) + (l)]
+
 #define DRAIN(p)                                                               \
 	if                                                                     \
 	:: buffered[p] -> tail[p] = buffered[p]; buffered[p] = 0               \
 	:: else                                                                \
 	fi
 
-#define RING                                                                   \
-	moved[0] = true; moved[1] = true
-
-/* The counters only matter where they differ: nobody holds an old one here. */
-#define FORGET                                                                 \
+/* The word of a group's bell moves; its members are woken. */
+#define RING(g)                                                                \
 	if                                                                     \
-	:: armed == answered && !loaded[0] && !loaded[1] -> armed = 0; answered = 0    \
+	:: GROUP(0) == (g) -> moved[0] = true                                  \
+	:: else                                                                \
+	fi;                                                                    \
+	if                                                                     \
+	:: GROUP(1) == (g) -> moved[1] = true                                  \
 	:: else                                                                \
 	fi
 
-#define WAKE_ALL                                                               \
-	atomic { sleeping[0] = false; sleeping[1] = false }
+/* The counters only matter where they differ: nobody holds an old one here. */
+#define FORGET(g)                                                              \
+	if                                                                     \
+	:: armed[g] == answered[g] && !loaded[0] && !loaded[1] ->              \
+		armed[g] = 0; answered[g] = 0                                  \
+	:: else                                                                \
+	fi
+
+#define WAKE_ALL(g)                                                            \
+	atomic {                                                               \
+		if                                                             \
+		:: GROUP(0) == (g) -> sleeping[0] = false                      \
+		:: else                                                        \
+		fi;                                                            \
+		if                                                             \
+		:: GROUP(1) == (g) -> sleeping[1] = false                      \
+		:: else                                                        \
+		fi                                                             \
+	}
 
 #define MAY_STOP                                                               \
 	if                                                                     \
@@ -78,9 +113,15 @@ bool dead; /* member 0 */
 	:: true                                                                \
 	fi
 
+#ifdef BREAK_OTHERS_MARK
+#define MARK_OF(g) 0
+#else
+#define MARK_OF(g) g
+#endif
+
 proctype Producer(byte me; byte events)
 {
-	byte k, m, h;
+	byte k, m, h, g;
 
 	do
 	:: k == events -> break
@@ -95,53 +136,67 @@ proctype Producer(byte me; byte events)
 			own[me] = k
 		};
 		MAY_STOP;
-		loaded[me] = armed; /* may pass the commit: no fence */
+next:		loaded[me] = armed[g]; /* may pass the commit: no fence */
 		if
-		:: loaded[me] != answered ->
-			m = mark[me];
-			h = seen[me];
+		:: loaded[me] != answered[g] ->
+			m = MARK(MARK_OF(g), me);
+			h = SEEN(MARK_OF(g), me);
 			if
 			:: m > 1 && own[me] - h < m ->
 #ifdef BREAK_ANSWERED
-				answered = loaded[me]
+				answered[g] = loaded[me]
+#elif defined(BREAK_SKIP)
+				g = GROUPS - 1
 #else
 				skip /* neither W4 nor W5 */
 #endif
 			:: else ->
 				MAY_STOP;
 				/* A locked add, and so a barrier of its own. */
-				atomic { DRAIN(me); RING };
+				atomic { DRAIN(me); RING(g) };
 				MAY_STOP;
-				WAKE_ALL;
+				WAKE_ALL(g);
 				MAY_STOP;
-				answered = loaded[me]
+				answered[g] = loaded[me]
 			fi
 		:: else
 		fi;
 		atomic {
-			returned[me] = k;
 			loaded[me] = 0;
 			m = 0;
 			h = 0;
-			FORGET
+			FORGET(g);
+			g++;
+			if
+			:: g < GROUPS -> goto next
+			:: else -> g = 0
+			fi;
+			returned[me] = k
 		}
 	od;
 stopped:
-	atomic { loaded[me] = 0; m = 0; h = 0; DRAIN(me); FORGET }
+	atomic { loaded[me] = 0; m = 0; h = 0; DRAIN(me); FORGET(g); g = 0 }
 }
 
 /* As many unread as a mark says. */
-#define DUE(lane, upto, m)                                                     \
-	((upto) > seen[lane] && (m <= 1 || (upto) - seen[lane] >= m))
+#define DUE(g, lane, upto, m)                                                  \
+	((upto) > SEEN(g, lane) && (m <= 1 || (upto) - SEEN(g, lane) >= m))
+
+/* The second group has one member, with all lanes. */
+#ifdef NEIGHBOUR
+#define HAS(i, lane) ((i) == 1 || lease[lane] == (i))
+#else
+#define HAS(i, lane) (lease[lane] == (i))
+#endif
 
 /* On a lane that member i has, in the memory; m is lane 0's mark. */
 #define ENOUGH(i, m)                                                           \
-	((lease[0] == i && DUE(0, tail[0], m)) ||                              \
-	 (lease[1] == i && DUE(1, tail[1], 0)))
+	((HAS(i, 0) && DUE(GROUP(i), 0, tail[0], m)) ||                        \
+	 (HAS(i, 1) && DUE(GROUP(i), 1, tail[1], 0)))
 
 #define READ(lane)                                                             \
 	if                                                                     \
-	:: lease[lane] == me -> seen[lane] = tail[lane]                        \
+	:: HAS(me, lane) -> SEEN(GROUP(me), lane) = tail[lane]                 \
 	:: else                                                                \
 	fi
 
@@ -160,7 +215,7 @@ end:	atomic {
 		:: me == 1 && lease[0] == NOBODY ->
 			lease[0] = me;
 #ifndef BREAK_CLEAR
-			mark[0] = 0
+			MARK(0, 0) = 0
 #endif
 		:: else
 		fi;
@@ -179,17 +234,17 @@ end:	atomic {
 	moved[me] = false;
 #ifndef BREAK_MARK
 	if
-	:: me == 0 -> mark[0] = m
+	:: me == 0 -> MARK(0, 0) = m
 	:: else
 	fi;
 #endif
-	armed++;
+	armed[GROUP(me)]++;
 #ifndef BREAK_MEMBARRIER
 	atomic { DRAIN(0); DRAIN(1) };
 #endif
 #ifdef BREAK_MARK
 	if
-	:: me == 0 -> mark[0] = m
+	:: me == 0 -> MARK(0, 0) = m
 	:: else
 	fi;
 #endif
@@ -199,8 +254,8 @@ end:	atomic {
 	:: else
 	fi;
 #endif
-#ifdef HANDOVER
-	if /* it looks for lanes that are nobody's, too */
+#if defined(HANDOVER) && !defined(BREAK_FREE)
+	if /* it looks for lanes without a holder, too */
 	:: me == 1 && lease[0] == NOBODY -> goto end
 	:: else
 	fi;
@@ -233,14 +288,14 @@ proctype Broker()
 	dead ->
 	atomic { lease[0] = NOBODY; sleeping[0] = false };
 #ifndef BREAK_DEATH
-	atomic { RING };
-	WAKE_ALL
+	atomic { RING(0) };
+	WAKE_ALL(0)
 #endif
 }
 #endif
 
 #define ASLEEP_ON(i, lane, m)                                                  \
-	(sleeping[i] && lease[lane] == i && DUE(lane, returned[lane], m))
+	(sleeping[i] && HAS(i, lane) && DUE(GROUP(i), lane, returned[lane], m))
 
 proctype Auditor()
 {
@@ -248,15 +303,15 @@ proctype Auditor()
 	timeout ->
 	assert(!ASLEEP_ON(0, 0, waited) && !ASLEEP_ON(0, 1, 0));
 	assert(!ASLEEP_ON(1, 0, 0) && !ASLEEP_ON(1, 1, 0));
-	/* .. and a lane that is nobody's does so, too. */
-	assert(lease[0] != NOBODY || returned[0] == seen[0])
+	/* .. and so does a lane without a holder. */
+	assert(lease[0] != NOBODY || returned[0] == SEEN(0, 0))
 }
 
 init
 {
 	atomic {
 		lease[0] = 0;
-#ifdef ALONE
+#if defined(ALONE) || defined(NEIGHBOUR)
 		lease[1] = 0;
 #else
 		lease[1] = 1;

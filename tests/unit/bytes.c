@@ -289,6 +289,7 @@ int main(void)
 {
 	TCase *tcase = tcase_create("bytes");
 
+	require_cpu_lanes();
 	tcase_add_test(tcase, options_that_make_nothing_are_refused);
 	tcase_add_test(tcase, each_length_gets_the_smallest_class_that_fits);
 	tcase_add_test(

@@ -81,7 +81,7 @@ START_TEST(a_producer_that_no_membarrier_reaches_fences_on_a_side_lane)
 	rig_start(RIG_CONFIG);
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	tpi_sys_fail(SYS_membarrier, refusals[_i], 1);
-	p = rig_producer();
+	p = rig_producer_anywhere();
 	ck_assert(p->fence);
 	ck_assert(!on_cpu_lanes(p));
 	stream(c);
@@ -144,7 +144,7 @@ START_TEST(a_producer_that_waits_without_membarrier_naps)
 		  "wait = \"20s\"\n" RIG_CLASS "}\n");
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	tpi_sys_fail(SYS_membarrier, EPERM, -1);
-	p = rig_producer();
+	p = rig_producer_anywhere();
 	stream(c);
 	ck_assert_uint_eq(channel_stats(p).dropped, 0);
 	tapio_consumer_close(c);

@@ -66,7 +66,7 @@ static void emit(int n)
 
 static uint32_t rings(void)
 {
-	return tpi_load_relaxed(&c->bell->doorbell);
+	return tpi_load_relaxed(c->doorbell);
 }
 
 /* The lane that events come on. */
@@ -226,11 +226,8 @@ START_TEST(rings_for_others_do_not_make_it_deaf)
 		 * ours to do. */
 		tpi_announce(other);
 		before = tpi_load_relaxed(&c->control->armed);
-		tpi_wake_all((uint32_t *)&p->client.channel.doorbell->doorbell);
-		tpi_store_relaxed(
-			&p->client.channel.doorbell
-				 ->answered[c->client.granted.group_slot],
-			before);
+		tpi_wake_group(p->client.channel.doorbells,
+			       c->client.granted.group_slot, before);
 		/* The helper announces itself anew, within one round. */
 		for (int i = 0; tpi_load_relaxed(&c->control->armed) == before;
 		     i++) {

@@ -3,9 +3,10 @@
  * A broker in this process and handles on its channels, for tests of the client
  * library from end to end.
  *
- * The same bodies run in both flavours: on CPUs' lanes, and on side lanes
- * (GLIBC_TUNABLES=glibc.pthread.rseq=0), so configurations give both as many
- * blocks, and a test that counts on one lane pins its thread.
+ * The same bodies run in both flavours, on CPUs' lanes and on side lanes
+ * (tests/cpu_lanes.h), so configurations give both as many blocks, and a test that
+ * counts on one lane pins its thread. A producer that is not on the lanes of the
+ * flavour fails its test.
  */
 #ifndef TAPIO_TESTS_CLIENT_FIXTURE_H
 #define TAPIO_TESTS_CLIENT_FIXTURE_H
@@ -27,6 +28,7 @@
 #include "client/producer/producer.h"
 #include "lib/lane/ledger.h"
 #include "tests/check_main.h"
+#include "tests/cpu_lanes.h"
 
 /* 64 blocks of 256 bytes per lane, no time stamps, lossless for whoever asks. */
 #define RIG_CLASS                           \
@@ -36,6 +38,9 @@
 #define RIG_CONFIG "channel t { stamp = \"none\"\n" RIG_CLASS "}\n"
 
 #define TAG TAPIO_TAG(100, 5)
+
+/* On a busy machine, and under valgrind, a broker may take long. */
+#define RIG_ANSWER_NS INT64_C(60000000000)
 
 struct rig {
 	struct tapio_broker *broker;
@@ -60,6 +65,7 @@ static inline void rig_start(const char *config)
 		.socket = tapio_broker_socket(rig.broker),
 		.error = rig.error,
 		.error_bytes = sizeof(rig.error),
+		.answer_ns = RIG_ANSWER_NS,
 	};
 }
 
@@ -69,12 +75,29 @@ static inline void rig_stop(void)
 	rig.broker = NULL;
 }
 
-static inline struct tapio_producer *rig_producer(void)
+/* Whether this process works on CPUs' lanes. */
+static inline bool on_cpu_lanes(const struct tapio_producer *p)
+{
+	return p->hot.emit.cpus != 0;
+}
+
+/* For tests that take CPUs' lanes away from a producer. */
+static inline struct tapio_producer *rig_producer_anywhere(void)
 {
 	struct tapio_producer *p;
 	int err = tapio_producer_open(&p, "t", &rig.options);
 
 	ck_assert_msg(!err, "producer: %s: %s", strerror(-err), rig.error);
+	return p;
+}
+
+static inline struct tapio_producer *rig_producer(void)
+{
+	struct tapio_producer *p = rig_producer_anywhere();
+
+	ck_assert_msg(on_cpu_lanes(p) == !side_flavour(),
+		      "producer on %s lanes",
+		      on_cpu_lanes(p) ? "CPUs'" : "side");
 	return p;
 }
 
@@ -144,12 +167,6 @@ static inline void pin(int n)
 	CPU_ZERO(&one);
 	CPU_SET(cpu, &one);
 	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
-}
-
-/* Whether this process works on CPUs' lanes. */
-static inline bool on_cpu_lanes(const struct tapio_producer *p)
-{
-	return p->hot.emit.cpus != 0;
 }
 
 /* Polls once without waiting; fails on an error. */

@@ -242,7 +242,6 @@ END_TEST
 
 int main(void)
 {
-	const char *reason;
 	Suite *suite;
 	TCase *t;
 
@@ -250,8 +249,8 @@ int main(void)
 		puts("needs two CPUs to move between");
 		return 77;
 	}
-	if (tpi_rseq_selftest(&reason) != TAPIO_RSEQ_PROVEN) {
-		printf("needs CPUs' lanes, but rseq is %s\n", reason);
+	if (!require_cpu_lanes()) {
+		puts("needs CPUs' lanes");
 		return 77;
 	}
 	suite = suite_create("client move");

@@ -64,7 +64,7 @@ START_TEST(the_brokers_verdict_puts_a_producer_on_cpu_lanes)
 
 	refuse = true;
 	broker_child_start(RIG_CONFIG, allow_threads);
-	p = rig_producer();
+	p = rig_producer_anywhere();
 	ck_assert_uint_eq(p->verdict, TAPIO_RSEQ_INCONCLUSIVE);
 	ck_assert(on_cpu_lanes(p));
 	emit(p);
@@ -125,7 +125,7 @@ START_TEST(the_broker_tries_again_and_open_handles_follow)
 	refuse = true;
 	rig_start(RIG_CONFIG);
 	pool = make_pool();
-	p = rig_producer();
+	p = rig_producer_anywhere();
 	ck_assert_uint_eq(p->client.catalog.broker->rseq_verdict,
 			  TAPIO_RSEQ_INCONCLUSIVE);
 	ck_assert(!on_cpu_lanes(p));
@@ -141,7 +141,7 @@ START_TEST(the_broker_tries_again_and_open_handles_follow)
 	ck_assert_uint_eq(channel_stats(p).rseq, TAPIO_RSEQ_PROVEN);
 	uses_lists(pool);
 	ck_assert(uses_lists(pool));
-	later = rig_producer();
+	later = rig_producer_anywhere();
 	emit(later);
 	ck_assert_uint_eq(channel_stats(later).side_lane, 0);
 	tapio_pool_close(pool);
@@ -158,10 +158,10 @@ START_TEST(the_next_open_tries_again)
 
 	refuse = true;
 	rig_start(RIG_CONFIG);
-	first = rig_producer();
+	first = rig_producer_anywhere();
 	ck_assert(!on_cpu_lanes(first));
 	refuse = false;
-	second = rig_producer();
+	second = rig_producer_anywhere();
 	ck_assert_uint_eq(second->verdict, TAPIO_RSEQ_PROVEN);
 	ck_assert(on_cpu_lanes(second));
 	tapio_producer_close(first);
@@ -180,7 +180,7 @@ START_TEST(what_is_reserved_on_a_side_lane_is_submitted_there)
 	refuse = true;
 	rig_start(RIG_CONFIG);
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
-	p = rig_producer();
+	p = rig_producer_anywhere();
 	ck_assert_int_eq(tapio_reserve(p, TAG, 8, &r), 0);
 	refuse = false;
 	wait_for_verdict(p);
@@ -213,5 +213,5 @@ int main(void)
 	tcase_add_test(t, the_next_open_tries_again);
 	tcase_add_test(t, what_is_reserved_on_a_side_lane_is_submitted_there);
 	suite_add_tcase(suite, t);
-	return rig_run(suite);
+	return check_run(suite);
 }

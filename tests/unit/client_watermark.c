@@ -49,7 +49,7 @@ static void emit(int n)
 
 static uint32_t rings(void)
 {
-	return c->bell->doorbell;
+	return *c->doorbell;
 }
 
 /* The sleeper's side up to S4, with marks, and without the sleep. */
@@ -68,13 +68,13 @@ START_TEST(the_kth_event_rings_and_none_before_it)
 	slot = c->client.granted.group_slot;
 	announce(K);
 	before = rings();
-	rung = c->bell->answered[slot];
+	rung = c->doorbells->answered[slot];
 	emit(K - 1);
 	ck_assert_uint_eq(rings(), before);
-	ck_assert_uint_eq(c->bell->answered[slot], rung);
+	ck_assert_uint_eq(c->doorbells->answered[slot], rung);
 	emit(1);
 	ck_assert_uint_eq(rings(), before + 1);
-	ck_assert_uint_eq(c->bell->answered[slot], c->control->armed);
+	ck_assert_uint_eq(c->doorbells->answered[slot], c->control->armed);
 	emit(K); /* it is answered */
 	ck_assert_uint_eq(rings(), before + 1);
 }
@@ -133,6 +133,62 @@ START_TEST(a_lane_without_a_mark_rings_at_once)
 }
 END_TEST
 
+/*
+ * The K-th event wakes us, whatever others on the channel wait for. Fails on commit
+ * fddcec1, where one bell served all groups.
+ */
+START_TEST(a_neighbour_that_sleeps_does_not_wake_us)
+{
+	struct tapio_consumer *other = rig_consumer("h", TAPIO_GROUP_LOSSLESS);
+	uint32_t before, theirs = *other->doorbell;
+
+	open_marked(K, 0);
+	announce(K);
+	before = rings();
+	for (uint32_t i = 1; i < K; i++) {
+		tpi_announce(other);
+		emit(1);
+		ck_assert_uint_eq(*other->doorbell, theirs + i);
+		ck_assert_uint_eq(rings(), before);
+	}
+	emit(1); /* ours alone waits for this one */
+	ck_assert_uint_eq(rings(), before + 1);
+	ck_assert_uint_eq(*other->doorbell, theirs + K - 1);
+	tapio_consumer_close(other);
+}
+END_TEST
+
+/* Below our mark, the bell of a neighbour behind our slot is still looked at. */
+START_TEST(our_mark_is_not_a_neighbours)
+{
+	struct tapio_consumer *other;
+	uint32_t theirs;
+
+	open_marked(K, 0);
+	other = rig_consumer("h", TAPIO_GROUP_LOSSLESS);
+	theirs = *other->doorbell;
+	announce(K);
+	tpi_announce(other);
+	emit(1);
+	ck_assert_uint_eq(*other->doorbell, theirs + 1);
+	tapio_consumer_close(other);
+}
+END_TEST
+
+static int neighbour_stop;
+
+static void *poll_each(void *arg)
+{
+	struct tapio_consumer *other = arg;
+	struct tapio_view views[64];
+
+	while (!tpi_load_relaxed(&neighbour_stop)) {
+		ck_assert_int_ge(tapio_poll(other, views, 64, 20 * MS), 0);
+		tapio_release(other);
+	}
+	return NULL;
+}
+
 static void *emit_slowly(void *arg)
 {
 	const int *count = arg;
@@ -164,6 +220,44 @@ START_TEST(few_wakeups_bring_many_events)
 	for (uint32_t i = 0; i < c->lane_count; i++)
 		ck_assert_uint_eq(c->tracks[i].cell->watermark, 0);
 	assert_ledger(c, K, 0, 0);
+}
+END_TEST
+
+#define BATCHES 3
+
+/* One each 2 ms until it is stopped; waits where there is no room. */
+static void *emit_on_and_on(void *arg)
+{
+	(void)arg;
+	pin(0);
+	for (int i = 0; !tpi_load_relaxed(&neighbour_stop); i++) {
+		(void)tapio_output(p, TAG, &i, sizeof(i));
+		nap_ms(2);
+	}
+	return NULL;
+}
+
+/* The same beside a group that is woken for each. Fails on commit fddcec1. */
+START_TEST(few_wakeups_bring_many_events_beside_a_neighbour)
+{
+	struct tapio_consumer *other = rig_consumer("h", TAPIO_GROUP_LOSSLESS);
+	pthread_t thread, neighbour;
+	struct tapio_view views[64];
+
+	open_marked(K, 60000 * MS);
+	neighbour_stop = 0;
+	pthread_create(&neighbour, NULL, poll_each, other);
+	pthread_create(&thread, NULL, emit_on_and_on, NULL);
+	for (int i = 0; i < BATCHES; i++) {
+		ck_assert_int_ge(tapio_poll(c, views, 64, TAPIO_FOREVER), K);
+		ck_assert_int_eq(tapio_release(c), 0);
+	}
+	/* Two for each batch: the first event, and the K-th. */
+	ck_assert_uint_le(group_stats(c).wakeups, 2 * BATCHES);
+	tpi_store_relaxed(&neighbour_stop, 1);
+	pthread_join(thread, NULL);
+	pthread_join(neighbour, NULL);
+	tapio_consumer_close(other);
 }
 END_TEST
 
@@ -301,7 +395,10 @@ int main(void)
 	tcase_add_test(t, every_way_of_publishing_counts_to_the_mark);
 	tcase_add_test(t, a_lane_half_full_rings_whatever_the_mark);
 	tcase_add_test(t, a_lane_without_a_mark_rings_at_once);
+	tcase_add_test(t, a_neighbour_that_sleeps_does_not_wake_us);
+	tcase_add_test(t, our_mark_is_not_a_neighbours);
 	tcase_add_test(t, few_wakeups_bring_many_events);
+	tcase_add_test(t, few_wakeups_bring_many_events_beside_a_neighbour);
 	tcase_add_test(t, what_does_not_fit_into_the_views_comes_at_once);
 	tcase_add_test(t, fewer_come_when_their_time_is_over);
 	tcase_add_test(t, a_time_out_brings_what_is_there);

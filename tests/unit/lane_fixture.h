@@ -2,10 +2,9 @@
 /*
  * A lane in plain memory, with group slots, for tests of the lane alone.
  *
- * The same test bodies run in both flavours: on the lane of a CPU that the test
- * pins itself to, where rseq is proven, and else (GLIBC_TUNABLES=
- * glibc.pthread.rseq=0, valgrind, sanitizers that hide rseq) on a side lane,
- * whose mutex lane_enter() and lane_leave() stand for.
+ * The same test bodies run in both flavours (tests/cpu_lanes.h): on the lane of a CPU
+ * that the test pins itself to, and on a side lane, whose mutex lane_enter() and
+ * lane_leave() stand for.
  */
 #ifndef TAPIO_TESTS_LANE_FIXTURE_H
 #define TAPIO_TESTS_LANE_FIXTURE_H
@@ -18,7 +17,7 @@
 #include <string.h>
 
 #include "lib/lane/lane.h"
-#include "lib/base/rseq.h"
+#include "tests/cpu_lanes.h"
 
 struct lane_fixture {
 	struct tpi_lane lane;
@@ -61,7 +60,7 @@ static inline void lane_fixture_init(struct lane_fixture *f, uint32_t blocks,
 	f->lane.mask = blocks - 1;
 	f->lane.block_bytes = bytes;
 	f->lane.cpu = TAPIO_CPU_SIDE;
-	if (tpi_rseq_selftest(NULL) == TAPIO_RSEQ_PROVEN) {
+	if (require_cpu_lanes()) {
 		cpu_set_t set;
 
 		f->lane.cpu = (uint32_t)sched_getcpu();

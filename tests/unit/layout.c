@@ -63,11 +63,11 @@ START_TEST(lanes_are_packed_so_256_cpus_cost_what_the_design_says)
 	uint64_t total = whole_channel(&spec, 256, 8);
 
 	ck_assert_uint_eq(256ULL * 4096 * (256 + 8), 264 * mib);
-	/* headers and region tables 192, doorbells 384, lanes 256 each */
-	ck_assert_uint_eq(total, 268 * mib + 8 * (192 + 384) + 256 * 256);
+	/* headers and region tables 192, doorbells 4416, lanes 256 each */
+	ck_assert_uint_eq(total, 268 * mib + 8 * (192 + 4416) + 256 * 256);
 	/* 512 CPUs: twice the lanes, the same eight headers. */
 	ck_assert_uint_eq(whole_channel(&spec, 512, 8),
-			  2 * total - 8 * (192 + 384));
+			  2 * total - 8 * (192 + 4416));
 }
 END_TEST
 
@@ -104,7 +104,7 @@ START_TEST(no_sum_overflows_on_the_largest_machine)
 	ck_assert_int_eq(tpi_topology_simulate(&topology, TPI_CPUS_MAX, 1), 0);
 	wanted = (unsigned __int128)8 * (TPI_CPUS_MAX + TAPIO_CLIENTS_MAX) *
 			 (lane + 256) +
-		 192 + 384;
+		 192 + 4416;
 	ck_assert(tpi_channel_bytes(&spec, &topology, 0) == wanted);
 	ck_assert_uint_eq(tpi_channel_lane_count(&spec, &topology),
 			  8 * (TPI_CPUS_MAX + TAPIO_CLIENTS_MAX));
@@ -263,8 +263,8 @@ START_TEST(nothing_lies_on_top_of_anything_and_lines_are_not_shared)
 	add(r, &n, f.maps[_i].base, 128 + 2 * 32, "header and regions");
 	add(r, &n,
 	    f.maps[_i].base +
-		    fixture_region(&f.maps[_i], TAPIO_REGION_DOORBELL)->offset,
-	    sizeof(struct tapio_shm_doorbell), "doorbell");
+		    fixture_region(&f.maps[_i], TAPIO_REGION_DOORBELLS)->offset,
+	    sizeof(struct tapio_shm_doorbells), "doorbell");
 	for (uint32_t i = 0; i < channel.lane_count; i++)
 		if (inside(&f.maps[_i], channel.lanes[i].shm))
 			add_lane(r, &n, &channel.lanes[i]);

@@ -160,7 +160,7 @@ static bool attach_and_check(void)
 		ck_assert_ptr_null(channel.lanes);
 		return false;
 	}
-	ck_assert(inside(channel.doorbell, sizeof(*channel.doorbell)));
+	ck_assert(inside(channel.doorbells, sizeof(*channel.doorbells)));
 	ck_assert_uint_eq(channel.lane_count, f.lane_count);
 	for (uint32_t id = 0; id < channel.lane_count; id++)
 		check_lane(&channel, id);

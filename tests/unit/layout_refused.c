@@ -147,7 +147,7 @@ START_TEST(a_section_of_an_unknown_kind_is_overlooked)
 	struct tapio_shm_header *header = fixture_header(&f.maps[1]);
 
 	/* node 1's doorbell is not used */
-	fixture_region(&f.maps[1], TAPIO_REGION_DOORBELL)->kind = 4711;
+	fixture_region(&f.maps[1], TAPIO_REGION_DOORBELLS)->kind = 4711;
 	ck_assert_int_eq(fixture_attach(&f, &channel), 0);
 	ck_assert_uint_eq(header->region_count, 2);
 	tpi_channel_detach(&channel);
@@ -240,8 +240,8 @@ static const struct {
 	{TAPIO_REGION_LANES, 64, SAME, SAME, {"at 64", "header"}},
 	{TAPIO_REGION_LANES, UINT64_MAX - 63, SAME, SAME, {"not inside"}},
 	{TAPIO_REGION_LANES, 584, SAME, SAME, {"at 584", "multiple of 64"}},
-	{TAPIO_REGION_DOORBELL, SAME, SAME, 0, {"0 records", "needed 1"}},
-	{TAPIO_REGION_DOORBELL, UINT64_C(1) << 63, SAME, SAME, {"not inside"}},
+	{TAPIO_REGION_DOORBELLS, SAME, SAME, 0, {"0 records", "needed 1"}},
+	{TAPIO_REGION_DOORBELLS, UINT64_C(1) << 63, SAME, SAME, {"not inside"}},
 };
 #define REGIONS (int)(sizeof(regions) / sizeof(regions[0]))
 
@@ -265,7 +265,7 @@ START_TEST(two_sections_of_one_kind_are_refused)
 {
 	struct tpi_channel channel;
 
-	fixture_region(&f.maps[1], TAPIO_REGION_DOORBELL)->kind =
+	fixture_region(&f.maps[1], TAPIO_REGION_DOORBELLS)->kind =
 		TAPIO_REGION_LANES;
 	refused(fixture_attach(&f, &channel), -EBADMSG,
 		(const char *[3]){"two regions of kind 7"});

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests of tapio_pool share. */
+/*
+ * What the tests of tapio_pool share. A pool that has lists must use them, but in the
+ * flavour without rseq (tests/cpu_lanes.h).
+ */
 #ifndef TEST_POOL_FIXTURE_H
 #define TEST_POOL_FIXTURE_H
 
@@ -10,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/kit/pool.h"
+#include "tests/cpu_lanes.h"
 
 static inline struct tapio_pool_options pool_options(uint32_t bytes,
 						     uint32_t count)
@@ -23,12 +27,18 @@ static inline struct tapio_pool_options pool_options(uint32_t bytes,
 	return options;
 }
 
+static inline void pool_check_flavour(const struct tapio_pool *pool)
+{
+	ck_assert_uint_eq(pool->fast_cpus != 0, pool->cache && !side_flavour());
+}
+
 static inline struct tapio_pool *
 pool_new(const struct tapio_pool_options *options)
 {
 	struct tapio_pool *pool;
 
 	ck_assert_int_eq(tapio_pool_create(&pool, options), 0);
+	pool_check_flavour(pool);
 	return pool;
 }
 
@@ -87,6 +97,7 @@ pool_shared(const struct tapio_pool_options *options)
 	s.memory = memory_shared(s.bytes, &s.twin);
 	ck_assert_int_eq(tapio_pool_init(&s.pool, s.memory, s.bytes, options),
 			 0);
+	pool_check_flavour(s.pool);
 	return s;
 }
 

@@ -153,7 +153,7 @@ static void print_group(const struct tpi_inspect *inspect, uint32_t channel,
 	/* ORDER group.slot (acquire): the name is that of the group whose state
 	 * this is. Pairs with the broker's release. */
 	uint64_t word = tpi_load_acquire(&group->slot);
-	const char *policy = tpi_policy_name(TAPIO_SLOT_POLICY(word));
+	const char *policy = tpi_policy_name(tpi_inspect_policy(group, word));
 	struct counts counts;
 	char name[TAPIO_NAME_BYTES];
 

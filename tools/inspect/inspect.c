@@ -239,6 +239,20 @@ void tpi_inspect_close(struct tpi_inspect *inspect)
 	free(inspect);
 }
 
+void tpi_inspect_gating(const struct tpi_inspect *inspect, uint32_t channel,
+			struct tpi_gating *gating)
+{
+	const struct tpi_inspect_channel *c = &inspect->channels[channel];
+	const struct tapio_shm_channel *shm =
+		&inspect->catalog.channels[channel];
+
+	gating->generation = &shm->generation;
+	gating->active = &shm->active;
+	gating->groups = tpi_inspect_groups(inspect, channel);
+	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++)
+		gating->cursors[slot] = c->cursors[slot].cursors;
+}
+
 int tpi_inspect_ledger(const struct tpi_inspect *inspect, uint32_t channel,
 		       uint32_t lane, uint32_t slot, struct tpi_ledger *ledger)
 {

@@ -69,6 +69,23 @@ tpi_inspect_groups(const struct tpi_inspect *inspect, uint32_t channel)
 	return inspect->catalog.groups + (size_t)channel * TAPIO_GROUP_SLOTS;
 }
 
+/*
+ * The policy that a group was made with. The slot's word has the one in force: a
+ * lossless group without a member holds producers as `until` does.
+ */
+static inline uint32_t tpi_inspect_policy(const struct tapio_shm_group *group,
+					  uint64_t slot)
+{
+	/* Relaxed: written while the slot was FREE. 0: by an older broker. */
+	uint32_t policy = tpi_load_relaxed(&group->policy);
+
+	return policy ? policy : TAPIO_SLOT_POLICY(slot);
+}
+
+/* From where the gate of a channel's lanes is computed, as by a producer. */
+void tpi_inspect_gating(const struct tpi_inspect *inspect, uint32_t channel,
+			struct tpi_gating *gating);
+
 /* The ledger of a slot on a lane; -ENOENT also when its cursors are not had. */
 int tpi_inspect_ledger(const struct tpi_inspect *inspect, uint32_t channel,
 		       uint32_t lane, uint32_t slot, struct tpi_ledger *ledger);

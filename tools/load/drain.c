@@ -76,7 +76,7 @@ void load_sum_ledgers(const struct load_run *run, struct load_ledger_sum *sum)
 	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++)
 		sum->groups += add_group(run, slot, sum);
 	for (uint32_t lane = 0; lane < run->lanes; lane++) {
-		tpi_lane_account_read(&channel->lanes[lane], &account);
+		tpi_lane_account_read(&channel->lanes[lane], NULL, &account);
 		sum->dropped += account.dropped_total;
 		for (int i = 0; i < TAPIO_DROP_CAUSES; i++)
 			sum->dropped_for[i] += account.dropped[i];
@@ -136,7 +136,7 @@ static void note_tails(const struct load_run *run,
 		&run->inspect->channels[run->channel].channel;
 
 	for (uint32_t i = 0; i < run->lanes; i++)
-		tpi_lane_account_read(&channel->lanes[i], &accounts[i]);
+		tpi_lane_account_read(&channel->lanes[i], NULL, &accounts[i]);
 }
 
 /* Runs the probe to its end; false when it had to be ended. */

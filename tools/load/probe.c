@@ -19,7 +19,7 @@
 #include "tools/load/event.h"
 #include "tools/load/run.h"
 
-#define HANDLES_MAX 64
+#define HANDLES_MAX 4096 /* side lanes of a class, at most */
 #define LANE_NS     INT64_C(5000000000)
 
 struct probe {
@@ -158,7 +158,7 @@ int load_probe(struct load_run *run, uint32_t slot)
 		return failed;
 	tapio_producer_stats_read(p.handles[0], &stats);
 	place->rseq = stats.rseq;
-	/* As the library does: a self-test that ran out of time says nothing. */
+	/* As the library does: a self-test that could not be made says nothing. */
 	if (stats.rseq == TAPIO_RSEQ_INCONCLUSIVE &&
 	    run->broker_rseq == TAPIO_RSEQ_PROVEN)
 		place->rseq = run->broker_rseq;

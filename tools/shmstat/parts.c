@@ -75,6 +75,7 @@ static const struct column group_columns[] = {
 	{"group", "GROUP", COLUMN_PLAIN},
 	{"state", "STATE", COLUMN_PLAIN},
 	{"policy", "POLICY", COLUMN_PLAIN},
+	{"in_force", "IN FORCE", COLUMN_PLAIN},
 	{"members", "MEMBERS", COLUMN_PLAIN},
 	{"lanes_leased", "LEASED", COLUMN_PLAIN},
 	{"delivered", "DELIVERED", COLUMN_PLAIN},

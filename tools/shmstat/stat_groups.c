@@ -45,13 +45,16 @@ static json_t *value_policy(uint32_t policy)
 	return json_string(tpi_policy_name(policy));
 }
 
-static void add_slot(json_t *object, uint64_t slot)
+static void add_slot(json_t *object, const struct tapio_shm_group *group,
+		     uint64_t slot)
 {
 	static const char *const states[] = {"free", "active", "closed"};
 
 	json_object_set_new(object, "state",
 			    value_word(states, 3, TAPIO_SLOT_STATE(slot)));
 	json_object_set_new(object, "policy",
+			    value_policy(tpi_inspect_policy(group, slot)));
+	json_object_set_new(object, "in_force",
 			    value_policy(TAPIO_SLOT_POLICY(slot)));
 	json_object_set_new(object, "lag_max",
 			    value_count(TAPIO_SLOT_LAG(slot)));
@@ -83,7 +86,7 @@ static json_t *one(const struct tpi_inspect *inspect, uint32_t channel,
 	json_object_set_new(object, "slot", value_count(index));
 	json_object_set_new(object, "group",
 			    value_text(group->name, sizeof(group->name)));
-	add_slot(object, slot);
+	add_slot(object, group, slot);
 	json_object_set_new(object, "joining", json_boolean(sums.joining));
 	/* relaxed: shown, each by itself */
 	json_object_set_new(object, "durable",

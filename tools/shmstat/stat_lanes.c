@@ -59,9 +59,11 @@ static json_t *lane_row(const struct tpi_inspect *inspect, uint32_t channel,
 			const struct tpi_lane *lane)
 {
 	struct tpi_lane_account account;
+	struct tpi_gating gating;
 	json_t *object = json_object();
 
-	tpi_lane_account_read(lane, &account);
+	tpi_inspect_gating(inspect, channel, &gating);
+	tpi_lane_account_read(lane, &gating, &account);
 	add_lane(object, inspect, channel, lane);
 	json_object_set_new(object, "node",
 			    lane_node(&inspect->channels[channel], lane));
@@ -126,7 +128,7 @@ static json_t *ledger_row(const struct tpi_inspect *inspect, uint32_t channel,
 	struct tpi_lane_account account;
 	json_t *object = json_object();
 
-	tpi_lane_account_read(lane, &account);
+	tpi_lane_account_read(lane, NULL, &account);
 	add_lane(object, inspect, channel, lane);
 	json_object_set_new(object, "group",
 			    value_text(group->name, sizeof(group->name)));

@@ -93,7 +93,9 @@ static void print_cell(char *cell, const json_t *value,
 	else if (json_is_real(value))
 		snprintf(cell, CELL_BYTES, "%.3f", json_real_value(value));
 	else if (json_is_string(value))
-		snprintf(cell, CELL_BYTES, "%s", json_string_value(value));
+		snprintf(cell, CELL_BYTES, "%s",
+			 json_string_length(value) ? json_string_value(value)
+						   : "-");
 	else if (json_is_boolean(value))
 		strcpy(cell, json_is_true(value) ? "yes" : "no");
 	else if (json_is_object(value))

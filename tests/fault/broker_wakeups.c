@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whom the broker wakes: those whom an end concerns, and no one else. All of it
+ * fails on commit fddcec1, where each end of an attachment rang every sleeper and
+ * every group slot of the channel.
+ */
+#include <check.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/atomic.h"
+#include "lib/lane/wake.h"
+#include "tests/fault/peer.h"
+#include "tests/check_main.h"
+
+#define CONFIG "channel events { class main { block = 256 blocks = 64 } }"
+
+static struct tapio_broker *broker;
+static struct peer a, b; /* members of groups "a" and "b" */
+/* What stays when b has left. */
+static struct tpi_map map_b;
+static struct tpi_cursors cursors_b;
+static const uint32_t *room_b;
+static uint32_t slot_b;
+
+/* What each group's sleepers and producers would have noticed. */
+struct rings {
+	uint32_t bell_a, bell_b, room_a, room_b;
+};
+
+static void set_up(void)
+{
+	broker = broker_start(CONFIG);
+	peer_open(&a, broker, TAPIO_ROLE_CONSUME, "a");
+	peer_open(&b, broker, TAPIO_ROLE_CONSUME, "b");
+	slot_b = b.attached.group_slot;
+	ck_assert_int_eq(tpi_map_fd(&map_b, b.fds[b.attached.segment_count],
+				    false, UINT64_MAX, NULL, 0),
+			 0);
+	ck_assert_int_eq(tpi_cursors_attach(&cursors_b, &map_b, &b.catalog,
+					    b.attached.channel, slot_b,
+					    b.channel.lane_count, NULL, 0),
+			 0);
+	room_b = &cursors_b.control->room;
+}
+
+static void tear_down(void)
+{
+	tpi_map_close(&map_b);
+	peer_close(&a);
+	peer_close(&b);
+	tapio_broker_stop(broker);
+}
+
+static const uint32_t *bell(const struct peer *member)
+{
+	return &member->channel.doorbells->slots[member->attached.group_slot]
+			.doorbell;
+}
+
+static uint32_t answered(const struct peer *member)
+{
+	return tpi_load_relaxed(
+		&member->channel.doorbells
+			 ->answered[member->attached.group_slot]);
+}
+
+static struct rings rings(void)
+{
+	return (struct rings){
+		.bell_a = tpi_load_relaxed(bell(&a)),
+		.bell_b = tpi_load_relaxed(
+			&a.channel.doorbells->slots[slot_b].doorbell),
+		.room_a = tpi_load_relaxed(&a.cursors.control->room),
+		.room_b = tpi_load_relaxed(room_b),
+	};
+}
+
+/* Of each word, how far it is ahead of what it was. */
+static void assert_rung(const struct rings *before, struct rings expected)
+{
+	struct rings now = rings();
+
+	ck_assert_uint_eq(now.bell_a - before->bell_a, expected.bell_a);
+	ck_assert_uint_eq(now.bell_b - before->bell_b, expected.bell_b);
+	ck_assert_uint_eq(now.room_a - before->room_a, expected.room_a);
+	ck_assert_uint_eq(now.room_b - before->room_b, expected.room_b);
+}
+
+START_TEST(an_observer_that_leaves_wakes_no_one)
+{
+	struct rings before = rings();
+	struct peer o;
+
+	tpi_add_relaxed(&a.cursors.control->armed, 1);
+	peer_open(&o, broker, TAPIO_ROLE_INSPECT, NULL);
+	ck_assert_int_eq(peer_detach(&o), 0);
+	assert_rung(&before, (struct rings){0});
+	peer_close(&o);
+}
+END_TEST
+
+START_TEST(a_producer_that_leaves_with_nothing_in_hand_wakes_no_one)
+{
+	struct rings before = rings();
+	struct peer p;
+
+	tpi_add_relaxed(&a.cursors.control->armed, 1);
+	peer_open(&p, broker, TAPIO_ROLE_PRODUCE, NULL);
+	ck_assert_int_eq(peer_detach(&p), 0);
+	assert_rung(&before, (struct rings){0});
+	peer_close(&p);
+}
+END_TEST
+
+/* Its blocks are published as discards, which every group has to pass. */
+START_TEST(a_producer_that_leaves_blocks_wakes_those_who_sleep)
+{
+	struct rings before = rings();
+	struct tpi_gating gating = {0};
+	const struct tpi_lane *lane;
+	struct peer p;
+	uint32_t block;
+
+	tpi_add_relaxed(&a.cursors.control->armed, 1);
+	peer_open(&p, broker, TAPIO_ROLE_PRODUCE, NULL);
+	gating.generation = &p.catalog.channels[0].generation;
+	gating.groups = p.catalog.groups;
+	lane = &p.channel.lanes[p.channel.side_first[0]];
+	tpi_store_relaxed(&lane->shm->owner, p.attached.attachment);
+	ck_assert_int_eq(tpi_lane_reserve(lane, &gating, p.attached.attachment,
+					  &block, 1),
+			 0);
+	ck_assert_int_eq(peer_detach(&p), 1);
+	assert_rung(&before, (struct rings){1, 0, 1, 1});
+	ck_assert_uint_eq(answered(&a), a.cursors.control->armed);
+	peer_close(&p);
+}
+END_TEST
+
+static pid_t producer_in_a_child(void)
+{
+	int ready[2];
+	struct peer p;
+	char byte;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe(ready), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (!pid) {
+		peer_open(&p, broker, TAPIO_ROLE_PRODUCE, NULL);
+		if (write(ready[1], "x", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	return pid;
+}
+
+/* It may have been about to ring. */
+START_TEST(a_producer_that_dies_wakes_the_groups_that_sleep)
+{
+	struct rings before = rings();
+	pid_t pid = producer_in_a_child();
+	uint32_t heard = tpi_wake_listen(bell(&a));
+
+	tpi_add_relaxed(&a.cursors.control->armed, 1);
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_int_eq(tpi_wake_wait(bell(&a), heard, INT64_C(20000000000)),
+			 0);
+	for (int i = 0; answered(&a) != a.cursors.control->armed; i++) {
+		ck_assert_int_lt(i, 2000);
+		usleep(10000);
+	}
+	assert_rung(&before, (struct rings){1, 0, 0, 0});
+}
+END_TEST
+
+START_TEST(a_member_that_leaves_wakes_its_own_group_alone)
+{
+	struct peer second;
+	struct rings before;
+
+	tpi_add_relaxed(&b.cursors.control->armed, 1);
+	peer_open(&second, broker, TAPIO_ROLE_CONSUME, "a");
+	before = rings();
+	ck_assert_int_eq(peer_detach(&second), 0);
+	assert_rung(&before, (struct rings){1, 0, 1, 0});
+	peer_close(&second);
+}
+END_TEST
+
+/* Producers may have waited for it. */
+START_TEST(the_last_member_wakes_those_who_waited_for_its_group)
+{
+	struct rings before = rings();
+
+	ck_assert_int_eq(peer_detach(&b), 0);
+	assert_rung(&before, (struct rings){0, 1, 0, 1});
+}
+END_TEST
+
+int main(void)
+{
+	TCase *c = tcase_create("wakeups");
+
+	tcase_add_checked_fixture(c, set_up, tear_down);
+	tcase_add_test(c, an_observer_that_leaves_wakes_no_one);
+	tcase_add_test(
+		c, a_producer_that_leaves_with_nothing_in_hand_wakes_no_one);
+	tcase_add_test(c, a_producer_that_leaves_blocks_wakes_those_who_sleep);
+	tcase_add_test(c, a_producer_that_dies_wakes_the_groups_that_sleep);
+	tcase_add_test(c, a_member_that_leaves_wakes_its_own_group_alone);
+	tcase_add_test(c, the_last_member_wakes_those_who_waited_for_its_group);
+	return check_run_case("broker_wakeups", c);
+}
