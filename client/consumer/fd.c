@@ -159,9 +159,7 @@ static void note_idle(struct tapio_consumer *c)
 
 		if (!t->leased)
 			continue;
-		if (t->stuck)
-			idle = TPI_NEVER;
-		else if (t->giving || t->gapped)
+		if (t->giving)
 			idle = t->head; /* a release may bring more */
 		/* Relaxed: `armed` is stored after it. */
 		tpi_store_relaxed(&t->idle, idle);

@@ -114,7 +114,8 @@ static void add_ledger(json_t *object, const struct tpi_ledger *l)
 	json_object_set_new(object, "in_flight", value_count(l->in_flight));
 	json_object_set_new(object, "overrun", value_count(l->overrun));
 	json_object_set_new(object, "lease", value_count(l->lease));
-	json_object_set_new(object, "balanced", json_boolean(!l->faults));
+	json_object_set_new(object, "balanced",
+			    json_boolean(!(l->faults & ~TPI_FAULTS_FOUND)));
 	json_object_set_new(object, "faults", value_faults(l->faults));
 }
 
