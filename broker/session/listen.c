@@ -55,7 +55,7 @@ static int lock_directory(const char *path, char *error, size_t error_bytes)
 	return fd;
 }
 
-/* 1: somebody serves there. 0: nobody. -EAGAIN: somebody did, and hung up. */
+/* 1: a broker serves there. 0: none does. -EAGAIN: one did, and hung up. */
 static int knock(const struct sockaddr_un *address, socklen_t length,
 		 int64_t until)
 {

@@ -15,7 +15,7 @@
 
 #include "lib/wire/fdpass.h"
 
-/* What the kernel carries in one message (SCM_MAX_FD). */
+/* The most descriptors that the kernel carries in one message (SCM_MAX_FD). */
 #define FDS_MAX 253
 
 union control {
