@@ -31,7 +31,7 @@
 #include "tests/cpu_lanes.h"
 
 /* 64 blocks of 256 bytes per lane, no time stamps, lossless for every group
-/*    that asks. */
+ * that asks. */
 #define RIG_CLASS                           \
 	"class main { block = 256\n"        \
 	"blocks = 64\n side_blocks = 64\n " \
