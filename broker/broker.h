@@ -143,6 +143,15 @@ void tpi_producer_wake(struct tpi_host *host, bool died, uint32_t swept);
 /* Wakes all sleepers of a channel. */
 void tpi_host_wake(struct tpi_host *host);
 
+/* ---- leases.c ------------------------------------------------------------- */
+
+/*
+ * Clears the leases of a group that bear the name `dead`, or (NOBODY) of no member
+ * of it, and makes their cells free. How many leases.
+ */
+uint32_t tpi_leases_clear(struct tpi_broker *broker, struct tpi_host *host,
+			  const struct tpi_group *group, uint32_t dead);
+
 /* ---- evict.c -------------------------------------------------------------- */
 
 /* Judges all groups, ends those that lie. Clears leases whose holder is

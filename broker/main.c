@@ -22,6 +22,7 @@
 #include "broker/broker.h"
 #include "broker/config/budget.h"
 #include "lib/base/error.h"
+#include "lib/base/own_fd.h"
 #include "lib/wire/fdpass.h"
 #include "lib/wire/socket_name.h"
 
@@ -388,6 +389,7 @@ int main(int argc, char **argv)
 	};
 	struct arguments a = {.log_level = TAPIO_LOG_NOTICE};
 
+	tpi_fd_occupy_stdio();
 	argp_program_version_hook = print_version;
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &a);

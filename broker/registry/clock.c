@@ -23,6 +23,7 @@
 #endif
 
 #include "broker/broker.h"
+#include "lib/base/own_fd.h"
 #include "lib/base/atomic.h"
 #include "lib/base/tsc.h"
 
@@ -190,7 +191,8 @@ void tpi_clock_start(struct tpi_broker *broker)
 		return;
 	tpi_timer_start(broker->loop, &clock->timer, clock->interval_ns);
 	/* Without it a step is noticed by the next timer. */
-	fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+	fd = tpi_fd_above_stdio(
+		timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC));
 	if (fd < 0)
 		return;
 	arm_step(fd);

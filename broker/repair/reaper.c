@@ -175,32 +175,11 @@ static uint32_t sweep_host(struct tpi_broker *broker, struct tpi_host *host,
 	return found;
 }
 
-/* ---- leases ----------------------------------------------------------------------- */
-
-static uint32_t clear_leases(struct tpi_host *host,
-			     const struct tpi_group *group, uint32_t name)
-{
-	struct tpi_cursors *cursors = &host->cursors[group - host->groups];
-	uint32_t cleared = 0;
-
-	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
-		uint32_t holder = name;
-
-		/* ORDER cursor.lease (acq_rel): the dead one's head before the
-		 * next holder's look at it. Pairs with the swap 0 -> me of a
-		 * member (client/). */
-		cleared += tpi_cas_acq_rel(&cursors->cursors[i].lease, &holder,
-					   TAPIO_NOBODY);
-	}
-	return cleared;
-}
-
 /* ---- ends --------------------------------------------------------------------------- */
 
 uint32_t tpi_attachment_end(struct tpi_broker *broker,
 			    struct tpi_attachment *attachment)
 {
-	struct tapio_shm_broker *shm = broker->registry.catalog.broker;
 	struct tpi_host *host = attachment->host;
 	struct tpi_group *group = attachment->group;
 	bool left = attachment->left;
@@ -216,8 +195,7 @@ uint32_t tpi_attachment_end(struct tpi_broker *broker,
 		tpi_producer_wake(host, !left, swept);
 	}
 	if (group) {
-		tpi_add_relaxed(&shm->leases_cleared,
-				clear_leases(host, group, attachment->id));
+		tpi_leases_clear(broker, host, group, attachment->id);
 		tpi_group_leave(broker, attachment);
 		tpi_group_wake(host, (uint32_t)(group - host->groups));
 	}

@@ -42,6 +42,7 @@ static int make_tracks(struct tapio_consumer *c)
 
 		t->lane = &client->channel.lanes[i];
 		t->cursor = &client->cursors[slot].cursors[i];
+		t->cell = &t->cursor->cells[0];
 		t->node = tpi_client_lane_node(client, t->lane);
 		/* Relaxed: where the first survey counts from. */
 		t->seen_tail = TAPIO_STATE_TAIL(

@@ -29,6 +29,7 @@
 #include "client/reader/filter.h"
 #include "client/consumer/latency.h"
 #include "client/reader/merge.h"
+#include "lib/lane/cursor.h"
 #include "lib/lane/lane.h"
 #include "lib/lane/wake.h"
 
@@ -43,6 +44,9 @@
 struct tpi_track {
 	const struct tpi_lane *lane;
 	struct tapio_shm_cursor *cursor;
+	struct tapio_shm_cell
+		*cell;  /* of the cursor; ours while it is leased */
+	uint64_t lease; /* the word, as long as it is */
 	uint64_t head;
 	uint64_t next;
 	uint64_t handed;  /* events handed out */

@@ -198,10 +198,10 @@ static void pass_over(struct tpi_track *t, uint64_t tail)
 static void note_peak(struct tpi_track *t, uint64_t unread)
 {
 	/* Relaxed: a figure for the tools. */
-	if (unread > tpi_load_relaxed(&t->cursor->peak))
-		tpi_store_relaxed(&t->cursor->peak, unread < UINT32_MAX
-							    ? (uint32_t)unread
-							    : UINT32_MAX);
+	if (unread > tpi_load_relaxed(&t->cell->peak))
+		tpi_store_relaxed(&t->cell->peak, unread < UINT32_MAX
+							  ? (uint32_t)unread
+							  : UINT32_MAX);
 }
 
 /*

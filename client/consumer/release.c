@@ -39,15 +39,15 @@ static void move_on(struct tpi_track *t)
 
 bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
 {
-	struct tapio_shm_cursor *cursor = t->cursor;
+	struct tapio_shm_cell *cell = t->cell;
 	struct tapio_shm_tally *idle;
 
 	if (tpi_unlikely(c->ended)) {
 		move_on(t); /* the slot may be another group's by now */
 		return true;
 	}
-	/* Relaxed: if it is our name, this process wrote it. */
-	if (tpi_unlikely(tpi_load_relaxed(&cursor->lease) != c->me)) {
+	/* Relaxed: if it is our word, this process wrote it. */
+	if (tpi_unlikely(tpi_load_relaxed(&t->cursor->lease) != t->lease)) {
 		tpi_lease_drop(c, t);
 		return false;
 	}
@@ -55,7 +55,7 @@ bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
 		t->tally.skipped += t->skipped;
 		t->tally.lost += t->lost;
 		t->record ^= 1;
-		idle = &cursor->tally[t->record];
+		idle = &cell->tally[t->record];
 		/*
 		 * ORDER cursor.tally (store-store): the head that named the other
 		 * copy is seen before this one changes, so that who has read
@@ -73,7 +73,7 @@ bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
 	 * that it names is written. Pairs with the acquire in slot_limit()
 	 * (lib/lane/lane.c), in the ledger, and in the next member's begin().
 	 */
-	tpi_store_release(&cursor->head,
+	tpi_store_release(&cell->head,
 			  TAPIO_HEAD(t->next, c->incarnation, t->record));
 	if (c->fence)
 		/* ORDER wake.barrier (full): the head before the look at

@@ -96,7 +96,7 @@ static bool set_marks(struct tapio_consumer *c, bool wanted)
 		t->marked = mark;
 		changed = true;
 		/* Relaxed: the barrier of the announcement orders it. */
-		tpi_store_relaxed(&t->cursor->watermark, mark);
+		tpi_store_relaxed(&t->cell->watermark, mark);
 	}
 	return changed;
 }

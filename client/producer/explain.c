@@ -3,9 +3,11 @@
  * What a refusal means, in words: which value met which limit.
  *
  * Emitting calls return no text: they may be made by several threads and signal
- * handlers at once, and refuse often. A caller that wants to tell somebody asks
- * here, with what it had asked for. It all follows from the tag, the length and
- * what the channel is; nothing is remembered, and of shared memory one count is read.
+ * handlers at once, and refuse often. A caller that wants a reason asks here, with
+ * the values that it had asked with. The answer follows from the tag, the length
+ * and what the channel is, since a refusal leaves nothing behind. For want of room
+ * it adds who is in the way now (holder.c), on the lane of the caller's CPU. For want
+ * of a side lane it adds one count of shared memory.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -13,6 +15,8 @@
 
 #include "client/producer/producer.h"
 #include "lib/base/error.h"
+
+#define HOLDER_BYTES 384
 
 struct why {
 	const struct tapio_shm_channel *info;
@@ -54,22 +58,39 @@ static void wrong(const struct why *w)
 		    w->length, w->klass, w->size->bytes);
 }
 
-static void no_room(const struct why *w, bool waited)
+/* The lane that this thread emits through, as far as can be told; or NULL. */
+static const struct tpi_lane *lane_of(const struct tapio_producer *p,
+				      const struct tpi_size *size)
+{
+	const struct tpi_lane *lane = tpi_lane_here(&p->hot.emit, size);
+
+	/* Relaxed: a side lane that was taken stays the handle's. */
+	return lane ? lane : tpi_load_relaxed(&p->sides.lane[size->klass]);
+}
+
+static void no_room(const struct tapio_producer *p, const struct why *w,
+		    bool waited)
 {
 	const struct tapio_shm_class *klass;
+	const struct tpi_lane *lane;
+	char holder[HOLDER_BYTES] = "";
 
 	if (!w->size)
 		return;
 	klass = &w->info->classes[w->size->klass];
+	lane = lane_of(p, w->size);
+	if (lane)
+		tpi_holder_say(p, lane, holder, sizeof(holder));
 	if (waited)
 		SAY(w,
 		    "none of the %u blocks of a lane of class \"%s\" became "
-		    "free in %" PRIu64 " ms",
-		    klass->block_count, w->klass, w->info->wait_ns / 1000000);
+		    "free in %" PRIu64 " ms%s",
+		    klass->block_count, w->klass, w->info->wait_ns / 1000000,
+		    holder);
 	else
 		SAY(w,
-		    "none of the %u blocks of a lane of class \"%s\" is free",
-		    klass->block_count, w->klass);
+		    "none of the %u blocks of a lane of class \"%s\" is free%s",
+		    klass->block_count, w->klass, holder);
 }
 
 /* Refused so far, of all producers: one count of shared memory. */
@@ -113,7 +134,7 @@ void tapio_producer_explain(const struct tapio_producer *p, int err,
 		SAY(&w, "event of %u bytes: class \"%s\" takes at most %u",
 		    length, w.klass, w.size->bytes);
 	else if (err == -EAGAIN || err == -ETIMEDOUT)
-		no_room(&w, err == -ETIMEDOUT);
+		no_room(p, &w, err == -ETIMEDOUT);
 	else if (err == -ENOBUFS && w.size)
 		no_side_lane(p, &w);
 }

@@ -2,13 +2,18 @@
 /*
  * No block: refuse, or wait until a consumer has released some.
  *
+ * A call with TAPIO_NO_WAIT in its tag is refused at once, as on a channel that
+ * drops. A signal handler SHOULD emit like this: the library cannot know that it is
+ * called from one, and the thread that was interrupted may hold locks of the
+ * program, or be the consumer that has to make the room.
+ *
  * A producer waits by the protocol of wake.h: it sleeps on the `room` word of the
  * group that holds the gate, which its members ring after a release when they see
- * `room_armed` moved. It may sleep in a signal handler: nothing is held meanwhile.
- * SIGKILL or SIGSTOP while it waits: others see one announcement too many.
+ * `room_armed` moved. It holds nothing meanwhile. SIGKILL or SIGSTOP while it
+ * waits: others see one announcement too many.
  *
- * Where no group is in the way, the blocks are in producers' hands, and nobody
- * rings: then it naps.
+ * Where no group is in the way, the blocks are in producers' hands, and no ring
+ * comes for them. Then it naps.
  */
 #include <errno.h>
 #include <time.h>
@@ -74,12 +79,13 @@ static void announce(struct tapio_producer *p, const struct tpi_lane *lane,
 }
 
 int tpi_full_wait(struct tapio_producer *p, const struct tpi_lane *lane,
-		  int result, uint32_t count, struct tpi_full *room)
+		  int result, uint32_t tag, uint32_t count,
+		  struct tpi_full *room)
 {
 	const struct tapio_shm_channel *info = &p->client.channel.info;
 	int64_t now, left;
 
-	if (info->full_policy != TAPIO_FULL_WAIT)
+	if (info->full_policy != TAPIO_FULL_WAIT || (tag & TAPIO_NO_WAIT))
 		return refuse(lane,
 			      result == TPI_HELD ? TAPIO_DROP_HELD
 						 : TAPIO_DROP_FULL,

@@ -193,7 +193,8 @@ static int emit_items(struct tapio_producer *p, const struct tpi_size *size,
 			return n;
 		if (result == TPI_MOVED)
 			continue;
-		err = tpi_full_wait(p, lane, result, offered, &room);
+		err = tpi_full_wait(p, lane, result, items->tag, offered,
+				    &room);
 		if (err)
 			return err;
 	}

@@ -9,6 +9,7 @@
  *   side_lane.c      lanes for threads that cannot use a CPU's
  *   full_policy.c      refusing, or waiting for room, by the channel's policy
  *   explain.c   what a refusal means, in words
+ *   holder.c   which group and which process stand in the way
  *
  * Emitting reads the handle and writes nothing but the lane, so any thread and any
  * signal handler may be in it at any instruction.
@@ -104,13 +105,22 @@ struct tpi_full {
 	uint32_t heard;
 };
 /*
- * `result` (TPI_FULL, TPI_HELD) is why a lane had no block for `count` events.
+ * `result` (TPI_FULL, TPI_HELD) is why a lane had no block for `count` events, the
+ * first with that tag.
  * 0: try again. -EAGAIN, -ETIMEDOUT: refused, and counted.
  */
 int tpi_full_wait(struct tapio_producer *p, const struct tpi_lane *lane,
-		  int result, uint32_t count, struct tpi_full *room);
+		  int result, uint32_t tag, uint32_t count,
+		  struct tpi_full *room);
 void tpi_count_drop(const struct tpi_lane *lane, unsigned int cause,
 		    uint64_t count);
+
+/*
+ * holder.c: which group and which process leave a lane without room, now; begins
+ * with ": ", or is empty when there is room again.
+ */
+void tpi_holder_say(const struct tapio_producer *p, const struct tpi_lane *lane,
+		    char *text, size_t bytes);
 
 /* lane_choice.c */
 /*

@@ -33,7 +33,7 @@ static int invalid(const struct tapio_producer *p)
 
 /* `blocks` on one lane; how many, or -errno after waiting as the policy says. */
 static int take_or_wait(struct tapio_producer *p, const struct tpi_size *size,
-			uint32_t count, uint32_t *blocks,
+			uint32_t tag, uint32_t count, uint32_t *blocks,
 			const struct tpi_lane **lane)
 {
 	struct tpi_full room = {0};
@@ -45,7 +45,7 @@ static int take_or_wait(struct tapio_producer *p, const struct tpi_size *size,
 			return n;
 		if (n < 0)
 			return tpi_no_lane(p, size->klass, count);
-		err = tpi_full_wait(p, *lane, result, count, &room);
+		err = tpi_full_wait(p, *lane, result, tag, count, &room);
 		if (err)
 			return err;
 	}
@@ -67,7 +67,7 @@ reserve_slow(struct tapio_producer *p, uint32_t tag, uint32_t length,
 	size = tpi_size_of(&p->hot.emit, tag, length, false);
 	if (!size)
 		return tpi_no_size(p, tag);
-	n = take_or_wait(p, size, count, blocks, &lane);
+	n = take_or_wait(p, size, tag, count, blocks, &lane);
 	for (i = 0; i < n; i++)
 		tpi_reservation_fill(&out[i], lane, blocks[i], tag, length);
 	return n;
@@ -184,7 +184,7 @@ submit_slow(struct tapio_producer *p, struct tapio_reservation *r,
 			return err;
 		if (err == TPI_MOVED)
 			continue;
-		err = tpi_full_wait(p, full, err, 1, &room);
+		err = tpi_full_wait(p, full, err, r->tag, 1, &room);
 		if (err)
 			return err;
 	}

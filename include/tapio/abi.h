@@ -152,15 +152,32 @@
  *   SIGKILL at any arrow: before its last store nothing has happened, after it all
  *   has. The next broker sweeps all that a dead one held.
  *
- * A LEASE (tapio_shm_cursor.lease). 0 is TAPIO_NOBODY.
+ * A LEASE (tapio_shm_cursor.lease). Holder 0 is TAPIO_NOBODY. Each arrow adds 1
+ * to the epoch, except ask.
  *
  *             take, by member X: swap 0 -> X, then X goes on from `head`
  *   +------+ ---------------------------------------------------> +-----------+
  *   | free |                                                      | held by X |
  *   +------+ <--------------------------------------------------- +-----------+
- *             give, by X: swap X -> 0, when a member asks (`want`) or X leaves
- *             clear, by the broker: swap X -> 0, when X is dead
+ *             give, by X: swap X -> 0, when a member asks (`want`)    ^  |  ^ |
+ *             or X leaves                                        keep |  |  | |
+ *             clear, by the broker: swap X -> 0, when X is dead       |  |  | |
+ *                                                                     |  v  | |
+ *   ask, by member Y, when X holds nothing unreleased and has   +-----------+ |
+ *   not looked for a second: swap X -> X, ASKED                 |  ASKED    | |
+ *   keep, by X, before it hands out anything: swap ASKED off    +-----------+ |
+ *                                                                     |       |
+ *   take over, by Y, when X has still handed out nothing:             v       v
+ *   swap X, ASKED -> Y, MOVING                                  +-----------+
+ *   or without asking, when X has not looked for `takeover`:    | Y, MOVING |
+ *   swap X -> Y, MOVING                                         +-----------+
+ *                                                                     |
+ *   settle, by Y, when X's head and tally are in a cell of its own:   v
+ *   swap MOVING off, and name that cell                         +-----------+
+ *                                                               | held by Y |
+ *                                                               +-----------+
  *
+ *   While a lane is MOVING its head is no news: the gate stays.
  *   A member asks by `want` (swap 0 -> its id). The holder that gives or refuses
  *   clears it, and so does the next one that takes. A member that is killed has
  *   not moved `head` past events that it had not released, so the next holder gets
@@ -331,19 +348,21 @@ TAPIO_ASSERT_OFFSET(tapio_shm_region, count, 24);
 /* ---- channel segments -------------------------------------------------- */
 
 /*
- * The doorbells of a channel, one per group slot, in the segment of node index 0.
- * The members of a slot's group sleep on its `doorbell`, and on no other, so that
- * a process is woken for its own group alone. Each lies on a cache line of its
- * own: a ring takes away the line of one group. `answered` lies apart from it and
- * is packed, because a producer reads it after every commit. A producer that sees
- * an announcement (`armed` of a group ahead of `answered`) rings after its commit,
- * and stores `answered` last. So a kill between the two costs one ring too many
- * and no sleep too long.
+ * The doorbells of a channel, one for each group slot, in the segment of node
+ * index 0. The members of a slot's group sleep on its `doorbell` and on no
+ * other, so that a process is woken for its own group alone. A producer that
+ * sees an announcement (`armed` of a group ahead of `answered`) rings the bell
+ * of that slot after its commit, and stores `answered` last, so that a kill
+ * between the two costs one ring too many and no sleep too long.
  *
- * field                | writer            | reader            | store      | load
- * room_armed           | producers         | consumers         | atomic add | relaxed
- * answered[slot]       | producers, broker | producers, broker | relaxed    | relaxed
- * slots[slot].doorbell | producers, broker | members (futex)   | atomic add | acquire
+ * Each bell has a cache line of its own: a ring takes away the line of one
+ * group. `answered` lies apart from them and is packed, because a producer
+ * reads it after every commit.
+ *
+ * field               | writer            | reader            | store      | load
+ * room_armed          | producers         | consumers         | atomic add | relaxed
+ * answered[slot]      | producers, broker | producers, broker | relaxed    | relaxed
+ * slots[slot].doorbell| producers, broker | members (futex)   | atomic add | acquire
  */
 struct tapio_shm_doorbell {
 	uint32_t doorbell; /* + 1 at each ring */
@@ -508,7 +527,10 @@ TAPIO_ASSERT_OFFSET(tapio_shm_tally, skipped, 0);
 TAPIO_ASSERT_OFFSET(tapio_shm_tally, lost, 8);
 
 /*
- * The progress of one group on one lane.
+ * The progress of one holder of a lane's lease. A cell has one writer at a time:
+ * the attachment in `owner`. A former holder that does not know yet that it has
+ * lost the lease may still write its own cell. So the next holder takes another
+ * one, and only the cell that the lease names counts.
  *
  * head = position:48 << 16 | incarnation:15 << 1 | record:1. `record` names the
  * tally that counts: the holder writes the other one, and then head, with one
@@ -519,33 +541,86 @@ TAPIO_ASSERT_OFFSET(tapio_shm_tally, lost, 8);
  *
  *   tail - start = delivered + skipped + lost + (tail - head)
  *
- * field     | writer                    | reader    | store   | load
- * head      | holder of the lease,      | all       | release | acquire
- *           | broker while joining      |           |         |
- * lease     | members (cas), broker     | all       | acq_rel | acquire
- * want      | members                   | holder    | relaxed | relaxed
- * tally     | holder of the lease       | all       | relaxed | after head
- * start     | broker, before the answer | all       | plain   | plain
- * peak      | holder of the lease       | all       | relaxed | relaxed
- * watermark | holder of the lease       | producers | relaxed | relaxed
+ * field     | writer                     | reader    | store   | load
+ * head      | owner, broker while joining| all       | release | acquire
+ * tally     | owner                      | all       | relaxed | after head
+ * next      | owner                      | members   | relaxed | relaxed
+ * owner     | owner, broker (cas)        | members   | release | acquire
+ * beat      | owner                      | members   | relaxed | relaxed
+ * peak      | owner                      | all       | relaxed | relaxed
+ * watermark | owner                      | producers | relaxed | relaxed
  */
-struct tapio_shm_cursor {
+struct tapio_shm_cell {
 	uint64_t head;
-	uint32_t lease; /* the attachment that may advance head */
-	uint32_t want;  /* not 0: the member that asks for this lane */
 	struct tapio_shm_tally tally[2];
-	uint64_t start;     /* position at which the group began */
-	uint32_t peak;      /* most positions found unread at once */
+	uint64_t next;  /* position up to which events were handed out */
+	uint32_t owner; /* attachment that may write here (0: free) */
+	uint32_t beat;  /* changes with each look of its owner, in one cell */
+	uint32_t peak;  /* most positions found unread at once */
 	uint32_t watermark; /* unread positions to ring for (0, 1: the first) */
 };
-TAPIO_ASSERT_SIZE(tapio_shm_cursor, 64);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, head, 0);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, lease, 8);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, want, 12);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, tally, 16);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, start, 48);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, peak, 56);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, watermark, 60);
+TAPIO_ASSERT_SIZE(tapio_shm_cell, 64);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, head, 0);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, tally, 8);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, next, 40);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, owner, 48);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, beat, 52);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, peak, 56);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, watermark, 60);
+
+/* One for the holder, the others for former holders that sleep. */
+#define TAPIO_CELLS 3
+
+/* tapio_shm_cursor.faults: readers found it impossible. The flags stay set. */
+#define TAPIO_CURSOR_BAD_STATE      UINT32_C(1) /* of the lane */
+#define TAPIO_CURSOR_BAD_DESCRIPTOR UINT32_C(2)
+
+/*
+ * One group on one lane. Line 0 changes when the lane changes hands, and each
+ * cell is a line of its own.
+ *
+ * lease = holder:32 | cell:2 << 32 | flags:2 << 34 | epoch:28 << 36. The epoch
+ * grows with each change of hands, so no word comes back, and the swap of a member
+ * that slept meanwhile fails.
+ *
+ * field     | writer                     | reader    | store   | load
+ * lease     | members (cas), broker (cas)| all       | acq_rel | acquire
+ * start     | broker, before the answer  | all       | plain   | plain
+ * want      | members                    | holder    | relaxed | relaxed
+ * faults    | members (or)               | all       | relaxed | relaxed
+ * takeovers | members (add)              | all       | relaxed | relaxed
+ */
+struct tapio_shm_cursor {
+	uint64_t lease;
+	uint64_t start;     /* position at which the group began */
+	uint32_t want;      /* non-zero: a member asks for this lane */
+	uint32_t faults;    /* TAPIO_CURSOR_* */
+	uint32_t takeovers; /* leases taken from members that slept */
+	uint32_t reserved0;
+	uint64_t reserved1[4];
+	struct tapio_shm_cell cells[TAPIO_CELLS];
+};
+TAPIO_ASSERT_SIZE(tapio_shm_cursor, 256);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, lease, 0);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, start, 8);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, want, 16);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, faults, 20);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, takeovers, 24);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, reserved0, 28);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, reserved1, 32);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, cells, 64);
+
+/* The lease word. The cell is below TAPIO_CELLS in an honest one. */
+#define TAPIO_LEASE_ASKED      (UINT64_C(1) << 34) /* a member wants it */
+#define TAPIO_LEASE_MOVING     (UINT64_C(1) << 35) /* to another cell */
+#define TAPIO_LEASE_EPOCH_MASK UINT64_C(0xfffffff)
+#define TAPIO_LEASE(holder, cell, flags, epoch)                             \
+	(TAPIO_CAST_(uint64_t, TAPIO_CAST_(uint32_t, holder)) |             \
+	 TAPIO_CAST_(uint64_t, cell) << 32 | TAPIO_CAST_(uint64_t, flags) | \
+	 TAPIO_CAST_(uint64_t, TAPIO_LEASE_EPOCH_MASK & (epoch)) << 36)
+#define TAPIO_LEASE_HOLDER(lease) TAPIO_CAST_(uint32_t, lease)
+#define TAPIO_LEASE_CELL(lease)   TAPIO_CAST_(uint32_t, (lease) >> 32 & 3u)
+#define TAPIO_LEASE_EPOCH(lease)  TAPIO_CAST_(uint32_t, (lease) >> 36)
 
 #define TAPIO_INCARNATION_MASK UINT32_C(0x7fff)
 #define TAPIO_HEAD(position, incarnation, record)                             \

@@ -200,7 +200,8 @@ TAPIO_API int64_t tapio_release(struct tapio_consumer *consumer);
  * A descriptor that polls readable when there may be something to consume, for
  * epoll, poll and io_uring. It belongs to the consumer: the caller MUST NOT
  * read, write or close it. The first call starts a helper thread with all
- * signals blocked.
+ * signals blocked, which ends with tapio_consumer_close. In a program that has
+ * closed all descriptors the next call returns another one.
  *
  * tapio_poll with time-out 0 clears it once it finds nothing, and not before.
  * So a loop MAY take one batch each time, and MUST call tapio_poll until it
@@ -220,12 +221,11 @@ struct tapio_consumer_stats {
 	size_t size;        /* set by the caller */
 	uint64_t delivered; /* released by any member */
 	uint64_t skipped;   /* discards and filtered events */
-	uint64_t lost; /* overwritten before they were read, noticed or not */
-	uint64_t
-		in_flight; /* still to be released: at most what the rings hold */
-	uint64_t sleeps;   /* of this consumer */
-	uint64_t wakeups; /* of these, ended by a producer */
-	uint32_t lanes;   /* leased by this consumer now */
+	uint64_t lost;      /* overwritten before they were read */
+	uint64_t in_flight; /* still to be released: at most what lanes hold */
+	uint64_t sleeps;    /* of this consumer */
+	uint64_t wakeups;   /* of these, ended by a producer */
+	uint32_t lanes;     /* leased by this consumer now */
 	uint32_t lane_count;
 	uint64_t late; /* with merge_ns: out of order, of this consumer */
 };

@@ -13,8 +13,9 @@
  *
  * Cost. An emitting call takes no lock, allocates nothing and does not enter
  * the kernel, with three exceptions: it wakes a consumer that sleeps, the
- * policy of the channel is to wait for room, or the thread has no lane of a
- * CPU and takes a mutex of its own process (common.h).
+ * policy of the channel is to wait for room (and the tag does not forbid it),
+ * or the thread has no lane of a CPU and takes a mutex of its own process
+ * (common.h).
  *
  * Threads. Emitting calls (output, reserve, submit, discard and their batches)
  * MAY be made by any number of threads at once, and by signal handlers, with
@@ -57,8 +58,8 @@ TAPIO_API void tapio_producer_close(struct tapio_producer *producer);
  *
  *   result     | cause                              | remedy         | counted
  *   0          | accepted                           |                | published
- *   -EAGAIN    | no free block, policy `drop`       | more blocks, or| full, held
- *              |                                    | a faster reader|
+ *   -EAGAIN    | no free block, and the policy is   | more blocks, or| full, held
+ *              | `drop`, or the tag TAPIO_NO_WAIT   | a faster reader|
  *   -ETIMEDOUT | no free block within the channel's | the same       | timeout
  *              | `wait`                             |                |
  *   -EMSGSIZE  | longer than any block of the class | a class with   | size
@@ -188,8 +189,10 @@ TAPIO_API uint32_t tapio_producer_max_bytes(const struct tapio_producer *p);
 /*
  * Writes into `text`, in words and numbers, why an emitting call with this tag
  * and length returned `err`: which class is too small and by how much, or how
- * many blocks its lanes have. The text always ends with NUL. Any thread. MUST
- * NOT be called in a signal handler.
+ * many blocks its lanes have. For -EAGAIN and -ETIMEDOUT it names the group
+ * that holds the lane of the caller's CPU and the process that reads it there,
+ * or the process that has reserved the blocks, as they are now. The text always
+ * ends with NUL. Any thread. MUST NOT be called in a signal handler.
  */
 TAPIO_API void tapio_producer_explain(const struct tapio_producer *producer,
 				      int err, uint32_t tag, uint32_t length,

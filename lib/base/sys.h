@@ -16,7 +16,7 @@
 #include <sys/types.h>
 #include <time.h>
 
-/* An fd, or -errno. */
+/* An fd above 2, or -errno; and so for all that make one. */
 int tpi_sys_memfd_create(const char *name, unsigned int flags);
 int tpi_sys_ftruncate(int fd, uint64_t bytes);
 int tpi_sys_fchmod(int fd, unsigned int mode);

@@ -9,6 +9,7 @@
  * looked up by the link nodeN/cpuM, and counts for node index 0 if there is
  * none.
  */
+#include "lib/base/thread.h"
 #include "lib/base/topology.h"
 
 #include <errno.h>
@@ -222,7 +223,7 @@ static int allocate(struct tpi_topology *topology, uint32_t cpus)
 	return 0;
 }
 
-int tpi_topology_read(struct tpi_topology *topology, const char *root)
+static int read_topology(struct tpi_topology *topology, const char *root)
 {
 	struct reader *reader = calloc(1, sizeof(*reader));
 	uint32_t cpus;
@@ -251,6 +252,15 @@ int tpi_topology_read(struct tpi_topology *topology, const char *root)
 		tpi_topology_free(topology);
 out:
 	free(reader);
+	return err;
+}
+
+int tpi_topology_read(struct tpi_topology *topology, const char *root)
+{
+	int cancel = tpi_cancel_off();
+	int err = read_topology(topology, root);
+
+	tpi_cancel_restore(cancel);
 	return err;
 }
 

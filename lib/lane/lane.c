@@ -73,6 +73,7 @@
 #include <string.h>
 
 #include "lib/base/atomic.h"
+#include "lib/lane/cursor.h"
 #include "lib/lane/emit.h"
 #include "lib/lane/lane.h"
 #include "lib/base/rseq.h"
@@ -230,21 +231,25 @@ static int side_publish(const struct tpi_lane *lane, uint64_t state,
 
 /* ---- the gate ------------------------------------------------------------- */
 
+/* What a group has released on a lane; the gate, if its head is no news. */
+static uint64_t released(const struct tpi_lane *lane,
+			 const struct tapio_shm_cursor *cursor, uint64_t slot)
+{
+	uint64_t head;
+
+	if (tpi_cursor_head(cursor, &head) &&
+	    TAPIO_HEAD_INCARNATION(head) == TAPIO_SLOT_INCARNATION(slot))
+		return TAPIO_HEAD_POSITION(head);
+	return tpi_load_relaxed(&lane->shm->gate) & TAPIO_POSITION_MASK;
+}
+
 /* Up to where group `slot` lets a lane in that state be reused. */
 static uint64_t slot_limit(const struct tpi_lane *lane,
 			   const struct tapio_shm_cursor *cursors,
 			   uint64_t slot, uint64_t state)
 {
-	uint64_t bound, head, position;
+	uint64_t bound, position = released(lane, &cursors[lane->id], slot);
 
-	/*
-	 * ORDER cursor.head (acquire): the group is done with what lies before
-	 * its head. Pairs with the release in the consumer's release.
-	 */
-	head = tpi_load_acquire(&cursors[lane->id].head);
-	position = TAPIO_HEAD_POSITION(head);
-	if (TAPIO_HEAD_INCARNATION(head) != TAPIO_SLOT_INCARNATION(slot))
-		position = tpi_load_relaxed(&lane->shm->gate); /* no news */
 	if (TAPIO_SLOT_POLICY(slot) != TAPIO_GROUP_UNTIL)
 		return position;
 	/* Also for a head that is no news, or its writer would hold the lane

@@ -67,7 +67,8 @@ struct tpi_ledger {
 	uint64_t head;
 	uint64_t tail;
 	uint64_t gate;
-	uint64_t word;      /* the head as loaded */
+	uint64_t word; /* the head as loaded */
+	uint64_t lease_word;
 	uint64_t published; /* since start: the sum of the next four */
 	uint64_t delivered; /* released, not merely handed out */
 	uint64_t skipped;

@@ -13,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/base/own_fd.h"
 #include "lib/wire/fdpass.h"
 
 /* The most descriptors that the kernel carries in one message (SCM_MAX_FD). */
@@ -74,12 +75,15 @@ static unsigned int take_fds(struct msghdr *msg, int *fds, unsigned int room)
 
 			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int),
 			       sizeof(fd));
-			if (count < room) {
+			/* What the program prints must not go into it. */
+			fd = tpi_fd_above_stdio(fd);
+			if (fd >= 0 && count < room) {
 				fds[count++] = fd;
-			} else {
-				msg->msg_flags |= MSG_CTRUNC;
-				close(fd);
+				continue;
 			}
+			msg->msg_flags |= MSG_CTRUNC;
+			if (fd >= 0)
+				close(fd);
 		}
 	}
 	return count;

@@ -49,6 +49,7 @@ unsigned int abi_rows_cpp(struct abi_row *rows);
 	ABI_STRUCT(tapio_shm_lane), \
 	ABI_STRUCT(tapio_shm_group_control), \
 	ABI_STRUCT(tapio_shm_tally), \
+	ABI_STRUCT(tapio_shm_cell), \
 	ABI_STRUCT(tapio_shm_cursor), \
 	ABI_STRUCT(tapio_shm_histogram), \
 	ABI_STRUCT(tapio_shm_calibration), \
@@ -76,6 +77,10 @@ unsigned int abi_rows_cpp(struct abi_row *rows);
 	ABI_VALUE(TAPIO_HEAD_POSITION(UINT64_C(0xfedcba9876543210))), \
 	ABI_VALUE(TAPIO_HEAD_INCARNATION(UINT64_C(0xfedcba9876543210))), \
 	ABI_VALUE(TAPIO_HEAD_RECORD(UINT64_C(0xfedcba9876543211))), \
+	ABI_VALUE(TAPIO_LEASE(0xfffffffeu, 2, TAPIO_LEASE_MOVING, 0xffffffffu)), \
+	ABI_VALUE(TAPIO_LEASE_HOLDER(UINT64_C(0xfedcba9876543210))), \
+	ABI_VALUE(TAPIO_LEASE_CELL(UINT64_C(0xfedcba9876543210))), \
+	ABI_VALUE(TAPIO_LEASE_EPOCH(UINT64_C(0xfedcba9876543210))), \
 	ABI_VALUE(TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_GROUP_LOSSLESS, \
 			     0xffff, 0xfffffffeu)), \
 	ABI_VALUE(TAPIO_SLOT_STATE(UINT64_C(0xfedcba9876543210))), \

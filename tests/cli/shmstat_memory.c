@@ -88,11 +88,11 @@ static void make_group(void)
 	channel.lanes[0].shm->dropped[TAPIO_DROP_FULL] = 7;
 	for (uint32_t i = 0; i < LANES; i++) {
 		cursors.cursors[i].start = BLOCKS;
-		cursors.cursors[i].head = TAPIO_HEAD(BLOCKS, 3, 0);
+		cursors.cursors[i].cells[0].head = TAPIO_HEAD(BLOCKS, 3, 0);
 	}
-	cursors.cursors[0].head = TAPIO_HEAD(BLOCKS + 2, 3, 0);
-	cursors.cursors[0].tally[0].skipped = 1;
-	cursors.cursors[0].peak = 4;
+	cursors.cursors[0].cells[0].head = TAPIO_HEAD(BLOCKS + 2, 3, 0);
+	cursors.cursors[0].cells[0].tally[0].skipped = 1;
+	cursors.cursors[0].cells[0].peak = 4;
 	strcpy(catalog.groups[0].name, "readers");
 	catalog.groups[0].admitted = 3;
 	catalog.groups[0].members = 1;
@@ -297,7 +297,7 @@ START_TEST(a_ledger_that_does_not_balance_is_status_1)
 {
 	json_t *look, *l;
 
-	cursors.cursors[0].tally[0].lost = 2; /* 1 + 2 of 2 released */
+	cursors.cursors[0].cells[0].tally[0].lost = 2; /* 1 + 2 of 2 released */
 	look = show("ledger", 1);
 	l = row(look, "ledger", 0);
 	ck_assert(json_is_false(json_object_get(l, "balanced")));

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "lib/base/atomic.h"
+#include "lib/lane/cursor.h"
 #include "lib/lane/lane.h"
 #include "lib/base/rseq.h"
 #include "lib/lane/wake.h"
@@ -214,12 +215,12 @@ END_TEST
 static void take_leases(struct peer *me, struct report *report)
 {
 	for (uint32_t i = 0; i < me->channel.lane_count; i++) {
-		uint32_t nobody = TAPIO_NOBODY;
+		uint64_t nobody = 0;
 
-		/* ORDER cursor.lease (acq_rel): pairs with clear_leases(). */
-		report->done +=
-			tpi_cas_acq_rel(&me->cursors.cursors[i].lease, &nobody,
-					me->attached.attachment);
+		/* ORDER cursor.lease (acq_rel): pairs with clear_lease(). */
+		report->done += tpi_cas_acq_rel(
+			&me->cursors.cursors[i].lease, &nobody,
+			tpi_lease_next(0, me->attached.attachment, 0));
 	}
 }
 
@@ -238,9 +239,8 @@ START_TEST(leases_of_a_killed_member_are_free_and_its_group_goes_on)
 	ck_assert(
 		wait_state(&watcher, child.report.name, TAPIO_ATTACHMENT_FREE));
 	for (uint32_t i = 0; i < other.channel.lane_count; i++)
-		ck_assert_uint_eq(
-			tpi_load_relaxed(&other.cursors.cursors[i].lease),
-			TAPIO_NOBODY);
+		ck_assert_uint_eq(tpi_cursor_holder(&other.cursors.cursors[i]),
+				  TAPIO_NOBODY);
 	ck_assert_uint_eq(
 		other.catalog.groups[other.attached.group_slot].members, 1);
 	ck_assert_uint_eq(watcher.catalog.broker->leases_cleared,

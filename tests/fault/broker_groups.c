@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "lib/base/atomic.h"
+#include "lib/lane/cursor.h"
 #include "lib/lane/lane.h"
 #include "lib/lane/wake.h"
 #include "tests/cpu_lanes.h"
@@ -131,7 +132,7 @@ START_TEST(a_group_begins_at_the_tails_and_is_answered_when_it_counts)
 	ck_assert_uint_eq(slot(s)->admitted, c.attached.incarnation);
 	ck_assert(producer.catalog.channels[0].active >> s & 1);
 	for (uint32_t i = 0; i < c.channel.lane_count; i++) {
-		uint64_t head = c.cursors.cursors[i].head;
+		uint64_t head = c.cursors.cursors[i].cells[0].head;
 		uint64_t tail =
 			TAPIO_STATE_TAIL(tpi_lane_peek(&c.channel.lanes[i]));
 
@@ -211,7 +212,7 @@ START_TEST(joins_while_producers_run_never_lose_what_was_promised)
 				uint64_t gate =
 					tpi_load_relaxed(&lane->shm->gate);
 				uint64_t head = TAPIO_HEAD_POSITION(
-					c.cursors.cursors[i].head);
+					c.cursors.cursors[i].cells[0].head);
 
 				ck_assert_int_le(
 					tapio_position_diff(gate, head), 0);
@@ -363,14 +364,16 @@ END_TEST
 
 static uint64_t head_of(const struct peer *c, const struct tpi_lane *lane)
 {
-	return TAPIO_HEAD_POSITION(c->cursors.cursors[lane->id].head);
+	return TAPIO_HEAD_POSITION(
+		tpi_cursor_cell(&c->cursors.cursors[lane->id])->head);
 }
 
 static uint64_t lost_of(const struct peer *c, const struct tpi_lane *lane)
 {
-	const struct tapio_shm_cursor *cursor = &c->cursors.cursors[lane->id];
+	const struct tapio_shm_cell *cell =
+		tpi_cursor_cell(&c->cursors.cursors[lane->id]);
 
-	return cursor->tally[TAPIO_HEAD_RECORD(cursor->head)].lost;
+	return cell->tally[TAPIO_HEAD_RECORD(cell->head)].lost;
 }
 
 static uint64_t gate_of(const struct tpi_lane *lane)
@@ -491,13 +494,13 @@ START_TEST(a_promotion_does_not_believe_a_head_of_another_incarnation)
 	late = second_mapping(&c, lane);
 	ck_assert_int_eq(peer_detach(&c), 0);
 	/* ORDER cursor.head (release): pairs with pass_over(). */
-	tpi_store_release(&late->head,
+	tpi_store_release(&late->cells[0].head,
 			  TAPIO_HEAD(head + 7, c.attached.incarnation - 1, 0));
 	peer_close(&c);
 	ck_assert_int_eq(try_join(&c, "audit", 0, 0, 0), 0);
-	ck_assert_uint_eq(
-		TAPIO_HEAD_INCARNATION(c.cursors.cursors[lane->id].head),
-		c.attached.incarnation);
+	ck_assert_uint_eq(TAPIO_HEAD_INCARNATION(
+				  c.cursors.cursors[lane->id].cells[0].head),
+			  c.attached.incarnation);
 	ck_assert_uint_eq(head_of(&c, lane), head);
 	ck_assert_uint_eq(lost_of(&c, lane), 0);
 	peer_close(&c);
@@ -655,10 +658,11 @@ START_TEST(a_slot_goes_to_the_same_uid_at_once_with_another_incarnation)
 		incarnation = c.attached.incarnation;
 		/* Nothing of the one before, whatever it left behind. */
 		ck_assert_uint_eq(c.cursors.cursors[0].lease, TAPIO_NOBODY);
-		ck_assert_uint_eq(c.cursors.cursors[0].tally[0].lost, 0);
+		ck_assert_uint_eq(c.cursors.cursors[0].cells[0].tally[0].lost,
+				  0);
 		ck_assert_uint_eq(c.cursors.cursors[0].want, 0);
 		c.cursors.cursors[0].lease = 0x12345;
-		c.cursors.cursors[0].tally[0].lost = 7;
+		c.cursors.cursors[0].cells[0].tally[0].lost = 7;
 		c.cursors.cursors[0].want = 1;
 		ck_assert_int_eq(peer_detach(&c), 0);
 		ck_assert_uint_eq(TAPIO_SLOT_STATE(slot_word(first_slot)),

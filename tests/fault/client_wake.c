@@ -133,7 +133,7 @@ START_TEST(a_group_that_was_not_rung_is_not_answered)
 
 	c = rig_open(&marked);
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		c->tracks[i].cursor->watermark = 16;
+		c->tracks[i].cell->watermark = 16;
 	tpi_announce(c);
 	tpi_announce(other);
 	emit(1);
@@ -262,8 +262,8 @@ static void start_holder(void)
 static bool lanes_are_free(void)
 {
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		if (tpi_load_relaxed(&c->tracks[i].cursor->lease) !=
-		    TAPIO_NOBODY)
+		if (TAPIO_LEASE_HOLDER(tpi_load_relaxed(
+			    &c->tracks[i].cursor->lease)) != TAPIO_NOBODY)
 			return false;
 	return true;
 }
@@ -396,8 +396,10 @@ START_TEST(a_ring_wakes_every_sleeper_of_the_group)
 	nap_ms(200);
 	emit(1);
 	pthread_join(second, NULL);
-	pthread_kill(first, SIGUSR1);
-	pthread_join(first, NULL);
+	do { /* again, if it was on its way to sleep */
+		pthread_kill(first, SIGUSR1);
+		nap_ms(10);
+	} while (pthread_tryjoin_np(first, NULL));
 	tapio_consumer_close(idle);
 }
 END_TEST
@@ -496,7 +498,7 @@ START_TEST(a_wait_for_room_is_announced_before_a_barrier)
 		if (TAPIO_STATE_TAIL(tpi_lane_peek(&p->hot.emit.lanes[i])) !=
 		    c->tracks[i].cursor->start)
 			ck_assert_int_eq(tpi_full_wait(p, &p->hot.emit.lanes[i],
-						       TPI_FULL, 1, &room),
+						       TPI_FULL, TAG, 1, &room),
 					 0);
 	tpi_testpoint_hook = NULL;
 	ck_assert_ptr_nonnull(room.word);

@@ -22,7 +22,7 @@ static uint32_t leases(const struct tapio_consumer *c)
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		count += tpi_load_relaxed(&c->tracks[i].cursor->lease) == c->me;
+		count += tpi_cursor_holder(c->tracks[i].cursor) == c->me;
 	return count;
 }
 
@@ -38,12 +38,12 @@ static void assert_has_node(const struct tapio_consumer *c, unsigned int node)
 		const struct tpi_track *t = &c->tracks[i];
 
 		ck_assert_uint_eq(t->node, node_of_lane(t->lane));
-		ck_assert_msg((tpi_load_relaxed(&t->cursor->lease) == c->me) ==
+		ck_assert_msg((tpi_cursor_holder(t->cursor) == c->me) ==
 				      (t->node == node),
 			      "lane %u of node %u: lease %u, member %u of "
 			      "node %u",
-			      i, t->node, tpi_load_relaxed(&t->cursor->lease),
-			      c->me, node);
+			      i, t->node, tpi_cursor_holder(t->cursor), c->me,
+			      node);
 	}
 }
 

@@ -686,7 +686,7 @@ START_TEST(a_member_goes_on_from_the_gate_when_its_head_is_a_strangers)
 	/* A former member of another incarnation woke up and wrote its head,
 	 * beyond what we have read, into every cursor. */
 	for (i = 0; i < c->lane_count; i++)
-		c->tracks[i].cursor->head =
+		c->tracks[i].cell->head =
 			TAPIO_HEAD(64 + 20, c->incarnation ^ 1, 0);
 	tapio_consumer_close(c);
 	n = look(next, views, 64);

@@ -84,7 +84,7 @@ static void wait_mark(uint32_t mark)
 {
 	const struct tpi_track *t = busy();
 
-	for (int i = 0; tpi_load_relaxed(&t->cursor->watermark) != mark; i++) {
+	for (int i = 0; tpi_load_relaxed(&t->cell->watermark) != mark; i++) {
 		ck_assert_int_lt(i, HANG_MS);
 		nap_ms(1);
 	}
@@ -204,7 +204,7 @@ START_TEST(a_poll_that_waits_and_the_descriptor_go_together)
 		ck_assert_uint_eq(drain(c), 0);
 		ck_assert(!readable(0));
 	}
-	ck_assert_uint_eq(tpi_load_relaxed(&busy()->cursor->watermark), 0);
+	ck_assert_uint_eq(tpi_load_relaxed(&busy()->cell->watermark), 0);
 	assert_ledger(c, 20, 0, 0);
 }
 END_TEST

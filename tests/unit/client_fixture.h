@@ -40,6 +40,9 @@
 
 #define TAG TAPIO_TAG(100, 5)
 
+/* On a busy machine, and under valgrind, a broker may take long. */
+#define RIG_ANSWER_NS INT64_C(60000000000)
+
 struct rig {
 	struct tapio_broker *broker;
 	struct tapio_options options;
@@ -63,6 +66,7 @@ static inline void rig_start(const char *config)
 		.socket = tapio_broker_socket(rig.broker),
 		.error = rig.error,
 		.error_bytes = sizeof(rig.error),
+		.answer_ns = RIG_ANSWER_NS,
 	};
 }
 

@@ -56,7 +56,7 @@ static uint32_t rings(void)
 static void announce(uint32_t mark)
 {
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		c->tracks[i].cursor->watermark = mark;
+		c->tracks[i].cell->watermark = mark;
 	tpi_announce(c);
 }
 
@@ -218,7 +218,7 @@ START_TEST(few_wakeups_bring_many_events)
 	pthread_join(thread, NULL);
 	ck_assert_int_eq(tapio_release(c), 0);
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		ck_assert_uint_eq(c->tracks[i].cursor->watermark, 0);
+		ck_assert_uint_eq(c->tracks[i].cell->watermark, 0);
 	assert_ledger(c, K, 0, 0);
 }
 END_TEST
@@ -354,16 +354,16 @@ START_TEST(a_mark_does_not_outlive_its_member)
 	open_marked(K, 0);
 	ck_assert_uint_eq(group_stats(c).lanes, 0);
 	for (uint32_t i = 0; i < other->lane_count; i++)
-		other->tracks[i].cursor->watermark = K;
+		other->tracks[i].cell->watermark = K;
 	tapio_consumer_close(other);
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		ck_assert_uint_eq(c->tracks[i].cursor->watermark, 0);
+		ck_assert_uint_eq(c->tracks[i].cell->watermark, 0);
 	/* As if the other had died with it. */
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		c->tracks[i].cursor->watermark = K;
+		c->tracks[i].cell->watermark = K;
 	tpi_lease_free(c);
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		ck_assert_uint_eq(c->tracks[i].cursor->watermark,
+		ck_assert_uint_eq(c->tracks[i].cell->watermark,
 				  c->tracks[i].leased ? 0 : K);
 	ck_assert_uint_gt(group_stats(c).lanes, 0);
 }

@@ -226,7 +226,7 @@ START_TEST(a_head_of_another_incarnation_is_no_news)
 	lane_fixture_join(&f, 2, TAPIO_GROUP_LOSSLESS, 0);
 	start = lane_tail(&f);
 	/* A former member that wakes up late stores its old head far ahead. */
-	f.cursors[2].head = TAPIO_HEAD(start + 1000, 7, 0);
+	f.cursors[2].cells[0].head = TAPIO_HEAD(start + 1000, 7, 0);
 	for (i = 0; i < 8; i++)
 		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
 	ck_assert_int_eq(lane_output(&f, 1, &v, 4), TPI_FULL);

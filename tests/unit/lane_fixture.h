@@ -90,7 +90,7 @@ static inline void lane_fixture_fini(struct lane_fixture *f)
 static inline void lane_fixture_join(struct lane_fixture *f, int slot,
 				     uint32_t policy, uint32_t lag)
 {
-	f->cursors[slot].head =
+	f->cursors[slot].cells[0].head =
 		TAPIO_HEAD(TAPIO_STATE_TAIL(f->lane.shm->state), 1, 0);
 	f->groups[slot].slot = TAPIO_SLOT(TAPIO_SLOT_ACTIVE, policy, 1, lag);
 	f->active |= UINT64_C(1) << slot;
@@ -101,7 +101,7 @@ static inline void lane_fixture_join(struct lane_fixture *f, int slot,
 static inline void lane_fixture_release(struct lane_fixture *f, int slot,
 					uint64_t position)
 {
-	tpi_store_release(&f->cursors[slot].head,
+	tpi_store_release(&f->cursors[slot].cells[0].head,
 			  TAPIO_HEAD(position & TAPIO_POSITION_MASK, 1, 0));
 }
 

@@ -109,7 +109,7 @@ START_TEST(no_sum_overflows_on_the_largest_machine)
 	ck_assert_uint_eq(tpi_channel_lane_count(&spec, &topology),
 			  8 * (TPI_CPUS_MAX + TAPIO_CLIENTS_MAX));
 	ck_assert_uint_eq(tpi_cursors_bytes(UINT32_MAX),
-			  256 + 128 + 64ULL * UINT32_MAX +
+			  256 + 128 + 256ULL * UINT32_MAX +
 				  sizeof(struct tapio_shm_histogram));
 	ck_assert_uint_gt(
 		tpi_catalog_bytes(TAPIO_CLIENTS_MAX, UINT32_MAX, UINT32_MAX),

@@ -36,7 +36,10 @@ enum tpi_exit {
 	TPI_EXIT_BROKER_GONE = 5,
 };
 
-/* The tool's name in messages, argp's usage status, and --version. First. */
+/*
+ * First in main(): occupies descriptors 0 to 2 if they are closed, and sets the tool's
+ * name in messages, argp's usage status, and --version.
+ */
 void tpi_tool_init(const char *name);
 
 /* "name: message\n" on stderr, in one write. */
