@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the catalog says about the broker and the machine: who it is, what the
- * kernel allows, found out by asking it, and what the segments became. Written
- * at start, before the catalog leaves this process, except for the verdict on rseq:
- * where the test could not be made, the broker tries again on each tick.
+ * The catalog's record of the broker and the machine: the broker's identity,
+ * the abilities of the kernel, found out by asking it, and the segments as they
+ * were obtained. Written at start, before the catalog leaves this process,
+ * except for the verdict on rseq: where the test could not be made, the broker
+ * tries again on each tick.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -53,7 +54,7 @@ bool tpi_host_has_cpu_lanes(void)
 	       tpi_rseq_selftest(NULL) == TAPIO_RSEQ_PROVEN;
 }
 
-/* What this kernel allows, found out by asking it. */
+/* The abilities of this kernel, found out by asking it. */
 static uint32_t probe_features(struct tpi_registry *registry,
 			       struct tpi_log *log)
 {

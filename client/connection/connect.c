@@ -8,8 +8,8 @@
  *        or -> REMOVE          -> REMOVED | REFUSED
  *
  * A broker that is not there yet, that has just died (its keeper holds the
- * listening socket meanwhile, so that connecting works and nobody answers), or
- * that goes away between two messages is the same case: all of it is tried again
+ * listening socket meanwhile, so connecting works, without an answer), or that
+ * goes away between two messages is the same case: all of it is tried again
  * until the caller's time is over. A refusal is an answer, and final.
  *
  * SIGKILL at any point closes the connection. The broker sees the pidfd. Received
@@ -197,7 +197,7 @@ static int not_ours(struct dial *d)
 			       "this program has closed the connection");
 }
 
-/* Receives one message of type `want`; fds as tpi_recv_fds. */
+/* Receives one message of type `want`. fds as tpi_recv_fds. */
 static int receive(struct dial *d, enum tpi_wire_type want,
 		   union tpi_wire_message *message, int *fds,
 		   unsigned int *fd_count)
@@ -408,7 +408,7 @@ static int dial_and_ask(struct dial *d, const struct tpi_request *request)
 	return err;
 }
 
-/* Sleeps before the next attempt; false when the time is over. */
+/* Sleeps before the next attempt. False when the time is over. */
 static bool pause_before_retry(int64_t *nap, int64_t until)
 {
 	int64_t left = until - tpi_now_ns();

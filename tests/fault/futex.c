@@ -36,7 +36,7 @@ int main(void)
 	"channel t { stamp = \"none\"\n full = \"wait\"\n wait = \"60s\"\n" \
 	"class main { block = 64\n blocks = 8\n side_blocks = 8 } }\n"
 
-/* What the calls are answered, and how many of them. */
+/* The answer to the calls, and how many get it. */
 static const struct refusal {
 	int operation;
 	int error;

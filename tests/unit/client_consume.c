@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a consumer gets: filters, groups, priorities, overruns, the past, and what
- * it must not believe. The ledger balances at the end of each.
+ * Events as a consumer gets them: filters, groups, priorities, overruns, the
+ * history, and values that it MUST NOT believe. The ledger balances at the end
+ * of each.
  */
 #include <signal.h>
 #include <sys/mman.h>
@@ -114,7 +115,7 @@ START_TEST(the_slowest_lossless_group_holds_and_its_release_frees)
 	ck_assert_uint_eq(drain(slow), 64);
 	emit(TAG, 64);
 	ck_assert_uint_eq(drain(fast), 1);
-	/* Who leaves holds nobody. */
+	/* A consumer that left holds no producer. */
 	tapio_consumer_close(slow);
 	for (i = 0; i < 1000; i++) {
 		emit(TAG, i);
@@ -347,7 +348,7 @@ START_TEST(a_lane_that_is_never_empty_does_not_starve_its_neighbours)
 	for (i = 0; i < 64; i++)
 		for (k = 0; k < 2; k++)
 			emit(TAPIO_TAG_CLASS(9, 9, k), i);
-	/* What is taken of either comes again, so that it fills every look. */
+	/* Events taken of either come again, so that they fill every look. */
 	for (i = 0; i < 200; i++) {
 		n = look(c, views, 4);
 		ck_assert_uint_eq(n, 4);
@@ -893,7 +894,7 @@ START_TEST(a_member_goes_on_from_the_gate_when_its_head_is_a_strangers)
 	n = look(next, views, 64);
 	if (!n)
 		n = (unsigned int)tapio_poll(next, views, 64, 1000000000);
-	/* At least all that is unread; what the gate had not passed too. */
+	/* At least all that is unread, and all that the gate had not passed. */
 	ck_assert_uint_ge(n, 20);
 	ck_assert_uint_eq(value_of(&views[n - 1]), 19);
 	tapio_release(next);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Observers: they see what passes, hold nobody back, and when they are too slow
- * they are told exactly how much they missed.
+ * Observers: they see all that passes and hold no producer back. When they are
+ * too slow they are told exactly how much they missed.
  */
 #include <pthread.h>
 

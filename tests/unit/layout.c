@@ -408,7 +408,7 @@ START_TEST(a_channel_without_stamps_has_no_times)
 }
 END_TEST
 
-/* A mapping that kills whoever writes to it. */
+/* A mapping that kills a process that writes to it. */
 static struct tpi_map frozen_copy(const struct tpi_map *from)
 {
 	struct tpi_map map = {.bytes = from->bytes};

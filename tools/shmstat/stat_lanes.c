@@ -25,7 +25,7 @@ static json_t *lane_node(const struct tpi_inspect_channel *c,
 	return json_null();
 }
 
-/* What names a lane, in both lists. */
+/* The keys that name a lane, in both lists. */
 static void add_lane(json_t *object, const struct tpi_inspect *inspect,
 		     uint32_t channel, const struct tpi_lane *lane)
 {
