@@ -209,7 +209,7 @@ void bench_progress_clear(void);
 
 /* ---- which peers were built -------------------------------------------------- */
 
-/* The peers that bench/CMakeLists.txt looked for, from built.c.in. */
+/* The peers that bench/CMakeLists.txt looked for. */
 struct bench_built {
 	const char *name;
 	const char *package; /* Debian's */
