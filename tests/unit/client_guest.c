@@ -279,6 +279,38 @@ START_TEST(nor_is_one_of_a_broker_in_the_program)
 }
 END_TEST
 
+/* What tapiod and the tools do first. */
+static int occupied(void)
+{
+	char byte;
+	int fd;
+
+	for (fd = 0; fd < 3; fd += 2)
+		close(fd);
+	tpi_fd_occupy_stdio();
+	if (fcntl(0, F_GETFD) < 0 || fcntl(2, F_GETFD) < 0)
+		return 30;
+	if (read(0, &byte, 1) >= 0 || write(2, "x", 1) >= 0)
+		return 31;
+	/* One that is open stays as it is. */
+	if (write(1, "", 0) != 0)
+		return 32;
+	return open("/dev/null", O_RDONLY) > 2 ? 0 : 33;
+}
+
+START_TEST(a_program_can_occupy_them_first)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(occupied());
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "status 0x%x",
+		      status);
+}
+END_TEST
+
 /* ---- threads ------------------------------------------------------------------ */
 
 static int open_fds(void)
@@ -396,6 +428,7 @@ int main(void)
 	tcase_add_test(t, a_child_keeps_what_the_program_has_at_our_numbers);
 	tcase_add_test(t, no_descriptor_of_ours_is_stdin_stdout_or_stderr);
 	tcase_add_test(t, nor_is_one_of_a_broker_in_the_program);
+	tcase_add_test(t, a_program_can_occupy_them_first);
 	tcase_add_test(t, a_cancelled_thread_leaks_nothing);
 	tcase_add_test(t, much_static_tls_leaves_room_for_our_threads);
 	tcase_add_test(
