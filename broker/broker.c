@@ -130,7 +130,7 @@ int tpi_broker_create(struct tpi_broker **out,
 	return 0;
 }
 
-/* Clients keep their mappings; they only have to know that we are gone. */
+/* Clients keep their mappings. They only have to know that we are gone. */
 static void say_goodbye(struct tpi_broker *broker)
 {
 	set_state(broker, TAPIO_BROKER_STOPPED);

@@ -4,7 +4,7 @@
  *
  * FORK. A child has no broker thread, but it would have copies of the broker's
  * descriptors: the listening socket, so that connects hang after the parent has
- * died; the connections, so that clients never see it go. So around fork the
+ * died. The connections, so that clients never see it go. So around fork the
  * broker's thread is kept out of its callbacks, and the child closes them. What
  * the child's memory still says about the broker is then of no use, and it can
  * only be left alone.

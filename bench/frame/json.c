@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Everything that came out, as one JSON object; docs/man/tapio-bench.1 describes it,
+ * Everything that came out, as one JSON object. docs/man/tapio-bench.1 describes it,
  * and bench/report reads it. What is no number is null.
  */
 #include <errno.h>
@@ -139,7 +139,7 @@ static json_t *one_case(const struct bench_options *o,
 
 /* ---- a question --------------------------------------------------------------- */
 
-static json_t *moment(const struct bench_moment *m)
+static json_t *moment(const struct bench_machine_state *m)
 {
 	return json_pack("{s:o, s:o}", "line_ns", number(m->line_ns),
 			 "store_ns", number(m->store_ns));

@@ -5,7 +5,7 @@
  * ones. Whoever is compared with Tapio shall not lose by its page size.
  *
  * A forked process has the mappings but not their pages, and would take a fault
- * for each while the clock runs; so every side maps them before it begins.
+ * for each while the clock runs. So every side maps them before it begins.
  */
 #include <errno.h>
 #include <string.h>

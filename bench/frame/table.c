@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A case as a table: a row per subject, and per figure its median, the least and
- * the most, and the ratio to Tapio; of a figure that follows from an earlier one,
+ * the most, and the ratio to Tapio. Of a figure that follows from an earlier one,
  * as a rate from a time, the median alone. Figures stand side by side as far as
  * 100 columns go, and below each other from there on. All of a column are in one
  * unit, so that they can be compared by looking.
@@ -208,7 +208,7 @@ static void print_titles(const struct block *b)
 	printf("%s\n", bench_style(BENCH_PLAIN));
 }
 
-/* Behind Tapio is good, ahead of it is not; floors are what they are. */
+/* Behind Tapio is good, ahead of it is not. Floors are what they are. */
 static enum bench_style style_of_ratio(const struct column *column,
 				       const struct bench_outcome *s,
 				       double times)

@@ -33,7 +33,7 @@ struct bpf_channel {
 	struct stream_spec spec;
 };
 
-/* An end; a producer can take records out, too. */
+/* An end. A producer can take records out, too. */
 struct bpf_end {
 	uint64_t *consumer_pos;
 	const uint64_t *producer_pos;
@@ -58,7 +58,7 @@ STREAM_INLINE const unsigned char *record(const struct bpf_end *end,
 	return end->data + (pos & (STREAM_RING_BYTES - 1));
 }
 
-/* 1: the record at pos is there; 0: not yet. */
+/* 1: the record at pos is there. 0: not yet. */
 STREAM_INLINE int record_ready(const struct bpf_end *end, uint64_t pos,
 			       uint32_t bytes)
 {
@@ -74,7 +74,7 @@ STREAM_INLINE int record_ready(const struct bpf_end *end, uint64_t pos,
 	return -1;
 }
 
-/* Sees which records are there; false when there is none. */
+/* Sees which records are there. False when there is none. */
 STREAM_INLINE bool look(struct bpf_end *end)
 {
 	if (end->head == end->tail)
@@ -125,7 +125,7 @@ STREAM_INLINE const uint64_t *bpf_event(const struct bpf_end *end, int i,
 STREAM_INLINE void bpf_done(struct bpf_end *end, int count, uint32_t bytes)
 {
 	end->head += (uint32_t)count * record_bytes(bytes);
-	/* The records were read; the kernel loads it with an acquire. */
+	/* The records were read. The kernel loads it with an acquire. */
 	tpi_store_release(end->consumer_pos, end->head);
 }
 

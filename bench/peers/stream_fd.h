@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the stream peers share that pass events through descriptors. These are
- * opened before the sides are forked; a side sends through `out`, or receives
+ * opened before the sides are forked. A side sends through `out`, or receives
  * through `in` into `taken`.
  */
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * iceoryx: a publisher loans a chunk of shared memory, fills and publishes it; a
+ * iceoryx: a publisher loans a chunk of shared memory, fills and publishes it. A
  * subscriber takes and releases it. A publisher waits for a subscriber whose queue
  * is full (256 chunks is the longest), so that nothing is lost.
  *
@@ -40,7 +40,7 @@
 #define READY_S      30
 #define ROUDI_SOCKET "/tmp/roudi"
 
-/* Pools of a channel's chunks; a queue, a taken one and loans fit several times. */
+/* Pools of a channel's chunks. A queue, a taken one and loans fit several times. */
 static const char config[] = "[general]\n"
 			     "version = 1\n"
 			     "[[segment]]\n"
@@ -324,7 +324,7 @@ static void *make(const struct stream_spec *spec)
 
 /* ---- the daemon ---------------------------------------------------------- */
 
-/* It can be asked when its socket is there; then registering waits for it. */
+/* It can be asked when its socket is there. Then registering waits for it. */
 static int look_whether_ready(void *arg, struct bench_shared *shared,
 			      unsigned int index)
 {

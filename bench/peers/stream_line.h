@@ -9,7 +9,7 @@
  * The including file has defined what else it takes to wake who sleeps:
  *
  *	line_wake(bell)              after an event was stored
- *	line_sleep(bell, line, next) while *line is not `next`; may return at any
+ *	line_sleep(bell, line, next) while *line is not `next`. May return at any
  *	                             time
  */
 #include "bench/peers/stream_peer.h"

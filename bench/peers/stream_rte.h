@@ -26,8 +26,8 @@ struct rte_channel {
 
 static void *rte_make(const struct stream_spec *spec, unsigned int flags)
 {
-	uint32_t slots = STREAM_RING_BYTES / spec->bytes;
-	ssize_t size = rte_ring_get_memsize_elem(spec->bytes, slots);
+	uint32_t elements = STREAM_RING_BYTES / spec->bytes;
+	ssize_t size = rte_ring_get_memsize_elem(spec->bytes, elements);
 	struct rte_channel *channel;
 
 	if (size < 0) {
@@ -40,7 +40,7 @@ static void *rte_make(const struct stream_spec *spec, unsigned int flags)
 	channel->bytes = sizeof(*channel) + (uint64_t)size;
 	/* Of a ring that is not for pointers it sets all but their size, which
 	 * it does not keep. */
-	rte_ring_init(&channel->ring, "stream", slots, flags);
+	rte_ring_init(&channel->ring, "stream", elements, flags);
 	return channel;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What if several readers want every event? One producer, and 1 to 8 readers that
- * all get everything. Tapio has a group for each, and the producer writes once;
- * with what passes an event to one reader, people give each its own ring or pipe,
+ * all get everything. Tapio has a group for each, and the producer writes once.
+ * With what passes an event to one reader, people give each its own ring or pipe,
  * and the producer writes into one after the other, 32 events at a time.
  *
  * Readers are spread over the CPUs that the producer does not use. Where there are
@@ -10,7 +10,7 @@
  * who finds nothing gives way.
  *
  * First the clock runs from the first event to the last one that came, which shows
- * how much is delivered; then the ring is filled half, again and again, with the
+ * how much is delivered. Then the ring is filled half, again and again, with the
  * readers at work but never so far behind that there is no room, and only the
  * producer's calls are timed.
  */

@@ -12,7 +12,7 @@
 #include "bench/questions/laps.h"
 
 #define BATCH   32
-#define LANE    2048 /* blocks of each; a side fills all of its lanes */
+#define LANE    2048 /* blocks of each. A side fills all of its lanes */
 #define CLASSES 8
 /* Long past when they are read, as all are written by then. */
 #define MERGE_NS 1

@@ -5,7 +5,7 @@
  * there in time has lost what was overwritten. What each one has seen and what its
  * gap records say that it has missed must be what was sent, to the event.
  *
- * Observers are spread over the CPUs that the producer does not use; where there
+ * Observers are spread over the CPUs that the producer does not use. Where there
  * are fewer of those, they take turns, and lose what passes meanwhile.
  */
 #include <sched.h>

@@ -4,8 +4,8 @@
  * back, on one CPU and on another one, beside what a program would use instead.
  *
  * Objects are what their last user left (dirty), as malloc's are, but for the
- * variant that zeroes. Tapio's pool refuses every double put unless it is lax;
- * the others do not look.
+ * variant that zeroes. Tapio's pool refuses every double put unless it is lax.
+ * The others do not look.
  */
 #include "bench/questions/pool_run.h"
 #include "bench/questions/published.h"

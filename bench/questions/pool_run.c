@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How pools and allocators are measured: see pool_run.h. Called by the questions
- * pool.c and bytes.c, in the frame's process; the sides are processes, or in
+ * pool.c and bytes.c, in the frame's process. The sides are processes, or in
  * `across`, for allocators that know one process only, threads.
  */
 #include <pthread.h>
@@ -19,7 +19,7 @@
  */
 struct table {
 	sem_t turn[2];
-	bool failed; /* by the second of two threads; the semaphores order it */
+	bool failed; /* by the second of two threads. The semaphores order it */
 	void *objects[POOL_PASSED];
 };
 

@@ -4,7 +4,7 @@
  * process, from one process to another, and for two that both do both.
  *
  * The peers for many producers stop for ever when one of their users is killed
- * inside a call; they are here for the price of not doing so. Those for one
+ * inside a call. They are here for the price of not doing so. Those for one
  * producer and one consumer do less, and are here for what that saves.
  */
 #include "bench/peers/ring_peer.h"
@@ -79,7 +79,7 @@ static int side_rounds(void *arg, struct bench_shared *shared,
 	return check(err, job);
 }
 
-/* ---- two processes; the first values of either are not timed ------------------- */
+/* ---- two processes. The first values of either are not timed ------------------- */
 
 static int side_put(void *arg, struct bench_shared *shared, unsigned int index)
 {
@@ -124,7 +124,7 @@ static int side_contend(void *arg, struct bench_shared *shared,
 typedef int (*side_run)(void *arg, struct bench_shared *shared,
 			unsigned int index);
 
-/* Who does what, by the case; the second is NULL for one process. */
+/* Who does what, by the case. The second is NULL for one process. */
 static void assign(struct job *job, const struct bench_case *of,
 		   side_run *first, side_run *second)
 {

@@ -11,7 +11,7 @@
 
 #include "bench/frame/bench.h"
 
-/* A run for a bench_subject each; arg of attach's: a struct scale_clients. */
+/* Each the run of a bench_subject. The arg of attach is a struct scale_clients. */
 int scale_attach(const struct bench_run *run,
 		 const struct bench_subject *subject, double *figures);
 int scale_channels(const struct bench_run *run,
@@ -23,7 +23,7 @@ int scale_poll(const struct bench_run *run, const struct bench_subject *subject,
 int scale_poll_floor(const struct bench_run *run,
 		     const struct bench_subject *subject, double *figures);
 
-/* In which order the clients come; a case's param. */
+/* In which order the clients come. A case's param. */
 enum scale_order {
 	SCALE_QUEUE, /* one when the last one is there */
 	SCALE_BURST, /* all at once */
@@ -46,12 +46,12 @@ extern const struct scale_clients scale_bare; /* the floor */
 int scale_broker(struct tapio_broker **broker, const char *config,
 		 const char *socket, uint32_t cpus);
 
-/* Of this process: what is its own, beside files and shared memory; and what it
+/* Of this process: what is its own, beside files and shared memory, and what it
  * maps of memfds whose names begin so. 0 when it cannot be read. */
 uint64_t scale_own_bytes(void);
 uint64_t scale_memfd_bytes(const char *name);
 
-/* What a process needs of descriptors; BENCH_ABSENT with bench_why(). */
+/* What a process needs of descriptors. BENCH_ABSENT with bench_why(). */
 int scale_need_fds(uint64_t count);
 
 #endif

@@ -129,7 +129,7 @@ static int fork_clients(const struct job *job)
 	return 0;
 }
 
-/* In total; the median; the 99th of a hundred. */
+/* In total. The median. The 99th of a hundred. */
 static int figures_of(const struct job *job, double *value)
 {
 	const struct client *clients = job->board->client;

@@ -119,7 +119,7 @@ static int open_producer(const struct tapio_broker *broker,
 	return err;
 }
 
-/* Medians of some; the process has attached before, so rseq is proven. */
+/* Medians of some. The process has attached before, so rseq is proven. */
 static int time_attaching(const struct tapio_broker *broker, double *value)
 {
 	double produce[ATTACHES], consume[ATTACHES];
@@ -236,7 +236,7 @@ static int side_poll(void *arg, struct bench_shared *shared, unsigned int index)
 	return err;
 }
 
-/* One word of each lane's record, all in a row; and one written and read. */
+/* One word of each lane's record, all in a row, and one written and read. */
 static int side_poll_floor(void *arg, struct bench_shared *shared,
 			   unsigned int index)
 {

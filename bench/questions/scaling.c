@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Do several producers of one channel get in each other's way? Two on one CPU, and
- * one on each of several; with nobody reading, when the producers of what does
+ * one on each of several. With nobody reading, when the producers of what does
  * not overwrite its oldest events take them out themselves, and with a reader,
  * which has a CPU of its own where there is one more.
  *
@@ -18,7 +18,7 @@
 #define QUICK_RUN_NS 8000000
 /* Of the time, to warm up with. */
 #define WARM_SHARE 4
-/* Sent between two looks at the clock; more by those that are quick. */
+/* Sent between two looks at the clock. More by those that are quick. */
 #define CHUNK_LEAST 1
 #define CHUNK_MOST  1024
 #define CHUNK_NS    50000
@@ -130,7 +130,7 @@ static int consume(void *arg, struct bench_shared *shared, unsigned int index)
 
 /* ---- one turn -------------------------------------------------------------------- */
 
-/* The sides' CPUs; the reader's comes last. */
+/* The sides' CPUs. The reader's comes last. */
 static int place(struct crowd *crowd, const struct bench_run *run,
 		 struct bench_side *sides)
 {

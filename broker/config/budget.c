@@ -4,7 +4,7 @@
  * simulated topology to see whether a configuration would fit elsewhere.
  *
  * A number of blocks that the configuration names is a promise to the user and
- * is never changed; one that it leaves open follows the budget, so that the same
+ * is never changed. One that it leaves open follows the budget, so that the same
  * file works on 2 CPUs and on 256.
  */
 #include <errno.h>
@@ -62,7 +62,7 @@ static uint32_t present_cpus(const struct tpi_topology *topology)
 
 /*
  * What `side_lanes = auto` is on this machine. A handle takes at most one of a class,
- * so more than there may be clients are of no use; each costs memory, and every
+ * so more than there may be clients are of no use. Each costs memory, and every
  * consumer a look. Few threads need one where rseq works, and every producer does where
  * it does not.
  */
@@ -95,7 +95,7 @@ static void set_sides(struct tpi_config *config,
 /* A number that the configuration leaves open, and what it costs. */
 struct open_number {
 	struct tapio_shm_class *klass;
-	bool sides; /* its side lanes; else the blocks of a lane */
+	bool sides; /* its side lanes, else the blocks of a lane */
 	uint64_t bytes;
 };
 

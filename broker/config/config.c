@@ -19,7 +19,7 @@
 
 static pthread_mutex_t scanner_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Where the first error goes; guarded by scanner_lock. */
+/* Where the first error goes. Guarded by scanner_lock. */
 static struct {
 	char *text;
 	size_t bytes;

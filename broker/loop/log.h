@@ -34,7 +34,7 @@ void tpi_log_refill(struct tpi_log *log);
  */
 void tpi_log_stderr(void *arg, int level, const char *message);
 
-/* "error", "warning", ... to a level; -1 for any other word. */
+/* "error", "warning", ... to a level. -1 for any other word. */
 int tpi_log_level(const char *word);
 
 #endif

@@ -3,8 +3,8 @@
  * Attachment names and their records in the catalog.
  *
  * An id is index:14 | generation:18, and never comes back: an owner or lease word
- * that holds it means one attachment for ever. Slots are reused oldest first, so
- * that generations wear evenly; a slot whose generations are used up is retired.
+ * that holds it means one attachment for ever. Records are reused oldest first,
+ * so that generations wear evenly. One whose generations are used up is retired.
  */
 #include <string.h>
 

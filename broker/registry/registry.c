@@ -2,7 +2,7 @@
 /*
  * Making the catalog and the channels, at start. Everything that the broker will
  * ever share is allocated, faulted in, placed and sealed here, before the first
- * client connects; afterwards no request can fail for memory.
+ * client connects. Afterwards no request can fail for memory.
  *
  * Records in the catalog are written once and then READY; attachments.c, group.c and
  * clock.c change single words later.
@@ -130,7 +130,7 @@ static int make_segment(struct maker *m, struct tpi_segment *segment,
 
 /*
  * Huge pages round a segment up. Where that would take what the plan has counted
- * for another one, `auto` does without them; `require` is refused later, with the
+ * for another one, `auto` does without them. `require` is refused later, with the
  * numbers.
  */
 static unsigned int first_rung(struct maker *m, const char *name,
@@ -319,7 +319,7 @@ static int raise_fd_limit(struct maker *m)
 	wish.rlim_max = limit.rlim_max > need ? limit.rlim_max : need;
 	if (!setrlimit(RLIMIT_NOFILE, &wish))
 		return 0;
-	/* What the segments need is needed now; clients may never come. */
+	/* What the segments need is needed now. Clients may never come. */
 	wish = limit;
 	wish.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &wish);

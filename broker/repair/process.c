@@ -100,7 +100,7 @@ uint64_t tpi_start_ticks(pid_t pid)
 	if (n <= 0)
 		return 0;
 	text[n] = 0;
-	/* Field 2, the name, may contain anything; it ends at the last ')'. */
+	/* Field 2, the name, may contain anything. It ends at the last ')'. */
 	at = strrchr(text, ')');
 	for (int field = 2; at && field < 22; field++) {
 		at = strchr(at + 1, ' ');
@@ -259,7 +259,7 @@ static struct tpi_process *make(struct tpi_broker *broker, int pidfd,
 	return process;
 }
 
-/* The same image that said HELLO before; an older image of it is gone now. */
+/* The same image that said HELLO before. An older image of it is gone now. */
 static struct tpi_process *find(struct tpi_broker *broker,
 				const struct tpi_process *fresh)
 {

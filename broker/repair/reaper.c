@@ -6,7 +6,7 @@
  * Run when a pidfd says that a process is dead, when a client detaches, and when
  * an image is gone (execve). None of it stops anybody: blocks go back by one
  * compare-and-swap each (lib/lane/sweep.c) and, from the lane's own CPU, by one
- * discard, for which this thread moves there; where it may not, the blocks are
+ * discard, for which this thread moves there. Where it may not, the blocks are
  * left ABANDONED and the next producer on that CPU takes them.
  */
 #include <errno.h>
@@ -92,7 +92,7 @@ static bool holds(const struct tpi_lane *lane)
 	return TAPIO_STATE_HELD(tpi_lane_peek(lane)) != 0;
 }
 
-/* Everything that was abandoned here before now; this thread is on the CPU. */
+/* Everything that was abandoned here before now. This thread is on the CPU. */
 static void sweep_abandoned(struct sweep *sweep, const struct tpi_lane *lane)
 {
 	tpi_store_relaxed(&lane->shm->hint, 0);
@@ -116,7 +116,7 @@ static void sweep_cpu_lane(struct sweep *sweep, const struct tpi_lane *lane)
 		sweep_abandoned(sweep, lane);
 }
 
-/* A side lane is swept by its owner; so we are the owner until it is done. */
+/* A side lane is swept by its owner. So we are the owner until it is done. */
 static void sweep_side_lane(struct sweep *sweep, const struct tpi_lane *lane)
 {
 	uint32_t me = sweep->broker->registry.attachment_id;
@@ -139,7 +139,7 @@ static void sweep_side_lane(struct sweep *sweep, const struct tpi_lane *lane)
 	tpi_store_release(&lane->shm->owner, TAPIO_NOBODY);
 }
 
-/* Every lane of a channel; or only those that hint at abandoned blocks. */
+/* Every lane of a channel, or only those that hint at abandoned blocks. */
 static uint32_t sweep_host(struct tpi_broker *broker, struct tpi_host *host,
 			   uint32_t dead, bool hinted)
 {
@@ -246,7 +246,7 @@ static void look_at_lingering(struct tpi_broker *broker)
 			&registry->attachments[broker->linger_at];
 
 		broker->linger_at = (broker->linger_at + 1) % count;
-		/* Slot 1 is our own. */
+		/* Index 1 is our own. */
 		if (a->index < 2 || a->id == TAPIO_NOBODY || a->session)
 			continue;
 		looks++;

@@ -8,7 +8,7 @@
 #define TPI_GROUPS_MAX 256 /* supplementary groups that are looked at */
 
 struct tpi_cred {
-	pid_t pid; /* in our PID namespace; 0: not visible there */
+	pid_t pid; /* in our PID namespace. 0: not visible there */
 	uid_t uid;
 	gid_t gid;
 	uint32_t group_count;
@@ -26,7 +26,7 @@ uint32_t tpi_rights(const struct tpi_config *config,
 const char *tpi_right_name(uint32_t right);
 
 /*
- * Why a right is missing, naming the rules that exist for the channel; returns
+ * Why a right is missing, naming the rules that exist for the channel. Returns
  * -EACCES.
  */
 int tpi_rights_refuse(const struct tpi_config *config,

@@ -3,7 +3,7 @@
  * Connections: one is one client, and has at most one attachment at a time.
  *
  * What a client can do to us is bounded here. A message is read into one buffer
- * on the stack and answered by one message; nothing is queued in between, so a
+ * on the stack and answered by one message. Nothing is queued in between, so a
  * connection costs one struct. A client that does not read fills its small socket
  * buffer and is closed. Descriptors beyond the one that HELLO may carry are closed
  * by the receive itself. Newcomers, and how many of them there may be, are
@@ -292,7 +292,7 @@ static int check_name(const char *what, const char *text, char *why,
 			what, TAPIO_NAME_BYTES - 1);
 }
 
-/* Who may attach to what; *host on success. */
+/* Who may attach to what. *host on success. */
 static int check_attach(struct tpi_session *session,
 			const struct tpi_wire_attach *attach,
 			struct tpi_host **host, char *why, size_t why_bytes)

@@ -31,9 +31,9 @@ struct tpi_client {
 	struct tpi_map cursor_maps[TAPIO_GROUP_SLOTS];
 	uint32_t cursor_count;
 	struct tpi_channel channel;
-	/* By group slot; a consumer has its own slot's only. */
+	/* By group slot. A consumer has its own slot's only. */
 	struct tpi_cursors cursors[TAPIO_GROUP_SLOTS];
-	/* The channel's changing words in the catalog; read only. */
+	/* The channel's changing words in the catalog. Read only. */
 	const struct tapio_shm_channel *shared;
 	const struct tapio_shm_group *groups; /* [TAPIO_GROUP_SLOTS] */
 	struct tpi_wire_attached granted;
@@ -47,7 +47,7 @@ tpi_client_fail(struct tpi_client *client, int err, const char *format, ...);
 
 /* What to ask the broker for: to attach, or to remove a group. */
 struct tpi_request {
-	uint32_t role; /* TAPIO_ROLE_*; 0: to remove `group` */
+	uint32_t role; /* TAPIO_ROLE_*. 0: to remove `group` */
 	const char *channel;
 	const char *group; /* NULL: none, or one of its own */
 	uint32_t policy;   /* TAPIO_GROUP_* (consumer.h) */
@@ -83,11 +83,11 @@ void tpi_client_hear_verdict(const struct tpi_client *client);
 /* 1 while the broker is there: it has not stopped, and its connection stands. */
 int tpi_client_connected(const struct tpi_client *client);
 
-/* The node that a lane's memory is on; ~0 unknown. */
+/* The node that a lane's memory is on. ~0 unknown. */
 uint32_t tpi_client_lane_node(const struct tpi_client *client,
 			      const struct tpi_lane *lane);
 
-/* The TSC's calibration of now; mult is 0 while there is none; time.c. */
+/* The calibration of the TSC as of now, with mult 0 while there is none (time.c). */
 void tpi_client_calibration(const struct tpi_client *client,
 			    struct tapio_shm_calibration *copy);
 
@@ -101,13 +101,13 @@ uint64_t tpi_client_time_ns(const struct tpi_client *client, uint64_t time);
  */
 int tpi_options_copy(void *to, size_t to_bytes, const void *from);
 
-/* The same for how to reach the broker, with its values checked; and for those
+/* The same for how to reach the broker, with its values checked, and for those
  * options where they are part of others, whose size is known. */
 int tpi_options_broker(struct tapio_options *to,
 		       const struct tapio_options *from);
 int tpi_options_nested(struct tapio_options *options);
 
-/* Why tpi_options_copy() failed, in words; returns -EINVAL. */
+/* Why tpi_options_copy() failed, in words. Returns -EINVAL. */
 int tpi_options_unknown(const struct tapio_options *options);
 
 /* The end of an open that failed: who asked for a reason gets one. Returns err. */

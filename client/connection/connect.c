@@ -12,7 +12,7 @@
  * that goes away between two messages is the same case: all of it is tried again
  * until the caller's time is over. A refusal is an answer, and final.
  *
- * SIGKILL at any point closes the connection; the broker sees the pidfd. Received
+ * SIGKILL at any point closes the connection. The broker sees the pidfd. Received
  * descriptors are CLOEXEC and are closed as soon as they are mapped.
  */
 #include <errno.h>
@@ -287,7 +287,7 @@ static int say_hello(struct dial *d, const struct tpi_request *request)
 void tpi_client_hear_verdict(const struct tpi_client *client)
 {
 	/* ORDER broker.rseq (acquire): nothing is read after it that depends on
-	 * it; the order is the broker's. Pairs with the release in
+	 * it. The order is the broker's. Pairs with the release in
 	 * tpi_registry_test_rseq(). */
 	tpi_rseq_hear(tpi_load_acquire(&client->catalog.broker->rseq_verdict));
 }
@@ -554,7 +554,7 @@ int tpi_client_connected(const struct tpi_client *client)
 	if (sock < 0)
 		return 0;
 	/* ORDER broker.state (acquire): nothing is read after it that depends on
-	 * it; the order is the broker's. Pairs with the release when it stops. */
+	 * it. The order is the broker's. Pairs with the release when it stops. */
 	if (tpi_load_acquire(&client->catalog.broker->state) ==
 	    TAPIO_BROKER_STOPPED)
 		return 0;

@@ -4,7 +4,7 @@
  *
  * Some emulators and sandboxes accept the registration and never abort a section.
  * On them the first preemption would corrupt a lane. So each process proves once
- * that sections are aborted (rseq_proof.c), and keeps the result:
+ * that sections are aborted (rseq_proof.c), and keeps what it found:
  *
  *	not known ---> PROVEN ---> BROKEN
  *	    |                        ^
@@ -74,7 +74,8 @@ static const struct {
 				"the test may not leave its real-time class"},
 };
 
-/* A TPI_PROOF_*. Relaxed everywhere: its meaning is constant. */
+/* A TPI_PROOF_*. Relaxed everywhere: a verdict stands for nothing but
+ * itself. */
 static uint32_t known;
 /* 1: a broker of this boot has proved it. */
 static uint32_t heard;

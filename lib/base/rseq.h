@@ -32,16 +32,16 @@ static inline struct tpi_rseq *tpi_rseq_area(void)
 
 /*
  * The verdict on this process, TAPIO_RSEQ_* (abi.h). A verdict that the test
- * reached is kept, and later calls return it at once. INCONCLUSIVE means that the
- * test could not be made. It is never kept, so the next call tries again.
+ * reached is kept, and later calls return it at once. INCONCLUSIVE means that
+ * the test could not be made. It is never kept, so the next call tries again.
  *
- * `reason`, if not NULL, gets a string of static storage. Any number of threads MAY
- * call it at once. A signal handler MUST NOT. The test starts one thread and joins it.
+ * `reason`, if not NULL, gets a string of static storage. Any thread, several
+ * at once, but no signal handler. The test starts one thread and joins it.
  */
 uint32_t tpi_rseq_selftest(const char **reason);
 
 /*
- * The verdict that is known without a test: UNKNOWN until a test has reached one. Any
+ * The verdict so far, without a test: UNKNOWN until a test has reached one. Any
  * context.
  */
 uint32_t tpi_rseq_known(void);

@@ -36,7 +36,7 @@
  *	no load makes it INCONCLUSIVE. Where real-time threads use up all CPUs, an open
  *	waits for them.
  *
- * The order is displace first and then the barrier, because of the costs. A
+ * The order is displace first and then the barrier, because of what they cost. A
  * process that has threads waits 5 to 20 ms (an RCU grace period) when it registers
  * for this barrier. Affinity costs some microseconds, and the kernel does to the victim
  * exactly what lanes rely on.
@@ -46,10 +46,11 @@
  * SCHED_FIFO and SCHED_RR, where two threads of one priority do not preempt each
  * other, and a caller that sleeps there would not get its only CPU back.
  *
- * SIGKILL: nothing is left. SIGSTOP stops both, and afterwards the abort is owed all
- * the same. Signal handlers: blocked in both threads. fork in another thread: the child has
- * neither of them, and a verdict only if there was one. exec: the process is another.
- * dlclose: the victim is joined before the open returns.
+ * SIGKILL: nothing is left. SIGSTOP stops both, and afterwards the abort is
+ * owed all the same. Signal handlers: blocked in both threads. fork in another
+ * thread: the child has neither of them, and a verdict only if there was one.
+ * exec: the process is another. dlclose: the victim is joined before the open
+ * returns.
  */
 #include <sched.h>
 #include <string.h>
@@ -74,14 +75,14 @@
 #define TIMER_SLACK_NS 1 /* else each nap takes 50 us more */
 
 /*
- * On the caller's stack. Relaxed everywhere: each word says all by itself, and the
- * system calls of C2 order the steps.
+ * On the caller's stack. Relaxed everywhere: each word says all by itself, and what
+ * orders the steps are the system calls of C2.
  */
 struct trial {
 	uint32_t flag;
-	uint32_t end; /* TPI_PROOF_* as the victim knows it (0: it goes on) */
+	uint32_t end; /* TPI_PROOF_* as the victim knows it; 0: it goes on */
 	uint64_t entered; /* stay:32 | cpu:32, of the stay begun last */
-	pid_t tid;        /* the victim's (0: it has not begun) */
+	pid_t tid;        /* the victim's; 0: it has not begun */
 	pthread_t victim;
 	struct tpi_cpu_set allowed; /* to both threads */
 	bool alone;                 /* that is one CPU */
@@ -92,9 +93,10 @@ _Static_assert(offsetof(struct trial, flag) == 0, "section: flag");
 _Static_assert(offsetof(struct trial, entered) == 8, "section: entered");
 
 /*
- * V1. True: it came out of the loop (V3). False: it was aborted (V2). `entered` is stored
- * inside, because before there is nothing to abort. The function is not inlined, so that
- * its section's descriptor exists once.
+ * V1. True: it came out of the loop (V3). False: it was aborted (V2). `entered`
+ * is stored inside, because before there is nothing to abort. In this file and
+ * not beside the lane's sections, because this file alone calls it. Not
+ * inlined, so that its descriptor exists once.
  */
 #if defined(__x86_64__)
 __attribute__((noinline)) static bool stay_inside(struct trial *t,
@@ -191,7 +193,7 @@ static uint32_t be_victim(struct trial *t)
 {
 	uint32_t stay;
 
-	/* Relaxed: its own area, which only the kernel writes. */
+	/* Relaxed: its own area, written only by the kernel. */
 	if (tpi_load_relaxed(&tpi_rseq_area()->cpu_id) >= UINT32_C(1) << 31)
 		return TPI_PROOF_ABSENT;
 	if (!is_preemptible())
@@ -225,7 +227,8 @@ static void nap(long *ns)
 		*ns *= 2;
 }
 
-/* C1 and C4. True: the victim is inside for the stay-th time. False: it is at its end. */
+/* C1 and C4. True: the victim is inside for the stay-th time. False: it is at
+ *    its end. */
 static bool is_inside(struct trial *t, uint32_t stay)
 {
 	long nap_ns = NAP_FIRST_NS;
@@ -259,7 +262,8 @@ static bool barrier(void)
 	       tpi_sys_membarrier(BARRIER_RSEQ) >= 0;
 }
 
-/* C2. The second stay is for the barrier, which settles it. False: nothing helped. */
+/* C2. The second stay is for the barrier, which settles it. False: nothing
+ * helped. */
 static bool owe_abort(struct trial *t, uint32_t stay)
 {
 	if (stay != 2 && displace(t))

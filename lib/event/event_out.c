@@ -159,7 +159,7 @@ void tpi_out_time(struct tpi_out *out, uint64_t ns)
 }
 
 /*
- * Length of a character by its first byte, and the bits of it that count; 0: not
+ * Length of a character by its first byte, and the bits of it that count. 0: not
  * a first byte. 0xc0, 0xc1 and what is above 0xf4 begin nothing.
  */
 static size_t utf8_length(unsigned char c, uint32_t *bits)

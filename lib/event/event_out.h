@@ -20,14 +20,14 @@ struct tpi_out {
 };
 
 void tpi_out_init(struct tpi_out *out, char *buffer, size_t size);
-/* Ends the text with NUL if there is a byte for it; returns its whole length. */
+/* Ends the text with NUL if there is a byte for it. Returns its whole length. */
 int tpi_out_finish(struct tpi_out *out);
 
 void tpi_out_char(struct tpi_out *out, char c);
 void tpi_out_text(struct tpi_out *out, const char *text);
 void tpi_out_unsigned(struct tpi_out *out, uint64_t number);
 void tpi_out_signed(struct tpi_out *out, int64_t number);
-/* The shortest decimal that reads back as the same double; must be finite. */
+/* The shortest decimal that reads back as the same double. Must be finite. */
 void tpi_out_double(struct tpi_out *out, double number);
 /* What printf made of a finite number, with the decimal point of no locale. */
 void tpi_out_decimal(struct tpi_out *out, const char *text);
@@ -47,7 +47,7 @@ void tpi_out_quoted(struct tpi_out *out, const void *s, size_t length);
 bool tpi_out_needs_escape(uint32_t c);
 
 /*
- * Decodes one character of UTF-8; returns the number of bytes it took, and
+ * Decodes one character of UTF-8. Returns the number of bytes it took, and
  * U+FFFD for what is none. `length` is not 0.
  */
 size_t tpi_utf8_decode(const unsigned char *s, size_t length, uint32_t *c);

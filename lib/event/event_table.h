@@ -13,7 +13,7 @@
 
 #define TPI_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Bytes of a member of each kind; 0: the member's own affair. */
+/* Bytes of a member of each kind. 0: the member's own affair. */
 enum {
 	TPI_BYTES_U8 = 1,
 	TPI_BYTES_U16 = 2,
@@ -57,7 +57,7 @@ enum {
 		.unset = TAPIO_UNSET_##u,                                      \
 	}
 
-/* A plain field; one under another name; one with names for its values. */
+/* A plain field. One under another name. One with names for its values. */
 #define TPI_FIELD(member, k, u, unit, attribute, metric, summary)        \
 	TPI_ROW(#member, member, k, u, unit, attribute, metric, NULL, 0, \
 		summary)

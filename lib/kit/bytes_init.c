@@ -2,7 +2,7 @@
 /*
  * tapio_bytes: making, attaching and closing.
  *
- * The header says where the pools begin; each pool says, and checks, the rest.
+ * The header says where the pools begin. Each pool says, and checks, the rest.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -16,7 +16,7 @@
  *	D1 and D2.
  *  2	So anyone may set any bit at any time: it can make T2 fail, no more. That
  *	is how tapio_pool_reclaim mends what a kill between T1 and T2, or D1 and
- *	D2, leaves; it need not know who is dead for that.
+ *	D2, leaves. It need not know who is dead for that.
  *  3	T2 makes exactly one of those who try the owner.
  *  4	`free` counts bits: it is raised before they are set and lowered after
  *	they were cleared, so it is never less than they are, whoever is killed.
@@ -24,7 +24,7 @@
  *
  * A bitmap rather than a stack of batches: a batch that is being moved is in no
  * list, so that its mover has to be written down before he takes it, and undone by
- * others when he dies; here each object carries the name of who has it, in the
+ * others when he dies. Here each object carries the name of who has it, in the
  * same compare-and-swap that gives it to him. And objects return to the depot of
  * the node on which they lie, and come out of it side by side.
  */
@@ -50,7 +50,7 @@ static uint64_t lowest(uint64_t bits, uint32_t n)
 
 /*
  * The states' lines come from the CPUs that put the objects. A compare-and-swap
- * waits for its line; ask for all of them first.
+ * waits for its line. Ask for all of them first.
  */
 static void fetch_states(const struct tapio_pool *pool, uint32_t group,
 			 uint64_t bits)

@@ -2,8 +2,8 @@
 /*
  * tapio_ring: waiting for room or for a value, and waking who waits.
  *
- * Consumers that found the ring empty wait at its tail, where values come in;
- * producers that found it full wait at its head. The two are alike, so below
+ * Consumers that found the ring empty wait at its tail, where values come in.
+ * Producers that found it full wait at its head. The two are alike, so below
  * "mover" is who puts (gets), and "sleeper" who waits for that.
  *
  * THE SLEEPER (wait_more)            THE MOVER (wake in ring.c, tpi_ring_wake)
@@ -69,7 +69,7 @@ struct wait {
 	struct tapio_shm_ring_wait *waiters;
 	int64_t timeout_ns;
 	int64_t sleep_ns; /* of one sleep, at most */
-	int64_t deadline; /* CLOCK_MONOTONIC; set when the first sleep is near */
+	int64_t deadline; /* CLOCK_MONOTONIC. Set when the first sleep is near */
 	uint32_t looks;
 	uint32_t bell;
 	bool armed;
@@ -114,7 +114,7 @@ static void announce(struct wait *wait)
 
 /*
  * Called each time that nothing could be done. 0: look again (the look that
- * follows an announcement is A3); -EAGAIN, -ETIMEDOUT: give up.
+ * follows an announcement is A3). -EAGAIN, -ETIMEDOUT: give up.
  */
 static int wait_more(struct wait *wait)
 {

@@ -86,7 +86,7 @@ static uint32_t side_lanes(const struct tpi_channel_spec *spec)
 	return count;
 }
 
-/* Lanes in one node's segment; the side lanes are in that of index 0. */
+/* Lanes in one node's segment. The side lanes are in that of index 0. */
 static uint32_t segment_lanes(const struct tpi_channel_spec *spec,
 			      const struct tpi_topology *topology,
 			      uint32_t node_index)
@@ -146,7 +146,7 @@ static uint32_t catalog_regions(struct tapio_shm_region *regions,
 		{.kind = TAPIO_REGION_BROKER,
 		 .stride = sizeof(struct tapio_shm_broker),
 		 .count = 1},
-		/* Indexed by slot; slot 0 is nobody's. */
+		/* By index. Index 0 is never given. */
 		{.kind = TAPIO_REGION_ATTACHMENTS,
 		 .stride = sizeof(struct tapio_shm_attachment),
 		 .count = (uint64_t)clients_max + 1},

@@ -110,7 +110,7 @@ static int open_memfd(struct maker *maker)
 
 	if (maker->rung == TAPIO_RUNG_HUGETLB)
 		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
-	/* Wanted by vm.memfd_noexec; unknown before Linux 6.3. */
+	/* Wanted by vm.memfd_noexec. Unknown before Linux 6.3. */
 	fd = tpi_sys_memfd_create(maker->request->name,
 				  flags | MFD_NOEXEC_SEAL);
 	if (fd == -EINVAL)
@@ -152,7 +152,7 @@ static int map_whole(struct maker *maker, uint64_t page)
 		return note_shortage(maker, err, "mmap");
 	segment->map =
 		(struct tpi_map){base, maker->bytes, true, (uint32_t)page};
-	/* Where it is refused, core dumps are long; nothing else is lost. */
+	/* Where it is refused, core dumps are long. Nothing else is lost. */
 	(void)tpi_sys_madvise(base, maker->bytes, MADV_DONTDUMP);
 	return 0;
 }

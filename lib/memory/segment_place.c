@@ -51,7 +51,7 @@ int tpi_place_populate(const struct tpi_map *map, unsigned int rung)
 	if (err == -EFAULT)
 		return -ENOMEM;
 	/*
-	 * Touching shmem cannot be refused; touching hugetlb can, by a signal,
+	 * Touching shmem cannot be refused. Touching hugetlb can, by a signal,
 	 * when the pool or the cgroup's limit runs out half way. Without the
 	 * call that fails cleanly there is no hugetlb.
 	 */

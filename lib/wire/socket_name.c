@@ -9,7 +9,7 @@
  *            TAPIO_SOCKET_DEFAULT
  *
  * So a plain user can start a broker without a right to /run, and its clients find
- * it; where no such broker was started, they find the system's.
+ * it. Where no such broker was started, they find the system's.
  *
  * Whoever chooses the socket chooses what a client sees and where its events go.
  * XDG_RUNTIME_DIR may name a directory of another user: sudo, su and setuid

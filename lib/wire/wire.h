@@ -89,7 +89,7 @@ struct tpi_wire_attach {
 
 /*
  * fds: the channel's segments by node index, then cursors: of a producer or an
- * inspector all 64 slots', read-only; of a consumer its own slot's, read-write.
+ * inspector all 64 slots', read-only. Of a consumer its own slot's, read-write.
  */
 struct tpi_wire_attached {
 	struct tpi_wire_header header;
@@ -97,7 +97,7 @@ struct tpi_wire_attached {
 	uint32_t channel;    /* index in the catalog */
 	uint32_t segment_count;
 	uint32_t cursors_count;
-	uint32_t group_slot;  /* consumers; else ~0 */
+	uint32_t group_slot;  /* consumers, else ~0 */
 	uint32_t incarnation; /* of the slot */
 	uint32_t policy;      /* TAPIO_GROUP_* as granted */
 	uint32_t first;       /* 1: this member made the group */
@@ -120,7 +120,7 @@ struct tpi_wire_refused {
 	int32_t error; /* -errno */
 	uint32_t reserved;
 	char text
-		[256]; /* the rule or the limit, with numbers; NUL-terminated */
+		[256]; /* the rule or the limit, with numbers. NUL-terminated */
 };
 
 struct tpi_wire_remove {
@@ -156,12 +156,12 @@ void tpi_wire_init(union tpi_wire_message *message, enum tpi_wire_type type);
  * Checks what was received: magic, major, a known type, its exact length (a later
  * minor version may send more: the rest is ignored), the number of fds that the
  * type carries, and that every string is terminated. 0, -EBADMSG, or
- * -EPROTONOSUPPORT (another major); `error` says what with both values.
+ * -EPROTONOSUPPORT (another major). `error` says what with both values.
  */
 int tpi_wire_check(const union tpi_wire_message *message, size_t bytes,
 		   unsigned int fds, char *error, size_t error_bytes);
 
-/* Copies a name into a field; -ENAMETOOLONG, -EINVAL (empty, or not
+/* Copies a name into a field. -ENAMETOOLONG, -EINVAL (empty, or not
  * printable ASCII, or with a space). */
 int tpi_wire_name(char field[TAPIO_NAME_BYTES], const char *name);
 

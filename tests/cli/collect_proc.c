@@ -86,7 +86,7 @@ static void tear_down(void)
 	test_broker_stop(&broker);
 }
 
-/* The number behind `key`; fails when it is not there. */
+/* The number behind `key`. Fails when it is not there. */
 static uint64_t number_in(const char *text, const char *key)
 {
 	const char *at = strstr(text, key);

@@ -38,7 +38,7 @@ struct fixture_process {
 	uint64_t exit_status;
 };
 
-/* The text of it; its length. */
+/* The text of it. Its length. */
 int fixture_stat(char *buffer, uint64_t size,
 		 const struct fixture_process *process);
 /* proc/PID/stat, status, cgroup and cmdline. */

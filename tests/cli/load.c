@@ -370,8 +370,8 @@ static long long of(const char *object, const char *key)
 /*
  * The only member of a lossless group is stopped for a second, or a minute: the
  * producers of its channel are refused as the channel says, and each refusal is
- * counted; what was accepted arrives at its group and at a lossy one beside it;
- * another channel goes on, with an exact account. (How fast, it prints. That its
+ * counted; what was accepted arrives at its group and at a lossy one beside it.
+ * Another channel goes on, with an exact account. (How fast, it prints. That its
  * own reader is late for a moment, and an event is refused and tried again, is the
  * machine's doing.)
  */

@@ -43,14 +43,14 @@ void open_for(uint32_t sources);
 void scan(void);
 /* A process in the made-up tree. */
 void process(uint32_t pid, uint64_t start_ticks, uint64_t user_ticks);
-/* What is in the i-th event; fields() asserts its type. */
+/* What is in the i-th event. fields() asserts its type. */
 const struct tapio_event *header(size_t i);
 const void *fields(size_t i, uint16_t type);
 void check_string(size_t i, const struct tapio_event_string *string,
 		  const char *expected);
 void remove_process(uint32_t pid);
 
-/* Runs the tests of that case, between set_up() and tear_down(); for main. */
+/* Runs the tests of that case, between set_up() and tear_down(). For main. */
 int run_case(const char *name, TCase *tc);
 
 #endif

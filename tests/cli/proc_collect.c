@@ -340,7 +340,7 @@ static void open_real(uint32_t sources)
 			 0);
 }
 
-/* The event of that type about `pid`, which must be the only one; or -1. */
+/* The event of that type about `pid`, which must be the only one, or -1. */
 static int find_event(uint16_t type, pid_t pid)
 {
 	int found = -1;
@@ -434,7 +434,7 @@ START_TEST(a_child_that_was_reaped_first_is_told_without_guessing)
 	ck_assert_int_ge(at, 0);
 	const struct tapio_event_process_exit *exit =
 		fields((size_t)at, TAPIO_EVENT_PROCESS_EXIT);
-	/* Kernels since 6.15 tell by the pidfd; before, nobody knows. */
+	/* Kernels since 6.15 tell by the pidfd. Before, nobody knows. */
 	ck_assert(exit->signal == SIGKILL || exit->signal == UINT32_MAX);
 	ck_assert_int_eq(exit->exit_code, INT32_MIN);
 	ck_assert_uint_eq(exit->cpu_user_ns, UINT64_MAX);

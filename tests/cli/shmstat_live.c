@@ -325,7 +325,7 @@ START_TEST(the_ledger_balances_after_a_load)
 }
 END_TEST
 
-/* Nothing is used when all is read; on commit fddcec1 it was what a producer had
+/* Nothing is used when all is read. On commit fddcec1 it was what a producer had
  * last seen. */
 START_TEST(lanes_are_not_used_once_all_is_released)
 {

@@ -144,7 +144,7 @@ static void teardown(void)
 	command_free(&run);
 }
 
-/* Shows a part of this process's memory as JSON; a new reference. */
+/* Shows a part of this process's memory as JSON. A new reference. */
 static json_t *show(const char *part, int status)
 {
 	json_error_t why;

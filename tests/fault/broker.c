@@ -71,7 +71,7 @@ START_TEST(a_client_gets_what_its_role_may_write_and_no_more)
 }
 END_TEST
 
-/* uid x role x channel, as configured below; 1: granted. */
+/* uid x role x channel, as configured below. 1: granted. */
 #define RIGHTS                                                           \
 	"trust_owner = false\n"                                          \
 	"channel logs {} channel metrics {}\n"                           \

@@ -287,7 +287,7 @@ START_TEST(impossible_requests_are_refused_with_the_limit)
 }
 END_TEST
 
-/* Runs `body` in a child of another uid; its result. */
+/* Runs `body` in a child of another uid. Its result. */
 static int as_uid(uid_t uid, int (*body)(void))
 {
 	int status;

@@ -36,7 +36,7 @@ int main(void)
 	"class large { block = 8192\n blocks = 16\n side_blocks = 16\n"     \
 	"side_lanes = 12 }\n}\n"
 
-/* What became of each number; shared with the child that will die. */
+/* What became of each number. Shared with the child that will die. */
 enum {
 	UNKNOWN,
 	BEGUN, /* given to a call that has not returned */
@@ -349,7 +349,7 @@ static void *feed(void *arg)
 				 0);
 		if (number % 16 < PRODUCERS && !tapio_reserve(q, TAG, 8, &r))
 			discarded += !tapio_discard(q, &r);
-		/* Bursts that no lane holds, so that we wait for room; and
+		/* Bursts that no lane holds, so that we wait for room, and
 		 * pauses, for leases to change hands. */
 		if (tpi_load_relaxed(&child_died))
 			left--;

@@ -44,7 +44,7 @@ static void *emit_all(void *arg)
 	return NULL;
 }
 
-/* Reads them all in order, and sleeps in between. */
+/* Reads them all in order. It slept for some. */
 static void *read_all(void *arg)
 {
 	struct tapio_consumer *c = arg;
@@ -64,7 +64,7 @@ static void *read_all(void *arg)
 	return NULL;
 }
 
-/* A lossless group that joins now gets the next events without a hole. */
+/* A lossless group that joins now gets what follows without a hole. */
 static void join_and_read_some(void)
 {
 	struct tapio_consumer *c = rig_consumer("joiner", TAPIO_GROUP_LOSSLESS);
@@ -150,7 +150,7 @@ START_TEST(clients_without_membarrier_fence_and_poll)
 }
 END_TEST
 
-/* A consumer that may not make barriers sleeps briefly instead: no producer rings. */
+/* A consumer that may not make barriers sleeps briefly instead: nobody rings. */
 START_TEST(a_consumer_without_membarrier_beside_a_producer_with_it)
 {
 	struct tapio_producer *p;

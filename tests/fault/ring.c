@@ -104,7 +104,7 @@ struct scene {
 	pid_t others[2][OTHERS];
 };
 
-/* Everybody is there; the victim begins at once, and the others when they may. */
+/* Everybody is there. The victim begins at once, and the others when they may. */
 static void begin(struct scene *scene, const struct step *step,
 		  uint32_t capacity, int signal_number, unsigned int countdown)
 {

@@ -57,9 +57,9 @@ struct world *world_new(uint32_t capacity, uint32_t workers_max,
 void world_free(struct world *world);
 
 /*
- * Forks a worker, which begins when its role may go; or at once with `prepare`,
+ * Forks a worker, which begins when its role may go, or at once with `prepare`,
  * which runs in it first. It exits with 0 when it has put its limit, or its role
- * was told to stop; it dies with its parent.
+ * was told to stop. It dies with its parent.
  */
 pid_t world_start(struct world *world, enum role role, enum style style,
 		  void (*prepare)(const void *argument), const void *argument);

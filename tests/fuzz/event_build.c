@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzz target: the input chooses a type, a capacity and what every field is. What
- * the builder accepts reads back the same; it writes nothing behind its buffer;
+ * the builder accepts reads back the same. It writes nothing behind its buffer,
  * and it refuses only what does not fit.
  */
 #include <errno.h>

@@ -27,7 +27,7 @@ const char *machine_read(struct machine *machine);
 /* Moves the calling thread to a CPU, and checks that it is there. */
 void machine_go_to(unsigned int cpu);
 
-/* The node of the page at an address; it is read first, so that it is there. */
+/* The node of the page at an address. It is read first, so that it is there. */
 int machine_node_of(const void *address);
 
 /* How many pages of a mapping are not on the node. */
@@ -37,10 +37,10 @@ uint64_t machine_misplaced(const struct tpi_map *map, unsigned int node);
 void machine_pool_set(unsigned int node, unsigned int pages);
 unsigned int machine_pool_free(unsigned int node);
 
-/* What tapio-shmstat shows of a broker; for json_decref(). */
+/* What tapio-shmstat shows of a broker. For json_decref(). */
 json_t *machine_shmstat(const char *socket);
 
-/* A row's number or word; fails when it is none. */
+/* A row's number or word. Fails when it is none. */
 long long row_number(const json_t *row, const char *key);
 const char *row_word(const json_t *row, const char *key);
 

@@ -65,7 +65,7 @@ START_TEST(members_take_the_lanes_of_their_own_node_first)
 }
 END_TEST
 
-/* Emits on every CPU; how many events. */
+/* Emits on every CPU. How many events. */
 static uint64_t send_from_everywhere(struct tapio_producer *p)
 {
 	for (unsigned int cpu = 0; cpu < machine.cpus; cpu++) {

@@ -5,7 +5,7 @@
  * groups of two members, a lossy group, an observer. In the end each lossless
  * group has every accepted event once, and every ledger balances.
  *
- * Each source (a thread, or the signal handler) numbers what it emits; a number
+ * Each source (a thread, or the signal handler) numbers what it emits. A number
  * is used again only when it was refused. The order of one source holds as long
  * as it stays on one lane, so what is checked is the set: each number once.
  */
@@ -41,7 +41,7 @@ static uint32_t sources_left = THREADS;
 static uint32_t handled; /* events accepted in the signal handler */
 static uint64_t discards;
 
-/* What a group has received; each group has its own, with two writers. */
+/* What a group has received. Each group has its own, with two writers. */
 static uint8_t seen[GROUPS][SOURCES][EACH + HANDLERS];
 static uint32_t received[GROUPS];
 
@@ -75,7 +75,7 @@ static void check_body(const struct tapio_view *v)
 				     (unsigned long)v->position);
 }
 
-/* Fatal errors; no room is tried again. */
+/* Fatal errors. No room is tried again. */
 static bool accepted(int err)
 {
 	if (err >= 0)
@@ -135,7 +135,7 @@ static void emit_reserved(uint32_t source, uint32_t number, uint32_t *state)
 		;
 }
 
-/* Up to eight events; how many. */
+/* Up to eight events. How many. */
 static uint32_t emit_batch(uint32_t source, uint32_t number, uint32_t left)
 {
 	uint64_t buffers[8][16];
@@ -202,7 +202,7 @@ static void *produce(void *arg)
 	return NULL;
 }
 
-/* Interrupts whatever its thread is doing, and emits; a number per success. */
+/* Interrupts whatever its thread is doing, and emits. A number per success. */
 static void on_timer(int signal_number)
 {
 	uint64_t buffer[16];

@@ -43,7 +43,7 @@ struct body {
 	uint32_t number;
 };
 
-/* What one consumer has seen; it alone writes it, after each release. */
+/* What one consumer has seen. It alone writes it, after each release. */
 struct witness {
 	uint64_t released; /* events that were whole */
 	uint64_t thrown; /* events that were overwritten while they were read */
@@ -117,7 +117,7 @@ static uint64_t join_sources(void)
 
 enum behaviour {
 	STEADY,
-	STOPPED, /* by itself, once; somebody continues it */
+	STOPPED, /* by itself, once. Somebody continues it */
 	SLOW,
 };
 
@@ -146,7 +146,7 @@ static void mark(uint8_t *seen, uint32_t *wrong, const struct tapio_view *v)
 }
 
 /*
- * Copies what is whole. Marks it before it releases, if nobody can overwrite it;
+ * Copies what is whole. Marks it before it releases, if nobody can overwrite it,
  * else after, when the release must count what was not.
  */
 static int take(struct tapio_consumer *c, const struct reader *r,
@@ -248,7 +248,7 @@ static pid_t fork_reader(const struct reader *r)
 
 /* ---- the account ------------------------------------------------------------------ */
 
-/* The slot of a group, by its name; -1. */
+/* The slot of a group, by its name, or -1. */
 static int slot_of(const char *group)
 {
 	for (int i = 0; i < TAPIO_GROUP_SLOTS; i++)
@@ -259,7 +259,7 @@ static int slot_of(const char *group)
 	return -1;
 }
 
-/* The group's ledger over all lanes; each of them must balance. */
+/* The group's ledger over all lanes. Each of them must balance. */
 static struct tpi_ledger ledger_of(const char *group)
 {
 	struct tpi_ledger one, sum = {0};
@@ -543,7 +543,7 @@ END_TEST
 
 /* ---- coming and going -------------------------------------------------------------------- */
 
-/* Threads of this process; the load goes on until they have had enough. */
+/* Threads of this process. The load goes on until they have had enough. */
 static void *produce_on(void *arg)
 {
 	struct source *s = arg;
@@ -625,7 +625,7 @@ END_TEST
 
 /* ---- one stops, others do not notice ----------------------------------------------------- */
 
-/* Output to the other channel while the first one is held; all must arrive. */
+/* Output to the other channel while the first one is held. All must arrive. */
 static uint64_t load_other_channel(int64_t ns)
 {
 	struct tapio_consumer_options options = {
@@ -659,8 +659,8 @@ static uint64_t load_other_channel(int64_t ns)
 
 /*
  * The only member of a lossless group stands still: producers are refused, at
- * once or when they have waited, and each refusal is counted; a lossy group gets
- * what is accepted; the other channel has nothing to do with it.
+ * once or when they have waited, and each refusal is counted. A lossy group gets
+ * what is accepted. The other channel has nothing to do with it.
  */
 START_TEST(a_stopped_lossless_group_holds_its_producers_and_nobody_else)
 {

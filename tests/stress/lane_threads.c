@@ -21,7 +21,7 @@
 #define BLOCKS  256
 #define BLOCK   192
 
-/* Of each writer; few where the machine is emulated. */
+/* Of each writer. Few where the machine is emulated. */
 #ifndef LANE_THREADS_EVENTS
 #define LANE_THREADS_EVENTS 300000u
 #endif
@@ -108,7 +108,7 @@ static void *writer_main(void *arg)
 	return NULL;
 }
 
-/* Reads in place, as a lossless group's member; counts per writer. */
+/* Reads in place, as a lossless group's member. Counts per writer. */
 static void *reader_main(void *arg)
 {
 	uint32_t *next = arg; /* [WRITERS + 1] */

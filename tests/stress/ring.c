@@ -87,7 +87,7 @@ static uint64_t value_of(uint32_t producer, uint64_t i)
 
 /* ---- producers ----------------------------------------------------------- */
 
-/* Puts up to a batch from `i` in the way of this worker; how many, or -errno. */
+/* Puts up to a batch from `i` in the way of this worker. How many, or -errno. */
 static int put_some(struct tapio_ring *ring, const struct worker *worker,
 		    uint64_t i)
 {

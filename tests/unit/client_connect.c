@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Opening and closing: brokers that are absent, late, mute or gone, names and
- * options that are wrong; each with its error and a text that says what.
+ * options that are wrong. Each with its error and a text that says what.
  */
 #include <fcntl.h>
 #include <pthread.h>

@@ -443,7 +443,7 @@ START_TEST(the_first_member_of_a_group_gets_what_the_lanes_still_hold)
 		emit(TAG, i);
 	c = rig_open(&options);
 	second = rig_open(&options);
-	/* 64 blocks, less the one that may be under the pen; or, where `_i` new
+	/* 64 blocks, less the one that may be under the pen, or, where `_i` new
 	 * events have overwritten the oldest, from a quarter of the ring on. */
 	next = _i ? 100 - 64 + (unsigned int)_i + 16 : 100 - 63;
 	for (; i < 100 + (unsigned int)_i; i++)

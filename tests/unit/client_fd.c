@@ -2,7 +2,7 @@
 /*
  * The pollable descriptor of consumers that do not want every event at once: with
  * a watermark, and with a merge. What is counted is how often it became readable,
- * and how often producers rang for it; time-outs are there to end what hangs.
+ * and how often producers rang for it. Time-outs are there to end what hangs.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -273,7 +273,7 @@ END_TEST
 
 /*
  * The helper may be anywhere on its way to sleep when the consumer leaves it alone
- * with something that is not ripe; here it is nowhere at all.
+ * with something that is not ripe. Here it is nowhere at all.
  */
 START_TEST(it_becomes_readable_when_due_without_the_helper)
 {
@@ -323,7 +323,7 @@ START_TEST(without_a_timer_the_helper_keeps_the_time)
 	uint64_t got = 0;
 
 	open_with(0, 0, 30 * MS);
-	/* As if it had been refused; before anybody is armed. */
+	/* As if it had been refused. Before anybody is armed. */
 	ck_assert(readable(HANG_MS));
 	c->bellhop.timer = false;
 	for (int round = 0; round < 5; round++) {

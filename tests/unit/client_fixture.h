@@ -141,7 +141,7 @@ static inline struct tapio_observer *rig_observer(uint32_t start)
 	return o;
 }
 
-/* The CPUs that this process could use at first; known before main. */
+/* The CPUs that this process could use at first. Known before main. */
 static cpu_set_t rig_cpus;
 
 __attribute__((constructor)) static void rig_find_cpus(void)
@@ -169,7 +169,7 @@ static inline void pin(int n)
 	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
 }
 
-/* Polls once without waiting; fails on an error. */
+/* Polls once without waiting. Fails on an error. */
 static inline unsigned int look(struct tapio_consumer *c,
 				struct tapio_view *views, unsigned int max)
 {
@@ -179,7 +179,7 @@ static inline unsigned int look(struct tapio_consumer *c,
 	return (unsigned int)n;
 }
 
-/* Reads and releases all there is; how many events. */
+/* Reads and releases all there is. How many events. */
 static inline uint64_t drain(struct tapio_consumer *c)
 {
 	struct tapio_view views[64];
@@ -268,7 +268,7 @@ static inline void nap_ms(long ms)
 	nanosleep(&t, NULL);
 }
 
-/* Waits for a child; true when it ended with status 0. */
+/* Waits for a child. True when it ended with status 0. */
 static inline bool child_ok(pid_t pid)
 {
 	int status;

@@ -153,7 +153,7 @@ START_TEST(producers_wait_for_a_lossless_group_so_its_views_are_whole)
 }
 END_TEST
 
-/* Its slot is not its any more, so nobody waits; but nobody has come by yet. */
+/* Its slot is not its any more, so nobody waits, but nobody has come by yet. */
 START_TEST(views_of_a_group_that_has_ended_are_whole_until_they_are_not)
 {
 	struct tapio_consumer *other;

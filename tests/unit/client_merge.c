@@ -84,7 +84,7 @@ static uint32_t number_of(const struct tapio_view *view)
 	return number;
 }
 
-/* Polls `per` at a time until `count` came; they are 0, 1, .. in this order. */
+/* Polls `per` at a time until `count` came. They are 0, 1, .. in this order. */
 static void expect_in_order(uint32_t count, unsigned int per)
 {
 	struct tapio_view views[64];

@@ -33,7 +33,7 @@ static void emit(uint64_t count)
 
 static uint64_t published;
 
-/* The counts of now; `published` is what was emitted since the group began. */
+/* The counts of now. `published` is what was emitted since the group began. */
 static struct tapio_consumer_stats balanced(void)
 {
 	struct tapio_consumer_stats s = group_stats(c);

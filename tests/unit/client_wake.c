@@ -315,7 +315,7 @@ START_TEST(a_signal_ends_a_sleep)
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &timer, NULL);
-	/* The timer's signal may hit another thread; then it tries again. */
+	/* The timer's signal may hit another thread. Then it tries again. */
 	timer.it_interval.tv_usec = 20000;
 	setitimer(ITIMER_REAL, &timer, NULL);
 	ck_assert_int_eq(tapio_poll(c, &v, 1, TAPIO_FOREVER), -EINTR);

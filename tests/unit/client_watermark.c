@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A consumer that waits for many events at once is woken for the K-th, not for
- * each; for fewer when their time is over; and producers keep their plain stores:
+ * each. For fewer when their time is over, and producers keep their plain stores:
  * below the mark nothing is written and nobody is rung.
  */
 #include <pthread.h>
@@ -99,7 +99,7 @@ START_TEST(every_way_of_publishing_counts_to_the_mark)
 	ck_assert_int_eq(tapio_reserve(p, TAG, 8, r), 0);
 	ck_assert_int_eq(tapio_discard(p, r), 0);
 	emit(K - 1 - 10);
-	/* A thread that was moved meanwhile rings early; this one is pinned. */
+	/* A thread that was moved meanwhile rings early. This one is pinned. */
 	ck_assert_uint_eq(rings(), before);
 	emit(1);
 	ck_assert_uint_eq(rings(), before + 1);
@@ -225,7 +225,7 @@ END_TEST
 
 #define BATCHES 3
 
-/* One each 2 ms until it is stopped; waits where there is no room. */
+/* One each 2 ms until it is stopped. Waits where there is no room. */
 static void *emit_on_and_on(void *arg)
 {
 	(void)arg;

@@ -335,7 +335,7 @@ START_TEST(side_lanes_follow_cpus_clients_and_the_budget)
 		{"channel c { class k { side_lanes = 0 } }", 64, 0},
 		{"clients_max = 3 channel c { class k { side_lanes = 70 } }", 2,
 		 70},
-		/* The cursors take 4 MiB; of 40 lanes of 70 KiB, 10 fit, or 8. */
+		/* The cursors take 4 MiB. Of 40 lanes of 70 KiB, 10 fit, or 8. */
 		{"budget = 5M channel c { class k { block = 256 blocks = 4 "
 		 "side_blocks = 256 } }",
 		 40, 10},

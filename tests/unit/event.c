@@ -47,7 +47,7 @@ static void expect_string(const char *name, const char *expected)
 	ck_assert_mem_eq(value.data, expected, value.length);
 }
 
-/* A process start with three strings; returns its length. */
+/* A process start with three strings. Returns its length. */
 static size_t build_start(void)
 {
 	struct tapio_event_process_start *p;

@@ -187,7 +187,7 @@ static bool write_table(FILE *out, const char *line)
 	return false;
 }
 
-/* The file with its tables made anew; counts them. */
+/* The file with its tables made anew. Counts them. */
 static char *renew(const char *text, unsigned *count)
 {
 	const char *line = text;

@@ -13,7 +13,7 @@
 #include "tests/unit/layout_fixture.h"
 #include "tests/check_main.h"
 
-/* Rounds per seed; the long runs do a hundred times as many. */
+/* Rounds per seed. The long runs do a hundred times as many. */
 static int rounds = 4000;
 
 static struct layout_fixture f;
@@ -180,7 +180,7 @@ START_TEST(a_corrupt_channel_segment_never_yields_a_lane_outside_it)
 
 		map = &f.maps[node];
 		end = fixture_region(&clean[node], TAPIO_REGION_LANES)->offset;
-		/* header and regions; or one lane's geometry */
+		/* header and regions, or one lane's geometry */
 		if (draw(2)) {
 			corrupt(map, 0, 192);
 		} else {

@@ -4,7 +4,7 @@
  * it was checked changes nothing.
  *
  * Shown at the level of instructions and without chance: the segments are mapped
- * PROT_NONE. Each load faults; the handler counts it, opens the mapping, lets the
+ * PROT_NONE. Each load faults. The handler counts it, opens the mapping, lets the
  * processor do this one instruction (trap flag), overwrites the word that was
  * loaded, as the worst of peers would at the worst moment, and closes the mapping
  * again. What is then handed out must be what was there when it was loaded.
@@ -34,7 +34,7 @@ int main(void)
 
 static struct layout_fixture f;
 
-/* One watched mapping; `loads` counts by 64-bit word. */
+/* One watched mapping. `loads` counts by 64-bit word. */
 struct watch {
 	unsigned char *base;
 	size_t bytes;

@@ -75,7 +75,7 @@ START_TEST(memory_that_does_not_fit_is_refused)
 }
 END_TEST
 
-/* Gets everything there is; returns how many. */
+/* Gets everything there is. Returns how many. */
 static uint32_t get_all(struct tapio_pool *pool, void **objects)
 {
 	uint32_t n = 0;
@@ -462,7 +462,7 @@ START_TEST(an_entry_that_the_state_contradicts_is_dropped)
 	cpu = sched_getcpu();
 	ck_assert_int_eq(tapio_pool_get(pool, &a), 0);
 	list = tpi_pool_list(pool, (uint32_t)cpu);
-	list->slots[TPI_LIST_COUNT(list->word)] =
+	list->entries[TPI_LIST_COUNT(list->word)] =
 		(uint32_t)tapio_pool_index(pool, a);
 	list->word++;
 	ck_assert_int_eq(tapio_pool_get(pool, &b), 0);

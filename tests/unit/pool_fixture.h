@@ -108,7 +108,7 @@ static inline void pool_shared_end(struct shared_pool *s)
 	munmap(s->twin, s->bytes);
 }
 
-/* Each object is free exactly once or owned exactly once; `held` are owned. */
+/* Each object is free exactly once or owned exactly once. `held` are owned. */
 static inline void pool_audit(const struct tapio_pool *pool, uint32_t held)
 {
 	struct tpi_pool_audit audit;

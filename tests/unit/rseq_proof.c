@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The self-test of rseq reaches its verdict by each of its ways, under any load. Where it
- * has no way, it says so and tries again.
+ * The self-test of rseq reaches its verdict by every way that it has, whatever the
+ * machine is busy with, and where it has no way, it says so and tries again.
  *
- * Its system calls are replaced at link time (--wrap), so that each call can be refused,
- * or answer "done" and do nothing, as an emulator would.
+ * What the test asks of the kernel is replaced at link time (--wrap), so that each
+ * call can be refused, or answer "done" and do nothing, as an emulator would.
  */
 #include <check.h>
 #include <errno.h>
@@ -24,7 +24,7 @@
 #include "tests/check_main.h"
 #include "tests/cpu_lanes.h"
 
-/* The answer of a wrapped call: the real thing, a refusal, or a lie. */
+/* What a wrapped call does: the real thing, a refusal, or a lie. */
 enum answer {
 	ANSWER_TRUE,
 	ANSWER_REFUSED,
@@ -216,7 +216,7 @@ START_TEST(a_section_that_outruns_three_displacements_is_condemned)
 }
 END_TEST
 
-/* The case of P3: another program has changed the affinity back. */
+/* What P3 is about: the affinity was changed back by somebody else. */
 START_TEST(one_displacement_that_did_nothing_is_settled_by_the_barrier)
 {
 	if (cpus_allowed() < 2)

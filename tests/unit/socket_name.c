@@ -100,7 +100,7 @@ START_TEST(root_serves_and_looks_in_the_systems_place)
 {
 	start_own_broker();
 	if (seteuid(0))
-		return; /* a user who runs the tests; that case is the others */
+		return; /* a user who runs the tests. That case is the others */
 	ck_assert_int_eq(chown(session, 0, 0), 0);
 	ck_assert_str_eq(serve(), TAPIO_SOCKET_DEFAULT);
 	ck_assert_str_eq(find(), TAPIO_SOCKET_DEFAULT);

@@ -26,7 +26,7 @@ struct arguments {
 	const char *urgent_class;
 	int64_t interval_ns;
 	int64_t duration_ns; /* TAPIO_FOREVER */
-	uint64_t count;      /* of scans; 0: no end */
+	uint64_t count;      /* of scans. 0: no end */
 	bool quiet;
 };
 

@@ -22,7 +22,7 @@
 #define SPARE_FDS 64
 
 /*
- * PIDFD_GET_INFO of Linux 6.13; since 6.15 it gives the wait status of what was
+ * PIDFD_GET_INFO of Linux 6.13. Since 6.15 it gives the wait status of what was
  * reaped to whoever had the pidfd before. Spelt out for older headers.
  */
 struct pidfd_information {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of /proc say, as plain structs. The parsers take text and
- * nothing else, so that a test or a fuzzer can hand them any; a number that is
+ * nothing else, so that a test or a fuzzer can hand them any. A number that is
  * missing or makes no sense is TPI_UNSET or the parser fails as a whole, never
  * a guess.
  */
@@ -36,7 +36,7 @@ struct tpi_pid_stat {
 	uint64_t start_ticks;
 	uint64_t virtual_bytes;
 	uint64_t rss_pages;
-	uint64_t exit_status; /* as wait() gives it; TPI_UNSET: not there */
+	uint64_t exit_status; /* as wait() gives it. TPI_UNSET: not there */
 };
 
 /* /proc/PID/stat. False: not such a file, or cut off. */
@@ -87,7 +87,7 @@ uint32_t tpi_join_arguments(char *text, size_t *length);
 bool tpi_parse_boot_time(struct tpi_text text, uint64_t *seconds);
 
 struct tpi_pressure_line {
-	double avg10; /* percent; NaN: the line is not there */
+	double avg10; /* percent. NaN: the line is not there */
 	double avg60;
 	double avg300;
 	uint64_t total_us; /* TPI_UNSET: the line is not there */
@@ -117,7 +117,7 @@ struct tpi_interface {
 	struct tpi_interface_counters counters;
 };
 
-/* The next interface of /proc/net/dev; lines that are none are passed over. */
+/* The next interface of /proc/net/dev. Lines that are none are passed over. */
 bool tpi_parse_interface(struct tpi_text *text, struct tpi_interface *iface);
 
 struct tpi_disk_counters {
@@ -140,7 +140,7 @@ struct tpi_disk {
 	struct tpi_disk_counters counters;
 };
 
-/* The next device of /proc/diskstats; lines that are none are passed over. */
+/* The next device of /proc/diskstats. Lines that are none are passed over. */
 bool tpi_parse_disk(struct tpi_text *text, struct tpi_disk *disk);
 
 #endif

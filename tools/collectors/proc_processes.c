@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which processes there are: each scan's list of pids is merged with the table
- * that the scan before left; both ascend. Called for each scan.
+ * that the scan before left. Both ascend. Called for each scan.
  *
  * Invariants: a process is (pid, start_ticks), never a bare pid. It gets one
- * start event, and one exit event if it was seen alive; a zombie has ended but
+ * start event, and one exit event if it was seen alive. A zombie has ended but
  * stays in the table, so that its pid is not taken for a new process. What
  * vanishes while it is looked at has ended, or was never there.
  */
@@ -82,7 +82,7 @@ static int list_pids(int proc, struct pids *pids)
 	}
 	int err = read_pids(stream, pids);
 	closedir(stream);
-	/* The real one ascends already; others come in any order. */
+	/* The real one ascends already. Others come in any order. */
 	if (pids->count)
 		qsort(pids->items, pids->count, sizeof(*pids->items), by_pid);
 	return err;

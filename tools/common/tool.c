@@ -2,7 +2,7 @@
 /*
  * Messages, exit statuses and option values, shared by the tools.
  *
- * argp ends the program by itself on a wrong option; tpi_tool_init gives it the
+ * argp ends the program by itself on a wrong option. tpi_tool_init gives it the
  * exit status that the man pages promise. A message is one write, so that tools
  * that share a terminal or a log do not mix their lines.
  */

@@ -26,7 +26,7 @@
 
 #include <tapio/common.h>
 
-/* Exit statuses; the man pages promise them. */
+/* Exit statuses. The man pages promise them. */
 enum tpi_exit {
 	TPI_EXIT_OK = 0,
 	TPI_EXIT_FAILURE = 1,
@@ -48,7 +48,7 @@ void tpi_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* CLOCK_MONOTONIC in nanoseconds. */
 int64_t tpi_monotonic_ns(void);
 
-/* begin_ns + duration_ns; INT64_MAX: never (TAPIO_FOREVER, or so far away). */
+/* begin_ns + duration_ns. INT64_MAX: never (TAPIO_FOREVER, or so far away). */
 int64_t tpi_deadline_ns(int64_t begin_ns, int64_t duration_ns);
 
 /* ---- arguments ---------------------------------------------------------- */
@@ -69,9 +69,9 @@ uint64_t tpi_arg_count(struct argp_state *state, const char *option,
 /* ---- the broker --------------------------------------------------------- */
 
 struct tpi_connect {
-	const char *socket; /* --socket; NULL: TAPIO_SOCKET or the default */
-	int64_t wait_ns;    /* --wait; 0: not at all */
-	int64_t end_ns;     /* but no longer than to here; 0: no limit */
+	const char *socket; /* --socket. NULL: TAPIO_SOCKET or the default */
+	int64_t wait_ns;    /* --wait. 0: not at all */
+	int64_t end_ns;     /* but no longer than to here. 0: no limit */
 	char error[320];    /* why the last attempt failed */
 	bool own_broker;    /* the tool starts one when no socket is named */
 };
@@ -82,7 +82,7 @@ struct tpi_connect {
 	"$XDG_RUNTIME_DIR/tapio/tapiod.sock if it exists and the user is not " \
 	"root; else " TAPIO_SOCKET_DEFAULT ")"
 
-/* The options --socket and --wait; input: struct tpi_connect. */
+/* The options --socket and --wait. Input: struct tpi_connect. */
 extern const struct argp tpi_connect_argp;
 
 /*
@@ -93,7 +93,7 @@ const char *tpi_connect_socket(const struct tpi_connect *connect);
 
 /*
  * Calls `open` until it does anything but find no broker, for at most wait_ns,
- * or until a signal asks to stop. 0, or the last error of `open`; -EINTR when
+ * or until a signal asks to stop. 0, or the last error of `open`. -EINTR when
  * stopped. `open` opens its handle with the options it is given.
  */
 typedef int tpi_open_fn(void *arg, const struct tapio_options *options);
@@ -115,7 +115,7 @@ void tpi_signals_init(void);
 int tpi_stop_signal(void);
 
 /*
- * Sleeps until tpi_monotonic_ns() reaches deadline_ns. True: it did; false: it was
+ * Sleeps until tpi_monotonic_ns() reaches deadline_ns. True: it did. False: it was
  * asked to stop, at once even if the signal came just before the call.
  */
 bool tpi_sleep_until(int64_t deadline_ns);

@@ -86,7 +86,7 @@ static int nothing_came(struct talk *t, int err)
 			(unsigned long long)limit.rlim_cur);
 }
 
-/* Sends t->message; then it holds the answer, of type `want`. */
+/* Sends t->message. Then it holds the answer, of type `want`. */
 static int ask(struct talk *t, enum tpi_wire_type want)
 {
 	int64_t until = tpi_monotonic_ns() + t->timeout_ns, left;

@@ -254,7 +254,7 @@ static error_t parse_load(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'p':
 		o->producers =
-			count(state, "--producers", arg, LOAD_SLOTS_MAX - 1);
+			count(state, "--producers", arg, LOAD_PLACES_MAX - 1);
 		return 0;
 	case 'c':
 		p->consumers = count(state, "--consumers", arg, 4096);

@@ -68,12 +68,13 @@ void load_pin(const struct load_run *run, uint32_t n)
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
-void load_wait_for_go(const struct load_scoreboard *board)
+void load_wait_for_go(const struct load_scoreboard *scoreboard)
 {
 	const struct timespec nap = {.tv_nsec = 100000};
 
 	/* relaxed: what was set up before the forks is there */
-	while (!tpi_load_relaxed(&board->go) && !tpi_load_relaxed(&board->stop))
+	while (!tpi_load_relaxed(&scoreboard->go) &&
+	       !tpi_load_relaxed(&scoreboard->stop))
 		nanosleep(&nap, NULL);
 }
 

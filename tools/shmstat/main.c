@@ -141,7 +141,7 @@ static void print_json(const json_t *look, const struct arguments *args)
 	putchar('\n');
 }
 
-/* One look; its exit status. */
+/* One look. Its exit status. */
 static int show(const struct tpi_inspect *inspect, const struct arguments *args)
 {
 	json_t *look = parts_collect(inspect, args->parts);

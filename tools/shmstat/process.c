@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Is a process that the catalog names still there? The pid alone proves nothing;
- * its start time must be the one that the broker saw.
+ * Is a process that the catalog names still there? The pid alone proves nothing.
+ * Its start time must be the one that the broker saw.
  */
 #include <ctype.h>
 #include <fcntl.h>

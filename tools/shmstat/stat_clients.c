@@ -75,7 +75,7 @@ json_t *stat_clients(const struct tpi_inspect *inspect)
 	json_t *array = json_array();
 	struct tapio_shm_attachment copy;
 
-	/* Slot 0 is never given. */
+	/* Index 0 is never given. */
 	for (uint32_t i = 1; i < inspect->catalog.attachment_count; i++)
 		if (copy_attachment(&inspect->catalog.attachments[i], &copy))
 			json_array_append_new(array, one(inspect, &copy));

@@ -40,7 +40,7 @@ static void add_lane(json_t *object, const struct tpi_inspect *inspect,
 	json_object_set_new(object, "side", json_boolean(side));
 }
 
-/* The most that any group had unread; 0 when there is no group. */
+/* The most that any group had unread. 0 when there is no group. */
 static uint32_t high_water(const struct tpi_inspect *inspect, uint32_t channel,
 			   uint32_t lane)
 {

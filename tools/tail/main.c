@@ -2,7 +2,7 @@
 /*
  * tapio-tail: shows the events of a channel, as text or as JSON Lines.
  *
- * By default an observer, which holds nobody up; with --group a consumer. One
+ * By default an observer, which holds nobody up. With --group a consumer. One
  * thread: take a batch, format it, release it, write it. An event that was
  * overwritten while it was formatted is not shown, and is counted as lost, here and
  * in the group's ledger. With --policy lossless a batch is written before it is
@@ -30,7 +30,7 @@
 struct arguments {
 	struct tpi_connect connect;
 	struct tpi_tail_options tail;
-	uint64_t count;      /* of events to show; 0: no end */
+	uint64_t count;      /* of events to show. 0: no end */
 	int64_t duration_ns; /* TAPIO_FOREVER */
 	bool json;
 	bool stats;
@@ -299,7 +299,7 @@ static void add_stats(struct run *run)
 	run->before.late += stats.late;
 }
 
-/* All that the broker left behind was shown. 0: go on; else an exit status. */
+/* All that the broker left behind was shown. 0: go on, else an exit status. */
 static int broker_gone(struct run *run)
 {
 	tpi_say("the broker at %s has gone%s",
@@ -385,7 +385,7 @@ static int64_t next_timeout(const struct run *run)
 	return left_ns < SLICE_NS ? left_ns : SLICE_NS;
 }
 
-/* Whether the time is over; --duration 0 ends when nothing is left. */
+/* Whether the time is over. --duration 0 ends when nothing is left. */
 static bool is_over(const struct run *run, int count)
 {
 	if (!run->args.duration_ns)

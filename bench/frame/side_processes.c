@@ -26,7 +26,7 @@
 #include "lib/base/atomic.h"
 #include "tools/common/tool.h"
 
-/* No measurement takes this long; one that does hangs. */
+/* No measurement takes this long. One that does hangs. */
 #define LIMIT_NS INT64_C(60000000000)
 /* Of bench_ready: then whoever shares the CPU may be the one waited for. */
 #define SPINS_BEFORE_YIELD 2000

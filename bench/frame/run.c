@@ -78,7 +78,7 @@ static bool are_figures(const double *figures, unsigned int count)
 	return true;
 }
 
-/* One turn of one subject; `turn` < 0: to warm up. */
+/* One turn of one subject. `turn` < 0: to warm up. */
 static void measure(struct course *course, struct bench_case_result *result,
 		    struct bench_outcome *s, int turn)
 {
@@ -197,10 +197,10 @@ static void run_cases(struct course *course, struct bench_question_result *q)
 {
 	const struct bench_options *o = course->options;
 
-	bench_moment_take(&q->before, o->cpus, o->quick);
+	bench_machine_state_take(&q->before, o->cpus, o->quick);
 	for (unsigned int i = 0; i < q->case_count && !tpi_stop_signal(); i++)
 		run_case(course, &q->cases[i]);
-	bench_moment_take(&q->after, o->cpus, o->quick);
+	bench_machine_state_take(&q->after, o->cpus, o->quick);
 }
 
 static void run_question(struct course *course, struct bench_question_result *q)
