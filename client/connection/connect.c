@@ -8,11 +8,11 @@
  *        or -> REMOVE          -> REMOVED | REFUSED
  *
  * A broker that is not there yet, that has just died (its keeper holds the
- * listening socket meanwhile, so that connecting works and nobody answers), or
- * that goes away between two messages is the same case: all of it is tried again
+ * listening socket meanwhile, so connecting works, without an answer), or that
+ * goes away between two messages is the same case: all of it is tried again
  * until the caller's time is over. A refusal is an answer, and final.
  *
- * SIGKILL at any point closes the connection; the broker sees the pidfd. Received
+ * SIGKILL at any point closes the connection. The broker sees the pidfd. Received
  * descriptors are CLOEXEC and are closed as soon as they are mapped.
  */
 #include <errno.h>
@@ -197,7 +197,7 @@ static int not_ours(struct dial *d)
 			       "this program has closed the connection");
 }
 
-/* Receives one message of type `want`; fds as tpi_recv_fds. */
+/* Receives one message of type `want`. fds as tpi_recv_fds. */
 static int receive(struct dial *d, enum tpi_wire_type want,
 		   union tpi_wire_message *message, int *fds,
 		   unsigned int *fd_count)
@@ -287,7 +287,7 @@ static int say_hello(struct dial *d, const struct tpi_request *request)
 void tpi_client_hear_verdict(const struct tpi_client *client)
 {
 	/* ORDER broker.rseq (acquire): nothing is read after it that depends on
-	 * it; the order is the broker's. Pairs with the release in
+	 * it. The order is the broker's. Pairs with the release in
 	 * tpi_registry_test_rseq(). */
 	tpi_rseq_hear(tpi_load_acquire(&client->catalog.broker->rseq_verdict));
 }
@@ -408,7 +408,7 @@ static int dial_and_ask(struct dial *d, const struct tpi_request *request)
 	return err;
 }
 
-/* Sleeps before the next attempt; false when the time is over. */
+/* Sleeps before the next attempt. False when the time is over. */
 static bool pause_before_retry(int64_t *nap, int64_t until)
 {
 	int64_t left = until - tpi_now_ns();
@@ -554,7 +554,7 @@ int tpi_client_connected(const struct tpi_client *client)
 	if (sock < 0)
 		return 0;
 	/* ORDER broker.state (acquire): nothing is read after it that depends on
-	 * it; the order is the broker's. Pairs with the release when it stops. */
+	 * it. The order is the broker's. Pairs with the release when it stops. */
 	if (tpi_load_acquire(&client->catalog.broker->state) ==
 	    TAPIO_BROKER_STOPPED)
 		return 0;

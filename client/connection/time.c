@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Time stamps as CLOCK_REALTIME. The broker keeps the TSC's calibration in the
- * catalog as two copies and the index of the one that counts; it rewrites the
+ * catalog as two copies and the index of the one that counts. It rewrites the
  * other one, then the index.
  */
 #include "client/connection/client.h"

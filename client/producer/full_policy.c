@@ -79,12 +79,13 @@ static void announce(struct tapio_producer *p, const struct tpi_lane *lane,
 }
 
 int tpi_full_wait(struct tapio_producer *p, const struct tpi_lane *lane,
-		  int result, uint32_t count, struct tpi_full *room)
+		  int result, uint32_t tag, uint32_t count,
+		  struct tpi_full *room)
 {
 	const struct tapio_shm_channel *info = &p->client.channel.info;
 	int64_t now, left;
 
-	if (info->full_policy != TAPIO_FULL_WAIT || room->no_wait)
+	if (info->full_policy != TAPIO_FULL_WAIT || (tag & TAPIO_NO_WAIT))
 		return refuse(lane,
 			      result == TPI_HELD ? TAPIO_DROP_HELD
 						 : TAPIO_DROP_FULL,

@@ -181,7 +181,7 @@ static int emit_items(struct tapio_producer *p, const struct tpi_size *size,
 		      const struct tapio_item *items, uint32_t count,
 		      uint32_t offered)
 {
-	struct tpi_full room = tpi_full_begin(items->tag);
+	struct tpi_full room = {0};
 	const struct tpi_lane *lane = NULL;
 	int n, err, result = 0;
 
@@ -197,7 +197,8 @@ static int emit_items(struct tapio_producer *p, const struct tpi_size *size,
 			return n;
 		if (result == TPI_MOVED)
 			continue;
-		err = tpi_full_wait(p, lane, result, offered, &room);
+		err = tpi_full_wait(p, lane, result, items->tag, offered,
+				    &room);
 		if (err)
 			return err;
 	}

@@ -99,27 +99,20 @@ const struct tpi_lane *tpi_no_lane_lane(const struct tapio_producer *p,
 					uint32_t klass);
 int tpi_no_lane(struct tapio_producer *p, uint32_t klass, uint32_t count);
 
-/*
- * full_policy.c: one wait for room, from the first refusal on. Begins with zeros, or
- * with what tpi_full_begin() makes of the caller's tag.
- */
+/* full_policy.c: one wait for room, from the first refusal on. Begin with zeros. */
 struct tpi_full {
-	bool no_wait;  /* the caller's tag has TAPIO_NO_WAIT */
 	int64_t until; /* 0: not begun */
 	const uint32_t *word;
 	uint32_t heard;
 };
-static inline struct tpi_full tpi_full_begin(uint32_t tag)
-{
-	return (struct tpi_full){.no_wait = (tag & TAPIO_NO_WAIT) != 0};
-}
-
 /*
- * `result` (TPI_FULL, TPI_HELD) is why a lane had no block for `count` events.
+ * `result` (TPI_FULL, TPI_HELD) is why a lane had no block for `count` events, the
+ * first with that tag.
  * 0: try again. -EAGAIN, -ETIMEDOUT: refused, and counted.
  */
 int tpi_full_wait(struct tapio_producer *p, const struct tpi_lane *lane,
-		  int result, uint32_t count, struct tpi_full *room);
+		  int result, uint32_t tag, uint32_t count,
+		  struct tpi_full *room);
 void tpi_count_drop(const struct tpi_lane *lane, unsigned int cause,
 		    uint64_t count);
 

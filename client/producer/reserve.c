@@ -52,7 +52,7 @@ static int take_or_wait(struct tapio_producer *p, const struct tpi_size *size,
 			uint32_t tag, uint32_t count, uint32_t *blocks,
 			uint64_t *tickets, const struct tpi_lane **lane)
 {
-	struct tpi_full room = tpi_full_begin(tag);
+	struct tpi_full room = {0};
 	int n, err, result = 0;
 
 	for (;;) {
@@ -61,7 +61,7 @@ static int take_or_wait(struct tapio_producer *p, const struct tpi_size *size,
 			return n;
 		if (n < 0)
 			return tpi_no_lane(p, size->klass, count);
-		err = tpi_full_wait(p, *lane, result, count, &room);
+		err = tpi_full_wait(p, *lane, result, tag, count, &room);
 		if (err)
 			return err;
 	}
@@ -232,7 +232,7 @@ submit_slow(struct tapio_producer *p, struct tapio_reservation *r,
 	    const struct tpi_lane *lane)
 {
 	struct submission s = {.p = p, .r = r, .lane = lane};
-	struct tpi_full room = tpi_full_begin(r->tag);
+	struct tpi_full room = {0};
 	int err;
 
 	for (;;) {
@@ -246,7 +246,7 @@ submit_slow(struct tapio_producer *p, struct tapio_reservation *r,
 			return err;
 		if (err == TPI_MOVED)
 			continue;
-		err = tpi_full_wait(p, s.other, err, 1, &room);
+		err = tpi_full_wait(p, s.other, err, r->tag, 1, &room);
 		if (err)
 			return err;
 	}

@@ -21,7 +21,8 @@
  * SIGNAL HANDLERS MAY make the emitting calls of a producer, at any
  * instruction of the interrupted thread, and the other calls that say so. They
  * MUST NOT make any other call. On a channel whose full policy is `wait`, an
- * emitting call MAY sleep in the handler for as long as the channel waits.
+ * emitting call sleeps in the handler for up to the channel's wait, unless its
+ * tag has TAPIO_NO_WAIT.
  *
  * FORK. A child has no mappings of ours and no use of its parent's handles:
  * every call returns -ECHILD there, and data that a view or a reservation
@@ -161,12 +162,17 @@ struct tapio_view {
 /* The view is no event: data is a struct tapio_gap, and type is 0. */
 #define TAPIO_VIEW_GAP UINT32_C(1)
 
-#define TAPIO_GAP_OVERRUN    1 /* events were overwritten before they were read */
-#define TAPIO_GAP_QUARANTINE 2 /* the lane's state is impossible: not read on */
+#define TAPIO_GAP_OVERRUN 1 /* events were overwritten before they were read */
+#define TAPIO_GAP_CORRUPT 2 /* the lane's words there are impossible */
 
-/* One gap in what a reader gets from one lane, however many events it misses. */
+/*
+ * One gap in the events of one lane, however many events are missing. A reader
+ * has one record of a lane at a time in its hands. Events that it misses there
+ * meanwhile come in one record after the next release (of an observer: in the
+ * next call).
+ */
 struct tapio_gap {
-	uint64_t count; /* positions missed, with discards (QUARANTINE: 0) */
+	uint64_t count; /* positions missed, with discards */
 	uint64_t first; /* position */
 	uint64_t last;  /* position */
 	uint32_t cause; /* TAPIO_GAP_* */

@@ -9,10 +9,14 @@
  *
  * At each use of an acquire, a release or a fence stands a comment
  *
- *	ORDER <name> (<kind>): what is ordered. Pairs with <where>.
+ *	ORDER <name> (<kind>): the order that it gives. Pairs with <where>.
  *
- * with the same name at both ends; tests/abi/order-names checks that no end is
+ * with the same name at both ends. tests/abi/order-names checks that no end is
  * alone. A relaxed access says why it may be one.
+ *
+ * Acquire and release are no stronger than their names: an acquire load may be done
+ * before an earlier release store of the same thread, on ARM too where compilers choose
+ * ldapr (RCpc). What needs that order has a full fence or a membarrier between the two.
  */
 #ifndef TPI_ATOMIC_H
 #define TPI_ATOMIC_H
@@ -36,8 +40,8 @@
 #define tpi_swap_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 
 /*
- * Compare-and-swap, strong. True when *p was *expected and is now desired;
- * otherwise *expected holds what was found.
+ * Compare-and-swap, strong. True when *p was *expected and is now desired.
+ * Otherwise *expected holds the value that was found.
  */
 #define tpi_cas_acq_rel(p, expected, desired)                          \
 	__atomic_compare_exchange_n((p), (expected), (desired), false, \

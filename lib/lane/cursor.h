@@ -3,7 +3,7 @@
  * Reading a cursor that other processes write: which of its cells counts, and what
  * its head is. Who calls: producers (the gate, marks), consumers, the ledger, the
  * broker. What the words mean, and why a former holder's late stores are no news,
- * is in client/consumer/lease.h.
+ * is in client/consumer/lease.c.
  */
 #ifndef TPI_CURSOR_H
 #define TPI_CURSOR_H

@@ -224,7 +224,7 @@ static int index_side_lanes(struct tpi_channel *channel,
 	return 0;
 }
 
-/* The regions of all segments; their counts must add up to the catalog's. */
+/* The regions of all segments. Their counts must add up to the catalog's. */
 static int find_lanes(const struct tpi_channel *channel,
 		      const struct tpi_view *views, uint32_t view_count,
 		      struct tapio_shm_lane *lanes[TAPIO_NODES_MAX],

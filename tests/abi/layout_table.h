@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a program makes of abi.h, as a table: sizes, alignments and the values of
- * its macros and functions. Compiled once as C17 and once as C++17 and compared by layout.c.
+ * abi.h as a program sees it, as a table: sizes, alignments and the values of
+ * its macros and functions. Compiled once as C17 and once as C++17 and compared
+ * by layout.c.
  */
 #ifndef TAPIO_TESTS_LAYOUT_TABLE_H
 #define TAPIO_TESTS_LAYOUT_TABLE_H

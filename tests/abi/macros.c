@@ -2,7 +2,7 @@
 /*
  * Uses every macro with arguments of the public headers. The script `headers`
  * compiles it as C17 and as C++17, since a compiler warns about a cast in a macro
- * where the macro is used; and it checks that no macro is left out.
+ * where the macro is used, and it checks that no macro is left out.
  */
 #include <tapio/broker.h>
 #include <tapio/tapio.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How clients end: killed, replaced by another program, closed, stopped. What
- * they held comes back exactly when they are gone, and not before.
+ * How clients end: killed, replaced by another program, closed, stopped. The
+ * blocks, leases and names that they held come back exactly when they are gone,
+ * and not before.
  */
 #include <check.h>
 #include <errno.h>
@@ -42,7 +43,7 @@ static void tear_down(void)
 	tapio_broker_stop(broker);
 }
 
-/* What a child tells its parent about itself. */
+/* A child's message to its parent about itself. */
 struct report {
 	uint32_t name;
 	uint32_t lane;

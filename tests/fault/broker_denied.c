@@ -19,7 +19,7 @@
 
 #define CONFIG "channel events { class main { block = 64 blocks = 64 } }"
 
-/* Tests run in processes of their own: what is denied stays denied in them. */
+/* Tests run in processes of their own. A denied call stays denied in them. */
 static bool denied(long number, int error)
 {
 	if (deny_syscall(number, error))

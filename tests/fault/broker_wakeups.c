@@ -21,13 +21,13 @@
 
 static struct tapio_broker *broker;
 static struct peer a, b; /* members of groups "a" and "b" */
-/* What stays when b has left. */
+/* The rest when b has left. */
 static struct tpi_map map_b;
 static struct tpi_cursors cursors_b;
 static const uint32_t *room_b;
 static uint32_t slot_b;
 
-/* What each group's sleepers and producers would have noticed. */
+/* The words that each group's sleepers and producers watch. */
 struct rings {
 	uint32_t bell_a, bell_b, room_a, room_b;
 };
@@ -124,8 +124,8 @@ START_TEST(a_producer_that_leaves_blocks_wakes_those_who_sleep)
 	struct tpi_gating gating = {0};
 	const struct tpi_lane *lane;
 	struct peer p;
-	uint64_t ticket;
 	uint32_t block;
+	uint64_t ticket;
 
 	tpi_add_relaxed(&a.cursors.control->armed, 1);
 	peer_open(&p, broker, TAPIO_ROLE_PRODUCE, NULL);

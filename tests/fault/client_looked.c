@@ -417,10 +417,10 @@ static void wait_inside(void)
 static bool may_be_urgent(void)
 {
 	const struct sched_param fifo = {.sched_priority = URGENT};
-	const struct sched_param other = {.sched_priority = 0};
+	const struct sched_param usual = {.sched_priority = 0};
 
 	return !sched_setscheduler(0, SCHED_FIFO, &fifo) &&
-	       !sched_setscheduler(0, SCHED_OTHER, &other);
+	       !sched_setscheduler(0, SCHED_OTHER, &usual);
 }
 
 /* The holder of the side lane's mutex runs as urgently as the one that waits for it. */

@@ -51,7 +51,8 @@ static _Thread_local struct tpi_rseq fake __attribute__((aligned(32)));
 
 static struct tpi_emit emit;
 static struct tpi_lane *row[4096];
-static struct tapio_shm_doorbell bell;
+static struct tapio_shm_doorbells doorbells;
+static const uint64_t nothing_active;
 static struct tapio_reservation reservation;
 
 /* What was reserved before the steps, by the child's name. */
@@ -90,8 +91,8 @@ static void fill_emit(void)
 	emit.plain_bytes = f.lane.time ? 0 : 64;
 	emit.size_count = emit.class_count = 1;
 	emit.stamp = !f.lane.time ? TAPIO_STAMP_NONE : TAPIO_STAMP_TSC;
-	emit.active = &(const uint64_t){0};
-	emit.bell = &bell;
+	emit.active = &nothing_active;
+	emit.doorbells = &doorbells;
 	emit.sizes[0] = emit.classes[0] =
 		(struct tpi_size){.fast_bytes = BLOCK,
 				  .bytes = BLOCK,
@@ -299,6 +300,43 @@ static void step(pid_t pid)
 		      "status 0x%x", status);
 }
 
+static void move_to(pid_t pid, uint64_t address)
+{
+	struct registers r;
+
+	get_registers(pid, &r);
+	*program_counter(&r) = address;
+	ck_assert_int_eq(ptrace(PTRACE_SETREGSET, pid, NT_PRSTATUS, &r.iov), 0);
+}
+
+#if defined(__x86_64__)
+#define BREAKPOINT      UINT64_C(0xcc)
+#define BREAKPOINT_MASK UINT64_C(0xff)
+#else
+#define BREAKPOINT      UINT64_C(0xd4200000)
+#define BREAKPOINT_MASK UINT64_C(0xffffffff)
+#endif
+
+/* Where the way's section begins, which the first child has found step by step. */
+static uint64_t section_start;
+
+static void run_to_start(pid_t pid)
+{
+	void *at = (void *)(uintptr_t)section_start;
+	uint64_t code = peek(pid, at);
+	int status;
+
+	ck_assert_int_eq(
+		ptrace(PTRACE_POKETEXT, pid, at,
+		       (void *)((code & ~BREAKPOINT_MASK) | BREAKPOINT)),
+		0);
+	ck_assert_int_eq(ptrace(PTRACE_CONT, pid, NULL, NULL), 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
+	ck_assert_int_eq(ptrace(PTRACE_POKETEXT, pid, at, (void *)code), 0);
+	move_to(pid, section_start);
+}
+
 /*
  * Runs the child up to instruction `k` of its first section; false when that has fewer.
  * With k = its length the child stands behind the commit.
@@ -307,10 +345,13 @@ static bool run_to(pid_t pid, unsigned int k, struct descriptor *d)
 {
 	unsigned int steps = 0;
 
+	if (section_start)
+		run_to_start(pid);
 	while (!in_section(pid, d)) {
 		ck_assert_uint_lt(steps++, STEPS_MAX);
 		step(pid);
 	}
+	section_start = d->start;
 	while (k--) {
 		if (!in_section(pid, d))
 			return false;
@@ -323,13 +364,10 @@ static bool run_to(pid_t pid, unsigned int k, struct descriptor *d)
 static void abort_section(pid_t pid)
 {
 	struct descriptor d;
-	struct registers r;
 
 	if (!in_section(pid, &d))
 		return;
-	get_registers(pid, &r);
-	*program_counter(&r) = d.abort;
-	ck_assert_int_eq(ptrace(PTRACE_SETREGSET, pid, NT_PRSTATUS, &r.iov), 0);
+	move_to(pid, d.abort);
 	ck_assert_int_eq(ptrace(PTRACE_POKEDATA, pid, &fake.rseq_cs, NULL), 0);
 }
 

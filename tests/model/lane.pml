@@ -5,14 +5,14 @@
  * the broker's sweep.
  *
  * A section is a run of steps, each of which first asks whether this thread is
- * still the one inside: whoever else enters a section has thereby preempted and
- * aborted it. A killed thread takes no further step.
+ * still the one inside. Another one that enters a section has thereby preempted
+ * and aborted it. A killed thread takes no further step.
  *
- * Choose with -D: what runs besides the producers (JOIN, OBSERVER, SWEEP; with
- * ABANDON as well no producer is killed, but blocks are abandoned and claimed while the
- * sweep goes round), and at most one rule to break. Of a ticket it has the owner and
- * the index; copies of reservations are in ticket.pml, and the gate of groups that are
- * there already is in gate.pml.
+ * Choose with -D the processes beside the producers (JOIN, OBSERVER, SWEEP, and
+ * with ABANDON as well no kill, but blocks that are abandoned and claimed while
+ * the sweep goes round), and at most one rule to break. Of a ticket it has the owner
+ * and the index. Copies of reservations are in ticket.pml, and the gate of groups that
+ * are there already is in gate.pml.
  *
  *   BREAK_OWNER       reserve writes the ticket after its section  (lane.c T1, T3)
  *   BREAK_COMMIT      output commits before it fills the block     (lane.c L2)
@@ -52,7 +52,7 @@
 byte tail = N, held, gate = N, head, generation;
 bool acting, joined;
 byte desc[N], owner[N], where[N], content[N];
-byte published[MAXPOS]; /* ghost: which event lies at a position; 0 discard */
+byte published[MAXPOS]; /* ghost: which event lies at a position. 0 discard */
 byte inside;		/* the thread whose section runs */
 bool killed[PRODUCERS + 1], ended[PRODUCERS + 1], swept[PRODUCERS + 1];
 
@@ -85,7 +85,7 @@ bool killed[PRODUCERS + 1], ended[PRODUCERS + 1], swept[PRODUCERS + 1];
 	     :: else fi)
 #endif
 
-/* The owner's word from one name to another, by whoever wins. */
+/* The owner's word from one name to another, by the winner. */
 #ifdef BREAK_SWAP
 #define CLAIM(b, from, to, lost) owner[b] = to
 #else

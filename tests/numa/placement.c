@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a broker's memory is on a machine with two nodes: what it asked for, what
- * it says that it got, and what the kernel says of the same pages in the mapping
- * of a client. Runs in the virtual machine of tests/numa/vm, whose pools of huge
- * pages are its own.
+ * The place of a broker's memory on a machine with two nodes: as it asked for
+ * it, as it says that it got it, and as the kernel says of the same pages in
+ * the mapping of a client. Runs in the virtual machine of tests/numa/vm, whose
+ * pools of huge pages are its own.
  */
 #include <sys/syscall.h>
 

@@ -79,7 +79,7 @@ START_TEST(a_watch_that_was_stopped_is_not_called_though_it_had_completed)
 {
 	struct counted first, second;
 
-	/* Both complete in one round; each stops the other when it is called. */
+	/* Both complete in one round. Each stops the other when it is called. */
 	watch_ready(&first, 3);
 	watch_ready(&second, 3);
 	first.also = &second;
@@ -179,7 +179,7 @@ static int64_t error_now(const struct tapio_shm_calibration *c)
 	uint64_t before, ticks, after = 0, width = UINT64_MAX;
 	int64_t error = 0;
 
-	/* The narrowest of many looks: what comes between is not the clock's. */
+	/* The narrowest of many looks: delays between are not the clock's. */
 	for (int i = 0; i < 200; i++) {
 		before = tpi_realtime_ns();
 		ticks = tpi_tsc();

@@ -54,7 +54,7 @@ START_TEST(an_event_submitted_on_another_cpu_is_accepted_there_once)
 	ck_assert_uint_eq(views[0].length, 100);
 	ck_assert_uint_eq(((const char *)views[0].data)[99], 'x');
 	tapio_release(c);
-	/* What was left behind waits for somebody who needs it. */
+	/* A block that was left behind waits for a producer that needs it. */
 	ck_assert_uint_eq(channel_stats(p).held, 1);
 	pin(0);
 	for (i = 0; i < 64; i++)

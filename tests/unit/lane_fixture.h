@@ -41,7 +41,7 @@ static inline void *lane_fixture_take(unsigned char **at, size_t bytes)
 	return p;
 }
 
-/* N blocks of `bytes`; the lane is born at `tail` (N of a fresh one). */
+/* N blocks of `bytes`. The lane is born at `tail` (N of a fresh one). */
 static inline void lane_fixture_init(struct lane_fixture *f, uint32_t blocks,
 				     uint32_t bytes, uint64_t tail)
 {
@@ -105,7 +105,7 @@ static inline void lane_fixture_join(struct lane_fixture *f, int slot,
 	f->generation++;
 }
 
-/* Moves the group's head; a release store, as a consumer's. */
+/* Moves the group's head. A release store, as a consumer's. */
 static inline void lane_fixture_release(struct lane_fixture *f, int slot,
 					uint64_t position)
 {

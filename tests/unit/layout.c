@@ -122,7 +122,7 @@ END_TEST
 
 START_TEST(lane_ids_run_by_node_class_and_cpu_then_side_lanes)
 {
-	/* 4 CPUs on 2 nodes; 2 classes with 1 and 3 side lanes. */
+	/* 4 CPUs on 2 nodes. 2 classes with 1 and 3 side lanes. */
 	static const struct {
 		uint32_t klass, cpu;
 	} wanted[] = {
@@ -367,7 +367,7 @@ START_TEST(the_catalog_is_what_was_built)
 	struct tapio_shm_channel copy;
 
 	ck_assert_mem_eq(c->instance, fixture_instance, 16);
-	/* slots 0, which is nobody's, to 10 */
+	/* indices 0, which is never given, to 10 */
 	ck_assert_uint_eq(c->attachment_count, 11);
 	ck_assert_uint_eq(c->segment_count, 3);
 	ck_assert_uint_eq(c->channel_count, 1);
@@ -408,7 +408,7 @@ START_TEST(a_channel_without_stamps_has_no_times)
 }
 END_TEST
 
-/* A mapping that kills whoever writes to it. */
+/* A mapping that kills a process that writes to it. */
 static struct tpi_map frozen_copy(const struct tpi_map *from)
 {
 	struct tpi_map map = {.bytes = from->bytes};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What attaching and configuring refuse, and that the reason names the value
- * that was found and the one that was allowed. One table row is one bad input.
+ * Refusals by attaching and configuring. The reason names the value that was
+ * found and the one that is allowed. One table row is one bad input.
  */
 #include <errno.h>
 #include <inttypes.h>
