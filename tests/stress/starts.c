@@ -89,6 +89,8 @@ static pid_t start(const char *what, void (*first)(void))
 {
 	pid_t pid = fork();
 
+	/* It gets signals: -1 would be everybody. */
+	ck_assert_int_ge(pid, 0);
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -128,6 +130,7 @@ static void load_begin(void)
 
 	for (i = 0; i < count && i < SPINNERS; i++) {
 		spinners[i] = fork();
+		ck_assert_int_ge(spinners[i], 0);
 		if (!spinners[i])
 			spin();
 		spinner_count++;
