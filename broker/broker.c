@@ -152,7 +152,8 @@ int tpi_broker_run(struct tpi_broker *broker,
 	return err;
 }
 
-/* What clients left: freed without a sweep, nobody will look at it again. */
+/* The rest of the clients: freed without a sweep, since the memory goes with
+ * it. */
 static void forget_clients(struct tpi_broker *broker)
 {
 	struct tpi_registry *registry = &broker->registry;

@@ -74,7 +74,7 @@ void tpi_broker_destroy(struct tpi_broker *broker);
 
 /* ---- group.c -------------------------------------------------------------- */
 
-/* What a consumer asked for, already found allowed. */
+/* The request of a consumer, already found allowed. */
 struct tpi_group_request {
 	const char *name; /* empty: a group of its own */
 	uint32_t policy;  /* TAPIO_GROUP_* (consumer.h) */
@@ -98,9 +98,9 @@ void tpi_group_leave(struct tpi_broker *broker,
 /* Makes the durable groups that the configuration names. */
 void tpi_groups_configured(struct tpi_broker *broker, struct tpi_host *host);
 /*
- * Ends a durable group that nobody is in, for its creator's uid or for one who may
- * do everything. -ENXIO no such group. -EBUSY it has members. -EACCES another
- * uid's. -EPERM the configuration's. The slot's number, or the error.
+ * Ends a durable group without members, for its creator's uid or for a client
+ * with every right. -ENXIO no such group. -EBUSY it has members. -EACCES
+ * another uid's. -EPERM the configuration's. The slot's number, or the error.
  */
 int tpi_group_remove(struct tpi_broker *broker, struct tpi_host *host,
 		     uid_t uid, const char *name, char *error,
@@ -154,7 +154,8 @@ uint32_t tpi_leases_clear(struct tpi_broker *broker, struct tpi_host *host,
 
 /* ---- evict.c -------------------------------------------------------------- */
 
-/* Judges all groups, ends those that lie. Clears leases that are nobody's. */
+/* Judges all groups, ends those that lie. Clears leases whose holder is
+ * gone. */
 void tpi_evict_tick(struct tpi_broker *broker);
 
 #endif

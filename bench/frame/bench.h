@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the questions of tapio-bench (bench/questions/) and the peers
- * (bench/peers/) share.
+ * Shared by the questions of tapio-bench (bench/questions/) and the peers
+ * (bench/peers/).
  *
  * A question is a file with a table of cases. A case is measured for several
  * subjects: Tapio, floors, and what people would use instead. The frame
@@ -37,10 +37,10 @@
 enum bench_kind {
 	BENCH_TAPIO, /* the first of its kind in a case is what ratios are to */
 	BENCH_PEER,
-	BENCH_FLOOR, /* what the machine allows, with no safety at all */
+	BENCH_FLOOR, /* the limit of the machine, with no safety at all */
 };
 
-/* What a reader has to know before comparing. Each a short phrase, or "". */
+/* A reader has to know this before comparing. Each a short phrase, or "". */
 struct bench_peer {
 	const char *name;    /* "Concurrency Kit ck_ring SPSC" */
 	const char *package; /* Debian's, or "" */
@@ -77,14 +77,15 @@ struct bench_run {
 
 struct bench_subject {
 	const struct bench_peer *peer;
-	/* What tells two subjects of one peer apart in this case, or NULL. */
+	/* The name that tells two subjects of one peer apart in this case, or
+	 * NULL. */
 	const char *variant;
 	/*
 	 * One turn. 0 with all figures of the case. BENCH_ABSENT, with
 	 * bench_why() called, when this cannot be had here, else negative, with
 	 * what went wrong said by bench_why(). An absent or failed subject is
 	 * not asked again. Wrong results (a lost, torn or repeated event) are
-	 * failures: nobody is measured who does not do the work.
+	 * failures: a subject is measured only if it does the work.
 	 */
 	int (*run)(const struct bench_run *run,
 		   const struct bench_subject *subject, double *figures);
@@ -111,11 +112,11 @@ struct bench_goal {
 };
 
 struct bench_case {
-	const char *name; /* "stream/64/single": what --run matches */
+	const char *name; /* "stream/64/single", matched by --run */
 	const char *title;
 	uint32_t bytes;  /* of an event. 0 where it means nothing */
 	uint32_t batch;  /* 1, 32 */
-	uint64_t param;  /* what the question varies: rate, groups, ... */
+	uint64_t param;  /* the question varies it: rate, groups, ... */
 	uint64_t events; /* per turn */
 	uint64_t quick_events;
 	struct bench_figure figures[BENCH_FIGURES_MAX]; /* NULL name ends */
@@ -145,7 +146,7 @@ struct bench_question {
 
 /* ---- running ------------------------------------------------------------------ */
 
-/* What the processes of one measurement share. */
+/* Shared by the processes of one measurement. */
 struct bench_shared {
 	uint32_t sides;
 	uint32_t ready; /* calls of bench_ready so far */
@@ -189,7 +190,7 @@ double bench_span_ns(const struct bench_shared *shared);
 void bench_why(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * Memory shared with all sides, zeroed, on huge pages if to be had, its pages
+ * Memory shared with all sides, zeroed, on huge pages if possible, its pages
  * mapped in every side before that runs, or NULL with bench_why() called.
  */
 void *bench_memory(uint64_t bytes);
@@ -199,7 +200,7 @@ uint64_t bench_now_ns(void);
 uint64_t bench_cpu_ns(void); /* used by this process so far */
 int bench_pin(int cpu);      /* 0, or -errno with bench_why() called */
 double bench_median(const double *values, unsigned int count);
-/* Sorts in place; q in [0, 1]. */
+/* Sorts in place. q in [0, 1]. */
 double bench_quantile(double *values, size_t count, double q);
 
 /* Reads every word but the first, as a reader with a use for them does. */

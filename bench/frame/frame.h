@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the frame share: the command line, what came out, and who
- * shows it. Questions and peers see bench.h alone.
+ * Shared by the files of the frame: the command line, the results, and their
+ * output. Questions and peers see bench.h alone.
  *
  *	main -> options -> run (side_processes, peers, machine_state) -> table, json
  *
- * One process and one thread of it does all this; what is measured runs in
- * processes that bench_sides_run() forks. Numbers (numbers.c, format.c,
- * select.c) are pure, and tested as such.
+ * One process and one thread of it does all this. Measurements run in processes
+ * that bench_sides_run() forks. Numbers (numbers.c, format.c, select.c) are
+ * pure, and tested as such.
  */
 #ifndef BENCH_FRAME_H
 #define BENCH_FRAME_H
@@ -65,7 +65,7 @@ struct bench_case_result {
 	struct bench_outcome subject[BENCH_SUBJECTS_MAX];
 };
 
-/* What kind of moment it was: see machine_state.c. */
+/* The state of the machine at a moment: see machine_state.c. */
 struct bench_machine_state {
 	double line_ns;  /* one cache line from CPU to CPU, one way */
 	double store_ns; /* 64 bytes stored into a cache */
@@ -106,7 +106,7 @@ double bench_least(const double *values, unsigned int count);
 double bench_most(const double *values, unsigned int count);
 
 /*
- * The median of the ratios turn by turn: what was noisy was so for both. NAN
+ * The median of the ratios turn by turn: a noisy turn was noisy for both. NAN
  * where that is no number.
  */
 double bench_ratio(const double *values, const double *against,
@@ -119,7 +119,8 @@ double bench_ratio(const double *values, const double *against,
 bool bench_follows(const struct bench_case_result *result, unsigned int figure,
 		   unsigned int other);
 
-/* What ratios of this case are to: the first Tapio that was measured, or NULL. */
+/* The base of this case's ratios: the first Tapio that was measured, or
+ * NULL. */
 const struct bench_outcome *
 bench_reference(const struct bench_case_result *result);
 
@@ -176,7 +177,7 @@ unsigned int bench_width(const char *text);
 
 /* ---- course ------------------------------------------------------------------ */
 
-/* What bench_why() was last told in this process, once. "" when nothing. */
+/* The last text of bench_why() in this process, once. "" when there is none. */
 const char *bench_why_taken(void);
 /* From now on into there: in a side. */
 void bench_why_into(char *text, size_t bytes);
@@ -199,8 +200,8 @@ int bench_turns(const struct bench_options *options,
 		struct bench_results *results);
 void bench_results_free(struct bench_results *results);
 
-/* One line on the terminal, if there is one, about what is being done; turn 0 is
- * the one to warm up. */
+/* One line on the terminal, if there is one, about what is being done. Turn 0
+ * is the one to warm up. */
 void bench_progress(double done, const char *case_name,
 		    const struct bench_subject *subject, unsigned int turn,
 		    unsigned int turns);
@@ -208,7 +209,7 @@ void bench_progress_clear(void);
 
 /* ---- which peers were built -------------------------------------------------- */
 
-/* What bench/CMakeLists.txt looked for. peers.def is written by it. */
+/* The peers that bench/CMakeLists.txt looked for. */
 struct bench_built {
 	const char *name;
 	const char *package; /* Debian's */

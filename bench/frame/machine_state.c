@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What kind of moment it was: on a shared machine two virtual CPUs may be as far
- * apart as they like, and either may be somebody else's for a while. So before
- * and after each question two things are measured that every figure depends on:
- * how long a cache line takes from one CPU to the other, and how long plain stores
- * to a cache take.
+ * The state of the machine around a question. On a shared machine two virtual
+ * CPUs may be as far apart as they like, and either may be somebody else's for
+ * a while. So before and after each question two things are measured that every
+ * figure depends on: how long a cache line takes from one CPU to the other, and
+ * how long plain stores to a cache take.
  */
 #include <math.h>
 
@@ -64,7 +64,7 @@ static int store(void *arg, struct bench_shared *shared, unsigned int index)
 			uint64_t *line = &cached[i * 8 % (CACHED_BYTES / 8)];
 
 			for (int j = 0; j < 8; j++)
-				/* Relaxed: nobody reads them. */
+				/* Relaxed: these values are never read. */
 				tpi_store_relaxed(&line[j], i);
 		}
 		shared->side[index].end_ns = bench_now_ns();

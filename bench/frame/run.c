@@ -4,8 +4,8 @@
  *
  * The subjects of a case take turns, and each turn begins with another one, so
  * that none always comes after the same neighbour. Before the turns that count
- * each has one to warm up, with fewer events. Who is absent or fails is not asked
- * again in this case, and the others go on without.
+ * each has one to warm up, with fewer events. A subject that is absent or fails
+ * is not asked again in this case, and the others go on without it.
  */
 #include <errno.h>
 #include <math.h>
@@ -20,8 +20,9 @@
 #define QUICK_MAX  1000 /* events, where a case does not say */
 
 /*
- * Unless told how many turns to take, a case ends when it has had this long, but
- * for the least that makes a median: nobody waits half an hour to see figures.
+ * Unless told how many turns to take, a case ends when it has had this long,
+ * but for the least that makes a median. Half an hour is too long to wait for
+ * figures.
  */
 #define CASE_NS     UINT64_C(1000000000)
 #define TURNS_LEAST 3

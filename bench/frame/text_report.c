@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What stands around the tables: the machine and how to read the figures at the
+ * The text around the tables: the machine and how to read the figures at the
  * top. Per question its text, what has to be known before comparing, and what
  * kind of moment it was. The goals at the end.
  */
@@ -121,12 +121,12 @@ static unsigned int new_peers(const struct bench_question_result *q,
 	return told_count - before;
 }
 
-/* A column of the table below: what of a peer it shows. */
+/* A column of the table below: the property of a peer that it shows. */
 struct known {
 	const char *title;
 	size_t offset;
 	unsigned int most;    /* columns. Longer texts are wrapped */
-	unsigned int columns; /* it takes. 0: nobody has anything to say */
+	unsigned int columns; /* it takes. 0: no peer has a value */
 };
 #define KNOWN 4
 

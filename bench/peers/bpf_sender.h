@@ -13,7 +13,7 @@
 /* The only element of an array that a program and its user map. */
 struct bpf_send {
 	uint64_t word[128]; /* the event. The program sets the first word */
-	uint64_t from;      /* what it sets it to, and counts on from there */
+	uint64_t from;      /* set by the program, which counts on from it */
 	uint64_t count;     /* how many events it is to send */
 };
 

@@ -47,7 +47,7 @@ struct making {
 	gid_t gid;
 };
 
-/* What the keeper sends: 0, or the error of what it could not do. */
+/* The keeper's message: 0, or the error of the step that failed. */
 struct made {
 	int err;
 	char what[64];

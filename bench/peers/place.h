@@ -18,7 +18,7 @@
 struct place {
 	pid_t keeper; /* the daemon's parent */
 	int keeper_fd;
-	int log;     /* what the daemon has said */
+	int log;     /* the daemon's output */
 	bool user;   /* a user namespace, too */
 	bool inside; /* this process has entered */
 };

@@ -29,8 +29,8 @@ struct pool_ops {
 	/* In a side. 0 gets, 1 puts what 0 has got. NULL: the pool itself. */
 	int (*open)(void **handle, void *pool, unsigned int index);
 	/*
-	 * Each 0, or negative when an object was not to be had, not taken back
-	 * or not zero. One at a time: get it, put it. POOL_BURST at a time, by
+	 * Each 0, or negative when an object was not given, not taken back or
+	 * not zero. One at a time: get it, put it. POOL_BURST at a time, by
 	 * calls for so many where there are such.
 	 */
 	int (*pair)(void *handle, const struct pool_spec *spec, uint64_t count);

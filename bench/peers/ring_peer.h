@@ -10,9 +10,9 @@
 
 #include "bench/frame/bench.h"
 
-/* What make() has made. The question frees the memory. */
+/* The result of make(). The question frees the memory. */
 struct ring_made {
-	void *ring; /* what the loops are given */
+	void *ring; /* given to the loops */
 	void *memory;
 	uint64_t bytes;
 };
@@ -20,7 +20,8 @@ struct ring_made {
 struct ring_peer {
 	struct bench_peer peer;
 	/* In the frame's process: an empty ring in bench_memory(). 0, or negative
-	 * with bench_why(). unmake: what is not in that memory. May be NULL. */
+	 * with bench_why(). unmake frees the rest, which is not in that memory.
+	 * May be NULL. */
 	int (*make)(struct ring_made *made, uint32_t capacity);
 	void (*unmake)(void *ring);
 	/*

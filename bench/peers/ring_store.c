@@ -20,8 +20,8 @@ static inline bool store_put(struct store_ring *ring, uint64_t value)
 	/* ORDER bench.store (acquire): pairs with the release of the other side. */
 	if (tpi_load_acquire(cell))
 		return false;
-	/* ORDER bench.store (release): what was done before. Pairs with the loads
-	 * of the other side. */
+	/* ORDER bench.store (release): all that was done before. Pairs with the
+	 * loads of the other side. */
 	tpi_store_release(cell, value + 1);
 	ring->put++;
 	return true;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Floor: what the processor takes for the compare-and-swap of 128 bits by which a
- * put of a ring that survives kills takes effect, and for that of 64 bits by which
- * a get does. Each process keeps its position to itself. Nothing is shared but the
- * cells, and nothing else is done.
+ * Floor: the processor's time for the compare-and-swap of 128 bits by which a
+ * put of a ring that survives kills takes effect, and for that of 64 bits by
+ * which a get does. Each process keeps its position to itself. Nothing is
+ * shared but the cells, and nothing else is done.
  */
 #include "lib/base/atomic128.h"
 
@@ -22,7 +22,7 @@ static inline bool swap_put(struct swap_ring *ring, uint64_t value)
 	/* ORDER bench.swap (acquire): pairs with the swaps here. */
 	was.high = tpi_load_acquire(&cell->high);
 	was.low = tpi_load_relaxed(&cell->low); /* the swap compares it */
-	/* ORDER bench.swap (release): what was done before. Pairs with the
+	/* ORDER bench.swap (release): all that was done before. Pairs with the
 	 * loads of the other side. */
 	if (was.high != 2 * ring->put || !tpi_cas128_acq_rel(cell, was, is))
 		return false;

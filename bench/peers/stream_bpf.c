@@ -148,9 +148,9 @@ static int bpf_send_one(struct bpf_end *end, const uint64_t *event,
 #include "bench/peers/stream_loops.h"
 
 /*
- * Where nobody reads, all that is there is dropped. Producers that do that at once
- * may undo each other's, which is seen by the next that finds no room; what is
- * still being written is left alone by the kernel.
+ * Without a reader, all that is there is dropped. Producers that do that at
+ * once may undo each other's, which is seen by the next that finds no room. The
+ * kernel leaves alone the records that are still being written.
  */
 static void drop_all(struct bpf_end *end)
 {
@@ -244,7 +244,7 @@ static int map_ring(struct bpf_end *end)
 	if (!end->producer_pos)
 		return -1;
 	end->data = (const unsigned char *)end->producer_pos + page;
-	/* Relaxed: nobody takes anything out before this end is open. */
+	/* Relaxed: nothing is taken out before this end is open. */
 	end->head = end->tail = tpi_load_relaxed(end->consumer_pos);
 	return 0;
 }

@@ -2,7 +2,7 @@
 /*
  * The floor: events through a ring of cells with a plain store for the payload,
  * one for the tail, and nothing else. No crash safety, no types, no second
- * producer; what a lane costs is measured against it.
+ * producer. The cost of a lane is measured against it.
  */
 #include <string.h>
 

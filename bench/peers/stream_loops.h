@@ -42,7 +42,8 @@
 /*
  * How often a side that found nothing looks away before it looks again. An index
  * that is polled all the time changes hands with every event: streams are two to
- * four times slower then, everybody's. Where latency is asked for nobody does.
+ * four times slower then, everybody's. Where latency is asked for it never
+ * looks away.
  */
 #define STREAM_PAUSES 64
 
@@ -83,7 +84,7 @@ STREAM_INLINE void stream_idle(const struct stream_spec *spec)
 		tpi_cpu_relax();
 }
 
-/* There is no room: makes some, where nobody else does. 0, or negative. */
+/* There is no room: makes some, where no other side does. 0, or negative. */
 STREAM_INLINE int stream_no_room(HANDLE *h, const struct stream_spec *spec,
 				 uint32_t bytes)
 {
@@ -330,7 +331,7 @@ static inline int loop_receive_shared(void *handle,
 	return STREAM_BY_BYTES(stream_receive_shared, h, spec, share);
 }
 
-/* What passed since the stamp that was just loaded. */
+/* The time since the stamp that was just loaded. */
 STREAM_INLINE uint32_t stream_ticks_since(uint64_t stamp)
 {
 	uint64_t ticks;

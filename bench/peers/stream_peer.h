@@ -22,11 +22,11 @@ struct stream_spec {
 	uint32_t bytes;
 	uint32_t batch;     /* 1 or STREAM_BATCH */
 	uint32_t producers; /* processes that send into the same channel */
-	uint32_t consumers; /* 0: nobody reads, or 1 */
+	uint32_t consumers; /* 0: there is no reader, or 1 */
 	bool sleeping;      /* the consumer blocks when there is nothing */
-	bool eager;         /* who finds nothing looks again at once */
-	bool yields;        /* sides share a CPU: who finds nothing gives way */
-	uint64_t events;    /* of each producer */
+	bool eager;         /* a side that finds nothing looks again at once */
+	bool yields; /* sides share a CPU: one that finds nothing gives way */
+	uint64_t events; /* of each producer */
 	/* Where it is said in the end, and not before, how many events of all
 	 * producers there were. receive() returns with the last one. Or NULL. */
 	const uint64_t *total;
@@ -47,12 +47,12 @@ struct stream_spec {
 /* Of the calls in a peer's loops. */
 #define STREAM_INLINE static inline __attribute__((always_inline))
 
-/* What is sent. On lines of its own. */
+/* A sent event. On lines of its own. */
 struct stream_event {
 	_Alignas(64) uint64_t word[128];
 };
 
-/* What one of several consumers takes out of what they share. */
+/* The events that one of several consumers takes out of the shared ones. */
 struct stream_share {
 	const uint32_t *stop; /* not 0: nothing more will come */
 	uint64_t *count;      /* so many so far. Others look at it */
@@ -62,9 +62,9 @@ struct stream_share {
 struct stream_peer {
 	struct bench_peer peer;
 	/*
-	 * With nobody reading the oldest events are overwritten, as in a flight
-	 * recorder. Else whoever sends into a channel without consumers takes
-	 * the oldest ones out when it finds no room.
+	 * Without a reader the oldest events are overwritten, as in a flight
+	 * recorder. Else a producer of a channel without consumers takes the
+	 * oldest ones out when it finds no room.
 	 */
 	bool overwrites;
 	/* Events that surely fit unread. 0: half of STREAM_RING_BYTES. */
@@ -88,10 +88,11 @@ struct stream_peer {
 	 */
 	int (*receive)(void *handle, const struct stream_spec *spec,
 		       uint64_t from, uint64_t to);
-	/* Whatever nobody else has taken, from one producer. NULL, too. */
+	/* All that no other consumer has taken, from one producer. NULL,
+	 * too. */
 	int (*receive_shared)(void *handle, const struct stream_spec *spec,
 			      struct stream_share *share);
-	/* At spec's pace, each event with its time. NULL, too: not to be had. */
+	/* At spec's pace, each event with its time. NULL, too: not possible. */
 	int (*send_paced)(void *handle, const struct stream_spec *spec,
 			  uint64_t from, uint64_t to);
 	/*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the stream peers of DPDK's rte_ring share: the ring in shared memory, and
+ * Shared by the stream peers of DPDK's rte_ring: the ring in shared memory, and
  * its ends. Events lie in the ring itself, in elements of their size: with
  * pointers to blocks there would be the blocks' own way to and fro as well. The
  * environment layer is not needed for that.

@@ -6,8 +6,8 @@
  * and the producer writes into one after the other, 32 events at a time.
  *
  * Readers are spread over the CPUs that the producer does not use. Where there are
- * fewer of those than readers, all readers together can be no faster than one, and
- * who finds nothing gives way.
+ * fewer of those than readers, all readers together can be no faster than one,
+ * and a reader that finds nothing gives way.
  *
  * First the clock runs from the first event to the last one that came, which shows
  * how much is delivered. Then the ring is filled half, again and again, with the

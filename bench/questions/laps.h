@@ -17,7 +17,7 @@
 struct laps {
 	const void *arg;
 	uint64_t events; /* to be read on the clock, at least */
-	uint32_t lap;    /* what a side fills in a lap */
+	uint32_t lap;    /* the events that a side fills in a lap */
 	bool here;       /* side 0 fills */
 	bool there;      /* side 1 does */
 	/* Each 0, or negative. An end is what a side needs. `reads`: side 0. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Passing events from producers to a consumer or to nobody, for the questions
+ * Passing events from producers to a consumer or to none, for the questions
  * about streams: a channel is made, its sides are forked, opened and warmed up,
  * and then the clock runs.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Question 6, the pool: what it costs to get an object of 64 bytes and to give it
+ * Question 6, the pool: the cost of getting an object of 64 bytes and giving it
  * back, on one CPU and on another one, beside what a program would use instead.
  *
  * Objects are what their last user left (dirty), as malloc's are, but for the

@@ -13,7 +13,7 @@
 #define WARM 4096
 
 /*
- * What the sides of `across` share. They sleep while it is not their turn, and
+ * Shared by the sides of `across`. They sleep while it is not their turn, and
  * count their own processor time: two that spin for one another measure the
  * scheduler wherever others run, too.
  */
@@ -158,7 +158,7 @@ static void *second_main(void *arg)
 	second->err = bench_pin(second->job->cpu);
 	if (!second->err)
 		second->err = take_turns(second->job, second->shared, 1);
-	/* Nobody else would end the other's waiting. */
+	/* Only this ends the other's waiting. */
 	if (second->err) {
 		second->job->table->failed = true;
 		sem_post(&second->job->table->turn[0]);

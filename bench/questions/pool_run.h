@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is measured of a pool or an allocator, as a case's param says:
+ * The measurement of a pool or an allocator, as a case's param says:
  *
  *	pair	get an object, put it, again and again
  *	bulk	get 32, put these 32

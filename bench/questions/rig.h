@@ -23,7 +23,7 @@ struct rig {
 	char socket[128];
 };
 
-/* Who that is. */
+/* The peer of these questions. */
 #define RIG_PEER (&stream_tapio.peer)
 
 /* 0, or negative. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What channels and CPUs cost: a broker's start and memory, attaching to many
- * lanes, and looking at them when there is nothing. Machines larger than this one
- * are simulated by the broker: the lanes are there, their CPUs are not.
+ * The costs of channels and CPUs: a broker's start and memory, attaching to
+ * many lanes, and looking at them when there is nothing. Machines larger than
+ * this one are simulated by the broker: the lanes are there, their CPUs are
+ * not.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Do several producers of one channel get in each other's way? Two on one CPU, and
- * one on each of several. With nobody reading, when the producers of what does
- * not overwrite its oldest events take them out themselves, and with a reader,
- * which has a CPU of its own where there is one more.
+ * one on each of several. Without a reader, when the producers of a peer that
+ * does not overwrite its oldest events take them out themselves, and with a
+ * reader, which has a CPU of its own where there is one more.
  *
  * All send for the same time, not the same number of events: a shared ring's
  * producer waits for another one that was interrupted within its call, and if both
@@ -75,7 +75,7 @@ static void tell(const struct crowd *crowd, uint64_t sent)
 	struct told *told = crowd->told;
 
 	tpi_add_relaxed(&told->sent, sent);
-	/* ORDER bench.told (acq_rel): `sent` of who came before. Pairs with
+	/* ORDER bench.told (acq_rel): `sent` of the side before. Pairs with
 	 * itself. */
 	if (tpi_add_acq_rel(&told->done, 1) + 1 == crowd->spec.producers)
 		/* Relaxed: no more than a count of events that come anyway. */

@@ -7,7 +7,7 @@
  *
  * Members join one after the other and share the lanes when they have found out
  * which are busy. The clock does not run before they got about the same, for a
- * moment, or have had their time to. What is shown then is the least that any of
+ * moment, or have had their time to. The figure is then the least that any of
  * them had over the most.
  *
  * Readers are spread over the CPUs that the producer does not use. Where there are

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a configuration costs on a machine, before anything is allocated. */
+/* The memory that a configuration costs on a machine, before anything is
+ * allocated. */
 #ifndef TPI_BROKER_BUDGET_H
 #define TPI_BROKER_BUDGET_H
 

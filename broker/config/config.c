@@ -3,8 +3,8 @@
  * Reading the configuration, with libconfuse: the grammar, and one load. Called
  * once at start, by tapiod and by tapio_broker_start().
  *
- * libconfuse knows the grammar; what a value may be is checked in two places:
- * values that stand alone in config_check.c, values that depend on each other in
+ * libconfuse knows the grammar. Values are checked in two places: those that
+ * stand alone in config_check.c, those that depend on each other in
  * config_take.c. Its scanner is one global object, so one load runs at a time.
  */
 #include <errno.h>

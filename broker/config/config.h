@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The broker's configuration: what a file said, with every default filled in.
- * Read once at start. Nothing changes it afterwards.
+ * The broker's configuration: the values of a file, with every default filled
+ * in. Read once at start. Nothing changes it afterwards.
  */
 #ifndef TPI_BROKER_CONFIG_H
 #define TPI_BROKER_CONFIG_H

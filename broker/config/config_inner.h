@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the configuration's reader share; config.c calls the others. */
+/* Shared by the parts of the configuration's reader. config.c calls the
+ * others. */
 #ifndef TPI_BROKER_CONFIG_INNER_H
 #define TPI_BROKER_CONFIG_INNER_H
 

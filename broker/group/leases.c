@@ -6,7 +6,7 @@
  *
  * The cells come first: who takes the lane next finds the dead one's cells free.
  * A lane that was MOVING stays so, since the cell that it names may be that of a
- * member which sleeps and may still write it (client/consumer/lease.h).
+ * member which sleeps and may still write it (client/consumer/lease.c).
  *
  * SIGKILL of the broker anywhere here: the next look of the next broker does the
  * rest. Members never wait for it: they take what is free.

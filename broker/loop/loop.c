@@ -39,8 +39,7 @@ struct entry {
 
 struct tpi_loop {
 	struct io_uring ring;
-	struct entry
-		*entries; /* entry 0 is never used: user_data 0 is nobody */
+	struct entry *entries; /* entry 0 is never used: user_data 0 is none */
 	uint32_t entry_count;
 	uint32_t free;            /* first free entry. 0: none */
 	struct tpi_timer *timers; /* by time */

@@ -28,7 +28,7 @@ struct tpi_timer {
 struct tpi_loop;
 
 /*
- * -ENOSYS or -EPERM: io_uring is not to be had. `error` says which switch
+ * -ENOSYS or -EPERM: io_uring is not available. `error` says which switch
  * forbids it. -ENOMEM.
  */
 int tpi_loop_create(struct tpi_loop **out, char *error, size_t error_bytes);

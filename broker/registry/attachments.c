@@ -63,7 +63,7 @@ void tpi_attachment_publish(struct tpi_registry *registry,
 	memcpy(record->comm, process->comm, sizeof(record->comm));
 	tpi_store_relaxed(&record->id, attachment->id);
 	/* ORDER attachment.state (release): the record before it counts. Pairs
-	 * with the acquire of whoever lists attachments (tools/). */
+	 * with the acquire of the tools that list attachments (tools/). */
 	tpi_store_release(&record->state, TAPIO_ATTACHMENT_ALIVE);
 }
 

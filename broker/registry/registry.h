@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the broker owns: the catalog, the channels' segments, and the names that
- * it has given to attachments.
+ * Owned by the broker: the catalog, the channels' segments, and the ids
+ * that it has given to attachments.
  */
 #ifndef TPI_BROKER_REGISTRY_H
 #define TPI_BROKER_REGISTRY_H
@@ -124,7 +124,7 @@ struct tpi_attachment *tpi_attachment_new(struct tpi_registry *registry,
 /* Its record ALIVE, with everything in it. */
 void tpi_attachment_publish(struct tpi_registry *registry,
 			    struct tpi_attachment *attachment);
-/* Its record DEAD: what it held is about to be taken back. */
+/* Its record DEAD: the broker is about to take back what it held. */
 void tpi_attachment_dead(struct tpi_registry *registry,
 			 struct tpi_attachment *attachment);
 /* Frees its record. The id never comes back. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Processes at the other end: who they are, whether they live, what they map.
- * A process is named by its pidfd. Numbers are for people.
+ * Processes at the other end: their identity, whether they live, and their
+ * mappings. A process is named by its pidfd. Numbers are for people.
  */
 #ifndef TPI_BROKER_PROCESS_H
 #define TPI_BROKER_PROCESS_H
@@ -46,10 +46,10 @@ TAILQ_HEAD(tpi_process_list, tpi_process);
 
 /*
  * Finds or makes the process behind a connection, with one reference for the
- * caller. `pidfd` is what the client sent, or -1. It is closed or kept in every
- * case. accepted_ns (CLOCK_BOOTTIME) is when the connection was made.
- * -EPERM the pidfd is of somebody else. -EBADF it is none. -ESRCH nobody there,
- * or no way to know. -ENOMEM.
+ * caller. `pidfd` is the one that the client sent, or -1. It is closed or kept
+ * in every case. accepted_ns (CLOCK_BOOTTIME) is when the connection was made.
+ * -EPERM the pidfd is of somebody else. -EBADF it is none. -ESRCH no process
+ * there, or no way to know. -ENOMEM.
  */
 int tpi_process_identify(struct tpi_broker *broker, struct tpi_process **out,
 			 int sock, int pidfd, const struct tpi_cred *cred,

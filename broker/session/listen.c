@@ -62,7 +62,7 @@ static int new_socket(void)
 		AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
-/* 1: somebody serves there. 0: nobody. -EAGAIN: somebody did, and hung up. */
+/* 1: a broker serves there. 0: none does. -EAGAIN: one did, and hung up. */
 static int knock(const struct sockaddr_un *address, socklen_t length,
 		 int64_t until)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who may do what: peer credentials against the configuration's rules. */
+/* The rights of clients: peer credentials against the configuration's rules. */
 #ifndef TPI_BROKER_RIGHTS_H
 #define TPI_BROKER_RIGHTS_H
 
@@ -15,7 +15,7 @@ struct tpi_cred {
 	gid_t groups[TPI_GROUPS_MAX];
 };
 
-/* What the other end of a connected Unix socket is. */
+/* The identity of the other end of a connected Unix socket. */
 int tpi_cred_read(struct tpi_cred *cred, int sock);
 
 /* The rights that the rules together give on a channel (NULL: on any at all). */

@@ -8,8 +8,8 @@
  *	inspector   read     read              read (every slot's)
  *
  * A producer maps the cursors of every group slot now and never has to learn of a
- * new group. The layout's files check every offset and count. The numbers of the broker's
- * message are checked here, against the catalog and the limits.
+ * new group. Every offset and count was checked by layout.c. The numbers in the
+ * broker's message are checked here against the catalog and against the limits.
  */
 #include <errno.h>
 #include <string.h>

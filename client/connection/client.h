@@ -19,7 +19,7 @@
 #include "lib/wire/wire.h"
 
 #define TPI_ERROR_BYTES 320
-/* A century: TAPIO_FOREVER where a sum must not overflow. */
+/* A century: it stands for TAPIO_FOREVER where a sum must not overflow. */
 #define TPI_FOREVER_NS INT64_C(3155760000000000000)
 
 struct tpi_client {
@@ -37,7 +37,7 @@ struct tpi_client {
 	const struct tapio_shm_channel *shared;
 	const struct tapio_shm_group *groups; /* [TAPIO_GROUP_SLOTS] */
 	struct tpi_wire_attached granted;
-	uint8_t wire_minor; /* of the broker's protocol */
+	uint8_t wire_minor; /* of the broker */
 	char error[TPI_ERROR_BYTES];
 };
 
@@ -72,7 +72,7 @@ int tpi_client_open(struct tpi_client *client,
  */
 void tpi_client_close(struct tpi_client *client);
 
-/* attach.c: maps the segments that came with ATTACHED, and checks them. */
+/* Maps the segments that came with ATTACHED and checks them (attach.c). */
 int tpi_client_map(struct tpi_client *client, const struct tpi_request *request,
 		   const int *fds);
 void tpi_client_unmap(struct tpi_client *client);
@@ -91,13 +91,14 @@ uint32_t tpi_client_lane_node(const struct tpi_client *client,
 void tpi_client_calibration(const struct tpi_client *client,
 			    struct tapio_shm_calibration *copy);
 
-/* time.c: a stamp in CLOCK_REALTIME nanoseconds, by the channel's policy. */
+/* A time stamp as CLOCK_REALTIME nanoseconds, by the channel's policy
+ * (time.c). */
 uint64_t tpi_client_time_ns(const struct tpi_client *client, uint64_t time);
 
 /*
- * Copies an option struct of the caller's version into one of ours. Fields that the
- * caller's version lacks are zero. -EINVAL: it has no size, or sets fields that we do not
- * know.
+ * Copies an option struct of the caller's version into one of ours. Fields that
+ * the caller's does not have are zero. -EINVAL: no size, or fields we do not
+ * know are set.
  */
 int tpi_options_copy(void *to, size_t to_bytes, const void *from);
 
@@ -110,7 +111,8 @@ int tpi_options_nested(struct tapio_options *options);
 /* Why tpi_options_copy() failed, in words. Returns -EINVAL. */
 int tpi_options_unknown(const struct tapio_options *options);
 
-/* The end of an open that failed: gives a reason if one was asked for. Returns err. */
+/* The end of an open that failed: it hands out the reason to a caller that
+ * asked for one. Returns err. */
 int tpi_open_failed(const struct tapio_options *options, int err);
 
 /* Hands out a struct that begins with the size that the caller knows. */

@@ -7,9 +7,10 @@
  *           -> ATTACH          -> ATTACHED (+ segments) | REFUSED
  *        or -> REMOVE          -> REMOVED | REFUSED
  *
- * A broker that is not there yet and one that goes away between two messages are the same
- * case: the open begins again until the caller's time is over. A broker that is there and
- * does not answer ends the open (answer_ns). A refusal is an answer, and final.
+ * A broker that is not there yet, that has just died (its keeper holds the
+ * listening socket meanwhile, so connecting works, without an answer), or that
+ * goes away between two messages is the same case: all of it is tried again
+ * until the caller's time is over. A refusal is an answer, and final.
  *
  * SIGKILL at any point closes the connection, and the broker sees the pidfd. Received
  * descriptors are CLOEXEC and above 2, and are closed as soon as they are mapped. The
@@ -198,7 +199,7 @@ static int not_ours(struct dial *d)
 			       "this program has closed the connection");
 }
 
-/* Receives one message of type `want`, with fds as tpi_recv_fds() has them. */
+/* Receives one message of type `want`. fds as tpi_recv_fds. */
 static int receive(struct dial *d, enum tpi_wire_type want,
 		   union tpi_wire_message *message, int *fds,
 		   unsigned int *fd_count)

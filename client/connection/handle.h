@@ -47,8 +47,8 @@ struct tpi_handle {
 };
 
 /*
- * A zeroed, page-aligned handle of `bytes`, whose struct tpi_handle is at `cold`
- * (>= TPI_HOT_BYTES). It is alive. NULL when there is no memory.
+ * A zeroed, page-aligned handle of `bytes`, whose struct tpi_handle is at
+ * `cold` (>= TPI_HOT_BYTES). It is alive. NULL when there is no memory.
  */
 void *tpi_handle_new(size_t bytes, size_t cold);
 void tpi_handle_free(struct tpi_handle *handle);

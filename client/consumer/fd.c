@@ -24,7 +24,7 @@
  * between C4 and C5, and C5 takes that back; so C6 looks whether it is still armed.
  * A timer that has gone off leaves `armed` as it is, so every look that finds
  * nothing arms it anew. Meanwhile nothing is announced, since no news is wanted.
- * Where there is no timerfd to be had, the helper sleeps until then: it is nudged,
+ * Where the kernel has no timerfd, the helper sleeps until then: it is nudged,
  * may miss that on its way to sleep, and then is late by 100 ms at most.
  *
  * WITH A WATERMARK the helper sets the marks that watermark.c would. A tapio_poll that
@@ -159,9 +159,7 @@ static void note_idle(struct tapio_consumer *c)
 
 		if (!t->leased)
 			continue;
-		if (t->stuck)
-			idle = TPI_NEVER;
-		else if (t->giving || t->gapped)
+		if (t->giving)
 			idle = t->head; /* a release may bring more */
 		/* Relaxed: `armed` is stored after it. */
 		tpi_store_relaxed(&t->idle, idle);

@@ -79,8 +79,6 @@ static uint64_t unread(const struct tapio_consumer *c,
 	uint64_t from = tpi_load_relaxed(&t->idle);
 
 	*ours = lease == c->me;
-	if (*ours && from == TPI_NEVER)
-		return 0;
 	if (!*ours && lease != TAPIO_NOBODY)
 		return 0;
 	if (!*ours)
@@ -143,7 +141,7 @@ static void set_marks(struct tapio_consumer *c, struct rounds *r, bool wanted)
 		uint64_t lease = tpi_load_relaxed(&t->cursor->lease);
 		struct tapio_shm_cell *cell;
 
-		if (TAPIO_LEASE_HOLDER(lease) != c->me || idle == TPI_NEVER)
+		if (TAPIO_LEASE_HOLDER(lease) != c->me)
 			continue;
 		cell = &t->cursor->cells[tpi_lease_cell(lease)];
 		head = TAPIO_HEAD_POSITION(tpi_load_relaxed(&cell->head));

@@ -44,7 +44,7 @@
  *   | BROKER        1           |  | DOORBELLS 1 (used in node index 0)|
  *   | ATTACHMENTS   clients     |  | LANES     one per lane of the node|
  *   | SEGMENTS      segments    |  +-----------------------------------+
- *   | CHANNELS      channels    |  | per lane: owners, descriptors,    |
+ *   | CHANNELS      channels    |  | per lane: tickets, descriptors,   |
  *   | GROUPS        channels*64 |  | times, blocks, found by the       |
  *   +---------------------------+  | offsets in its tapio_shm_lane     |
  *                                  +-----------------------------------+
@@ -429,10 +429,10 @@ struct tapio_shm_lane {
 	uint32_t block_count; /* N */
 	uint32_t block_bytes; /* a multiple of 64 */
 	uint32_t reserved2;
-	uint64_t owner_offset; /* uint32_t[N]: the last holder of the block */
-	uint64_t desc_offset;  /* uint64_t[N] */
-	uint64_t time_offset;  /* uint64_t[N] (0: the channel has no stamps) */
-	uint64_t block_offset; /* N * block_bytes */
+	uint64_t ticket_offset; /* uint64_t[N], by block */
+	uint64_t desc_offset;   /* uint64_t[N] */
+	uint64_t time_offset;   /* uint64_t[N] (0: the channel has no stamps) */
+	uint64_t block_offset;  /* N * block_bytes */
 	uint64_t reserved3;
 };
 TAPIO_ASSERT_SIZE(tapio_shm_lane, 256);
@@ -449,11 +449,39 @@ TAPIO_ASSERT_OFFSET(tapio_shm_lane, klass, 200);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, block_count, 204);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, block_bytes, 208);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, reserved2, 212);
-TAPIO_ASSERT_OFFSET(tapio_shm_lane, owner_offset, 216);
+TAPIO_ASSERT_OFFSET(tapio_shm_lane, ticket_offset, 216);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, desc_offset, 224);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, time_offset, 232);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, block_offset, 240);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, reserved3, 248);
+
+/*
+ * The ticket: who took a block out of the ring last, and which taking it was. While
+ * the block is in hands, its holder can prove by the word that the reservation is
+ * open. The word of a block in the ring that bears an owner says where it lies.
+ *
+ * ticket = owner:32 | place:32 << 32
+ * place  = index:k | serial:30-k | CLAIMED | ENTERED, where N = 2^k
+ *
+ * The serial, with CLAIMED, differs between any two takings of the block by one owner.
+ * (It comes round after 2^29 positions; with CLAIMED after 2^(30-k) claims.) The index is that of the descriptor from which the block
+ * was taken; or, once ENTERED, of the one with which its holder has begun to put it
+ * back.
+ *
+ * part       | writer                      | reader    | store   | load
+ * whole word | producers on CPU: reserve   | producers,| plain   | acquire
+ * whole word | producers, broker: claim,   | broker    | swap    | acquire
+ *            |   retake, abandon, sweep    |           |         |
+ * owner      | producers on CPU: output    | the same  | plain   | acquire
+ * place      | producers on CPU: publish   | the same  | plain   | acquire
+ */
+#define TAPIO_PLACE_ENTERED UINT32_C(0x80000000)
+#define TAPIO_PLACE_CLAIMED UINT32_C(0x40000000)
+#define TAPIO_TICKET(owner, place)            \
+	(TAPIO_CAST_(uint64_t, place) << 32 | \
+	 TAPIO_CAST_(uint64_t, TAPIO_CAST_(uint32_t, owner)))
+#define TAPIO_TICKET_OWNER(ticket) TAPIO_CAST_(uint32_t, ticket)
+#define TAPIO_TICKET_PLACE(ticket) TAPIO_CAST_(uint32_t, (ticket) >> 32)
 
 /* The state word and positions. */
 #define TAPIO_HELD_BITS     16

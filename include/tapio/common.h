@@ -162,12 +162,17 @@ struct tapio_view {
 /* The view is no event: data is a struct tapio_gap, and type is 0. */
 #define TAPIO_VIEW_GAP UINT32_C(1)
 
-#define TAPIO_GAP_OVERRUN    1 /* events were overwritten before they were read */
-#define TAPIO_GAP_QUARANTINE 2 /* the lane's state is impossible: not read on */
+#define TAPIO_GAP_OVERRUN 1 /* events were overwritten before they were read */
+#define TAPIO_GAP_CORRUPT 2 /* the lane's words there are impossible */
 
-/* One gap in what a reader gets from one lane, however many events it misses. */
+/*
+ * One gap in the events of one lane, however many events are missing. A reader
+ * has one record of a lane at a time in its hands. Events that it misses there
+ * meanwhile come in one record after the next release (of an observer: in the
+ * next call).
+ */
 struct tapio_gap {
-	uint64_t count; /* positions missed, with discards (QUARANTINE: 0) */
+	uint64_t count; /* positions missed, with discards */
 	uint64_t first; /* position */
 	uint64_t last;  /* position */
 	uint32_t cause; /* TAPIO_GAP_* */

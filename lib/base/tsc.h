@@ -21,4 +21,22 @@ static inline uint64_t tpi_tsc(void)
 #endif
 }
 
+/* The same, but not before the loads that come before it are done. */
+static inline uint64_t tpi_tsc_after_loads(void)
+{
+#if defined(__x86_64__)
+	unsigned int cpu;
+
+	return __builtin_ia32_rdtscp(&cpu);
+#elif defined(__aarch64__)
+	uint64_t ticks;
+
+	__asm__ __volatile__("isb\n\tmrs %0, cntvct_el0"
+			     : "=r"(ticks)
+			     :
+			     : "memory");
+	return ticks;
+#endif
+}
+
 #endif

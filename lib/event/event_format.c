@@ -263,7 +263,7 @@ static void put_column(struct writer *w, const struct tapio_event_view *v,
 		tpi_out_char(&w->out, '-');
 }
 
-/* What people need not be told: seen by the collector when it happened. */
+/* Not worth a word to people: seen by the collector when it happened. */
 static bool is_repeated(const struct tapio_event_view *v,
 			const struct tapio_event_field *field)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the typed events share. */
+/* Shared by the files of the typed events. */
 #ifndef TPI_EVENT_INTERNAL_H
 #define TPI_EVENT_INTERNAL_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The text of events: numbers, times and strings. What a locale could change
- * (the decimal point) is put right here: output never depends on it.
+ * The text of events: numbers, times and strings. A locale could change the
+ * decimal point. That is put right here, so output never depends on it.
  */
 #include <limits.h>
 #include <stdbool.h>
@@ -245,7 +245,7 @@ static void out_utf8(struct tpi_out *out, uint32_t c)
 	tpi_out_char(out, (char)(0x80 | (c & 0x3f)));
 }
 
-/* Backslash and four hexadecimal digits; c < 0x10000. */
+/* Backslash and four hexadecimal digits. c < 0x10000. */
 static void out_escape(struct tpi_out *out, uint32_t c)
 {
 	const unsigned char bytes[2] = {(unsigned char)(c >> 8),

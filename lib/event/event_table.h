@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How rows of the event tables are written (event_table_*.c) and where the
- * tables are; event_registry.c looks things up in them.
+ * tables are. event_registry.c looks things up in them.
  *
  * A table's file defines S, the struct that its rows are about, before each
  * table. A row whose kind has another size than its member does not compile.

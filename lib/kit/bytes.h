@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The memory of tapio_bytes: a header, and one tapio_pool after the other, the
- * smaller classes first. What the files of lib/kit/bytes*.c share.
+ * smaller classes first. Shared by the files lib/kit/bytes*.c.
  */
 #ifndef TPI_BYTES_H
 #define TPI_BYTES_H

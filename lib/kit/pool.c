@@ -40,15 +40,14 @@
  * THE ARGUMENT
  *
  *  1	G3 aborted after its first store: i still lies in the list, its state
- *	names another thief of the same place. Whoever comes next in the list
+ *	names another thief of the same place. The next one in the list
  *	overwrites it. So a name in the state of a listed object means nothing,
- *	and nobody acts on it without looking into the list first
- *	(tpi_pool_claim).
- *  2	P3 aborted after any of its stores: the entry lies above the height, where
- *	nothing is read before it is written again; i is in the hands of the name
- *	in its state, which is me (for several at once, each of them). I find
- *	{me, LIST+c} and claim it back: it is in the list only if somebody else
- *	put it too, and then I am refused.
+ *	and code that acts on it MUST look into the list first (tpi_pool_claim).
+ *  2	P3 aborted after any of its stores: the entry lies above the height,
+ *	where nothing is read before it is written again. i is in the hands of
+ *	the name in its state, which is me (for several at once, each of them).
+ *	I find {me, LIST+c} and claim it back: it is in the list only if
+ *	somebody else put it too, and then I am refused.
  *  3	The word never comes back while it is remembered: it counts operations,
  *	48 bits of them, 13 days at 4 ns each. So in G3 entries[count - 1] is still
  *	i, and in P3 the entry written is the first free one.
@@ -77,15 +76,16 @@
  *	after T2			{dead, HELD}: reclaimed
  *	after D1, before D2		{dead, DEPOT} without its bit: as after T1
  *
- * SIGSTOP, at any of these: what the stopped one has in hands stays his, at most
- * a batch. Nobody waits for it. Inside a section he is sent back first.
+ * SIGSTOP, at any of these: the stopped thread keeps what it has in hands, at
+ * most a batch, and no other thread waits for it. Inside a section it is sent
+ * back first.
  *
  * Migration: between G1 and G3, or P2 and P3, the section notices. Elsewhere it
  * does not matter: nothing refers to the CPU.
  *
  * A signal handler that gets or puts: between G1 and G3 (P2 and P3) it changes the
  * word, and the section notices. Inside a section it aborts it first. Elsewhere
- * what is interrupted has in hands what it works on.
+ * the interrupted call has in hands what it works on.
  *
  * A value that comes from memory is checked before it is used as an index: heights
  * against the entries, objects against their number.
@@ -124,7 +124,7 @@ _Static_assert(TAPIO_POOL_CACHE_MAX <= UINT16_MAX, "the height of a list");
 #error "Tapio has rseq sections for x86-64 and aarch64"
 #endif
 
-/* Fast paths are leaves: what is rare is behind tail calls. */
+/* Fast paths are leaves: rare cases are behind tail calls. */
 #define POOL_RARE __attribute__((noinline, cold))
 
 static inline uint32_t my_name(const struct tapio_pool *pool)
@@ -149,7 +149,7 @@ static inline int look(const struct tapio_pool *pool, struct view *view)
 {
 	uint32_t cpu = tpi_load_relaxed(&tpi_rseq_area()->cpu_id_start);
 
-	view->stamp = pool->held; /* nobody's, until there is a list */
+	view->stamp = pool->held; /* of no CPU, until there is a list */
 	if (tpi_unlikely(cpu >= pool->fast_cpus))
 		return POOL_NO_LIST;
 	view->list = tpi_pool_list(pool, cpu);
@@ -491,7 +491,7 @@ __attribute__((noinline)) static int put_cleaned(const struct tapio_pool *pool,
 	if (!(pool->flags & TAPIO_POOL_LAX)) {
 		TPI_TESTPOINT("pool.put.seen");
 		want = tpi_pool_state(my_name(pool), TPI_PLACE_MOVING);
-		/* Relaxed: whoever gets it next is told by list or depot. */
+		/* Relaxed: list or depot pass it on to the next owner. */
 		if (!tpi_cas_relaxed(&pool->states[index], &state, want))
 			return refuse(pool, state);
 	}
@@ -514,7 +514,7 @@ int tapio_pool_put(struct tapio_pool *pool, void *object)
 
 	if (tpi_unlikely(index >= pool->count))
 		return refuse_foreign(pool);
-	/* Relaxed: while it is ours, nobody else writes it. */
+	/* Relaxed: while it is ours, no other thread writes it. */
 	state = tpi_load_relaxed(&pool->states[index]);
 	if (tpi_unlikely(state != pool->held))
 		return refuse(pool, state);
@@ -534,8 +534,8 @@ static int rename_object(const struct tapio_pool *pool, const void *object,
 	if (index >= pool->count || !from || !to)
 		return -EINVAL;
 	/*
-	 * ORDER pool.rename (acq_rel): what the one did to the object before it
-	 * was given, the other sees once it adopted it. Pairs with itself.
+	 * ORDER pool.rename (acq_rel): the adopter sees all that the giver did
+	 * to the object before. Pairs with itself.
 	 */
 	if (tpi_cas_acq_rel(&pool->states[index], &state,
 			    tpi_pool_state(to, TPI_PLACE_HELD)))

@@ -247,7 +247,7 @@ void tpi_pool_look_for_lists(const struct tapio_pool *pool);
 void tpi_pool_count(const struct tapio_pool *pool, enum tpi_pool_count which,
 		    uint64_t n);
 
-/* What a put does to an object before others may see it. */
+/* The work of a put on an object before others may see it. */
 void tpi_pool_clean(const struct tapio_pool *pool, uint32_t index);
 
 /*
@@ -274,11 +274,12 @@ bool tpi_pool_give_back(const struct tapio_pool *pool, uint32_t index,
 bool tpi_pool_claim(const struct tapio_pool *pool, uint32_t index,
 		    uint64_t seen, uint64_t next);
 
-/* Free objects: in lists, and in depots. Exact while nobody works. */
+/* Free objects: in lists, and in depots. Exact while no operation runs. */
 uint32_t tpi_pool_cached(const struct tapio_pool *pool);
 uint64_t tpi_pool_in_depots(const struct tapio_pool *pool);
 
-/* What a look at every object found. Exact while nobody works. */
+/* The counts of an audit, which looks at every object. Exact while no operation
+ * runs. */
 struct tpi_pool_audit {
 	uint32_t cached;    /* in one list, where the state says */
 	uint32_t deposited; /* in the depot */

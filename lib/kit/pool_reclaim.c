@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio_pool: what the dead had in hands, and the audit.
+ * tapio_pool: reclaiming the objects of the dead, and the audit.
  *
  * A dead name can be in the state of an object in three ways (pool.c):
  *
@@ -27,8 +27,8 @@
  * The same holds when x is alive and it is x itself that claims, for an object
  * that its own aborted push had in hands.
  *
- * Two that reclaim at once: the swap decides. One that is killed: what it had
- * claimed is in its own name.
+ * Two that reclaim at once: the swap decides. One that is killed: its claims
+ * are in its own name.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -81,7 +81,7 @@ static void mend_bit(const struct tapio_pool *pool, uint32_t index)
 {
 	uint64_t bit = UINT64_C(1) << index % TAPIO_POOL_GROUP;
 
-	/* Relaxed: setting it once too often harms nobody. */
+	/* Relaxed: setting it once too often does no harm. */
 	if (!(tpi_load_relaxed(&pool->groups[index / TAPIO_POOL_GROUP]) & bit))
 		tpi_pool_deposit(pool, index / TAPIO_POOL_GROUP, bit);
 }

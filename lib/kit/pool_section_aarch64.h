@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The restartable sections of the pool for aarch64; pool_section_x86_64.h tells
- * what they do. Included by pool.c alone.
+ * The restartable sections of the pool for aarch64. pool_section_x86_64.h
+ * describes them. Included by pool.c alone.
  *
  * ORDER pool.list (release): the stlr of each commit: state and entry before the
  * word. Pairs with the acquire in tpi_pool_claim(). ORDER pool.entry

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The restartable sections of the pool for x86-64. Included by pool.c alone.
- * section_x86_64.h tells how a section is built, which of our stores may be cut
- * off, and why that harms nobody, is in pool.c.
+ * section_x86_64.h tells how a section is built. pool.c tells which of our
+ * stores may be cut off, and why that does no harm.
  *
  * `stamp` is the state that the object gets: our name, and TPI_PLACE_LIST + the
  * CPU that this section is for. The word of the list is operations:48 | count:16.

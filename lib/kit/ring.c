@@ -17,7 +17,7 @@
  * somebody knew them. A queue of N values, with no owner, no ticket that must be
  * honoured and no step that must be followed by another.
  *
- * ONE PUT (put_at; the names P1.. are those of tests/model/ring.pml)
+ * ONE PUT (put_at, with the names P1.. of tests/model/ring.pml)
  *
  *	P1  t = tail.position
  *	P2  look at the turn of cell t; n = turn - 2t
@@ -48,10 +48,10 @@
  *
  * PROOF
  *
- *  1  Whoever tries P3 at t knows that all positions before t have been put.
- *     From P1: a hint is stored only by who knew that (P4, by 3). From S: it
- *     went on only behind positions that it saw put, and by 2 what lies before
- *     them has been put.
+ *  1  A thread that tries P3 at t knows that all positions before t have been
+ *     put. From P1: a hint is stored only by a thread that knew it (P4, by 3).
+ *     From S: it went on only behind positions that it saw put, and by 2 all
+ *     before them have been put.
  *  2  So positions are put in order without a hole: p + 1 is tried only when p
  *     has been put. Then T is the first position not put, and everything before
  *     it has been put. The same for gets and H.
@@ -66,7 +66,7 @@
  *     while the cell went round, to the same value even, fails.
  *     G3 need not compare the value: it was loaded while the turn was 2h + 1,
  *     and changes only with a turn that is even before. P3 must change both at
- *     once, or a kill between them would leave a cell that nobody may touch.
+ *     once, or a kill between them would leave a cell that no thread may touch.
  *  5  FULL is true at the instant of P2's load: by 1 T >= t, and the turn
  *     2(t - N) + 1 says that t - N has not been got, so H <= t - N. Since
  *     T - H <= N, T = t and H = t - N. EMPTY is true at G2's: H >= h, and the
@@ -77,8 +77,9 @@
  *
  * KILLED, STOPPED, MOVED, SIGNALLED at each step:
  *
- *	after P1, P2   nothing has been changed: the put has not happened. What
- *	               was read may be old when the thread goes on (1, 4, 5).
+ *	after P1, P2   nothing has been changed: the put has not happened. The
+ *	               values read may be old when the thread goes on (1, 4,
+ *	               5).
  *	after P3       it has happened, whole, for everybody. The hint is one
  *	               short: the next put finds t put, and S steps over it.
  *	after P4       as if it had returned, but for the high water (it may miss
@@ -91,7 +92,8 @@
  *
  * Migration changes nothing, as nothing is per CPU (the stripes of counters are
  * added to atomically). A signal handler that puts or gets between any two steps
- * is just another thread to the one that it interrupted. It waits for nobody.
+ * is just another thread to the one that it interrupted. It waits for no other
+ * thread.
  *
  * WHAT IF THE MEMORY LIES. Turns are checked to belong to their cell, every
  * index is masked, and by 4 a turn other than those above does not occur:
@@ -123,8 +125,8 @@ static inline bool swap_put(struct tpi_pair *cell, struct tpi_pair was,
 
 	TPI_TESTPOINT("ring.put.P2");
 	/*
-	 * ORDER ring.cell (release): what the caller wrote before it put this
-	 * value. Pairs with tpi_ring_turn().
+	 * ORDER ring.cell (release): all that the caller wrote before it put
+	 * this value. Pairs with tpi_ring_turn().
 	 */
 	done = tpi_cas128_acq_rel(cell, was, is);
 	if (done)
@@ -322,7 +324,8 @@ static int get_chunk(const struct tapio_ring *ring, uint64_t *values,
 	return (int)done;
 }
 
-/* What the short ways below did not do. A swap of theirs may have failed. */
+/* Takes up what the short ways below left undone. A swap of theirs may have
+ * failed. */
 static __attribute__((noinline)) int try_put_again(struct tapio_ring *ring,
 						   uint64_t value, bool failed)
 {
@@ -347,7 +350,8 @@ static __attribute__((noinline)) int try_get_again(struct tapio_ring *ring,
 
 /*
  * The same steps as put_chunk() for one value and a hint that is right, without
- * a loop. What can be loaded before the swap is: loads after it wait for it.
+ * a loop. All loads that can come before the swap do: loads after it wait for
+ * it.
  */
 int tapio_ring_try_put(struct tapio_ring *ring, uint64_t value)
 {

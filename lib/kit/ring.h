@@ -33,7 +33,7 @@
 #define TAPIO_RING_READY   UINT32_C(0x59444552) /* "REDY" */
 
 /*
- * Who waits at one end. See ring_wait.c.
+ * The threads that wait at one end. See ring_wait.c.
  *
  * field | writer       | reader       | store      | load
  * bell  | other end    | sleepers     | atomic add | acquire (futex)
@@ -55,7 +55,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_ring_wait, reserved, 12);
 /*
  * One end of the ring. `waiters` are those that wait for what is done at this
  * end: at the tail consumers that found it empty, at the head producers that
- * found it full. So whoever works at an end finds all it needs in one line.
+ * found it full. So a thread that works at an end finds all it needs in one
+ * line.
  *
  * field      | writer       | reader    | store   | load
  * position   | this end     | all       | release | acquire
@@ -76,7 +77,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_ring_end, peak, 16);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring_end, waiters, 24);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring_end, reserved, 40);
 
-/* What cannot be told from the cells: index of tapio_shm_ring.counts. */
+/* Counts that do not follow from the cells: index of tapio_shm_ring.counts. */
 enum tpi_ring_count {
 	TPI_RING_REFUSED_FULL,
 	TPI_RING_REFUSED_EMPTY,
@@ -151,9 +152,9 @@ static inline struct tpi_pair *tpi_ring_cell(const struct tapio_ring *ring,
 static inline uint64_t tpi_ring_turn(const struct tpi_pair *cell)
 {
 	/*
-	 * ORDER ring.cell (acquire): what the writer of this turn, and of the
-	 * positions before it, did is visible. Pairs with the
-	 * swaps in swap_put() and swap_get().
+	 * ORDER ring.cell (acquire): all that the writers of this turn and of
+	 * the positions before it did is visible. Pairs with the swaps in
+	 * swap_put() and swap_get().
 	 */
 	return tpi_load_acquire(&cell->high);
 }
@@ -181,7 +182,7 @@ static inline void tpi_ring_store_hint(struct tapio_shm_ring_end *end,
 	tpi_store_release(&end->position, position);
 }
 
-/* What a turn must be ahead of 2p for p to have been put, or got. */
+/* How far a turn is ahead of 2p once p has been put, or got. */
 #define TPI_RING_PUT       1
 #define TPI_RING_GOT(ring) (2 * ((ring)->mask + 1))
 

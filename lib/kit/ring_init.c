@@ -4,7 +4,7 @@
  *
  * The memory is believed once, here: attaching checks every constant against the
  * length that the caller says is mapped, and puts what the operations need into
- * a private handle, which nobody else can change.
+ * a private handle, which no other process can change.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -56,8 +56,8 @@ static void format(struct tapio_shm_ring *shm, uint32_t capacity)
 	uint32_t i;
 
 	/*
-	 * READY goes first and comes last. Whoever attaches in between finds it
-	 * missing, also when this process is killed here.
+	 * READY goes first and comes last. A process that attaches in between
+	 * finds it missing, also when this process is killed here.
 	 */
 	tpi_store_relaxed(&shm->ready, 0);
 	tpi_fence_store_store();

@@ -2,9 +2,9 @@
 /*
  * tapio_ring: step S of ring.c, from a hint to where an end really is.
  *
- * Needed by whoever finds its hint out of date, and for exact statistics. Reads
- * only. Every position it returns is one of which it knows that all before it
- * were passed. If nobody moves the end meanwhile, it is the end.
+ * Needed where a hint is out of date, and for exact statistics. Reads only.
+ * Every position it returns is one of which it knows that all before it were
+ * passed. If no thread moves the end meanwhile, it is the end.
  */
 #include <errno.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio_ring: what can be said about one.
+ * tapio_ring: statistics.
  *
  * Puts, gets and the number of values are the ends' true positions, found from
  * the hints and the cells: nothing is counted on the fast path, and no kill can

@@ -39,8 +39,8 @@
 const char *tpi_fault_name(unsigned int bit)
 {
 	static const char *const names[TPI_FAULTS] = {
-		"held",  "gate",   "head",    "start",
-		"tally", "unread", "foreign", "unsteady",
+		"held",   "gate",    "head",     "start", "tally",
+		"unread", "foreign", "unsteady", "state", "descriptor",
 	};
 
 	return bit < TPI_FAULTS ? names[bit] : "unknown";
@@ -113,6 +113,16 @@ void tpi_lane_account_read(const struct tpi_lane *lane,
 		account->used =
 			count_used(lane, gate_now(lane, gating, account->gate),
 				   account->tail);
+}
+
+/* What members have found, and passed over. */
+static uint32_t faults_found(const struct tapio_shm_cursor *cursor)
+{
+	/* Relaxed: shown only. */
+	uint32_t found = tpi_load_relaxed(&cursor->faults);
+
+	return (found & TAPIO_CURSOR_BAD_STATE ? TPI_FAULT_STATE : 0) |
+	       (found & TAPIO_CURSOR_BAD_DESCRIPTOR ? TPI_FAULT_DESCRIPTOR : 0);
 }
 
 /* One attempt; true when head stood still, in the cell that counts. `passed`: the
@@ -277,6 +287,7 @@ int tpi_ledger_read(const struct tpi_lane *lane,
 	ledger->lease = TAPIO_LEASE_HOLDER(ledger->lease_word);
 	ledger->want = tpi_load_relaxed(&cursor->want);
 	ledger->published = distance(ledger->tail, ledger->start);
+	ledger->faults = faults_found(cursor);
 	/* After the fence in read_once(): the next group changes it. */
 	tpi_fence_load_load();
 	if (tpi_load_relaxed(&group->slot) != slot)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What lies in segments: how the broker fills fresh ones, and how everybody
- * attaches to one that comes from elsewhere. Attaching trusts nothing: it copies
- * each field once, checks the copy, and hands out checked pointers. This is the
- * one place where offsets become addresses.
+ * The contents of segments: how the broker fills fresh ones, and how all
+ * processes attach to one that comes from elsewhere. Attaching trusts nothing:
+ * it copies each field once, checks the copy, and hands out checked pointers.
+ * This is the one place where offsets become addresses.
  */
 #ifndef TPI_LAYOUT_H
 #define TPI_LAYOUT_H
@@ -36,8 +36,8 @@ struct tpi_channel_spec {
 /*
  * Checks a spec against the layout's limits (N a power of two in 4..65536, block
  * a multiple of 64 up to TAPIO_BLOCK_BYTES_MAX, names, counts, classes sorted by
- * priority falling, then by block size rising). -EINVAL with the reason. What
- * follows takes checked specs only.
+ * priority falling, then by block size rising). -EINVAL with the reason. The
+ * functions below take checked specs only.
  */
 int tpi_channel_spec_check(const struct tpi_channel_spec *spec, char *error,
 			   size_t error_bytes);

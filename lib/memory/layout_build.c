@@ -42,7 +42,7 @@ static void place_arrays(struct plan *plan, struct tapio_shm_lane *lane,
 {
 	uint64_t n = lane->block_count;
 
-	lane->owner_offset = take(plan, n * sizeof(uint32_t));
+	lane->ticket_offset = take(plan, n * sizeof(uint64_t));
 	lane->desc_offset = take(plan, n * sizeof(uint64_t));
 	lane->time_offset = stamped ? take(plan, n * sizeof(uint64_t)) : 0;
 	lane->block_offset = take(plan, n * lane->block_bytes);
@@ -218,9 +218,9 @@ static void finish(const struct tpi_map *map, struct tapio_shm_header *header,
 	memcpy(header->instance, instance, sizeof(header->instance));
 	memcpy(shared, header, sizeof(*header));
 	/*
-	 * ORDER segment.ready (release): the header, the regions and what they
-	 * describe are seen by whoever sees READY. Pairs with the acquire in
-	 * load_header() of layout_check.c.
+	 * ORDER segment.ready (release): a process that sees READY sees the
+	 * header, the regions and all that they describe. Pairs with the
+	 * acquire in load_header() of layout_check.c.
 	 */
 	tpi_store_release(&shared->ready, TAPIO_SEGMENT_READY);
 }
@@ -393,8 +393,8 @@ int tpi_channel_publish(const struct tpi_catalog *catalog, uint32_t channel,
 	shared->stamp = spec->stamp;
 	memcpy(shared->classes, spec->classes, sizeof(shared->classes));
 	/*
-	 * ORDER channel.ready (release): the record is seen by whoever sees its
-	 * READY. Pairs with the acquire in describe() of layout_attach.c.
+	 * ORDER channel.ready (release): a process that sees its READY sees the
+	 * record. Pairs with the acquire in describe() of layout_attach.c.
 	 */
 	tpi_store_release(&shared->ready, TAPIO_SEGMENT_READY);
 	return 0;

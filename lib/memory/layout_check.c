@@ -2,11 +2,11 @@
 /*
  * Believing nothing: offsets, headers, region tables, names and classes.
  *
- * Called by layout_attach.c for segments that come from elsewhere, and by
- * whoever makes one, for what the configuration says. What is in shared memory
- * is copied, word by word and once, and only the copy is looked at: a peer that
- * changes a field between a check and its use changes nothing. Nothing here
- * writes to a segment.
+ * Called by layout_attach.c for segments that come from elsewhere, and by the
+ * makers of segments, for the values of the configuration. A field in shared
+ * memory is copied, word by word and once, and only the copy is looked at: a
+ * peer that changes a field between a check and its use changes nothing.
+ * Nothing here writes to a segment.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the parts of layout.h share: layout_spec.c, layout_build.c,
+ * Shared by the parts of layout.h: layout_spec.c, layout_build.c,
  * layout_attach.c, layout_lanes.c and layout_check.c.
  */
 #ifndef TPI_LAYOUT_INNER_H
@@ -32,7 +32,7 @@ struct tpi_report tpi_report_node(const struct tpi_report *report,
  */
 void tpi_copy_once(void *copy, const void *shared, size_t bytes);
 
-/* What a segment must be. instance NULL: whatever it says. */
+/* The expected identity of a segment. instance NULL: any. */
 struct tpi_expected {
 	uint32_t kind;
 	uint32_t channel;

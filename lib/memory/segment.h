@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Segments as memory: making sealed memfds on the best rung of the ladder that
- * can be had, and mapping them. What lies inside is layout.h's.
+ * this machine offers, and mapping them. Their contents are layout.h's.
  */
 #ifndef TPI_SEGMENT_H
 #define TPI_SEGMENT_H
@@ -13,7 +13,7 @@
 
 #include <tapio/abi.h>
 
-/* A mapping; base is NULL when there is none. */
+/* A mapping. base is NULL when there is none. */
 struct tpi_map {
 	unsigned char *base;
 	uint64_t bytes;

@@ -16,7 +16,7 @@
 #include "lib/base/own_fd.h"
 #include "lib/wire/fdpass.h"
 
-/* What the kernel carries in one message (SCM_MAX_FD). */
+/* The most descriptors that the kernel carries in one message (SCM_MAX_FD). */
 #define FDS_MAX 253
 
 union control {

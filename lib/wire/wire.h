@@ -10,11 +10,11 @@
  *                                <---   ATTACHED (+ segments), or REFUSED
  *   DETACH                       --->                  (one attachment at a
  *                                <---   DETACHED        time per connection)
- *   REMOVE                       --->                  (since 1.1; a group that
- *                                <---   REMOVED, or REFUSED  nobody is in)
+ *   REMOVE                       --->                  (since 1.1, a group
+ *                                <---   REMOVED, or REFUSED  without members)
  *
- * Each side says in its headers which minor version it speaks; who knows that the
- * other speaks an older one does not send what that one does not know.
+ * Each side says in its headers which minor version it speaks. It MUST NOT send
+ * to an older version what that one does not know.
  *
  * A message of another major version is answered by REFUSED with -EPROTONOSUPPORT
  * and both versions, in the layout of version 1, which never changes.

@@ -26,7 +26,7 @@ void fixture_link(const struct fixture *fixture, const char *path,
 /* A file, or a directory with all that is in it. */
 void fixture_remove(const struct fixture *fixture, const char *path);
 
-/* The stat file of a process; what is not said is plausible. */
+/* The stat file of a process. The other fields are plausible. */
 struct fixture_process {
 	uint32_t pid;
 	const char *comm;

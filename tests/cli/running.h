@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Commands that run beside the test: brokers, collectors, readers. Whatever a
- * test waits for, it waits 30 s at most, and fails. What still runs when the test
- * ends is killed with it.
+ * test waits for, it waits 30 s at most, and fails. Commands that still run
+ * when the test ends are killed with it.
  */
 #ifndef TEST_RUNNING_H
 #define TEST_RUNNING_H

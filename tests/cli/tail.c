@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio-tail against a real tapiod: what was emitted is shown, all of it, once,
- * in the form that was asked for; what is missing is counted, and every way to end
- * ends with the status that the man page promises.
+ * tapio-tail against a real tapiod: each emitted event is shown once, in the
+ * form that was asked for. Missing ones are counted, and every way to end ends
+ * with the status that the man page promises.
  */
 #include <check.h>
 #include <inttypes.h>
@@ -517,7 +517,7 @@ START_TEST(a_lossy_group_that_was_overrun_says_so_too)
 	ck_assert_int_eq(kill(tail.pid, SIGTERM), 0);
 	running_errors(&tail, text, sizeof(text));
 	ck_assert_int_eq(running_wait(&tail), 0);
-	/* What it showed is what its group's ledger says was delivered. */
+	/* It showed as many as its group's ledger says were delivered. */
 	ck_assert_uint_gt(number_in(text, "lost "), 0);
 	ck_assert_uint_eq(number_in(text, "shown "),
 			  number_in(text, "delivered "));

@@ -42,7 +42,7 @@ static const char config[] = "channel clocked { stamp = clock\n" CLASSES
 
 static struct test_broker broker;
 static struct tapio_producer *producer;
-static int64_t pretended_ns; /* what CLOCK_REALTIME is. 0: what it really is */
+static int64_t pretended_ns; /* of CLOCK_REALTIME. 0: the real one */
 
 /* In place of libc's, for libtapio too. */
 __attribute__((visibility("default"))) int clock_gettime(clockid_t clock,
@@ -139,7 +139,7 @@ static unsigned int follow(struct running *tail, const char *how,
 		emit_at(0, next, next * SECOND);
 	while (++next && !running_ready(tail, 1));
 	uint64_t shown = number_in(running_line(tail), " number=");
-	/* What came before that was emitted before it was attached. */
+	/* The events before that were emitted before it was attached. */
 	expect(tail, shown + 1, next - 1);
 	return next;
 }

@@ -253,7 +253,7 @@ START_TEST(liars_are_evicted_and_nobody_else_notices)
 
 		assert_evicted(liars[i]);
 		while ((n = tapio_poll(liars[i], views, 64, 0)) > 0)
-			tapio_release(liars[i]); /* what is left */
+			tapio_release(liars[i]); /* the rest */
 		ck_assert_int_eq(n, -ENOTCONN);
 	}
 	/* Some more looks at those that only stand still. */
@@ -368,7 +368,7 @@ START_TEST(a_configured_group_begins_anew_and_the_liars_slot_when_it_is_dead)
 }
 END_TEST
 
-/* What it had not released is still there for the next member. */
+/* The events that it had not released are still there for the next member. */
 START_TEST(a_durable_group_whose_liar_is_dead_is_put_right)
 {
 	struct tapio_consumer *c;

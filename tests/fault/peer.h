@@ -51,7 +51,7 @@ int peer_receive(struct peer *peer, union tpi_wire_message *message);
 /* HELLO with one's own pidfd. 0, or the error of REFUSED. */
 int peer_hello(struct peer *peer);
 int peer_hello_with(struct peer *peer, int pidfd, const uint8_t at_random[16]);
-/* ATTACH; maps what came. 0, or the error of REFUSED. */
+/* ATTACH. Maps the segments that came. 0, or the error of REFUSED. */
 int peer_attach(struct peer *peer, uint32_t role, const char *channel,
 		const char *group, uint32_t policy, uint32_t lag,
 		uint32_t flags);

@@ -49,7 +49,7 @@ static uint64_t next_random(void)
 
 /* One call that has begun and not returned. */
 struct call {
-	uint64_t values[BATCH]; /* put: what. Get: what the queue says */
+	uint64_t values[BATCH]; /* put: the values. Get: those of the queue */
 	int done;
 	bool was_full;
 	bool was_empty;
@@ -64,7 +64,7 @@ static struct call calls[DEPTH];
 static int depth;
 static uint64_t nested, refused;
 
-/* Whoever is inside a call has now lived through this, too. */
+/* A call in progress has now lived through this, too. */
 static void note_edges(void)
 {
 	for (int i = 0; i < depth; i++) {

@@ -4,7 +4,7 @@
  * done with it. The properties: a buffer is as large as was asked for, of the
  * smallest class that may serve, overlaps no other, keeps what is written into
  * it, is zero when that was asked for. A put is accepted once, and nothing else
- * is; what is refused is refused for the reason that the model knows.
+ * is. A refusal has the reason that the model knows.
  */
 #include <errno.h>
 #include <string.h>
@@ -172,7 +172,7 @@ static bool make(struct model *m, struct choices *c)
 	uint32_t k;
 
 	memset(m, 0, sizeof(*m));
-	/* SHARED: what is exhausted is so whatever CPU we are on. */
+	/* SHARED: an exhausted class is exhausted on every CPU. */
 	m->flags = TAPIO_BYTES_SHARED | (choose(c) & TAPIO_BYTES_CLEAN);
 	for (k = 0; k < TAPIO_BYTES_CLASSES; k++) {
 		options.count[k] = choose(c) % 5;

@@ -4,18 +4,18 @@
  * anywhere, and then somebody who empties and fills what they left behind.
  *
  * P1 to P4, G1 to G4 and S are the steps of the proof at the head of ring.c, and
- * the numbers in brackets are its claims. Every load, swap and store is a step of
- * its own; what stands beside it in the same atomic is ghost state that no real
- * thread sees: T and H, how many puts and gets took effect, and `queue`, what was
+ * the numbers in brackets are its claims. Every load, swap and store is a step
+ * of its own. The rest of the same atomic is ghost state that no real thread
+ * sees: T and H, how many puts and gets took effect, and `queue`, the values
  * put. Each step may be a process's last.
  *
  * Asserted: a put takes effect at position T and a get at H, with 0 to N values
  * between them, which come out in order, each once (4). No position that anybody
  * tries, and so no hint, is more than the truth (1, 3). FULL and EMPTY are said
  * only at an instant at which that is so (5). A swap fails only because another
- * took effect, and S only moves forward (6), so nobody loops in vain. Everybody
- * who was not killed ends, and the auditor then gets all that was put and not
- * got, and fills the ring.
+ * took effect, and S only moves forward (6), so no thread loops in vain.
+ * Everybody who was not killed ends, and the auditor then gets all that was put
+ * and not got, and fills the ring.
  *
  * Values repeat on purpose: a cell that went round looks the same but for its
  * turn.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who consumes what on a machine with two nodes: lanes go to the members on their
- * own node first, none stays without one, and everything arrives whoever sends
- * from where. Runs in the virtual machine of tests/numa/vm.
+ * The sharing of lanes on a machine with two nodes: lanes go to the members on
+ * their own node first, none stays without one, and every event arrives from
+ * every node. Runs in the virtual machine of tests/numa/vm.
  */
 #include "tests/cli/command.h"
 #include "tests/numa/machine.h"

@@ -41,7 +41,8 @@ static uint32_t sources_left = THREADS;
 static uint32_t handled; /* events accepted in the signal handler */
 static uint64_t discards;
 
-/* What a group has received. Each group has its own, with two writers. */
+/* The events that a group has received. Each group has its own, with two
+ * writers. */
 static uint8_t seen[GROUPS][SOURCES][EACH + HANDLERS];
 static uint32_t received[GROUPS];
 
@@ -342,7 +343,7 @@ static void close_group(const struct member *members, uint32_t total)
 {
 	int m;
 
-	/* The sweep's discards, skipped by whoever has the lane. */
+	/* The sweep's discards, skipped by the lane's holder. */
 	for (m = 0; m < MEMBERS; m++)
 		ck_assert_uint_eq(drain(members[m].c), 0);
 	ck_assert_uint_eq(group_stats(members[0].c).delivered, total);
@@ -395,7 +396,7 @@ START_TEST(whatever_threads_and_handlers_emit_arrives_once_in_every_group)
 	run_producers();
 	total = THREADS * EACH + handled;
 	wait_for_all(total);
-	nap_ms(20); /* what comes now is one too many */
+	nap_ms(20); /* the next one is one too many */
 	tpi_store_relaxed(&all_done, 1);
 	while (n)
 		pthread_join(threads[--n], NULL);

@@ -4,8 +4,8 @@
  * holds the gate on another CPU and an observer that copies.
  *
  * All writers share one CPU, so that every section is preempted, and the handler
- * interrupts whichever runs. What breaks if this fails: exclusivity (a section
- * that was not aborted), or a commit that was seen before its event.
+ * interrupts whichever runs. If this fails, one of these is broken: exclusivity
+ * (a section that was not aborted), or a commit that was seen before its event.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -215,7 +215,7 @@ START_TEST(writers_on_one_cpu_and_a_signal_handler_lose_and_tear_nothing)
 		pthread_join(writers[i], NULL);
 	memset(&timer, 0, sizeof(timer));
 	setitimer(ITIMER_REAL, &timer, NULL);
-	/* What came before this is emitted: only now may the reader end. */
+	/* All events before this are emitted: only now may the reader end. */
 	pthread_sigmask(SIG_BLOCK, &alarm, NULL);
 	tpi_add_relaxed(&writers_running, (uint32_t)-1);
 	pthread_join(reader, NULL);

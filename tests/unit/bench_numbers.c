@@ -249,7 +249,7 @@ START_TEST(a_rate_follows_from_its_time_and_a_quantile_does_not)
 	ck_assert(bench_follows(&result, 1, 0));
 	result.subject[4].turns[1][2] *= 1.001;
 	ck_assert(!bench_follows(&result, 1, 0));
-	/* Who was not measured has no say; */
+	/* A subject that was not measured has no say: */
 	result.subject[4].state = BENCH_FAILED;
 	ck_assert(bench_follows(&result, 1, 0));
 	/* nothing follows from nothing; */

@@ -179,7 +179,7 @@ static int64_t error_now(const struct tapio_shm_calibration *c)
 	uint64_t before, ticks, after = 0, width = UINT64_MAX;
 	int64_t error = 0;
 
-	/* The narrowest of many looks: what comes between is not the clock's. */
+	/* The narrowest of many looks: delays between are not the clock's. */
 	for (int i = 0; i < 200; i++) {
 		before = tpi_realtime_ns();
 		ticks = tpi_tsc();

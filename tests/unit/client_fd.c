@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The pollable descriptor of consumers that do not want every event at once: with
- * a watermark, and with a merge. What is counted is how often it became readable,
- * and how often producers rang for it. Time-outs are there to end what hangs.
+ * a watermark, and with a merge. They count how often it became readable, and
+ * how often producers rang for it. Time-outs are there to end what hangs.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -130,7 +130,7 @@ START_TEST(fewer_make_it_readable_when_their_time_is_over)
 }
 END_TEST
 
-/* What was read before there were K begins the count anew, and the clock. */
+/* A read before there were K begins the count anew, and the clock. */
 START_TEST(what_was_read_meanwhile_does_not_count)
 {
 	open_with(K, 60000 * MS, 0);
@@ -199,7 +199,7 @@ START_TEST(a_poll_that_waits_and_the_descriptor_go_together)
 		ck_assert_int_eq(n, 1);
 		ck_assert_int_eq(tapio_release(c), 0);
 		pthread_join(thread, NULL);
-		/* Whoever waits for the descriptor is not forgotten. */
+		/* A waiter for the descriptor is not forgotten. */
 		ck_assert(readable(HANG_MS));
 		ck_assert_uint_eq(drain(c), 0);
 		ck_assert(!readable(0));

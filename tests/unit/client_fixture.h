@@ -30,7 +30,8 @@
 #include "tests/check_main.h"
 #include "tests/cpu_lanes.h"
 
-/* 64 blocks of 256 bytes per lane, no time stamps, lossless for whoever asks. */
+/* 64 blocks of 256 bytes per lane, no time stamps, lossless for every group
+ * that asks. */
 #define RIG_CLASS                           \
 	"class main { block = 256\n"        \
 	"blocks = 64\n side_blocks = 64\n " \
@@ -210,7 +211,7 @@ channel_stats(struct tapio_producer *p)
 	return stats;
 }
 
-/* What was refused on all lanes for one cause. */
+/* The refusals on all lanes for one cause. */
 static inline uint64_t dropped(const struct tapio_producer *p,
 			       unsigned int cause)
 {

@@ -2,7 +2,7 @@
 /*
  * A consumer that waits for many events at once is woken for the K-th, not for
  * each. For fewer when their time is over, and producers keep their plain stores:
- * below the mark nothing is written and nobody is rung.
+ * below the mark nothing is written and no doorbell rings.
  */
 #include <pthread.h>
 
@@ -325,7 +325,8 @@ START_TEST(a_mark_beyond_the_lane_is_cut_to_it)
 }
 END_TEST
 
-/* What the filter refuses neither is delivered nor stays in the way. */
+/* An event that the filter refuses neither is delivered nor stays in the
+ * way. */
 START_TEST(filtered_events_are_released_when_their_time_is_over)
 {
 	static const uint16_t types[] = {7};
@@ -345,7 +346,7 @@ START_TEST(filtered_events_are_released_when_their_time_is_over)
 }
 END_TEST
 
-/* Whoever gives a lane up, or takes one, leaves no mark on it. */
+/* A member that gives a lane up, or takes one, leaves no mark on it. */
 START_TEST(a_mark_does_not_outlive_its_member)
 {
 	struct tapio_consumer *other = rig_consumer("g", TAPIO_GROUP_LOSSLESS);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The configuration: what is written is what holds, what is not written has its
- * default, and what cannot be is refused with file, line, value and limit.
+ * The configuration: written values hold, others have their defaults, and
+ * impossible ones are refused with file, line, value and limit.
  */
 #include <check.h>
 #include <errno.h>
@@ -205,7 +205,7 @@ START_TEST(what_cannot_be_is_refused_with_value_and_limit)
 			      "\"%s\" does not say \"%s\"", why,
 			      bad[_i].says[i]);
 	ck_assert(why[0]);
-	/* That one is ours, and nobody can write it. */
+	/* That one is ours, and no other user can write it. */
 	ck_assert_ptr_null(strstr(why, "end_of_configuration"));
 	tpi_config_free(&config);
 }
@@ -335,6 +335,13 @@ START_TEST(side_lanes_follow_cpus_and_clients)
 		{"channel c { class k { side_lanes = 0 } }", 64, 0},
 		{"clients_max = 3 channel c { class k { side_lanes = 70 } }", 2,
 		 70},
+		/* Of 40 side lanes of 70 KiB these have room for 10, or for the least. */
+		{"budget = 5400K channel c { class k { block = 256 blocks = 4 "
+		 "side_blocks = 256 } }",
+		 40, 10},
+		{"budget = 5200K channel c { class k { block = 256 blocks = 4 "
+		 "side_blocks = 256 } }",
+		 40, 8},
 	};
 
 	ck_assert_uint_eq(sides(cases[_i].text, cases[_i].cpus),
@@ -382,7 +389,7 @@ START_TEST(without_cpu_lanes_there_are_more_side_lanes)
 }
 END_TEST
 
-/* Classes are sorted by size; what was said of one goes with it. */
+/* Classes are sorted by size, and each keeps its own values. */
 START_TEST(auto_goes_with_its_class)
 {
 	must_load("channel c { class large { block = 256 side_lanes = 5 }\n"

@@ -171,7 +171,7 @@ static const struct {
 	{"opentelemetry", write_otel},
 };
 
-/* Writes the table that `line` names; false if there is none. */
+/* Writes the table that `line` names. False if there is none. */
 static bool write_table(FILE *out, const char *line)
 {
 	const char *name = line + strlen(BEGIN);

@@ -69,7 +69,7 @@ static void unmake(void)
 	tpi_judge_fini(&w.judge);
 }
 
-/* What a look sees that loads everything now. */
+/* A look that loads everything now. */
 static struct tpi_ledger sight(void)
 {
 	return (struct tpi_ledger){

@@ -96,7 +96,7 @@ static void deliver_and_release(struct load_checker *checker,
 	load_note_released(checker, &look, 1);
 }
 
-/* What each group's ledger says was overrun. */
+/* The overruns by each group's ledger. */
 static uint64_t overrun[TAPIO_GROUP_SLOTS];
 
 static struct load_verdicts verdict(void)
@@ -214,7 +214,7 @@ START_TEST(an_event_at_two_positions_is_seen)
 }
 END_TEST
 
-/* One event, after which everything starts anew; what the verdict is. */
+/* One event, after which everything starts anew. Returns the verdict. */
 static struct load_verdicts deliver_one(size_t flip, uint32_t length)
 {
 	struct load_checker c;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio_pool, one step at a time: what is handed out, what is refused, what an
- * object contains, names, memory that lies. Runs on CPU lists and, where there
- * is no rseq, on the depots alone.
+ * tapio_pool, one step at a time: gets, refusals, the contents of an object,
+ * names, memory that lies. Runs on CPU lists and, where there is no rseq, on
+ * the depots alone.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -443,7 +443,7 @@ START_TEST(a_full_list_spills_and_an_empty_one_refills)
 }
 END_TEST
 
-/* What a racing double put can leave: two entries, and one of them a lie. */
+/* A racing double put can leave two entries, and one of them a lie. */
 START_TEST(an_entry_that_the_state_contradicts_is_dropped)
 {
 	struct tapio_pool_options options = pool_options(64, 64);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tests of tapio_pool share. A pool that has lists must use them, but in the
- * flavour without rseq (tests/cpu_lanes.h).
+ * Shared by the tests of tapio_pool. A pool that has lists must use them, but
+ * in the flavour without rseq (tests/cpu_lanes.h).
  */
 #ifndef TEST_POOL_FIXTURE_H
 #define TEST_POOL_FIXTURE_H

@@ -611,7 +611,7 @@ START_TEST(all_stale_announcements_are_settled_by_one_call)
 }
 END_TEST
 
-/* What a peer scribbles over the waiters' words costs calls, not values. */
+/* A peer that scribbles over the waiters' words costs calls, not values. */
 START_TEST(absurd_waiters_do_no_harm)
 {
 	struct tapio_ring *ring = new_ring(4);

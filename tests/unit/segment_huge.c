@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The upper rungs, and modes against another uid: what only root can set up.
+ * The upper rungs, and modes against another uid. Only root can set them up.
  *
  * The pool of 2 MiB pages and shmem_enabled are global: the program saves both,
  * sets what it needs and puts them back. It MUST run alone (ctest does that). Somebody else on the
  * machine may still take pages of the pool meanwhile, so what compares counts is
  * tried again when they do not match, and must match in the end: see eventually().
  *
- * Containers have /proc/sys or /sys mounted read-only, also for root. What cannot be
- * set there is left out, and the test counts as skipped, with the reason.
+ * Containers have /proc/sys or /sys mounted read-only, also for root. Tests
+ * that need them are left out there, and the program counts as skipped, with
+ * the reason.
  */
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -119,7 +120,7 @@ static const char *check_shmem(void)
 	return write_text(SHMEM_THP, old_thp) ? NULL : cannot_set(SHMEM_THP);
 }
 
-/* Runs a trial until its counts match; what is wrong by itself aborts. */
+/* Runs a trial until its counts match. A fault of its own aborts. */
 static void eventually(bool (*trial)(void))
 {
 	for (int i = 0; i < 100; i++) {

@@ -2,9 +2,9 @@
 /*
  * The events about processes. Called by the scan and when a process has ended.
  *
- * What /proc does not say, or not to us, stays unset. Strings are stored in the
- * order in which they would be missed: the last ones are cut where a channel's
- * events are short.
+ * A field that /proc does not say, or not to us, stays unset. Strings are
+ * stored in the order in which they would be missed: the last ones are cut
+ * where a channel's events are short.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -361,7 +361,8 @@ void tpi_emit_sample(struct tpi_proc *proc, struct tpi_process *process,
 		tpi_sink_begin(proc->sink, TPI_PROC_SAMPLE);
 	if (fields)
 		fill_sample(proc, process, now_ns, dir, fields);
-	/* What was dropped was not told: the next sample is since the last. */
+	/* A dropped sample was not told: the next one is since the last that
+	 * was. */
 	if (fields && tpi_sink_end(proc->sink)) {
 		process->sampled_ns = now_ns;
 		process->sampled_ticks =

@@ -21,7 +21,7 @@ ssize_t tpi_proc_read(int dir, const char *path, char *buffer, size_t size);
 
 /*
  * Reads a file of any length into *buffer, which grows as needed (start with
- * NULL and 0; free() it in the end). Its length or -errno.
+ * NULL and 0, and free() it in the end). Its length or -errno.
  */
 ssize_t tpi_proc_read_all(int dir, const char *path, char **buffer,
 			  size_t *size);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the collector of /proc know of one another. */
+/* Shared by the parts of the collector of /proc. */
 #ifndef TPI_PROC_INTERNAL_H
 #define TPI_PROC_INTERNAL_H
 
@@ -90,7 +90,7 @@ void tpi_processes_free(struct tpi_proc *proc);
 void tpi_process_ended(struct tpi_proc *proc, struct tpi_process *process,
 		       bool exact);
 
-/* What its stat file says now, of the same process. */
+/* The contents of its stat file now, of the same process. */
 void tpi_note_stat(const struct tpi_proc *proc, struct tpi_process *process,
 		   const struct tpi_pid_stat *stat);
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of /proc say, as plain structs. The parsers take text and
- * nothing else, so that a test or a fuzzer can hand them any. A number that is
- * missing or makes no sense is TPI_UNSET or the parser fails as a whole, never
- * a guess.
+ * The files of /proc as plain structs. The parsers take text and nothing else,
+ * so that a test or a fuzzer can hand them any. A number that is missing or
+ * makes no sense is TPI_UNSET or the parser fails as a whole, never a guess.
  */
 #ifndef TPI_PROC_PARSE_H
 #define TPI_PROC_PARSE_H
@@ -51,7 +50,7 @@ struct tpi_pid_status {
 	uint64_t namespaces; /* how many pids it has: depth of its namespace */
 };
 
-/* /proc/PID/status; what it does not say is TPI_UNSET. */
+/* /proc/PID/status. A value that it does not have is TPI_UNSET. */
 void tpi_parse_pid_status(struct tpi_text text, struct tpi_pid_status *status);
 
 struct tpi_pid_io {
@@ -59,7 +58,7 @@ struct tpi_pid_io {
 	uint64_t write_bytes;
 };
 
-/* /proc/PID/io; what it does not say is TPI_UNSET. */
+/* /proc/PID/io. A value that it does not have is TPI_UNSET. */
 void tpi_parse_pid_io(struct tpi_text text, struct tpi_pid_io *io);
 
 /*

@@ -2,7 +2,7 @@
 /*
  * Parsers of the files of /proc that are about the whole host. Called by the
  * sources of pressure, network and disks. Newer kernels append columns to the
- * lists: what is behind the columns that we know is left alone.
+ * lists. The parsers leave alone the columns behind those that they know.
  */
 #include <math.h>
 #include <string.h>

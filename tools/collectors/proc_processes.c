@@ -5,8 +5,8 @@
  *
  * Invariants: a process is (pid, start_ticks), never a bare pid. It gets one
  * start event, and one exit event if it was seen alive. A zombie has ended but
- * stays in the table, so that its pid is not taken for a new process. What
- * vanishes while it is looked at has ended, or was never there.
+ * stays in the table, so that its pid is not taken for a new process. A process
+ * that vanishes under a look has ended, or was never there.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -182,7 +182,7 @@ static bool adopt(struct tpi_proc *proc, uint32_t pid,
 		process->start_ticks = process->stat.start_ticks;
 		process->ppid = process->stat.ppid;
 		bool dead = is_dead(&process->stat);
-		/* A zombie that was there before us is nobody's news. */
+		/* A zombie that was there before us is no news. */
 		process->ended = dead && !proc->scanned;
 		if (!process->ended)
 			tpi_emit_start(proc, process, dir, !proc->scanned);
@@ -195,7 +195,7 @@ static bool adopt(struct tpi_proc *proc, uint32_t pid,
 	return found;
 }
 
-/* A pid that was there before. False: what was there has gone. */
+/* A pid that was there before. False: that process has gone. */
 static bool revisit(struct tpi_proc *proc, struct tpi_process *process)
 {
 	struct tpi_pid_stat stat;

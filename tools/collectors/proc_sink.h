@@ -35,7 +35,7 @@ enum tpi_proc_source {
 #define TPI_SINK_BYTES 8192
 
 struct tpi_sink {
-	/* What takes an event: as tapio_output. */
+	/* The function that takes an event, as tapio_output does. */
 	int (*output)(void *arg, uint32_t tag, const void *data,
 		      uint32_t length);
 	void *arg;

@@ -4,8 +4,8 @@
  * parser.
  *
  * One scanner for all: whole part, fraction, unit from a table. It works in
- * integers, so that "0.1s" is 100,000,000 ns and not what a double makes of it;
- * what is finer than one of the smallest unit is cut off.
+ * integers, so that "0.1s" is 100,000,000 ns and not a double's approximation.
+ * Digits finer than the smallest unit are cut off.
  */
 #include <errno.h>
 #include <string.h>

@@ -48,7 +48,7 @@ void tpi_say(const char *format, ...)
 	if (length > sizeof(line) - 1)
 		length = sizeof(line) - 1;
 	line[length] = '\n'; /* in place of the final NUL */
-	/* Where stderr is gone, the message is lost. */
+	/* There is no way to tell when stderr is gone. */
 	if (write(STDERR_FILENO, line, length + 1) < 0)
 		return;
 }

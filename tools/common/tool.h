@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every command-line tool of Tapio does the same way: exit statuses,
+ * Done the same way by every command-line tool of Tapio: exit statuses,
  * messages, the options --socket and --wait, waiting for a broker, signals.
  *
  *	static const struct argp_child children[] = {
@@ -54,8 +54,9 @@ int64_t tpi_deadline_ns(int64_t begin_ns, int64_t duration_ns);
 /* ---- arguments ---------------------------------------------------------- */
 
 /*
- * Option values for argp parsers: what does not parse ends the program with a
- * message that names option, value and what is allowed, status TPI_EXIT_USAGE.
+ * Option values for argp parsers. A value that does not parse ends the program
+ * with status TPI_EXIT_USAGE and a message that names the option, the value and
+ * what is allowed.
  */
 int64_t tpi_arg_duration(struct argp_state *state, const char *option,
 			 const char *text);
@@ -76,7 +77,7 @@ struct tpi_connect {
 	bool own_broker;    /* the tool starts one when no socket is named */
 };
 
-/* What --help says about --socket. */
+/* The text of --help about --socket. */
 #define TPI_SOCKET_HELP                                                        \
 	"Socket of the broker, a path or @NAME (default: $TAPIO_SOCKET; else " \
 	"$XDG_RUNTIME_DIR/tapio/tapiod.sock if it exists and the user is not " \

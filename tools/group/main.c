@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio-group: lists the groups of a broker's channels, and removes one that
- * nobody needs any more. Listing looks only, as tapio-shmstat does. Removing asks
- * the broker, which decides who may.
+ * tapio-group: lists the groups of a broker's channels, and removes one that is
+ * no longer needed. Listing looks only, as tapio-shmstat does. Removing asks
+ * the broker, which decides about the right to it.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -38,7 +38,7 @@ struct tpi_inspect_channel {
 	struct tpi_cursors cursors[TAPIO_GROUP_SLOTS]; /* NULL: not had */
 	struct tpi_map maps[TAPIO_NODES_MAX];
 	uint32_t map_count;
-	char why[256]; /* what of it could not be had, or empty */
+	char why[256]; /* which part is missing and why, or empty */
 };
 
 struct tpi_segment_set;

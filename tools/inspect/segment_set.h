@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A set of segments: what a source found, mapped read-only and known by what
- * their headers say they are. A set may hold segments of several brokers. The
- * instance tells them apart.
+ * A set of segments: those that a source found, mapped read-only and known by
+ * their headers. A set may hold segments of several brokers. The instance tells
+ * them apart.
  */
 #ifndef TPI_SEGMENT_SET_H
 #define TPI_SEGMENT_SET_H
@@ -61,7 +61,8 @@ void tpi_segment_set_empty(struct tpi_segment_set *set);
 /*
  * Asks the broker: the catalog and, of each channel that it lets us inspect,
  * all segments. `peer` gets the pid that listens, if connecting worked, else 0.
- * -errno and why: -ETIMEDOUT no answer, -ECONNREFUSED and -ENOENT nobody there.
+ * -errno and why: -ETIMEDOUT no answer, -ECONNREFUSED and -ENOENT no broker
+ * there.
  */
 int tpi_segment_set_from_socket(struct tpi_segment_set *set, const char *socket,
 				int64_t timeout_ns, pid_t *peer, char *error,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a consumer notes about each event; check.h says in which order. */
+/* A consumer's notes about each event. check.h says in which order. */
 #include "tools/load/check.h"
 
 #include <string.h>
@@ -83,8 +83,9 @@ static bool below(uint64_t position, uint64_t mark)
 }
 
 /*
- * True when the position was given to this group before. Whose fault that is
- * shows at the end: it is nobody's if who looked at it last was killed.
+ * True when the position was given to this group before. The end of the run
+ * shows whether that is a fault: it is none if the consumer that looked at it
+ * last was killed.
  */
 static bool again(struct load_checker *c, struct load_track *track,
 		  uint64_t position)

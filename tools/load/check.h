@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The checker: what consumers do with each event they are given, and the verdict
- * at the end. It knows nothing of processes or brokers, so that a unit test can
- * hand it a lost, a duplicated or a corrupted event and see it say so.
+ * The checker: the consumers' check of each event, and the verdict at the end.
+ * It knows nothing of processes or brokers, so that a unit test can hand it a
+ * lost, a duplicated or a corrupted event and see it say so.
  *
  * A consumer of a lossless group marks what it was given and then releases it. A
  * kill in between lets the next member be given it again, which is recognised by
  * (lane, position). A consumer that may be overrun asks after each look whether the
- * event was whole, and may release first: nobody is owed what it loses.
+ * event was whole, and may release first, since it may lose events.
  *
  *	lossless: poll, look, mark, release, note    others: poll, look, release, mark
  */
@@ -23,7 +23,7 @@
 
 #define LOAD_POLL_MAX 1024
 
-/* What is left of an event once its memory may be gone. */
+/* The rest of an event once its memory may be gone. */
 struct load_look {
 	uint64_t id;
 	uint64_t position;
@@ -74,7 +74,7 @@ struct load_verdicts {
 	uint64_t missing;  /* sent and not delivered, summed over groups */
 	uint64_t missing_of[TAPIO_GROUP_SLOTS];
 	uint64_t lost;       /* missing, and no gap accounts for it */
-	uint64_t duplicated; /* given twice, though nobody died over it */
+	uint64_t duplicated; /* given twice, though no consumer died over it */
 	uint64_t redelivered;
 	uint64_t corrupt; /* not whole, or never sent */
 	uint64_t disordered;

@@ -29,7 +29,7 @@ struct receiver {
 	bool overrun; /* the group may be overrun: release before marking */
 	bool saboteur;
 	uint64_t newest; /* stamp of all that came so far */
-	uint64_t sum;    /* what a consumer without checks reads */
+	uint64_t sum;    /* read by a consumer without checks */
 	struct tapio_view views[LOAD_POLL_MAX];
 	struct load_look looks[LOAD_POLL_MAX];
 };

@@ -139,7 +139,7 @@ static void note_tails(const struct load_run *run,
 		tpi_lane_account_read(&channel->lanes[i], NULL, &accounts[i]);
 }
 
-/* Runs the probe to its end; false when it had to be ended. */
+/* Runs the probe to its end. False when it had to be ended. */
 static bool run_probe(struct load_run *run)
 {
 	uint32_t index = run->scoreboard->shape.producers;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What tapio-load sends: a header that names the event, and a content that
+ * The events of tapio-load: a header that names the event, and a content that
  * depends on the name, so that a block which mixes two events, even two of the
  * same producer, does not pass.
  */
@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define LOAD_EVENT_TYPE 65001
-/* What --filter sends, and consumers do not want. */
+/* The type that --filter sends, and consumers do not want. */
 #define LOAD_CHAFF_TYPE 65002
 
 struct load_event {

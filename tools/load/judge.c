@@ -4,8 +4,8 @@
  *
  * For every group, with A the ids that were accepted and D those in doubt:
  *
- *	A is a subset of what was delivered, and that a subset of A + D;
- *	what of D one group got, every group got.
+ *	A is a subset of what was delivered, and that a subset of A + D. An id
+ *	of D that one group got, every group got.
  *
  * The second line holds because publishing is one store: an event is there for
  * all groups or for none.
@@ -28,7 +28,7 @@ static uint64_t bits_between(uint64_t from, uint64_t to, uint64_t word)
 	return mask;
 }
 
-/* What a group may miss and may have of one word of ids, counted. */
+/* Counts which ids of one word a group may miss and may have. */
 static void judge_word(const struct load_scoreboard *scoreboard, uint64_t index,
 		       uint64_t must, uint64_t may, struct load_verdicts *v)
 {

@@ -42,8 +42,8 @@ static int open_first(void *arg, const struct tapio_options *options)
 }
 
 /*
- * Opens and closes a producer: what is wrong shows before anybody is forked,
- * and the self-test of rseq is done once, here, and not in every child.
+ * Opens and closes a producer. So an error shows before the forks, and the
+ * self-test of rseq is done once, here, and not in every child.
  */
 static int try_channel(struct load_run *run)
 {

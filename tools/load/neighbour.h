@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A channel beside the one under load, with a producer and a consumer of its own
- * that know nothing of the rest: what they get done while others stand still is
+ * that know nothing of the rest. Their progress while others stand still shows
  * what a neighbour notices. With --stand-still only. The broker is our own.
  */
 #ifndef LOAD_NEIGHBOUR_H
@@ -16,7 +16,7 @@
 
 struct load_neighbour;
 
-/* What came of it. Counts of events. */
+/* The outcome, as counts of events. */
 struct load_neighbour_result {
 	uint64_t before; /* delivered in `before_ns`, while all were at work */
 	uint64_t during; /* delivered in `during_ns`, while some stood still */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the command line of tapio-load says. */
+/* The command line of tapio-load. */
 #ifndef LOAD_OPTIONS_H
 #define LOAD_OPTIONS_H
 
@@ -10,7 +10,7 @@
 
 #include "tools/common/tool.h"
 
-#define LOAD_BATCH_MAX 64 /* what tapio_reserve_batch takes at a time */
+#define LOAD_BATCH_MAX 64 /* the limit of tapio_reserve_batch */
 #define LOAD_CPUS_MAX  1024
 
 enum load_mode {

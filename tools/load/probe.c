@@ -55,7 +55,7 @@ static int open_handle(struct probe *p, struct load_place *place)
 	return 0;
 }
 
-/* One event; false when there was no room for it for too long. */
+/* One event. False when there was no room for it for too long. */
 static bool send_one(struct probe *p, struct tapio_producer *handle,
 		     uint32_t klass)
 {

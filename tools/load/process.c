@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the leader and all its children share. */
+/* Shared by the leader and all its children. */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -72,7 +72,7 @@ void load_wait_for_go(const struct load_scoreboard *scoreboard)
 {
 	const struct timespec nap = {.tv_nsec = 100000};
 
-	/* relaxed: what was set up before the forks is there */
+	/* relaxed: all that it needs was set up before the forks */
 	while (!tpi_load_relaxed(&scoreboard->go) &&
 	       !tpi_load_relaxed(&scoreboard->stop))
 		nanosleep(&nap, NULL);

@@ -69,9 +69,9 @@ void load_collect(const struct load_run *run, struct load_result *r)
 }
 
 /*
- * What the library counted is what was seen: events out of order, and skipped
+ * The library's counts equal what was seen: events out of order, and skipped
  * ones. A producer that dies may leave one more of these than it has noted, and
- * reservations that nobody submits are skipped, too.
+ * reservations that are never submitted are skipped, too.
  */
 static bool counts_agree(const struct load_run *run,
 			 const struct load_result *r)
@@ -220,7 +220,7 @@ static void add_speed(json_t *o, const struct load_result *r)
 	}
 }
 
-/* What this run's groups have in their cursors, added up. */
+/* The histograms of this run's groups, added up. */
 static void read_groups(const struct load_run *run, struct tpi_histogram *all)
 {
 	const struct tpi_inspect_channel *channel =

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a run comes to, and how it is said. */
+/* The result of a run, and how it is reported. */
 #ifndef LOAD_REPORT_H
 #define LOAD_REPORT_H
 

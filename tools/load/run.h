@@ -104,8 +104,8 @@ void load_host_stop(struct load_host *host);
 /* ---- the course of a run (supervisor.c, drain.c) ---------------------------------- */
 
 /*
- * Starts everybody and runs the load with its faults until it is over; what came
- * of the channel beside, with --stand-still.
+ * Starts all processes and runs the load with its faults until it is over.
+ * `neighbour`: the outcome of the channel beside, with --stand-still.
  */
 struct load_neighbour_result;
 void load_supervise(struct load_run *run,
@@ -138,7 +138,8 @@ void load_sum_ledgers(const struct load_run *run, struct load_ledger_sum *sum);
  */
 bool load_drain(const struct load_run *run, int64_t patience_ns);
 
-/* Lanes on which events lie that nobody takes, or blocks that nobody gives back. */
+/* Lanes on which events lie that no consumer takes, or blocks that no producer
+ * gives back. */
 uint64_t load_count_stuck(const struct load_run *run);
 
 /* Runs the probe. How many lanes did not let its events pass. */

@@ -83,7 +83,7 @@ void load_board_destroy(struct load_scoreboard *scoreboard)
 
 static bool next_span(struct load_emitter *e)
 {
-	/* relaxed: a ticket. The span is nobody else's */
+	/* relaxed: a ticket. The span is ours alone */
 	uint64_t n = tpi_add_relaxed(&e->scoreboard->next_span, 1);
 
 	if (n >= e->scoreboard->span_count) {

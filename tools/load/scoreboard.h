@@ -37,8 +37,8 @@ struct load_span {
 } __attribute__((aligned(LOAD_LINE)));
 
 /*
- * What a group has seen of a lane. Only who holds the lane's lease writes it, so
- * plain stores do. Taking the lease orders them.
+ * A group's progress on a lane. Only the holder of the lane's lease writes it,
+ * so plain stores do. Taking the lease orders them.
  */
 struct load_track {
 	uint64_t seen;       /* 1 + highest position looked at. 0: none */
@@ -71,7 +71,8 @@ enum load_state {
 	LOAD_FAILED,   /* `why` says what happened */
 };
 
-/* A place among the producers or consumers, whoever fills it. */
+/* A place among the producers or consumers, which one process after the other
+ * may fill. */
 struct load_place {
 	uint32_t state; /* enum load_state */
 	uint32_t incarnation;

@@ -4,7 +4,7 @@
  *
  * One look is: collect every part that was asked for as one JSON object, then
  * print that object, as it is or as tables. With --watch the segments stay
- * mapped and only the look is repeated; what is in them outlives the broker.
+ * mapped and only the look is repeated. Their contents outlive the broker.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
  * memory and returns it as a JSON value. The text form is printed from the same
  * value (table.c), so the two cannot disagree.
  *
- * What is copied out of shared memory may be anything: strings are made
- * printable, numbers are shown as they are.
+ * A copy from shared memory may hold anything: strings are made printable,
+ * numbers are shown as they are.
  */
 #ifndef STAT_H
 #define STAT_H
@@ -56,7 +56,7 @@ json_t *value_class(const struct tpi_inspect_channel *channel, uint32_t klass);
 /* ---- processes (process.c) ------------------------------------------------ */
 
 /*
- * What became of a process: "running", "stopped", "gone" (or another process has
+ * The state of a process: "running", "stopped", "gone" (or another process has
  * its number), "unknown" (pid 0: not visible from the broker).
  */
 const char *process_state(uint64_t pid, uint64_t start_time_ticks);

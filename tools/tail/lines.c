@@ -75,8 +75,8 @@ static const char *cause_name(uint32_t cause)
 	switch (cause) {
 	case TAPIO_GAP_OVERRUN:
 		return "overrun";
-	case TAPIO_GAP_QUARANTINE:
-		return "quarantine";
+	case TAPIO_GAP_CORRUPT:
+		return "corrupt";
 	default:
 		return "unknown";
 	}

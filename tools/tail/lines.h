@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What tapio-tail prints: the lines of a batch of events are collected, and those
- * taken back again whose event was overwritten meanwhile. Then they are written.
+ * The output of tapio-tail. The lines of a batch of events are collected. A
+ * line is taken back again if its event was overwritten meanwhile. Then the
+ * rest is written.
  */
 #ifndef TPI_TAIL_LINES_H
 #define TPI_TAIL_LINES_H

@@ -2,11 +2,11 @@
 /*
  * tapio-tail: shows the events of a channel, as text or as JSON Lines.
  *
- * By default an observer, which holds nobody up. With --group a consumer. One
- * thread: take a batch, format it, release it, write it. An event that was
- * overwritten while it was formatted is not shown, and is counted as lost, here and
- * in the group's ledger. With --policy lossless a batch is written before it is
- * released, so that a kill in between shows events twice and loses none.
+ * By default an observer, which holds up no producer. With --group a consumer.
+ * One thread: take a batch, format it, release it, write it. An event that was
+ * overwritten while it was formatted is not shown, and is counted as lost, here
+ * and in the group's ledger. With --policy lossless a batch is written before
+ * it is released, so that a kill in between shows events twice and loses none.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -311,7 +311,7 @@ static int broker_gone(struct run *run)
 		return TPI_EXIT_BROKER_GONE;
 	add_stats(run);
 	tpi_tail_close(&run->source);
-	/* What the next broker's channel holds by then is news to us. */
+	/* All that the next broker's channel holds by then is news to us. */
 	run->args.tail.start = TAPIO_START_OLDEST;
 	int status = attach(run);
 	if (!status)
@@ -327,7 +327,7 @@ static unsigned int batch_max(const struct run *run)
 	const struct arguments *args = &run->args;
 	uint64_t max = BATCH;
 
-	/* No more than will be shown: what is released is consumed. */
+	/* No more than will be shown: a released event is consumed. */
 	if (args->count && max > args->count - run->shown)
 		max = args->count - run->shown;
 	return (unsigned int)max;
@@ -370,7 +370,7 @@ static int show(struct run *run, const struct tapio_view *views, int count)
 	if (!err && write_first)
 		err = tpi_tail_out_flush(&run->out);
 	if (err)
-		return err; /* what is not released, others get */
+		return err; /* others get what is not released */
 	tpi_tail_release(&run->source);
 	run->shown += events;
 	return tpi_tail_out_flush(&run->out);
