@@ -7,10 +7,9 @@
  *           -> ATTACH          -> ATTACHED (+ segments) | REFUSED
  *        or -> REMOVE          -> REMOVED | REFUSED
  *
- * A broker that is not there yet, that has just died (its keeper holds the
- * listening socket meanwhile, so connecting works, without an answer), or that
- * goes away between two messages is the same case: all of it is tried again
- * until the caller's time is over. A refusal is an answer, and final.
+ * A broker that is not there yet and one that goes away between two messages are the same
+ * case: the open begins again until the caller's time is over. A broker that is there and
+ * does not answer ends the open (answer_ns). A refusal is an answer, and final.
  *
  * SIGKILL at any point closes the connection, and the broker sees the pidfd. Received
  * descriptors are CLOEXEC and above 2, and are closed as soon as they are mapped. The

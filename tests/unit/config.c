@@ -335,13 +335,6 @@ START_TEST(side_lanes_follow_cpus_and_clients)
 		{"channel c { class k { side_lanes = 0 } }", 64, 0},
 		{"clients_max = 3 channel c { class k { side_lanes = 70 } }", 2,
 		 70},
-		/* Of 40 side lanes of 70 KiB these have room for 10, or for the least. */
-		{"budget = 5400K channel c { class k { block = 256 blocks = 4 "
-		 "side_blocks = 256 } }",
-		 40, 10},
-		{"budget = 5200K channel c { class k { block = 256 blocks = 4 "
-		 "side_blocks = 256 } }",
-		 40, 8},
 	};
 
 	ck_assert_uint_eq(sides(cases[_i].text, cases[_i].cpus),
