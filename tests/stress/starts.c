@@ -305,13 +305,15 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-	Suite *suite = suite_create("starts");
-	TCase *t = tcase_create("starts");
+	Suite *suite;
+	TCase *t;
 	int status;
 
 	if (argc == 2)
 		return strcmp(argv[1], BROKER) ? start_here(argv[1])
 					       : start_broker_here();
+	suite = suite_create("starts");
+	t = tcase_create("starts");
 	main_pid = getpid();
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, beside_two_spinning_threads_per_cpu);
