@@ -15,7 +15,7 @@
 
 #include "tests/unit/broker_child.h"
 
-/* With TAPIO_LONG, what the issue of this test asks for. */
+/* Many more with TAPIO_LONG. */
 #define LOADED    (getenv("TAPIO_LONG") ? 200 : 60)
 #define QUOTED    (getenv("TAPIO_LONG") ? 100 : 30)
 #define BROKERS   (getenv("TAPIO_LONG") ? 40 : 10)
@@ -56,7 +56,7 @@ static int start_here(const char *socket)
 	return stats.side_lane ? ON_SIDE_LANE : ON_CPU_LANE;
 }
 
-/* A broker, and a look at what it has put into its catalog. */
+/* A broker, and a look at the verdict in its catalog. */
 static int start_broker_here(void)
 {
 	struct tapio_broker_options options = {
