@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calibration of the processor's clock. Run by the broker's timer; read by
- * whoever shows a time stamp.
+ * Calibration of the processor's clock. Run by the broker's timer. Read by all
+ * that show a time stamp.
  *
  * A pair (ticks, CLOCK_REALTIME) is taken as the best of several attempts, in
- * which the clock is read between two reads of the ticks; the distance of those
+ * which the clock is read between two reads of the ticks. The distance of those
  * two bounds the error. The rate comes from this pair and the one before it. So
  * the error of a conversion is that of a pair, some tens of nanoseconds, as long
  * as it reaches no further than the distance of the pairs, which is why intervals

@@ -94,7 +94,7 @@ static bool barriers_reach(const struct tapio_producer *p, bool registered)
 void tpi_producer_choose_lanes(struct tapio_producer *p)
 {
 	/* ORDER broker.rseq (acquire): nothing is read after it that depends on
-	 * it; the order is the broker's. Pairs with the release in
+	 * it. The order is the broker's. Pairs with the release in
 	 * tpi_registry_test_rseq(). */
 	tpi_rseq_hear(
 		tpi_load_acquire(&p->client.catalog.broker->rseq_verdict));
