@@ -87,7 +87,7 @@ int tpi_client_connected(const struct tpi_client *client);
 uint32_t tpi_client_lane_node(const struct tpi_client *client,
 			      const struct tpi_lane *lane);
 
-/* The TSC's calibration of now; mult is 0 while there is none; time.c. */
+/* The newest piece of the TSC's calibration, for its rate; mult 0: none; time.c. */
 void tpi_client_calibration(const struct tpi_client *client,
 			    struct tapio_shm_calibration *copy);
 
