@@ -4,10 +4,10 @@
  *
  * FORK. A child has no broker thread, but it would have copies of the broker's
  * descriptors: the listening socket, so that connects hang after the parent has
- * died; the connections, so that clients never see it go. So around fork the
- * broker's thread is kept out of its callbacks, and the child closes them. What
- * the child's memory still says about the broker is then of no use, and it can
- * only be left alone.
+ * died. The connections, so that clients never see it go. So around fork the
+ * broker's thread is kept out of its callbacks, and the child closes them. The
+ * broker's data in the child's memory is then of no use, and the child leaves
+ * it alone.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -22,6 +22,8 @@
 
 #include "broker/broker.h"
 #include "lib/base/error.h"
+#include "lib/base/own_fd.h"
+#include "lib/base/thread.h"
 
 struct tapio_broker {
 	struct tpi_broker *broker;
@@ -197,7 +199,7 @@ static int start(struct tapio_broker *b, const struct tapio_broker_options *o)
 				o->error_bytes);
 	if (err)
 		return err;
-	b->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	b->stop_fd = tpi_fd_above_stdio(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (b->stop_fd < 0)
 		return tpi_fail(-errno, o->error, o->error_bytes, "eventfd: %s",
 				strerror(errno));
@@ -216,7 +218,7 @@ int tapio_broker_start(struct tapio_broker **out,
 {
 	struct tapio_broker_options own;
 	struct tapio_broker *b;
-	int err;
+	int cancel, err;
 
 	*out = NULL;
 	take_options(&own, options);
@@ -231,14 +233,16 @@ int tapio_broker_start(struct tapio_broker **out,
 	b->stop_fd = -1;
 	b->pid = getpid();
 	pthread_mutex_init(&b->busy, NULL);
+	cancel = tpi_cancel_off();
 	err = start(b, &own);
 	if (err) {
 		destroy(b);
-		return err;
+	} else {
+		list_add(b);
+		*out = b;
 	}
-	list_add(b);
-	*out = b;
-	return 0;
+	tpi_cancel_restore(cancel);
+	return err;
 }
 
 const char *tapio_broker_socket(const struct tapio_broker *broker)
@@ -249,13 +253,16 @@ const char *tapio_broker_socket(const struct tapio_broker *broker)
 void tapio_broker_stop(struct tapio_broker *broker)
 {
 	uint64_t one = 1;
+	int cancel;
 
-	/* In a forked child it is memory that belongs to nobody. */
+	/* In a forked child it is memory without an owner. */
 	if (!broker || broker->pid != getpid())
 		return;
+	cancel = tpi_cancel_off();
 	while (write(broker->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 	pthread_join(broker->thread, NULL);
 	list_remove(broker);
 	destroy(broker);
+	tpi_cancel_restore(cancel);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapiod: the broker as a program. Options, signals, exit statuses; the rest is
+ * tapiod: the broker as a program. Options, signals, exit statuses. The rest is
  * broker.c's. Stays in the foreground and logs to stderr, as service managers
  * want it.
  */
@@ -22,6 +22,7 @@
 #include "broker/broker.h"
 #include "broker/config/budget.h"
 #include "lib/base/error.h"
+#include "lib/base/own_fd.h"
 #include "lib/wire/fdpass.h"
 #include "lib/wire/socket_name.h"
 
@@ -36,7 +37,7 @@ enum exit_status {
 	EXIT_OTHER = 6,
 };
 
-/* Where `cmake --install` puts the configuration; the unit names the same file. */
+/* Where `cmake --install` puts the configuration. The unit names the same file. */
 #define CONFIG_DEFAULT TAPIO_CONFIG_FILE
 
 enum {
@@ -175,6 +176,15 @@ static int read_topology(const struct arguments *a,
 	return tpi_topology_read(topology, "/sys/devices/system");
 }
 
+static uint32_t side_lanes(const struct tpi_channel_spec *spec)
+{
+	uint32_t count = 0;
+
+	for (uint32_t k = 0; k < spec->class_count; k++)
+		count += spec->classes[k].side_lanes;
+	return count;
+}
+
 static int check_plan(const struct arguments *a, struct tpi_config *config,
 		      const struct tpi_topology *topology)
 {
@@ -189,9 +199,12 @@ static int check_plan(const struct arguments *a, struct tpi_config *config,
 		const struct tpi_channel_spec *spec = &config->channels[i].spec;
 
 		uint32_t lanes = tpi_channel_lane_count(spec, topology);
+		uint32_t sides = side_lanes(spec);
 
-		printf("channel \"%s\": %u lane%s, %" PRIu64 " bytes\n",
-		       spec->name, lanes, TPI_PLURAL(lanes),
+		printf("channel \"%s\": %u lane%s, %u of them side lane%s, "
+		       "%" PRIu64 " bytes\n",
+		       spec->name, lanes, TPI_PLURAL(lanes), sides,
+		       TPI_PLURAL(sides),
 		       tpi_budget_channel_bytes(spec, topology));
 	}
 	printf("%s: ok: %" PRIu64 " of %" PRIu64 " bytes on %u CPU%s and %u "
@@ -232,6 +245,7 @@ static int check_config(const struct arguments *a)
 		status = a->cpus ? EXIT_USAGE : EXIT_OTHER;
 		goto out;
 	}
+	config.side_lanes_only = !tpi_host_has_cpu_lanes();
 	status = check_plan(a, &config, &topology);
 out:
 	tpi_topology_free(&topology);
@@ -286,7 +300,7 @@ static int watch_signals(struct tpi_broker *broker, const sigset_t *set)
 	return tpi_watch_start(broker->loop, &signals.watch, fd);
 }
 
-/* sd_notify(3) is one datagram; no library is needed for it. */
+/* sd_notify(3) is one datagram. No library is needed for it. */
 static void notify_ready(void)
 {
 	const char *name = getenv("NOTIFY_SOCKET");
@@ -375,6 +389,7 @@ int main(int argc, char **argv)
 	};
 	struct arguments a = {.log_level = TAPIO_LOG_NOTICE};
 
+	tpi_fd_occupy_stdio();
 	argp_program_version_hook = print_version;
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &a);

@@ -4,7 +4,7 @@
  * simulated topology to see whether a configuration would fit elsewhere.
  *
  * A number of blocks that the configuration names is a promise to the user and
- * is never changed; one that it leaves open follows the budget, so that the same
+ * is never changed. One that it leaves open follows the budget, so that the same
  * file works on 2 CPUs and on 256.
  */
 #include <errno.h>
@@ -46,28 +46,106 @@ static uint64_t total(const struct tpi_budget *plan,
 	return bytes;
 }
 
-/* The default class whose lanes take most memory and may be halved, or NULL. */
-static struct tapio_shm_class *largest_auto(struct tpi_config *config)
+static uint32_t at_most(uint32_t n, uint32_t most)
 {
-	struct tapio_shm_class *found = NULL;
-	uint64_t most = 0;
+	return n < most ? n : most;
+}
+
+static uint32_t present_cpus(const struct tpi_topology *topology)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < topology->cpus_possible; i++)
+		count += topology->node_of_cpu[i] != TPI_CPU_ABSENT;
+	return count;
+}
+
+/*
+ * The number that `side_lanes = auto` means on this machine. A handle takes at
+ * most one of a class, so more than there may be clients are of no use. Each
+ * costs memory, and every consumer a look. Few threads need one where rseq
+ * works, and every producer does where it does not.
+ */
+static uint32_t sides_wanted(const struct tpi_config *config,
+			     const struct tpi_topology *topology)
+{
+	uint32_t count = at_most(present_cpus(topology), TPI_SIDES_MOST);
+
+	if (count < TPI_SIDES_LEAST)
+		count = TPI_SIDES_LEAST;
+	if (config->side_lanes_only)
+		count = TPI_SIDES_ONLY;
+	return at_most(count, config->clients_max);
+}
+
+static void set_sides(struct tpi_config *config,
+		      const struct tpi_topology *topology)
+{
+	uint32_t count = sides_wanted(config, topology);
+
+	for (uint32_t i = 0; i < config->channel_count; i++) {
+		struct tpi_config_channel *channel = &config->channels[i];
+
+		for (uint32_t k = 0; k < channel->spec.class_count; k++)
+			if (channel->sides_auto[k])
+				channel->spec.classes[k].side_lanes = count;
+	}
+}
+
+/* A number that the configuration leaves open, and what it costs. */
+struct open_number {
+	struct tapio_shm_class *klass;
+	bool sides; /* its side lanes, else the blocks of a lane */
+	uint64_t bytes;
+};
+
+static void keep_larger(struct open_number *most, struct tapio_shm_class *klass,
+			bool sides, uint64_t bytes)
+{
+	if (bytes > most->bytes)
+		*most = (struct open_number){klass, sides, bytes};
+}
+
+/* The one that takes most memory and may be halved. klass NULL: there is
+ * none. */
+static struct open_number largest_open(struct tpi_config *config, uint32_t cpus)
+{
+	struct open_number most = {0};
 
 	for (uint32_t i = 0; i < config->channel_count; i++) {
 		struct tpi_config_channel *channel = &config->channels[i];
 
 		for (uint32_t k = 0; k < channel->spec.class_count; k++) {
 			struct tapio_shm_class *c = &channel->spec.classes[k];
-			uint64_t bytes =
-				(uint64_t)c->block_bytes * c->block_count;
+			uint64_t block = c->block_bytes;
 
-			if (!channel->blocks_auto[k] || bytes <= most ||
-			    c->block_count <= TPI_BLOCKS_LEAST)
-				continue;
-			most = bytes;
-			found = c;
+			if (channel->blocks_auto[k] &&
+			    c->block_count > TPI_BLOCKS_LEAST)
+				keep_larger(&most, c, false,
+					    block * c->block_count * cpus);
+			if (channel->sides_auto[k] &&
+			    c->side_lanes > TPI_SIDES_LEAST)
+				keep_larger(&most, c, true,
+					    block * c->side_count *
+						    c->side_lanes);
 		}
 	}
-	return found;
+	return most;
+}
+
+static void halve(const struct open_number *number)
+{
+	struct tapio_shm_class *klass = number->klass;
+
+	if (!number->sides) {
+		klass->block_count /= 2;
+		klass->side_count =
+			at_most(klass->side_count, klass->block_count);
+		return;
+	}
+	klass->side_lanes /= 2;
+	if (klass->side_lanes < TPI_SIDES_LEAST)
+		klass->side_lanes = TPI_SIDES_LEAST;
 }
 
 static int refuse(const struct tpi_budget *plan,
@@ -105,9 +183,11 @@ int tpi_budget(struct tpi_budget *plan, struct tpi_config *config,
 	       const struct tpi_topology *topology, char *error,
 	       size_t error_bytes)
 {
-	struct tapio_shm_class *klass;
+	uint32_t cpus = present_cpus(topology);
+	struct open_number largest;
 
 	memset(plan, 0, sizeof(*plan));
+	set_sides(config, topology);
 	plan->segment_count =
 		1 + config->channel_count *
 			    (topology->node_count + TAPIO_GROUP_SLOTS);
@@ -120,13 +200,11 @@ int tpi_budget(struct tpi_budget *plan, struct tpi_config *config,
 		plan->total_bytes = total(plan, config, topology);
 		if (plan->total_bytes <= config->budget_bytes)
 			return 0;
-		klass = largest_auto(config);
-		if (!klass)
+		largest = largest_open(config, cpus);
+		if (!largest.klass)
 			return refuse(plan, config, topology, error,
 				      error_bytes);
-		klass->block_count /= 2;
-		if (klass->side_count > klass->block_count)
-			klass->side_count = klass->block_count;
+		halve(&largest);
 		plan->shrunk++;
 	}
 }

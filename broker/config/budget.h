@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a configuration costs on a machine, before anything is allocated. */
-#ifndef TPI_BROKER_PLAN_H
-#define TPI_BROKER_PLAN_H
+/* The memory that a configuration costs on a machine, before anything is
+ * allocated. */
+#ifndef TPI_BROKER_BUDGET_H
+#define TPI_BROKER_BUDGET_H
 
 #include "broker/config/config.h"
 
@@ -14,8 +15,9 @@ struct tpi_budget {
 };
 
 /*
- * Sizes every channel; halves the classes that named no number of blocks, largest
- * first, until everything fits in the budget. -ENOMEM when it does not: `error`
+ * Sizes every channel: sets the numbers of side lanes that are `auto`, and halves
+ * these and the blocks of classes that named no number, largest first, until
+ * everything fits in the budget. -ENOMEM when it does not: `error`
  * says which channel, what it wants, what is used already, and the budget.
  */
 int tpi_budget(struct tpi_budget *plan, struct tpi_config *config,

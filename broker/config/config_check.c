@@ -97,7 +97,7 @@ static int check_mode(cfg_t *cfg, cfg_opt_t *opt)
 	return -1;
 }
 
-/* The words an option may have, by its name; the index is the value (of a policy:
+/* The words an option may have, by its name. The index is the value (of a policy:
  * tpi_policy_parse). */
 static const struct choice {
 	const char *option;
@@ -149,7 +149,6 @@ static const struct range {
 	{"groups_max", 1, TAPIO_GROUP_SLOTS, false, 1},
 	{"block", 64, TAPIO_BLOCK_BYTES_MAX, false, 64},
 	{"blocks", 4, TAPIO_BLOCKS_MAX, true, 1},
-	{"side_lanes", 0, 4096, false, 1},
 	{"side_blocks", 4, TAPIO_BLOCKS_MAX, true, 1},
 	{"priority", 0, 255, false, 1},
 	{"lag", 0, TAPIO_BLOCKS_MAX - 1, false, 1},
@@ -177,6 +176,23 @@ static int check_range(cfg_t *cfg, cfg_opt_t *opt)
 		return -1;
 	}
 	return 0;
+}
+
+bool tpi_config_side_lanes(const char *text, uint32_t *lanes)
+{
+	unsigned long n;
+	char *end;
+
+	*lanes = TPI_SIDES_AUTO;
+	if (!strcmp(text, "auto"))
+		return true;
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (errno || *end || text[0] < '0' || text[0] > '9' ||
+	    n > TPI_SIDES_MAX)
+		return false;
+	*lanes = (uint32_t)n;
+	return true;
 }
 
 bool tpi_config_id(const char *text, bool group, unsigned int *id)
@@ -236,6 +252,17 @@ static int check_title(cfg_t *cfg, cfg_opt_t *opt)
 	return -1;
 }
 
+static int check_side_lanes(cfg_t *cfg, cfg_opt_t *opt)
+{
+	uint32_t lanes;
+
+	if (tpi_config_side_lanes(last_str(opt), &lanes))
+		return 0;
+	cfg_error(cfg, "%s = \"%s\": not auto, or a number from 0 to %d",
+		  opt->name, last_str(opt), TPI_SIDES_MAX);
+	return -1;
+}
+
 static const struct {
 	const char *option;
 	cfg_validate_callback_t check;
@@ -253,7 +280,7 @@ static const struct {
 	{"channel|class", check_title},
 	{"channel|class|block", check_range},
 	{"channel|class|blocks", check_range},
-	{"channel|class|side_lanes", check_range},
+	{"channel|class|side_lanes", check_side_lanes},
 	{"channel|class|side_blocks", check_range},
 	{"channel|class|priority", check_range},
 	{"channel|group", check_title},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Printing a configuration in the syntax in which it is read, for
- * `tapiod --print-config`: what it prints, read again, prints the same.
+ * Printing a configuration in the syntax in which it is read, for `tapiod
+ * --print-config`. The text that it prints, read again, prints the same.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -88,23 +88,29 @@ static void print_globals(const struct tpi_config *config, FILE *out)
 		config->trust_owner ? "true" : "false");
 }
 
-static void print_class(const struct tapio_shm_class *klass, bool is_auto,
+static void print_class(const struct tpi_config_channel *channel, uint32_t i,
 			FILE *out)
 {
+	const struct tapio_shm_class *klass = &channel->spec.classes[i];
+
 	fprintf(out, "\tclass ");
 	quoted(out, klass->name);
 	fprintf(out, " {\n\t\tblock = %u\n", klass->block_bytes);
-	if (is_auto)
+	if (channel->blocks_auto[i])
 		fprintf(out,
 			"\t\t# blocks = %u, or fewer if the budget does "
 			"not suffice\n",
 			klass->block_count);
 	else
 		fprintf(out, "\t\tblocks = %u\n", klass->block_count);
+	if (channel->sides_auto[i])
+		fprintf(out, "\t\tside_lanes = auto\n");
+	else
+		fprintf(out, "\t\tside_lanes = %u\n", klass->side_lanes);
 	fprintf(out,
-		"\t\tside_lanes = %u\n\t\tside_blocks = %u\n"
+		"\t\tside_blocks = %u\n"
 		"\t\tpriority = %u\n\t}\n",
-		klass->side_lanes, klass->side_count, klass->priority);
+		klass->side_count, klass->priority);
 }
 
 static void print_channel(const struct tpi_config_channel *channel, FILE *out)
@@ -129,7 +135,7 @@ static void print_channel(const struct tpi_config_channel *channel, FILE *out)
 		     "\t# names no class goes to the smallest class of the "
 		     "lowest priority that\n\t# holds it.\n");
 	for (uint32_t i = 0; i < spec->class_count; i++)
-		print_class(&spec->classes[i], channel->blocks_auto[i], out);
+		print_class(channel, i, out);
 	for (uint32_t i = 0; i < channel->group_count; i++) {
 		fprintf(out, "\t# Keeps its place while it has no member.\n"
 			     "\tgroup ");

@@ -38,7 +38,6 @@ static void set_class(struct tpi_config_channel *channel, uint32_t i,
 	klass->block_bytes = block;
 	klass->block_count = blocks;
 	klass->side_count = side_blocks;
-	klass->side_lanes = TPI_SIDE_LANES;
 	channel->blocks_auto[i] = !blocks;
 	if (!blocks)
 		klass->block_count = default_blocks(block, TPI_LANE_DEFAULT,
@@ -50,25 +49,38 @@ static void set_class(struct tpi_config_channel *channel, uint32_t i,
 		klass->side_count = klass->block_count;
 }
 
+static void set_sides(struct tpi_config_channel *channel, uint32_t i,
+		      uint32_t sides)
+{
+	channel->sides_auto[i] = sides == TPI_SIDES_AUTO;
+	/* tpi_budget() knows what `auto` is on this machine. */
+	channel->spec.classes[i].side_lanes =
+		channel->sides_auto[i] ? TPI_SIDES_LEAST : sides;
+}
+
 static void take_class(struct tpi_config_channel *channel, uint32_t i,
 		       cfg_t *cfg)
 {
 	struct tapio_shm_class *klass = &channel->spec.classes[i];
+	uint32_t sides;
 
 	set_class(channel, i, cfg_title(cfg),
 		  (uint32_t)cfg_getint(cfg, "block"),
 		  (uint32_t)cfg_getint(cfg, "blocks"),
 		  (uint32_t)cfg_getint(cfg, "side_blocks"));
-	klass->side_lanes = (uint32_t)cfg_getint(cfg, "side_lanes");
+	tpi_config_side_lanes(cfg_getstr(cfg, "side_lanes"), &sides);
+	set_sides(channel, i, sides);
 	klass->priority = (uint32_t)cfg_getint(cfg, "priority");
 }
 
-/* What a channel gets that names no class: events of up to 4 KiB. */
+/* The class of a channel that names none: events of up to 4 KiB. */
 static void default_classes(struct tpi_config_channel *channel)
 {
 	channel->spec.class_count = 2;
 	set_class(channel, 0, "small", 256, 0, 0);
 	set_class(channel, 1, "large", 4096, 0, 0);
+	set_sides(channel, 0, TPI_SIDES_AUTO);
+	set_sides(channel, 1, TPI_SIDES_AUTO);
 }
 
 static bool class_before(const struct tapio_shm_class *a,
@@ -79,22 +91,33 @@ static bool class_before(const struct tapio_shm_class *a,
 	return a->block_bytes < b->block_bytes;
 }
 
+static void swap_bools(bool *a, bool *b)
+{
+	bool was = *a;
+
+	*a = *b;
+	*b = was;
+}
+
+/* Changes places with the class before it. */
+static void move_up(struct tpi_config_channel *channel, uint32_t k)
+{
+	struct tapio_shm_class *c = channel->spec.classes, klass = c[k];
+
+	c[k] = c[k - 1];
+	c[k - 1] = klass;
+	swap_bools(&channel->blocks_auto[k], &channel->blocks_auto[k - 1]);
+	swap_bools(&channel->sides_auto[k], &channel->sides_auto[k - 1]);
+}
+
 /* Critical first, then by size: the order in which `output` picks. */
 static void sort_classes(struct tpi_config_channel *channel)
 {
-	struct tapio_shm_class *c = channel->spec.classes, klass;
+	const struct tapio_shm_class *c = channel->spec.classes;
 
-	for (uint32_t i = 1; i < channel->spec.class_count; i++) {
-		for (uint32_t k = i; k && class_before(&c[k], &c[k - 1]); k--) {
-			bool was = channel->blocks_auto[k];
-
-			channel->blocks_auto[k] = channel->blocks_auto[k - 1];
-			channel->blocks_auto[k - 1] = was;
-			klass = c[k];
-			c[k] = c[k - 1];
-			c[k - 1] = klass;
-		}
-	}
+	for (uint32_t i = 1; i < channel->spec.class_count; i++)
+		for (uint32_t k = i; k && class_before(&c[k], &c[k - 1]); k--)
+			move_up(channel, k);
 }
 
 static int take_classes(struct tpi_config_channel *channel, cfg_t *cfg)

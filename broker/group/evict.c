@@ -27,6 +27,7 @@
 
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
+#include "lib/lane/cursor.h"
 
 #define LOOKS 3 /* of TPI_TICK_NS each */
 
@@ -37,34 +38,6 @@ struct verdict {
 	uint32_t faults; /* of the first */
 	struct tpi_ledger seen;
 };
-
-/* ---- leases ----------------------------------------------------------------- */
-
-static bool is_member(const struct tpi_registry *registry,
-		      const struct tpi_group *group, uint32_t id)
-{
-	uint32_t index = TAPIO_ATTACHMENT_INDEX(id);
-
-	return index < registry->catalog.attachment_count &&
-	       registry->attachments[index].id == id &&
-	       registry->attachments[index].group == group;
-}
-
-static bool clear_stale(struct tpi_broker *broker,
-			const struct tpi_group *group,
-			struct tapio_shm_cursor *cursor, uint32_t lease)
-{
-	struct tpi_registry *registry = &broker->registry;
-
-	if (lease == TAPIO_NOBODY || is_member(registry, group, lease))
-		return false;
-	/* ORDER cursor.lease (acq_rel): as for the dead. Pairs with the swap
-	 * 0 -> me of a member (client/). */
-	if (!tpi_cas_acq_rel(&cursor->lease, &lease, TAPIO_NOBODY))
-		return false;
-	tpi_add_relaxed(&registry->catalog.broker->leases_cleared, 1);
-	return true;
-}
 
 /* ---- one look ------------------------------------------------------------------ */
 
@@ -156,6 +129,7 @@ static void mend_lane(struct tpi_host *host, const struct tpi_suspect *suspect,
 		host->groups[suspect->slot].policy == TAPIO_GROUP_LOSSLESS;
 	struct tapio_shm_cursor *cursor =
 		&host->cursors[suspect->slot].cursors[lane];
+	struct tapio_shm_cell *cell;
 	struct tpi_ledger seen;
 	uint64_t start, word;
 
@@ -167,11 +141,12 @@ static void mend_lane(struct tpi_host *host, const struct tpi_suspect *suspect,
 			      &seen, &start);
 	/* What the liar had skipped and lost is not known: all of it counts as
 	 * delivered. */
-	memset(cursor->tally, 0, sizeof(cursor->tally));
+	cell = tpi_cursor_counting(cursor);
+	memset(cell->tally, 0, sizeof(cell->tally));
 	cursor->start = start;
 	/* ORDER cursor.head (release): the tally that it names. Pairs with the
 	 * acquire in tpi_gate_compute(), and in the next member's begin(). */
-	tpi_store_release(&cursor->head, word);
+	tpi_store_release(&cell->head, word);
 }
 
 static void judge_group(struct tpi_broker *broker, struct tpi_host *host,
@@ -179,18 +154,11 @@ static void judge_group(struct tpi_broker *broker, struct tpi_host *host,
 {
 	struct tapio_shm_broker *shm = broker->registry.catalog.broker;
 	struct tpi_suspect suspect = suspect_of(host, group);
-	struct tpi_cursors *cursors = &host->cursors[suspect.slot];
 	struct verdict verdict = {0};
-	bool cleared = false;
+	bool cleared = tpi_leases_clear(broker, host, group, TAPIO_NOBODY);
 
-	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
-		/* Relaxed: the swap decides. */
-		uint32_t lease = tpi_load_relaxed(&cursors->cursors[i].lease);
-
-		cleared |=
-			clear_stale(broker, group, &cursors->cursors[i], lease);
+	for (uint32_t i = 0; i < host->lanes.lane_count; i++)
 		look_at_lane(host, &suspect, i, &verdict);
-	}
 	if (!verdict.lanes) {
 		group->looks = 0;
 	} else if (LIST_EMPTY(&group->holders)) {

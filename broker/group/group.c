@@ -56,6 +56,7 @@
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
 #include "lib/base/error.h"
+#include "lib/lane/cursor.h"
 #include "lib/lane/histogram.h"
 #include "lib/lane/wake.h"
 #include "lib/memory/policy.h"
@@ -133,7 +134,9 @@ static void reset_cursors(struct tpi_host *host, const struct tpi_group *group)
 		struct tapio_shm_cursor fresh = {0};
 
 		fresh.start = tail_of(host, i);
-		fresh.head = TAPIO_HEAD(fresh.start, group->incarnation, 0);
+		for (int k = 0; k < TAPIO_CELLS; k++)
+			fresh.cells[k].head =
+				TAPIO_HEAD(fresh.start, group->incarnation, 0);
 		memcpy(&cursors->cursors[i], &fresh, sizeof(fresh));
 	}
 }
@@ -150,7 +153,7 @@ static void raise_heads(struct tpi_host *host, const struct tpi_group *group)
 		cursor->start = tail;
 		/* ORDER cursor.head (release): as a member's release. Pairs
 		 * with the acquire in tpi_gate_compute(). */
-		tpi_store_release(&cursor->head,
+		tpi_store_release(&cursor->cells[0].head,
 				  TAPIO_HEAD(tail, group->incarnation, 0));
 		tpi_judge_begin(&host->judge, slot_of(host, group), i, tail,
 				group->incarnation);
@@ -201,11 +204,11 @@ static void open_group(struct tpi_broker *broker, struct tpi_host *host,
 static void pass_over(struct tpi_host *host, const struct tpi_group *group,
 		      uint32_t lane, uint64_t gate)
 {
-	struct tapio_shm_cursor *cursor =
-		&host->cursors[slot_of(host, group)].cursors[lane];
+	struct tapio_shm_cell *cell = tpi_cursor_counting(
+		&host->cursors[slot_of(host, group)].cursors[lane]);
 	/* ORDER cursor.head (acquire): the tally that it names. Pairs with the
 	 * release by the last holder. */
-	uint64_t head = tpi_load_acquire(&cursor->head);
+	uint64_t head = tpi_load_acquire(&cell->head);
 	bool own = TAPIO_HEAD_INCARNATION(head) == group->incarnation;
 	uint64_t position;
 	uint32_t record;
@@ -217,15 +220,15 @@ static void pass_over(struct tpi_host *host, const struct tpi_group *group,
 	record = TAPIO_HEAD_RECORD(head);
 	lost = tapio_position_diff(gate, position);
 	if (lost > 0) {
-		cursor->tally[record ^ 1] = cursor->tally[record];
-		cursor->tally[record ^ 1].lost += (uint64_t)lost;
+		cell->tally[record ^ 1] = cell->tally[record];
+		cell->tally[record ^ 1].lost += (uint64_t)lost;
 		record ^= 1;
 		position = gate;
 	} else if (own) {
 		return;
 	}
 	/* ORDER cursor.head (release): as in raise_heads(). */
-	tpi_store_release(&cursor->head,
+	tpi_store_release(&cell->head,
 			  TAPIO_HEAD(position, group->incarnation, record));
 }
 

@@ -26,6 +26,7 @@
 
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
+#include "lib/base/own_fd.h"
 #include "lib/base/testpoint.h"
 #include "lib/base/tsc.h"
 
@@ -212,7 +213,8 @@ void tpi_clock_start(struct tpi_broker *broker)
 		return;
 	plan(clock, true);
 	/* Without it a step is noticed by the next look. */
-	fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+	fd = tpi_fd_above_stdio(
+		timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC));
 	if (fd < 0)
 		return;
 	arm_step(fd);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "broker/broker.h"
+#include "lib/base/own_fd.h"
 #include "lib/lane/wake.h"
 
 /* Room for some answers: the kernel doubles it. */
@@ -94,8 +95,8 @@ void tpi_session_accept(struct tpi_watch *watch, unsigned int events)
 
 	(void)events;
 	for (int i = 0; i < ACCEPT_BURST; i++) {
-		int fd = accept4(server->fd, NULL, NULL,
-				 SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = tpi_fd_above_stdio(accept4(
+			server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
 
 		if (fd >= 0) {
 			begin_session(broker, fd);

@@ -3,7 +3,7 @@
  * The listening socket: taking its name, and giving it back.
  *
  * A socket file outlives a broker that was killed. Whether one is stale is found
- * out by connecting to it; the directory is locked meanwhile, so that two brokers
+ * out by connecting to it. The directory is locked meanwhile, so that two brokers
  * that start together cannot both find it stale and one take the other's away.
  */
 #include <errno.h>
@@ -21,13 +21,14 @@
 
 #include "broker/broker.h"
 #include "lib/base/error.h"
+#include "lib/base/own_fd.h"
 #include "lib/wire/fdpass.h"
 #include "lib/lane/wake.h"
 
 #define BACKLOG  128
 #define DYING_NS INT64_C(1000000000)
 
-/* Locks the directory of a path; made if only it is missing. -errno. */
+/* Locks the directory of a path. Made if only it is missing. -errno. */
 static int lock_directory(const char *path, char *error, size_t error_bytes)
 {
 	char copy[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
@@ -55,12 +56,17 @@ static int lock_directory(const char *path, char *error, size_t error_bytes)
 	return fd;
 }
 
-/* 1: somebody serves there. 0: nobody. -EAGAIN: somebody did, and hung up. */
+static int new_socket(void)
+{
+	return tpi_fd_above_stdio(socket(
+		AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+/* 1: a broker serves there. 0: none does. -EAGAIN: one did, and hung up. */
 static int knock(const struct sockaddr_un *address, socklen_t length,
 		 int64_t until)
 {
-	int sock = socket(AF_UNIX,
-			  SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int sock = new_socket();
 	struct pollfd p = {.fd = sock}; /* POLLHUP comes unasked */
 	int64_t left = until - tpi_now_ns();
 	int result;
@@ -213,8 +219,7 @@ static int open_socket(struct tpi_broker *broker, char *error,
 		return tpi_fail(length, error, error_bytes,
 				"socket \"%s\": a name has 1 to %zu bytes",
 				server->name, sizeof(address.sun_path) - 1);
-	server->fd = socket(AF_UNIX,
-			    SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	server->fd = new_socket();
 	if (server->fd < 0)
 		return tpi_fail(-errno, error, error_bytes, "socket: %s",
 				strerror(errno));

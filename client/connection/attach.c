@@ -8,8 +8,8 @@
  *	inspector   read     read              read (every slot's)
  *
  * A producer maps the cursors of every group slot now and never has to learn of a
- * new group. Every offset and count was checked by layout.c; what the broker said
- * in its message is checked here against the catalog and against the limits.
+ * new group. Every offset and count was checked by layout.c. The numbers in the
+ * broker's message are checked here against the catalog and against the limits.
  */
 #include <errno.h>
 #include <string.h>

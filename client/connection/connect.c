@@ -8,11 +8,11 @@
  *        or -> REMOVE          -> REMOVED | REFUSED
  *
  * A broker that is not there yet, that has just died (its keeper holds the
- * listening socket meanwhile, so that connecting works and nobody answers), or
- * that goes away between two messages is the same case: all of it is tried again
+ * listening socket meanwhile, so connecting works, without an answer), or that
+ * goes away between two messages is the same case: all of it is tried again
  * until the caller's time is over. A refusal is an answer, and final.
  *
- * SIGKILL at any point closes the connection; the broker sees the pidfd. Received
+ * SIGKILL at any point closes the connection. The broker sees the pidfd. Received
  * descriptors are CLOEXEC and are closed as soon as they are mapped.
  */
 #include <errno.h>
@@ -33,10 +33,12 @@
 #include "lib/wire/fdpass.h"
 #include "lib/wire/socket_name.h"
 #include "lib/base/sys.h"
+#include "lib/base/thread.h"
 #include "lib/lane/wake.h"
 
-/* How long a broker that accepted a connection may take to answer, at least. */
-#define ANSWER_NS INT64_C(5000000000)
+/* How long a broker that accepted a connection may take to answer, at least, where
+ * the options do not say. */
+#define ANSWER_NS INT64_C(1000000000)
 /* How long close waits for the broker to take back what we held. */
 #define LEAVE_NS INT64_C(1000000000)
 /* Between two attempts to connect: from .. to. */
@@ -107,8 +109,8 @@ static int dial(struct dial *d)
 			d->client, length, "socket \"%s\": %s", d->name,
 			length == -ENAMETOOLONG ? "a name has at most 107 bytes"
 						: "the name is empty");
-	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
-		      0);
+	sock = tpi_fd_above_stdio(socket(
+		AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (sock < 0)
 		return tpi_client_fail(d->client, -errno, "socket: %s",
 				       strerror(errno));
@@ -122,8 +124,7 @@ static int dial(struct dial *d)
 					       : "cannot connect to",
 				       d->name, strerror(-why));
 	}
-	d->client->handle.sock = sock;
-	return 0;
+	return tpi_own_fd_keep(&d->client->handle.sock, sock);
 }
 
 /* Waits until there is something to read. */
@@ -189,18 +190,28 @@ static int nothing_came(struct dial *d, const union tpi_wire_message *message,
 			       (unsigned long long)limit.rlim_cur);
 }
 
-/* Receives one message of type `want`; fds as tpi_recv_fds. */
+/* The number is another file's: the program has closed our connection. */
+static int not_ours(struct dial *d)
+{
+	return tpi_client_fail(d->client, -EBADF,
+			       "this program has closed the connection");
+}
+
+/* Receives one message of type `want`. fds as tpi_recv_fds. */
 static int receive(struct dial *d, enum tpi_wire_type want,
 		   union tpi_wire_message *message, int *fds,
 		   unsigned int *fd_count)
 {
 	struct tpi_client *client = d->client;
+	int sock = tpi_own_fd_number(&client->handle.sock);
 	unsigned int room = *fd_count;
 	ssize_t n;
 	int err;
 
 	*fd_count = 0;
-	err = wait_readable(client->handle.sock, d->answer_by);
+	if (sock < 0)
+		return not_ours(d);
+	err = wait_readable(sock, d->answer_by);
 	if (err)
 		return tpi_client_fail(client, err,
 				       "the broker at \"%s\" did not answer "
@@ -208,8 +219,8 @@ static int receive(struct dial *d, enum tpi_wire_type want,
 				       d->name,
 				       (long long)(d->answer_ns / 1000000));
 	*fd_count = room;
-	n = tpi_recv_fds(client->handle.sock, message->bytes,
-			 sizeof(message->bytes), fds, fd_count);
+	n = tpi_recv_fds(sock, message->bytes, sizeof(message->bytes), fds,
+			 fd_count);
 	if (n <= 0) {
 		*fd_count = 0;
 		return nothing_came(d, message, (int)n);
@@ -233,12 +244,15 @@ static int receive(struct dial *d, enum tpi_wire_type want,
 
 static int send_message(struct dial *d, union tpi_wire_message *message, int fd)
 {
+	int sock = tpi_own_fd_number(&d->client->handle.sock);
 	unsigned int count = fd >= 0 ? 1 : 0;
 	ssize_t n;
 
+	if (sock < 0)
+		return not_ours(d);
 	message->header.fd_count = count;
-	n = tpi_send_fds(d->client->handle.sock, message->bytes,
-			 message->header.length, &fd, count);
+	n = tpi_send_fds(sock, message->bytes, message->header.length, &fd,
+			 count);
 	if (n < 0)
 		return tpi_client_fail(d->client, as_no_broker((int)n),
 				       "sending to \"%s\": %s", d->name,
@@ -273,7 +287,7 @@ static int say_hello(struct dial *d, const struct tpi_request *request)
 void tpi_client_hear_verdict(const struct tpi_client *client)
 {
 	/* ORDER broker.rseq (acquire): nothing is read after it that depends on
-	 * it; the order is the broker's. Pairs with the release in
+	 * it. The order is the broker's. Pairs with the release in
 	 * tpi_registry_test_rseq(). */
 	tpi_rseq_hear(tpi_load_acquire(&client->catalog.broker->rseq_verdict));
 }
@@ -375,9 +389,7 @@ static int remove_group(struct dial *d, const struct tpi_request *request)
 static void hang_up(struct tpi_client *client)
 {
 	tpi_client_unmap(client);
-	if (client->handle.sock >= 0)
-		close(client->handle.sock);
-	client->handle.sock = -1;
+	tpi_own_fd_close(&client->handle.sock);
 }
 
 static int dial_and_ask(struct dial *d, const struct tpi_request *request)
@@ -396,7 +408,7 @@ static int dial_and_ask(struct dial *d, const struct tpi_request *request)
 	return err;
 }
 
-/* Sleeps before the next attempt; false when the time is over. */
+/* Sleeps before the next attempt. False when the time is over. */
 static bool pause_before_retry(int64_t *nap, int64_t until)
 {
 	int64_t left = until - tpi_now_ns();
@@ -452,6 +464,17 @@ static int check_names(struct tpi_client *client,
 }
 
 /* Until it has an answer, or the time that the options give is over. */
+static int64_t answer_ns(const struct tapio_options *options)
+{
+	int64_t ns = options->answer_ns;
+
+	if (!ns)
+		ns = options->connect_ns;
+	if (ns == TAPIO_FOREVER)
+		return TPI_FOREVER_NS;
+	return options->answer_ns || ns > ANSWER_NS ? ns : ANSWER_NS;
+}
+
 static int dial_until(struct dial *d, const struct tpi_request *request,
 		      const struct tapio_options *options)
 {
@@ -464,7 +487,7 @@ static int dial_until(struct dial *d, const struct tpi_request *request,
 
 	do {
 		d->name = socket_name(options, &found);
-		d->answer_ns = wait > ANSWER_NS ? wait : ANSWER_NS;
+		d->answer_ns = answer_ns(options);
 		d->answer_by = tpi_now_ns() + d->answer_ns;
 		err = dial_and_ask(d, request);
 	} while (err == -ECONNREFUSED && !d->refused &&
@@ -478,9 +501,11 @@ int tpi_client_open(struct tpi_client *client,
 {
 	struct dial d = {.client = client};
 	int err = check_names(client, request);
+	int cancel = tpi_cancel_off();
 
 	if (!err)
 		err = dial_until(&d, request, options);
+	tpi_cancel_restore(cancel);
 	if (!err)
 		client->error[0] = '\0'; /* of an attempt before */
 	tpi_fail(err, options->error, options->error_bytes, "%s",
@@ -507,27 +532,32 @@ static void leave(struct tpi_client *client)
 
 void tpi_client_close(struct tpi_client *client)
 {
+	int cancel;
+
 	if (!tpi_alive(client->handle.hot)) {
 		tpi_channel_detach(&client->channel);
 		return;
 	}
-	if (client->handle.sock >= 0 && client->granted.attachment)
+	cancel = tpi_cancel_off();
+	if (client->granted.attachment)
 		leave(client);
 	hang_up(client);
+	tpi_cancel_restore(cancel);
 }
 
 int tpi_client_connected(const struct tpi_client *client)
 {
+	int sock = tpi_own_fd_number(&client->handle.sock);
 	char byte;
 	ssize_t n;
 
-	if (client->handle.sock < 0)
+	if (sock < 0)
 		return 0;
 	/* ORDER broker.state (acquire): nothing is read after it that depends on
-	 * it; the order is the broker's. Pairs with the release when it stops. */
+	 * it. The order is the broker's. Pairs with the release when it stops. */
 	if (tpi_load_acquire(&client->catalog.broker->state) ==
 	    TAPIO_BROKER_STOPPED)
 		return 0;
-	n = recv(client->handle.sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	n = recv(sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	return n != 0 && !(n < 0 && errno != EAGAIN && errno != EINTR);
 }

@@ -4,8 +4,7 @@
  *
  * The list exists for the child: its copies of the descriptors are closed at
  * once, or the broker would hold the parent's connection for open as long as the
- * child lives. Inside the atfork handler their numbers are surely still ours.
- * Opening and closing hold the list's lock, and so does a fork, so the child's
+ * child lives. Opening and closing hold the list's lock, and so does a fork, so the child's
  * list is whole.
  */
 #include "client/connection/handle.h"
@@ -13,7 +12,6 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "lib/base/sys.h"
 
@@ -31,21 +29,14 @@ static void after_fork_parent(void)
 	pthread_mutex_unlock(&list_mutex);
 }
 
-static void close_copy(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 static void after_fork_child(void)
 {
 	struct tpi_handle *h;
 
 	for (h = list.next; h != &list; h = h->next) {
 		memset(h->hot, 0, TPI_HOT_BYTES);
-		close_copy(&h->sock);
-		close_copy(&h->event);
+		tpi_own_fd_close(&h->sock);
+		tpi_own_fd_close(&h->event);
 	}
 	pthread_mutex_unlock(&list_mutex);
 }
@@ -70,8 +61,8 @@ void *tpi_handle_new(size_t bytes, size_t cold)
 	handle = (struct tpi_handle *)((char *)base + cold);
 	handle->hot = base;
 	handle->bytes = bytes;
-	handle->sock = -1;
-	handle->event = -1;
+	handle->sock = TPI_OWN_FD_NONE;
+	handle->event = TPI_OWN_FD_NONE;
 	tpi_store_relaxed(&handle->hot->alive, 1);
 
 	pthread_mutex_lock(&list_mutex);

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "lib/base/atomic.h"
+#include "lib/base/own_fd.h"
 
 /* Room for the hot part: a multiple of every page size of the platform. */
 #if defined(__aarch64__)
@@ -39,14 +40,14 @@ struct tpi_handle {
 	struct tpi_handle *next;
 	struct tpi_handle *prev;
 	struct tpi_hot *hot;
-	size_t bytes; /* of the mapping */
-	int sock;     /* control connection; -1: none, or the parent's */
-	int event;    /* eventfd; -1: none, or the parent's */
+	size_t bytes;            /* of the mapping */
+	struct tpi_own_fd sock;  /* control connection; none: or the parent's */
+	struct tpi_own_fd event; /* eventfd or timerfd; the same */
 };
 
 /*
- * A zeroed, page-aligned handle of `bytes`, whose struct tpi_handle is at `cold`
- * (>= TPI_HOT_BYTES); alive. NULL when there is no memory.
+ * A zeroed, page-aligned handle of `bytes`, whose struct tpi_handle is at
+ * `cold` (>= TPI_HOT_BYTES). It is alive. NULL when there is no memory.
  */
 void *tpi_handle_new(size_t bytes, size_t cold);
 void tpi_handle_free(struct tpi_handle *handle);

@@ -21,26 +21,35 @@ int tpi_options_copy(void *to, size_t to_bytes, const void *from)
 	if (size < sizeof(size))
 		return -EINVAL;
 	memcpy(to, from, size < to_bytes ? size : to_bytes);
-	/* A newer caller may set what we do not know; that we cannot do. */
+	/* A newer caller may set what we do not know. That we cannot do. */
 	for (i = to_bytes; i < size; i++)
 		if (extra[i])
 			return -EINVAL;
 	return 0;
 }
 
+static int check_time(const struct tapio_options *options, const char *name,
+		      int64_t *ns)
+{
+	if (*ns < TAPIO_FOREVER)
+		return tpi_fail(-EINVAL, options->error, options->error_bytes,
+				"%s is %lld: not a time, 0 or TAPIO_FOREVER",
+				name, (long long)*ns);
+	/* Longer than a century is for ever, and does not overflow. */
+	if (*ns > TPI_FOREVER_NS)
+		*ns = TAPIO_FOREVER;
+	return 0;
+}
+
 static int check_broker(struct tapio_options *options)
 {
+	int err;
+
 	if (options->error && options->error_bytes)
 		options->error[0] = '\0';
-	if (options->connect_ns < TAPIO_FOREVER)
-		return tpi_fail(-EINVAL, options->error, options->error_bytes,
-				"connect_ns is %lld: not a time, 0 or "
-				"TAPIO_FOREVER",
-				(long long)options->connect_ns);
-	/* Longer than a century is for ever, and does not overflow. */
-	if (options->connect_ns > TPI_FOREVER_NS)
-		options->connect_ns = TAPIO_FOREVER;
-	return 0;
+	err = check_time(options, "connect_ns", &options->connect_ns);
+	return err ? err
+		   : check_time(options, "answer_ns", &options->answer_ns);
 }
 
 int tpi_options_unknown(const struct tapio_options *options)

@@ -18,7 +18,7 @@
 static void free_private(struct tapio_consumer *c)
 {
 	tpi_copies_fini(&c->copies);
-	tpi_merge_fini(&c->merge);
+	tpi_merge_close(c);
 	tpi_filter_fini(&c->filter);
 	free(c->tracks);
 	free(c->leased);
@@ -42,6 +42,7 @@ static int make_tracks(struct tapio_consumer *c)
 
 		t->lane = &client->channel.lanes[i];
 		t->cursor = &client->cursors[slot].cursors[i];
+		t->cell = &t->cursor->cells[0];
 		t->node = tpi_client_lane_node(client, t->lane);
 		/* Relaxed: where the first survey counts from. */
 		t->seen_tail = TAPIO_STATE_TAIL(
@@ -75,8 +76,7 @@ static int set_up(struct tapio_consumer *c,
 				options->broker.error_bytes,
 				"out of memory for the state of %u lanes",
 				client->channel.lane_count);
-	err = tpi_merge_init(&c->merge, client, options->merge_ns,
-			     client->channel.lane_count, &options->broker);
+	err = tpi_merge_open(c, options->merge_ns, &options->broker);
 	if (err)
 		return err;
 	tpi_latency_init(&c->latency, client,

@@ -3,7 +3,9 @@
  * The consumer's handle.
  *
  *   consumer.c  opening, closing
- *   poll.c      tapio_poll: looking at leased lanes, handing out views
+ *   poll.c      tapio_poll: looking at leased lanes, whose turn it is
+ *   look.c      what a look finds that is no event: gaps, what is impossible
+ *   walk.c      from descriptors to views
  *   merge_poll.c  the same look, in the order of time stamps
  *   history.c      what a new group gets from before its start
  *   release.c   tapio_release: heads and tallies, overruns, waking producers
@@ -29,6 +31,7 @@
 #include "client/reader/filter.h"
 #include "client/consumer/latency.h"
 #include "client/reader/merge.h"
+#include "lib/lane/cursor.h"
 #include "lib/lane/lane.h"
 #include "lib/lane/wake.h"
 
@@ -43,6 +46,9 @@
 struct tpi_track {
 	const struct tpi_lane *lane;
 	struct tapio_shm_cursor *cursor;
+	struct tapio_shm_cell
+		*cell;  /* of the cursor; ours while it is leased */
+	uint64_t lease; /* the word, as long as it is */
 	uint64_t head;
 	uint64_t next;
 	uint64_t handed;  /* events handed out */
@@ -51,18 +57,22 @@ struct tpi_track {
 	uint64_t lost;    /* in gap records */
 
 	struct tapio_shm_tally tally; /* as of head */
-	uint64_t limit;               /* merge_poll.c: how far it looks */
-	uint64_t seen;                /* the tail, as of the last look */
-	uint64_t end;                 /* read no further: the group has ended */
-	uint32_t marked;              /* as in the cursor */
-	uint32_t record;              /* which tally of the cursor counts */
-	const void *guess;            /* poll.c: to be prefetched */
+	/* merge_poll.c: how far this round looks, and what it has passed over */
+	uint64_t limit;
+	struct tapio_gap passed;
+	bool looked; /* in this round */
+	struct tpi_sights sights;
+	uint64_t seen;     /* the tail, as of the last look */
+	uint64_t end;      /* read no further: the group has ended */
+	uint32_t marked;   /* as in the cursor */
+	uint32_t record;   /* which tally of the cursor counts */
+	const void *guess; /* poll.c: to be prefetched */
 	uint32_t node;
 	bool leased;  /* the cursor's lease is ours */
 	bool touched; /* in consumer.touched */
-	bool stuck;   /* quarantined: not followed */
 	bool giving;  /* goes back when all is released */
 	bool gapped;  /* `gap` is in the caller's hands */
+	bool owing;   /* `owed` is to be told when it is not */
 	/* lease.c */
 	bool busy;        /* published since the last survey */
 	bool free_before; /* nobody's, at the last survey */
@@ -74,8 +84,8 @@ struct tpi_track {
 	bool past_seen; /* something of it was handed out */
 
 	struct tapio_gap gap;
-	/* fd.c: where the helper counts from; TPI_NEVER: not this lane */
-	uint64_t idle;
+	struct tapio_gap owed;
+	uint64_t idle; /* fd.c: where the helper counts from */
 	/* release.c: of what was handed out since `asked_at` was the head */
 	uint64_t asked_at;
 	uint64_t asked_to; /* views below it have been asked about */
@@ -90,8 +100,6 @@ struct tpi_level {
 	uint32_t turn;   /* where the next look begins */
 	uint32_t stayed; /* how many looks in a row it has been the same lane */
 };
-
-#define TPI_NEVER UINT64_MAX
 
 /* fd.c, fd_thread.c: shared with the helper thread. */
 struct tpi_fd_thread {
@@ -135,8 +143,8 @@ struct tapio_consumer {
 	bool lossless; /* producers cannot overrun us */
 	bool ended;    /* the slot is not our group's any more */
 	bool fence;    /* no membarrier reaches us: fence each release */
-	/* 1: membarrier is not to be had, so we poll. Relaxed: a hint to the
-	 * helper thread, which looks every time. */
+	/* 1: there is no membarrier, so we poll. Relaxed: a hint to the helper
+	 * thread, which looks every time. */
 	uint32_t deaf;
 
 	struct tpi_track *tracks; /* by lane id */
@@ -147,7 +155,9 @@ struct tapio_consumer {
 	bool stale;                 /* the levels do not show what is leased */
 	struct tpi_track **touched; /* with something to release */
 	uint32_t touched_count;
+	uint32_t owing;  /* lanes that have something to tell */
 	uint32_t rounds; /* of looking */
+	uint32_t full;   /* looks that have filled the caller's views */
 	uint32_t polls;  /* calls */
 
 	int64_t balanced_ns;
@@ -156,6 +166,7 @@ struct tapio_consumer {
 	bool draining; /* watermark.c: there may be more of what it waited for */
 	int64_t wake_ns;
 	uint32_t past_lanes; /* whose past is not read yet */
+	uint64_t past_tick;  /* merge_poll.c: when all of it had been seen */
 	struct tpi_copies copies;
 	struct tpi_fd_thread bellhop;
 	uint64_t sleeps;
@@ -191,6 +202,16 @@ static inline bool tpi_held_for_us(const struct tpi_lane *lane,
 				   position) <= 0;
 }
 
+/*
+ * Whether nobody writes into the block at a position before a later look than this.
+ * Producers that wait for a group do not, either; that is for the caller to know.
+ */
+static inline bool tpi_still_there(const struct tpi_track *t, uint64_t position)
+{
+	return tpi_lane_intact(t->lane, position) ||
+	       tpi_held_for_us(t->lane, position);
+}
+
 /* poll.c: before looking again and again for what is not there yet. */
 void tpi_guess(struct tapio_consumer *c);
 /* One look at everything; how many views. */
@@ -202,21 +223,48 @@ void tpi_check_slot(struct tapio_consumer *c);
 bool tpi_drained(const struct tapio_consumer *c);
 
 /* merge_poll.c: the look when the lanes are merged. */
+int tpi_merge_open(struct tapio_consumer *c, uint64_t wait_ns,
+		   const struct tapio_options *broker);
+void tpi_merge_close(struct tapio_consumer *c);
 unsigned int tpi_merge_gather(struct tapio_consumer *c,
 			      struct tapio_view *views, unsigned int max);
 /*
- * poll.c, for it: whether a lane is to be read, up to t->limit (a record of what
- * cannot be read is counted in *n); the end of the look.
+ * poll.c, for it: whether a lane is to be read, up to *tail (a record of what
+ * cannot be read goes to `view`, and is counted in *n); the end of the look.
  */
 bool tpi_look(struct tapio_consumer *c, struct tpi_track *t,
-	      struct tapio_view *view, unsigned int *n);
+	      struct tapio_view *view, unsigned int *n, uint64_t *tail);
 void tpi_look_done(struct tapio_consumer *c, struct tpi_track *t);
-unsigned int tpi_quarantine(struct tpi_track *t, struct tapio_view *view);
+
+/*
+ * look.c: what is no event. Each returns how many views it has filled, 0 or 1;
+ * `view` may be NULL when there is no room. What finds none is told later.
+ */
+/* A record, of what is in no ledger. */
+unsigned int tpi_tell(struct tapio_consumer *c, struct tpi_track *t,
+		      struct tapio_gap gap, struct tapio_view *view);
+/* The ring went round: to where reading is worth while again. */
+unsigned int tpi_overrun(struct tapio_consumer *c, struct tpi_track *t,
+			 struct tapio_view *view);
+/* The lane's state is impossible: nothing before its tail is believed. */
+unsigned int tpi_bad_state(struct tapio_consumer *c, struct tpi_track *t,
+			   uint64_t tail, struct tapio_view *view);
+/* Impossible descriptors from t->next on, below `end`, if there are any. */
+unsigned int tpi_bad_descriptors(struct tapio_consumer *c, struct tpi_track *t,
+				 uint64_t end, struct tapio_view *view);
+/* What was found when a record was in the caller's hands. */
+unsigned int tpi_tell_owed(struct tapio_consumer *c, struct tapio_view *views,
+			   unsigned int max);
 
 /* history.c */
 int tpi_history_init(struct tapio_consumer *c);
 unsigned int tpi_history_read(struct tapio_consumer *c,
 			      struct tapio_view *views, unsigned int max);
+/* For a merge. Whether a lane's past has another event, now at t->past; and that
+ * event: how many views, or -ENOBUFS until there is room for copies. */
+bool tpi_history_skip(struct tapio_consumer *c, struct tpi_track *t);
+int tpi_history_one(struct tapio_consumer *c, struct tpi_track *t,
+		    struct tapio_view *view);
 
 /* release.c: stores a lane's progress; false when its lease is not ours. */
 bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t);

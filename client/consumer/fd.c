@@ -24,7 +24,7 @@
  * between C4 and C5, and C5 takes that back; so C6 looks whether it is still armed.
  * A timer that has gone off leaves `armed` as it is, so every look that finds
  * nothing arms it anew. Meanwhile nothing is announced, since no news is wanted.
- * Where there is no timerfd to be had, the helper sleeps until then: it is nudged,
+ * Where the kernel has no timerfd, the helper sleeps until then: it is nudged,
  * may miss that on its way to sleep, and then is late by 100 ms at most.
  *
  * WITH A WATERMARK the helper sets the marks that watermark.c would. A tapio_poll that
@@ -41,16 +41,20 @@
 #include <unistd.h>
 
 #include "client/consumer/consumer.h"
+#include "lib/base/thread.h"
 
 static void lower(struct tapio_consumer *c)
 {
 	static const struct itimerspec never;
+	int fd = tpi_own_fd_number(&c->client.handle.event);
 	uint64_t count;
 	ssize_t n;
 
+	if (fd < 0)
+		return; /* the program has closed it */
 	if (c->bellhop.timer)
-		timerfd_settime(c->client.handle.event, 0, &never, NULL);
-	n = read(c->client.handle.event, &count, sizeof(count));
+		timerfd_settime(fd, 0, &never, NULL);
+	n = read(fd, &count, sizeof(count));
 	(void)n; /* -EAGAIN: it was not readable */
 }
 
@@ -62,7 +66,10 @@ static void raise_when_due(struct tapio_consumer *c, int64_t due_ns)
 			     .tv_nsec = due_ns % 1000000000},
 	};
 
-	timerfd_settime(c->client.handle.event, TFD_TIMER_ABSTIME, &at, NULL);
+	int fd = tpi_own_fd_number(&c->client.handle.event);
+
+	if (fd >= 0)
+		timerfd_settime(fd, TFD_TIMER_ABSTIME, &at, NULL);
 	/* Relaxed: 1 -> 0 is the helper's, and comes before its raise. */
 	if (!tpi_load_relaxed(&c->bellhop.armed))
 		tpi_fd_thread_raise(c);
@@ -84,26 +91,60 @@ static int open_fd(struct tapio_consumer *c)
 	return fd < 0 ? -errno : fd;
 }
 
-int tapio_fd(struct tapio_consumer *c)
+static int make_fd(struct tapio_consumer *c)
+{
+	int fd = open_fd(c);
+
+	return fd < 0 ? fd : tpi_own_fd_keep(&c->client.handle.event, fd);
+}
+
+/* The program has closed it. The helper looks at it with the lock held only. */
+static int make_fd_again(struct tapio_consumer *c)
+{
+	int err;
+
+	pthread_mutex_lock(&c->bellhop.lock);
+	err = make_fd(c);
+	pthread_mutex_unlock(&c->bellhop.lock);
+	return err;
+}
+
+static int make_fd_and_thread(struct tapio_consumer *c)
+{
+	int err = make_fd(c);
+
+	if (err)
+		return err;
+	err = tpi_fd_thread_start(c);
+	if (err)
+		tpi_own_fd_close(&c->client.handle.event);
+	return err;
+}
+
+static int current_fd(struct tapio_consumer *c)
 {
 	int err, fd;
 
+	fd = tpi_own_fd_number(&c->client.handle.event);
+	if (fd >= 0)
+		return fd;
+	err = c->bellhop.running ? make_fd_again(c) : make_fd_and_thread(c);
+	if (err)
+		return err;
+	/* Readable at first: its user looks once. */
+	tpi_fd_thread_raise(c);
+	return tpi_own_fd_number(&c->client.handle.event);
+}
+
+int tapio_fd(struct tapio_consumer *c)
+{
+	int cancel, fd;
+
 	if (!tpi_alive(&c->hot))
 		return -ECHILD;
-	if (c->bellhop.running)
-		return c->client.handle.event;
-	fd = open_fd(c);
-	if (fd < 0)
-		return fd;
-	c->client.handle.event = fd;
-	err = tpi_fd_thread_start(c);
-	if (err) {
-		close(fd);
-		c->client.handle.event = -1;
-		return err;
-	}
-	/* Readable at first: whoever has it looks once. */
-	tpi_fd_thread_raise(c);
+	cancel = tpi_cancel_off();
+	fd = current_fd(c);
+	tpi_cancel_restore(cancel);
 	return fd;
 }
 
@@ -118,14 +159,12 @@ static void note_idle(struct tapio_consumer *c)
 
 		if (!t->leased)
 			continue;
-		if (t->stuck)
-			idle = TPI_NEVER;
-		else if (t->giving || t->gapped)
+		if (t->giving)
 			idle = t->head; /* a release may bring more */
 		/* Relaxed: `armed` is stored after it. */
 		tpi_store_relaxed(&t->idle, idle);
 		if (c->wake_events > 1)
-			tpi_store_relaxed(&t->cursor->watermark, 0);
+			tpi_store_relaxed(&t->cell->watermark, 0);
 	}
 }
 
@@ -161,13 +200,11 @@ static unsigned int last_look(struct tapio_consumer *c,
 	return tpi_gather(c, views, max);
 }
 
-int tpi_fd_idle(struct tapio_consumer *c, struct tapio_view *views,
+static int idle(struct tapio_consumer *c, struct tapio_view *views,
 		unsigned int max)
 {
 	unsigned int n;
 
-	if (!c->bellhop.running)
-		return 0;
 	tpi_lease_free(c);
 	/* Relaxed: ours but for the helper's 1 -> 0, which comes with a raise.
 	 * Armed already: nothing has come since. */
@@ -191,26 +228,44 @@ int tpi_fd_idle(struct tapio_consumer *c, struct tapio_view *views,
 	return 0;
 }
 
+int tpi_fd_idle(struct tapio_consumer *c, struct tapio_view *views,
+		unsigned int max)
+{
+	int cancel, n;
+
+	if (!c->bellhop.running)
+		return 0;
+	/* It reads and writes with the lock held. */
+	cancel = tpi_cancel_off();
+	n = idle(c, views, max);
+	tpi_cancel_restore(cancel);
+	return n;
+}
+
 void tpi_fd_disarm(struct tapio_consumer *c)
 {
 	uint32_t i;
+	int cancel;
 
 	if (!c->bellhop.running)
 		return;
+	cancel = tpi_cancel_off();
 	pthread_mutex_lock(&c->bellhop.lock);
 	tpi_store_relaxed(&c->bellhop.armed, 0);
 	for (i = 0; i < c->lane_count; i++)
 		if (c->tracks[i].leased) /* as `marked` says */
-			tpi_store_relaxed(&c->tracks[i].cursor->watermark,
+			tpi_store_relaxed(&c->tracks[i].cell->watermark,
 					  c->tracks[i].marked);
 	pthread_mutex_unlock(&c->bellhop.lock);
 	tpi_fd_thread_raise(c);
+	tpi_cancel_restore(cancel);
 }
 
 void tpi_fd_close(struct tapio_consumer *c)
 {
+	int cancel = tpi_cancel_off();
+
 	tpi_fd_thread_stop(c);
-	if (c->client.handle.event >= 0)
-		close(c->client.handle.event);
-	c->client.handle.event = -1;
+	tpi_own_fd_close(&c->client.handle.event);
+	tpi_cancel_restore(cancel);
 }

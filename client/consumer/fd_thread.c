@@ -35,8 +35,8 @@
 #include <unistd.h>
 
 #include "client/consumer/consumer.h"
+#include "lib/base/thread.h"
 
-#define STACK_BYTES   65536
 #define CLOSE_POLL_NS 1000000
 /* How long to sleep where no producer can know of us. */
 #define DEAF_NS INT64_C(10000000)
@@ -53,15 +53,18 @@ struct rounds {
 void tpi_fd_thread_raise(struct tapio_consumer *c)
 {
 	static const struct itimerspec now = {.it_value.tv_nsec = 1};
+	int fd = tpi_own_fd_number(&c->client.handle.event);
 	uint64_t one = 1;
 	ssize_t n;
 
+	if (fd < 0)
+		return; /* the program has closed it */
 	if (c->bellhop.timer) {
-		timerfd_settime(c->client.handle.event, 0, &now, NULL);
+		timerfd_settime(fd, 0, &now, NULL);
 		return;
 	}
 	/* It can only fail when it is readable already. */
-	n = write(c->client.handle.event, &one, sizeof(one));
+	n = write(fd, &one, sizeof(one));
 	(void)n;
 }
 
@@ -72,16 +75,15 @@ static uint64_t unread(const struct tapio_consumer *c,
 		       const struct tpi_track *t, bool *ours)
 {
 	/* Relaxed, all of them: a guess whether it is worth while to look. */
-	uint32_t lease = tpi_load_relaxed(&t->cursor->lease);
+	uint32_t lease = tpi_cursor_holder(t->cursor);
 	uint64_t from = tpi_load_relaxed(&t->idle);
 
 	*ours = lease == c->me;
-	if (*ours && from == TPI_NEVER)
-		return 0;
 	if (!*ours && lease != TAPIO_NOBODY)
 		return 0;
 	if (!*ours)
-		from = TAPIO_HEAD_POSITION(tpi_load_relaxed(&t->cursor->head));
+		from = TAPIO_HEAD_POSITION(
+			tpi_load_relaxed(&tpi_cursor_cell(t->cursor)->head));
 	return (TAPIO_STATE_TAIL(tpi_lane_peek(t->lane)) - from) &
 	       TAPIO_POSITION_MASK;
 }
@@ -133,17 +135,21 @@ static void set_marks(struct tapio_consumer *c, struct rounds *r, bool wanted)
 	for (i = 0; i < c->lane_count; i++) {
 		const struct tpi_track *t = &c->tracks[i];
 		uint64_t head, idle = tpi_load_relaxed(&t->idle);
+		/* Relaxed: if it is our name, it is ours while we are armed,
+		 * unless another member takes it over. Then it is one wrong
+		 * mark, and sleeps are bounded. */
+		uint64_t lease = tpi_load_relaxed(&t->cursor->lease);
+		struct tapio_shm_cell *cell;
 
-		/* Relaxed: if it is our name, it is ours while we are armed. */
-		if (tpi_load_relaxed(&t->cursor->lease) != c->me ||
-		    idle == TPI_NEVER)
+		if (TAPIO_LEASE_HOLDER(lease) != c->me)
 			continue;
-		head = TAPIO_HEAD_POSITION(tpi_load_relaxed(&t->cursor->head));
+		cell = &t->cursor->cells[tpi_lease_cell(lease)];
+		head = TAPIO_HEAD_POSITION(tpi_load_relaxed(&cell->head));
 		mark = 0;
 		if (wanted) /* counted from head, so with what is in hand */
 			mark = tpi_watermark_goal(c, t) +
 			       (uint32_t)((idle - head) & TAPIO_POSITION_MASK);
-		tpi_store_relaxed(&t->cursor->watermark, mark);
+		tpi_store_relaxed(&cell->watermark, mark);
 	}
 	r->marked = wanted;
 	r->has_announced = false; /* of what holds now */
@@ -258,20 +264,12 @@ static void *rounds(void *arg)
 
 int tpi_fd_thread_start(struct tapio_consumer *c)
 {
-	sigset_t all, before;
-	pthread_attr_t attr;
 	int err;
 
 	pthread_mutex_init(&c->bellhop.lock, NULL);
-	sigfillset(&all);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&c->bellhop.thread, &attr, rounds, c);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
+	err = tpi_thread_start(&c->bellhop.thread, rounds, c);
 	c->bellhop.running = !err;
-	return -err;
+	return err;
 }
 
 void tpi_fd_thread_stop(struct tapio_consumer *c)

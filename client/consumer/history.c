@@ -6,14 +6,21 @@
  * own, before it reads anything else of a lane; the group's promises begin at its
  * start, and none of this is in its ledger. Events that were overwritten before
  * the first one was read are no gap: nobody knows where the past begins.
+ *
+ * Called by poll.c, lane by lane, or by merge_poll.c, event by event.
  */
 #include <errno.h>
 
 #include "client/consumer/consumer.h"
 
 #define BUFFER_BYTES (256 * 1024)
-/* So often a producer may be faster than our first read. */
+/* So often a producer may be faster than one of our reads. */
 #define TRIES 8
+
+static bool is_over(const struct tpi_track *t)
+{
+	return t->past == t->past_end;
+}
 
 static void begin(struct tpi_track *t)
 {
@@ -25,6 +32,9 @@ static void begin(struct tpi_track *t)
 	oldest = (tpi_lane_reap(t->lane, state) + 1) & TAPIO_POSITION_MASK;
 	t->past_end = start;
 	t->past = tapio_position_diff(oldest, start) < 0 ? oldest : start;
+	/* No honest state: there is no such past. */
+	if (start - t->past > t->lane->mask)
+		t->past = start;
 }
 
 int tpi_history_init(struct tapio_consumer *c)
@@ -38,55 +48,76 @@ int tpi_history_init(struct tapio_consumer *c)
 		return err;
 	for (i = 0; i < c->lane_count; i++) {
 		begin(&c->tracks[i]);
-		c->past_lanes += c->tracks[i].past != c->tracks[i].past_end;
+		c->past_lanes += !is_over(&c->tracks[i]);
 	}
 	return 0;
 }
 
-/*
- * Overwritten at `past`: goes on above. With a record of it, if something was
- * handed out before; else nobody has missed anything.
- */
+/* What is missed between `from` and `past` is a gap if something was read before. */
+static unsigned int tell(struct tapio_consumer *c, struct tpi_track *t,
+			 uint32_t cause, uint64_t from, struct tapio_view *view)
+{
+	uint64_t count = (t->past - from) & TAPIO_POSITION_MASK;
+
+	if (!t->past_seen || !count)
+		return 0;
+	return tpi_tell(c, t, tpi_gap_of(cause, from, count), view);
+}
+
+/* Overwritten at `past`: goes on above. */
 static unsigned int skip_ahead(struct tapio_consumer *c, struct tpi_track *t,
 			       struct tapio_view *view)
 {
 	uint64_t from = t->past;
 	uint64_t to = tpi_copy_resume(t->lane, tpi_lane_peek(t->lane));
 
-	if (t->gapped)
-		return 0; /* one at a time: after the next release */
-	if (tapio_position_diff(to, t->past_end) > 0)
+	if (tapio_position_diff(to, t->past_end) > 0 ||
+	    tapio_position_diff(to, from) <= 0)
 		to = t->past_end;
 	t->past = to;
-	if (!t->past_seen)
-		return 0;
-	tpi_gap_view(view, &t->gap, t->lane, TAPIO_GAP_OVERRUN, from,
-		     (to - from) & TAPIO_POSITION_MASK);
-	t->gapped = true;
-	tpi_touch(c, t);
-	return 1;
+	return tell(c, t, TAPIO_GAP_OVERRUN, from, view);
+}
+
+/* An impossible descriptor at `past`. */
+static unsigned int skip_one(struct tapio_consumer *c, struct tpi_track *t,
+			     struct tapio_view *view)
+{
+	uint64_t from = t->past;
+
+	t->past = (from + 1) & TAPIO_POSITION_MASK;
+	return tell(c, t, TAPIO_GAP_CORRUPT, from, view);
+}
+
+/*
+ * Copies up to `max` events; how many views. *full: the buffer takes no more
+ * before a release.
+ */
+static unsigned int copy(struct tapio_consumer *c, struct tpi_track *t,
+			 struct tapio_view *views, unsigned int max, bool *full)
+{
+	uint64_t skipped = 0, before = t->past;
+	int n = tpi_copy_events(&c->copies, &c->filter, t->lane, &t->past,
+				t->past_end, views, max, &skipped);
+
+	*full = !n && t->past == before && !is_over(t);
+	if (n == -EOVERFLOW)
+		return skip_ahead(c, t, views);
+	if (n < 0)
+		return skip_one(c, t, views);
+	t->past_seen |= n > 0;
+	return (unsigned int)n;
 }
 
 static unsigned int read_past(struct tapio_consumer *c, struct tpi_track *t,
 			      struct tapio_view *views, unsigned int max)
 {
-	uint64_t skipped = 0;
-	int n, tries = 0;
+	unsigned int n = 0, tries;
+	bool full = false;
 
-	do {
-		n = tpi_copy_events(&c->copies, &c->filter, t->lane, &t->past,
-				    t->past_end, views, max, &skipped);
-		if (n == -EOVERFLOW)
-			n = (int)skip_ahead(c, t, views);
-		else if (n < 0)
-			t->past = t->past_end; /* its own reader reports it */
-	} while (!n && !t->past_seen && t->past != t->past_end &&
-		 ++tries < TRIES);
-	if (n > 0)
-		t->past_seen = true;
-	if (t->past == t->past_end)
-		c->past_lanes--;
-	return n > 0 ? (unsigned int)n : 0;
+	for (tries = 0; tries < TRIES && !n && !full && !is_over(t); tries++)
+		n = copy(c, t, views, max, &full);
+	c->past_lanes -= is_over(t);
+	return n;
 }
 
 unsigned int tpi_history_read(struct tapio_consumer *c,
@@ -98,8 +129,38 @@ unsigned int tpi_history_read(struct tapio_consumer *c,
 	for (i = 0; i < c->lane_count && n < max && c->past_lanes; i++) {
 		struct tpi_track *t = &c->tracks[i];
 
-		if (t->past != t->past_end)
+		if (!is_over(t))
 			n += read_past(c, t, views + n, max - n);
 	}
 	return n;
+}
+
+bool tpi_history_skip(struct tapio_consumer *c, struct tpi_track *t)
+{
+	uint64_t skipped = 0;
+	unsigned int tries;
+	int err = -EOVERFLOW;
+
+	for (tries = 0; tries < TRIES && err && !is_over(t); tries++) {
+		err = tpi_copy_skip(&c->filter, t->lane, &t->past, t->past_end,
+				    &skipped);
+		if (err)
+			skip_ahead(c, t, NULL);
+	}
+	if (is_over(t)) {
+		c->past_lanes--;
+		return false;
+	}
+	return !err;
+}
+
+int tpi_history_one(struct tapio_consumer *c, struct tpi_track *t,
+		    struct tapio_view *view)
+{
+	unsigned int n;
+	bool full;
+
+	n = copy(c, t, view, 1, &full);
+	c->past_lanes -= is_over(t);
+	return full ? -ENOBUFS : (int)n;
 }

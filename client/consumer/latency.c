@@ -74,10 +74,19 @@ static unsigned int pick(uint64_t position, unsigned int n)
 	return (unsigned int)((uint64_t)hash * n >> 32);
 }
 
-void tpi_latency_note(struct tpi_latency *latency,
-		      const struct tapio_view *views, unsigned int n)
+/* How many of the views are events, up to the first record of a gap. */
+static unsigned int run_of(const struct tapio_view *views, unsigned int n)
 {
-	uint64_t now = now_of(latency);
+	unsigned int run = 0;
+
+	while (run < n && !(views[run].flags & TAPIO_VIEW_GAP))
+		run++;
+	return run;
+}
+
+static void note_run(struct tpi_latency *latency, uint64_t now,
+		     const struct tapio_view *views, unsigned int n)
+{
 	unsigned int i, some;
 
 	if (latency->tsc && !latency->mult)
@@ -89,5 +98,23 @@ void tpi_latency_note(struct tpi_latency *latency,
 			took(latency, now,
 			     views[i + pick(views[i].position, some)].time),
 			some);
+	}
+}
+
+void tpi_latency_note(struct tpi_latency *latency,
+		      const struct tapio_view *views, unsigned int n)
+{
+	note_run(latency, now_of(latency), views, n);
+}
+
+void tpi_latency_note_mixed(struct tpi_latency *latency,
+			    const struct tapio_view *views, unsigned int n)
+{
+	uint64_t now = now_of(latency);
+	unsigned int i, run;
+
+	for (i = 0; i < n; i += run + 1) {
+		run = run_of(views + i, n - i);
+		note_run(latency, now, views + i, run);
 	}
 }

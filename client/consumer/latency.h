@@ -34,8 +34,11 @@ void tpi_latency_init(struct tpi_latency *latency,
 void tpi_latency_refresh(struct tpi_latency *latency,
 			 const struct tpi_client *client);
 
-/* Views of one lane, n > 0, are about to be handed out. */
+/* Views of events, n > 0, are about to be handed out. */
 void tpi_latency_note(struct tpi_latency *latency,
 		      const struct tapio_view *views, unsigned int n);
+/* The same where records of gaps may be among them, which are left out. */
+void tpi_latency_note_mixed(struct tpi_latency *latency,
+			    const struct tapio_view *views, unsigned int n);
 
 #endif

@@ -113,7 +113,7 @@ static void begin(struct tapio_consumer *c, struct tpi_track *t)
 
 	/* ORDER cursor.head (acquire): the tally that it names. Pairs with the
 	 * release in tpi_commit(). */
-	head = tpi_load_acquire(&t->cursor->head);
+	head = tpi_load_acquire(&t->cell->head);
 	tail = TAPIO_STATE_TAIL(tpi_lane_peek(lane));
 	position = TAPIO_HEAD_POSITION(head);
 	/* A head of another incarnation was written by a former member that woke
@@ -123,13 +123,13 @@ static void begin(struct tapio_consumer *c, struct tpi_track *t)
 	    tapio_position_diff(tail, position) < 0)
 		position = restart(t);
 	t->record = TAPIO_HEAD_RECORD(head);
-	t->tally = t->cursor->tally[t->record];
+	t->tally = t->cell->tally[t->record];
 	t->head = t->next = t->seen = position;
 	t->handed = t->skipped = t->lost = 0;
 	t->asked = 0;
 	t->giving = false;
 	/* Relaxed: a mark of the holder before us, who may have died. */
-	tpi_store_relaxed(&t->cursor->watermark, 0);
+	tpi_store_relaxed(&t->cell->watermark, 0);
 	t->marked = 0;
 	/* Relaxed: a request to the holder before us. */
 	tpi_store_relaxed(&t->cursor->want, TAPIO_NOBODY);
@@ -137,16 +137,24 @@ static void begin(struct tapio_consumer *c, struct tpi_track *t)
 
 static bool take(struct tapio_consumer *c, struct tpi_track *t)
 {
-	uint32_t nobody = TAPIO_NOBODY;
+	/* Relaxed: the swap decides. */
+	uint64_t lease = tpi_load_relaxed(&t->cursor->lease), mine;
 
+	if (TAPIO_LEASE_HOLDER(lease) != TAPIO_NOBODY)
+		return false;
+	mine = tpi_lease_next(lease, c->me, 0);
 	/*
 	 * ORDER cursor.lease (acquire): the last holder's head and tally. Pairs
 	 * with the release in tpi_lease_give(), and with the broker's when it
 	 * clears the lease of a dead member.
 	 */
-	if (!tpi_cas_acq_rel(&t->cursor->lease, &nobody, c->me))
+	if (!tpi_cas_acq_rel(&t->cursor->lease, &lease, mine))
 		return false;
 	TPI_TESTPOINT("lease.taken");
+	t->lease = mine;
+	t->cell = &t->cursor->cells[tpi_lease_cell(mine)];
+	/* Relaxed: the swap gave us the cell, too. */
+	tpi_store_relaxed(&t->cell->owner, c->me);
 	t->leased = true;
 	t->free_before = false;
 	c->stale = true;
@@ -175,8 +183,7 @@ void tpi_lease_free(struct tapio_consumer *c)
 		struct tpi_track *t = &c->tracks[i];
 
 		/* Relaxed: the swap decides. */
-		if (t->leased ||
-		    tpi_load_relaxed(&t->cursor->lease) != TAPIO_NOBODY)
+		if (t->leased || tpi_cursor_holder(t->cursor) != TAPIO_NOBODY)
 			continue;
 		if (!now)
 			now = tpi_now_ns();
@@ -191,6 +198,12 @@ void tpi_lease_free(struct tapio_consumer *c)
 
 void tpi_lease_drop(struct tapio_consumer *c, struct tpi_track *t)
 {
+	uint32_t me = c->me;
+
+	/* ORDER cursor.owner (acq_rel): our last store there, before the cell is
+	 * another's. Pairs with the swap in clear_cells() (broker/). A swap,
+	 * since the broker may have ended us. */
+	tpi_cas_acq_rel(&t->cell->owner, &me, TAPIO_NOBODY);
 	t->leased = false;
 	t->giving = false;
 	t->marked = 0;
@@ -201,10 +214,10 @@ void tpi_lease_drop(struct tapio_consumer *c, struct tpi_track *t)
 
 void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t)
 {
-	uint32_t me = c->me;
+	uint64_t lease = t->lease;
 
 	/* Relaxed: before the release; a lane that is nobody's has no mark. */
-	tpi_store_relaxed(&t->cursor->watermark, 0);
+	tpi_store_relaxed(&t->cell->watermark, 0);
 	tpi_lease_drop(c, t);
 	t->rest_until = tpi_now_ns() + REST_NS;
 	/* Relaxed: before the release, so that the next holder clears only
@@ -213,7 +226,8 @@ void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t)
 	/* ORDER cursor.lease (release): our head and tally, before the lane may
 	 * be taken. Pairs with the swap in take(). A swap, since a lease that is
 	 * not ours any more is not ours to clear. */
-	tpi_cas_acq_rel(&t->cursor->lease, &me, TAPIO_NOBODY);
+	tpi_cas_acq_rel(&t->cursor->lease, &lease,
+			tpi_lease_next(lease, TAPIO_NOBODY, 0));
 	TPI_TESTPOINT("lease.given");
 }
 
@@ -268,7 +282,7 @@ static void look_around(struct tapio_consumer *c, struct survey *s)
 
 		/* Relaxed: a census, wrong by a moment. */
 		tail = TAPIO_STATE_TAIL(tpi_load_relaxed(&t->lane->shm->state));
-		lease = tpi_load_relaxed(&t->cursor->lease);
+		lease = tpi_cursor_holder(t->cursor);
 		t->busy = tail != t->seen_tail;
 		t->seen_tail = tail;
 		t->free_before = lease == TAPIO_NOBODY;
@@ -289,7 +303,7 @@ static uint32_t ask(struct tapio_consumer *c, uint32_t name, uint32_t count,
 		struct tpi_track *t = &c->tracks[i];
 
 		if (!t->busy || t->leased ||
-		    tpi_load_relaxed(&t->cursor->lease) != name ||
+		    tpi_cursor_holder(t->cursor) != name ||
 		    (near_only && !is_near(c, t)))
 			continue;
 		nobody = TAPIO_NOBODY;

@@ -3,17 +3,16 @@
  * Looking for events and handing them out in place.
  *
  * A look goes over the leased lanes, those of higher priority first, and takes
- * all that is there until the caller's views are full. Every eighth look goes the
- * other way round, so that a flood of critical events leaves the others an eighth.
- * Within a priority each look begins after the lane where the last one ended; but
- * a lane that has filled the caller's views is asked first again, up to eight times
- * in a row, since a look at all the others costs as much as a dozen events.
+ * all that is there until the caller's views are full. Of eight looks that fill
+ * them, one begins with another priority than the highest, each of these in its
+ * turn. So with L priorities each is first in one of 8 (L - 1) such looks or more,
+ * whatever floods the others. Within a priority each look begins after the lane
+ * where the last one ended; but a lane that has filled the caller's views is asked
+ * first again, up to eight times in a row, since a look at all the others costs as
+ * much as a dozen events.
  *
- * Nothing that producers write is believed: a state is checked before it is
- * followed, a descriptor before its block's address is computed. What cannot be is
- * reported once, in a gap record, and the lane is not followed any more. What is
- * handed out may still be nonsense, if the channel's producers are hostile, but it
- * lies inside the lane's blocks.
+ * A state is checked before it is followed: look.c says what becomes of one that is
+ * impossible. A look takes N positions of a lane at most, whatever its state says.
  *
  * SIGKILL: heads have not moved, the next member gets the same events. SIGSTOP:
  * the same, later; meanwhile the group's policy says who waits for us. Migration
@@ -23,11 +22,14 @@
 #include <limits.h>
 
 #include "client/consumer/consumer.h"
+#include "client/consumer/walk.h"
 #include "lib/base/testpoint.h"
 #include "lib/base/tsc.h"
 
-/* Of so many looks one serves the lowest priority first. */
+/* Of so many looks that fill the views one begins below the highest priority. */
 #define FAIR_ROUNDS 8
+/* Turns of a look that bring it no nearer to the tail. */
+#define TRIES 8
 /* So many looks in a row begin with the same lane while it fills them. */
 #define STAY_ROUNDS 8
 /* Calls between two glances at the clock for the balance of leases. */
@@ -35,224 +37,83 @@
 /* tpi_guess() looks no further, in each priority. */
 #define GUESSED_LANES 8
 
-/* The lane's state is impossible. */
-static unsigned int quarantine(struct tpi_track *t, struct tapio_view *view)
-{
-	if (t->gapped)
-		return 0; /* its record is in use: report at the next look */
-	t->stuck = true;
-	tpi_gap_view(view, &t->gap, t->lane, TAPIO_GAP_QUARANTINE, t->next, 0);
-	return 1;
-}
-
-/* The ring went round before we came: one record for all of it. */
-static unsigned int overrun(struct tapio_consumer *c, struct tpi_track *t,
-			    uint64_t state, struct tapio_view *view)
-{
-	uint64_t resume = tpi_copy_resume(t->lane, state);
-	uint64_t count = (resume - t->next) & TAPIO_POSITION_MASK;
-
-	if (t->gapped)
-		return 0; /* one at a time: after the next release */
-	tpi_gap_view(view, &t->gap, t->lane, TAPIO_GAP_OVERRUN, t->next, count);
-	t->gapped = true;
-	t->lost += count;
-	t->next = resume;
-	tpi_touch(c, t);
-	return 1;
-}
-
-/*
- * A stretch: slots that lie side by side, from that of *position on, none of them
- * beyond the end of the ring. Positions go round only there, too, since 2^48 is a
- * whole number of laps.
- *
- * This one looks at `count` slots, or up to an impossible descriptor, and returns
- * where the views end. Every event comes through its loop: it goes by pointers, as
- * few as can be.
- */
-static inline __attribute__((always_inline)) struct tapio_view *
-fill_stretch(const struct tpi_lane *lane, const struct tpi_filter *filter,
-	     uint64_t *position, uint64_t count, struct tapio_view *v,
-	     uint64_t *skipped)
-{
-	const uint64_t *at = &lane->desc[*position & lane->mask];
-	const uint64_t *const stop = at + count;
-	/* From a descriptor to its stamp: both lie in the lane's segment. */
-	const ptrdiff_t time = lane->time ? lane->time - lane->desc : 0;
-	uint64_t here = *position, desc, skips = 0;
-
-	for (; at != stop; at++, here++) {
-		/* Relaxed: the acquire of the state orders it. */
-		desc = tpi_load_relaxed(at);
-		if (filter ? !tpi_filter_pass(filter, desc)
-			   : TAPIO_DESC_TYPE(desc) == TAPIO_TYPE_DISCARD) {
-			skips++;
-			continue;
-		}
-		if (tpi_unlikely(!tpi_desc_sane(lane, desc)))
-			break;
-		v->data = tpi_lane_block(lane, TAPIO_DESC_BLOCK(desc));
-		__builtin_prefetch(v->data);
-		/* Relaxed: belongs to the event, and is ordered as it is. */
-		tpi_view_fill(v++, lane, here,
-			      time ? tpi_load_relaxed(at + time) : 0, desc);
-	}
-	*position = here & TAPIO_POSITION_MASK;
-	*skipped += skips;
-	return v;
-}
-
-/* How many of `count` slots the filter refuses before it lets one pass. */
-static inline __attribute__((always_inline)) uint64_t
-skip_stretch(const struct tpi_lane *lane, const struct tpi_filter *filter,
-	     uint64_t position, uint64_t count)
-{
-	const uint64_t *const first = &lane->desc[position & lane->mask];
-	const uint64_t *at = first;
-
-	/* Relaxed: the acquire of the state orders it. */
-	while (at != first + count &&
-	       !tpi_filter_pass(filter, tpi_load_relaxed(at)))
-		at++;
-	return (uint64_t)(at - first);
-}
-
-/*
- * Views of [next, tail); how many. On private copies of lane and filter, since the
- * compiler cannot know that the caller's views do not lie over them.
- */
-static inline __attribute__((always_inline)) unsigned int
-fill_views(struct tapio_consumer *c, struct tpi_track *t, uint64_t tail,
-	   struct tapio_view *views, unsigned int max, bool filtered)
-{
-	const struct tpi_lane lane = *t->lane;
-	const struct tpi_filter filter = c->filter;
-	struct tapio_view *v = views, *const end = views + max;
-	uint64_t stop, count, skips, position = t->next, skipped = 0;
-	unsigned int n;
-
-	do {
-		const uint64_t lap = lane.mask + 1 - (position & lane.mask);
-
-		count = (tail - position) & TAPIO_POSITION_MASK;
-		if (count > lap)
-			count = lap;
-		if (filtered) {
-			skips = skip_stretch(&lane, &filter, position, count);
-			skipped += skips;
-			position = (position + skips) & TAPIO_POSITION_MASK;
-			count -= skips;
-		}
-		if (count > (uint64_t)(end - v))
-			count = (uint64_t)(end - v);
-		stop = (position + count) & TAPIO_POSITION_MASK;
-		v = fill_stretch(&lane, filtered ? &filter : NULL, &position,
-				 count, v, &skipped);
-	} while (position == stop && position != tail && v != end);
-	n = (unsigned int)(v - views);
-	if (n && !t->handed)
-		t->first = views[0].position;
-	t->handed += n;
-	t->skipped += skipped;
-	t->next = position;
-	return n;
-}
-
-/* Out of line, both, so that those copies stay in registers. */
-__attribute__((noinline)) static unsigned int
-fill_filtered(struct tapio_consumer *c, struct tpi_track *t, uint64_t tail,
-	      struct tapio_view *views, unsigned int max)
-{
-	return fill_views(c, t, tail, views, max, true);
-}
-
-__attribute__((noinline)) static unsigned int
-fill_all(struct tapio_consumer *c, struct tpi_track *t, uint64_t tail,
-	 struct tapio_view *views, unsigned int max)
-{
-	return fill_views(c, t, tail, views, max, false);
-}
-
-static unsigned int hand_out(struct tapio_consumer *c, struct tpi_track *t,
-			     uint64_t tail, struct tapio_view *views,
-			     unsigned int max)
-{
-	unsigned int n;
-
-	if (c->filter.types || c->filter.severity_min)
-		n = fill_filtered(c, t, tail, views, max);
-	else
-		n = fill_all(c, t, tail, views, max);
-	TPI_TESTPOINT("poll.handed");
-	return n;
-}
-
-/* What a filter by class refuses is passed over without a look. */
-static void pass_over(struct tpi_track *t, uint64_t tail)
-{
-	t->skipped += (tail - t->next) & TAPIO_POSITION_MASK;
-	t->next = tail;
-}
-
 static void note_peak(struct tpi_track *t, uint64_t unread)
 {
 	/* Relaxed: a figure for the tools. */
-	if (unread > tpi_load_relaxed(&t->cursor->peak))
-		tpi_store_relaxed(&t->cursor->peak, unread < UINT32_MAX
-							    ? (uint32_t)unread
-							    : UINT32_MAX);
+	if (unread > tpi_load_relaxed(&t->cell->peak))
+		tpi_store_relaxed(&t->cell->peak, unread < UINT32_MAX
+							  ? (uint32_t)unread
+							  : UINT32_MAX);
 }
 
 /*
- * Up to where a lane may be read now, in *tail. 0; -EOVERFLOW it went round;
- * -EBADMSG its state is impossible.
+ * Whether a lane may be read in that state. 0; -EOVERFLOW the ring went round;
+ * -EBADMSG the state is impossible. A ring holds N positions, and it does not go
+ * round under a group that holds the gate.
  */
 static int readable(const struct tapio_consumer *c, const struct tpi_track *t,
-		    uint64_t state, uint64_t *tail)
+		    uint64_t state)
 {
 	const struct tpi_lane *lane = t->lane;
 	int64_t count = (int64_t)lane->mask + 1;
+	uint64_t tail = TAPIO_STATE_TAIL(state);
 
-	*tail = TAPIO_STATE_TAIL(state);
 	if (!tpi_lane_state_sane(lane, state) ||
-	    tapio_position_diff(*tail, t->next) < 0)
+	    tapio_position_diff(tail, t->next) < 0)
 		return -EBADMSG;
 	if (c->lossless)
-		return tapio_position_diff(*tail, t->head) > count ? -EBADMSG
-								   : 0;
+		return tapio_position_diff(tail, t->head) > count ? -EBADMSG
+								  : 0;
 	if (tapio_position_diff(t->next, tpi_lane_reap(lane, state)) > 0)
 		return 0;
-	return tpi_held_for_us(lane, t->next) ? 0 : -EOVERFLOW;
-}
-
-static void note_latency(struct tapio_consumer *c,
-			 const struct tapio_view *views, unsigned int n)
-{
-	if (views->flags & TAPIO_VIEW_GAP) {
-		views++;
-		n--;
-	}
-	if (n)
-		tpi_latency_note(&c->latency, views, n);
+	if (!tpi_held_for_us(lane, t->next))
+		return -EOVERFLOW;
+	return tapio_position_diff(tail, t->next) > count ? -EBADMSG : 0;
 }
 
 /* A lane that is not to be read now. */
 static inline bool is_closed(const struct tpi_track *t)
 {
-	return t->stuck || t->giving || !t->leased || t->past != t->past_end;
+	return t->giving || !t->leased || t->past != t->past_end;
 }
 
-/*
- * Whether a lane is to be read, and up to where (*tail). What cannot be read goes
- * into a record, which is counted in *n.
- */
+/* What is handed out waits for its release; what is only passed over does not. */
+static inline void look_done(struct tapio_consumer *c, struct tpi_track *t)
+{
+	if (t->handed || t->gapped)
+		tpi_touch(c, t);
+	else if (t->next != t->head && tpi_commit(c, t))
+		tpi_wake_producers(c);
+}
+
+/* Of an ended group's lanes nothing is read that came after the end. */
+static uint64_t clamp_to_end(const struct tpi_track *t, uint64_t tail)
+{
+	if (tapio_position_diff(tail, t->end) > 0)
+		tail = t->end;
+	return tapio_position_diff(tail, t->next) < 0 ? t->next : tail;
+}
+
+/* The filter refuses the whole class: nobody looks at what lies there. */
+__attribute__((noinline, cold)) static void
+pass_over(struct tapio_consumer *c, struct tpi_track *t, uint64_t tail)
+{
+	if (c->ended)
+		tail = clamp_to_end(t, tail);
+	if (tapio_position_diff(tail, t->next) < 0) {
+		tpi_bad_state(c, t, tail, NULL);
+		return;
+	}
+	t->skipped += (tail - t->next) & TAPIO_POSITION_MASK;
+	t->next = tail;
+	look_done(c, t);
+}
+
 static inline __attribute__((always_inline)) bool
 look(struct tapio_consumer *c, struct tpi_track *t, struct tapio_view *view,
      unsigned int *n, uint64_t *tail)
 {
 	uint64_t state = tpi_lane_peek(t->lane);
-	unsigned int gaps = 0;
 	int err;
 
 	if (tpi_likely(TAPIO_STATE_TAIL(state) == t->next))
@@ -261,18 +122,20 @@ look(struct tapio_consumer *c, struct tpi_track *t, struct tapio_view *view,
 	t->guess = t; /* it was for one look */
 	if (tpi_unlikely(is_closed(t)))
 		return false;
-	err = readable(c, t, state, tail);
-	if (tpi_unlikely(err == -EOVERFLOW)) {
-		gaps = overrun(c, t, state, view);
-		*n += gaps;
-		if (!gaps)
-			return false;
-	} else if (tpi_unlikely(err)) {
-		*n += quarantine(t, view);
+	if (tpi_unlikely(!tpi_filter_class(&c->filter, t->lane->klass))) {
+		pass_over(c, t, TAPIO_STATE_TAIL(state));
 		return false;
 	}
-	if (tpi_unlikely(c->ended) && tapio_position_diff(*tail, t->end) > 0)
-		*tail = t->end;
+	*tail = TAPIO_STATE_TAIL(state);
+	err = readable(c, t, state);
+	if (tpi_unlikely(err == -EOVERFLOW)) {
+		*n += tpi_overrun(c, t, view);
+	} else if (tpi_unlikely(err)) {
+		*n += tpi_bad_state(c, t, *tail, view);
+		*tail = t->next;
+	}
+	if (tpi_unlikely(c->ended))
+		*tail = clamp_to_end(t, *tail);
 	note_peak(t, (*tail - t->head) & TAPIO_POSITION_MASK);
 	t->seen = *tail;
 	c->pace.fresh += (*tail - t->next) & TAPIO_POSITION_MASK;
@@ -292,13 +155,66 @@ static inline bool known(const struct tapio_consumer *c,
 	       !is_closed(t);
 }
 
-/* Only skipped: nobody will release it for us. */
-static inline void look_done(struct tapio_consumer *c, struct tpi_track *t)
+/*
+ * Views of [next, tail), up to where they are full or a descriptor is impossible.
+ * Who may be overrun asks afterwards whether what was passed over was what it
+ * seemed to be. (What is handed out is asked about at its release.)
+ */
+static inline unsigned int hand_out(struct tapio_consumer *c,
+				    struct tpi_track *t, uint64_t tail,
+				    struct tapio_view *views, unsigned int max)
 {
-	if (t->handed || t->gapped)
-		tpi_touch(c, t);
-	else if (t->next != t->head && tpi_commit(c, t))
-		tpi_wake_producers(c);
+	uint64_t next = t->next, skipped = 0;
+	unsigned int n;
+
+	if (c->filter.types || c->filter.severity_min)
+		n = tpi_walk_filtered(t->lane, &c->filter, &next, tail, views,
+				      max, &skipped);
+	else
+		n = tpi_walk_all(t->lane, &next, tail, views, max, &skipped);
+	TPI_TESTPOINT("poll.walked");
+	if (tpi_unlikely(skipped && !c->lossless) &&
+	    !tpi_still_there(t, t->next))
+		return tpi_overrun(c, t, views);
+	if (n && !t->handed)
+		t->first = views[0].position;
+	t->handed += n;
+	t->skipped += skipped;
+	t->next = next;
+	TPI_TESTPOINT("poll.handed");
+	return n;
+}
+
+/*
+ * After a look that ended before the tail: it met an impossible descriptor, or was
+ * overrun. Each turn of the loop comes nearer to the tail, but for a descriptor
+ * that a hostile producer changes to and fro.
+ */
+__attribute__((noinline, cold)) static unsigned int
+hand_out_rest(struct tapio_consumer *c, struct tpi_track *t, uint64_t tail,
+	      struct tapio_view *views, unsigned int max)
+{
+	unsigned int n = 0, vain = 0;
+	uint64_t before;
+
+	while (n < max && tapio_position_diff(tail, t->next) > 0 &&
+	       vain < TRIES) {
+		before = t->next;
+		n += tpi_bad_descriptors(c, t, tail, views + n);
+		if (n < max && tapio_position_diff(tail, t->next) > 0)
+			n += hand_out(c, t, tail, views + n, max - n);
+		vain += t->next == before;
+	}
+	return n;
+}
+
+static void note_latency(struct tapio_consumer *c, const struct tpi_track *t,
+			 const struct tapio_view *views, unsigned int n)
+{
+	if (tpi_unlikely(t->gapped))
+		tpi_latency_note_mixed(&c->latency, views, n);
+	else
+		tpi_latency_note(&c->latency, views, n);
 }
 
 static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
@@ -309,14 +225,13 @@ static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
 
 	if (!known(c, t, &tail) && !look(c, t, views, &n, &tail))
 		return n;
-	if (tpi_filter_class(&c->filter, t->lane->klass))
+	TPI_TESTPOINT("poll.looked");
+	if (tpi_likely(n < max && tail != t->next))
 		n += hand_out(c, t, tail, views + n, max - n);
-	else
-		pass_over(t, tail);
+	if (tpi_unlikely(n < max && tail != t->next))
+		n += hand_out_rest(c, t, tail, views + n, max - n);
 	if (n && c->latency.shm)
-		note_latency(c, views, n);
-	if (n < max && t->next != tail)
-		return n + quarantine(t, views + n); /* a bad descriptor */
+		note_latency(c, t, views, n);
 	look_done(c, t);
 	return n;
 }
@@ -324,9 +239,9 @@ static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
 /* ---- for the merge ------------------------------------------------------------- */
 
 bool tpi_look(struct tapio_consumer *c, struct tpi_track *t,
-	      struct tapio_view *view, unsigned int *n)
+	      struct tapio_view *view, unsigned int *n, uint64_t *tail)
 {
-	return look(c, t, view, n, &t->limit);
+	return look(c, t, view, n, tail);
 }
 
 void tpi_look_done(struct tapio_consumer *c, struct tpi_track *t)
@@ -334,10 +249,7 @@ void tpi_look_done(struct tapio_consumer *c, struct tpi_track *t)
 	look_done(c, t);
 }
 
-unsigned int tpi_quarantine(struct tpi_track *t, struct tapio_view *view)
-{
-	return quarantine(t, view);
-}
+/* ---- whose turn it is ---------------------------------------------------------- */
 
 static unsigned int read_level(struct tapio_consumer *c,
 			       struct tpi_level *level,
@@ -358,6 +270,37 @@ static unsigned int read_level(struct tapio_consumer *c,
 	else
 		level->stayed = 0;
 	level->turn = at;
+	return n;
+}
+
+/*
+ * The level that a look begins with. Of FAIR_ROUNDS looks that fill all views the
+ * last one begins with another level than the highest, each in its turn. Looks that
+ * leave views empty have served all levels, and count for nothing.
+ */
+static inline uint32_t first_level(const struct tapio_consumer *c)
+{
+	if (tpi_likely(c->full % FAIR_ROUNDS != FAIR_ROUNDS - 1) ||
+	    c->level_count < 2)
+		return 0;
+	return 1 + c->full / FAIR_ROUNDS % (c->level_count - 1);
+}
+
+static inline unsigned int read_levels(struct tapio_consumer *c,
+				       struct tapio_view *views,
+				       unsigned int max)
+{
+	uint32_t i, at, count = c->level_count, first = first_level(c);
+	unsigned int n = 0;
+
+	for (i = 0; i < count && n < max; i++) {
+		at = i;
+		if (tpi_unlikely(first)) /* it comes before the others */
+			at = !i ? first : i <= first ? i - 1 : i;
+		n += read_level(c, &c->levels[at], views + n, max - n);
+	}
+	if (n && n == max)
+		c->full++;
 	return n;
 }
 
@@ -397,10 +340,10 @@ bool tpi_drained(const struct tapio_consumer *c)
 	for (i = 0; i < c->lane_count; i++) {
 		const struct tpi_track *t = &c->tracks[i];
 
-		if (t->leased && !t->stuck && t->next != t->end)
+		if (t->leased && tapio_position_diff(t->end, t->next) > 0)
 			return false;
 	}
-	return !c->past_lanes;
+	return !c->past_lanes && !c->owing;
 }
 
 /*
@@ -430,24 +373,19 @@ void tpi_guess(struct tapio_consumer *c)
 unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
 			unsigned int max)
 {
-	bool upside_down = ++c->rounds % FAIR_ROUNDS == 0;
 	unsigned int n = 0;
-	uint32_t i, count;
 
+	c->rounds++;
 	tpi_check_slot(c);
 	if (tpi_unlikely(c->stale))
 		tpi_lease_sort(c);
-	if (tpi_unlikely(c->past_lanes))
-		n = tpi_history_read(c, views, max);
-	if (tpi_unlikely(c->merge.heap != NULL)) {
-		tpi_merge_note(&c->merge, views, n);
+	if (tpi_unlikely(c->owing))
+		n = tpi_tell_owed(c, views, max);
+	if (tpi_unlikely(c->merge.heap != NULL))
 		return n + tpi_merge_gather(c, views + n, max - n);
-	}
-	count = c->level_count;
-	for (i = 0; i < count && n < max; i++)
-		n += read_level(c, &c->levels[upside_down ? count - 1 - i : i],
-				views + n, max - n);
-	return n;
+	if (tpi_unlikely(c->past_lanes))
+		n += tpi_history_read(c, views + n, max - n);
+	return n + read_levels(c, views + n, max - n);
 }
 
 /* ---- looking away --------------------------------------------------------------- */

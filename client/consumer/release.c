@@ -39,15 +39,15 @@ static void move_on(struct tpi_track *t)
 
 bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
 {
-	struct tapio_shm_cursor *cursor = t->cursor;
+	struct tapio_shm_cell *cell = t->cell;
 	struct tapio_shm_tally *idle;
 
 	if (tpi_unlikely(c->ended)) {
 		move_on(t); /* the slot may be another group's by now */
 		return true;
 	}
-	/* Relaxed: if it is our name, this process wrote it. */
-	if (tpi_unlikely(tpi_load_relaxed(&cursor->lease) != c->me)) {
+	/* Relaxed: if it is our word, this process wrote it. */
+	if (tpi_unlikely(tpi_load_relaxed(&t->cursor->lease) != t->lease)) {
 		tpi_lease_drop(c, t);
 		return false;
 	}
@@ -55,7 +55,7 @@ bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
 		t->tally.skipped += t->skipped;
 		t->tally.lost += t->lost;
 		t->record ^= 1;
-		idle = &cursor->tally[t->record];
+		idle = &cell->tally[t->record];
 		/*
 		 * ORDER cursor.tally (store-store): the head that named the other
 		 * copy is seen before this one changes, so that who has read
@@ -73,7 +73,7 @@ bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
 	 * that it names is written. Pairs with the acquire in slot_limit()
 	 * (lib/lane/lane.c), in the ledger, and in the next member's begin().
 	 */
-	tpi_store_release(&cursor->head,
+	tpi_store_release(&cell->head,
 			  TAPIO_HEAD(t->next, c->incarnation, t->record));
 	if (c->fence)
 		/* ORDER wake.barrier (full): the head before the look at
@@ -99,13 +99,6 @@ void tpi_wake_producers(struct tapio_consumer *c)
 	tpi_store_relaxed(&c->control->room_answered, armed);
 }
 
-/* Nobody writes into the block at a position before a later look than this. */
-static bool still_there(const struct tpi_track *t, uint64_t position)
-{
-	return tpi_lane_intact(t->lane, position) ||
-	       tpi_held_for_us(t->lane, position);
-}
-
 /* The same when some have been asked about. Off the way of who never asks. */
 __attribute__((noinline, cold)) static uint64_t count_asked(struct tpi_track *t)
 {
@@ -116,7 +109,7 @@ __attribute__((noinline, cold)) static uint64_t count_asked(struct tpi_track *t)
 		vain = 0;
 	}
 	t->asked = 0;
-	if (rest && !still_there(t, t->first))
+	if (rest && !tpi_still_there(t, t->first))
 		vain += rest;
 	t->lost += vain;
 	return vain;
@@ -129,7 +122,7 @@ static uint64_t count_overrun(struct tpi_track *t)
 
 	if (tpi_unlikely(t->asked))
 		return count_asked(t);
-	if (!handed || still_there(t, t->first))
+	if (!handed || tpi_still_there(t, t->first))
 		return 0;
 	t->lost += handed;
 	t->handed = 0;
@@ -179,7 +172,7 @@ int tapio_view_intact(struct tapio_consumer *c, const struct tapio_view *view)
 	tpi_fence_load_load();
 	tpi_check_slot(c);
 	t = &c->tracks[view->lane];
-	whole = c->lossless || still_there(t, view->position);
+	whole = c->lossless || tpi_still_there(t, view->position);
 	note_asked(t, view->position, whole);
 	return whole;
 }

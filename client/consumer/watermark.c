@@ -64,7 +64,7 @@ static bool reached(const struct tapio_consumer *c, bool *any)
 		const struct tpi_track *t = &c->tracks[i];
 
 		/* What cannot be handed out before a release does not count. */
-		if (!t->leased || t->stuck || t->giving || t->gapped)
+		if (!t->leased || t->giving)
 			continue;
 		unread = (TAPIO_STATE_TAIL(tpi_lane_peek(t->lane)) - t->next) &
 			 TAPIO_POSITION_MASK;
@@ -96,7 +96,7 @@ static bool set_marks(struct tapio_consumer *c, bool wanted)
 		t->marked = mark;
 		changed = true;
 		/* Relaxed: the barrier of the announcement orders it. */
-		tpi_store_relaxed(&t->cursor->watermark, mark);
+		tpi_store_relaxed(&t->cell->watermark, mark);
 	}
 	return changed;
 }

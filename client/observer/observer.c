@@ -33,9 +33,11 @@ struct watch {
 	uint64_t next;
 	uint64_t limit; /* merging: how far this round looks */
 	bool seen;      /* something was read: what is missing now is a gap */
-	bool stuck;     /* its state is impossible: not followed */
 	bool gapped;    /* `gap` is in the caller's hands */
 	struct tapio_gap gap;
+	struct tapio_gap
+		owed; /* to be told in the next call; count 0: nothing */
+	struct tpi_sights sights; /* merging */
 };
 
 struct tapio_observer {
@@ -50,6 +52,7 @@ struct tapio_observer {
 	struct watch *watches; /* by lane id */
 	uint32_t lane_count;
 	uint32_t turn;
+	uint32_t owing; /* lanes that have something to tell */
 	uint64_t seen;
 	uint64_t skipped;
 	uint64_t lost;
@@ -79,6 +82,19 @@ static int make_watches(struct tapio_observer *o, uint32_t start)
 	return 0;
 }
 
+static int open_merge(struct tapio_observer *o,
+		      const struct tapio_observer_options *options)
+{
+	uint32_t i;
+	int err = tpi_merge_init(&o->merge, &o->client, options->merge_ns,
+				 o->lane_count, &options->broker);
+
+	for (i = 0; !err && options->merge_ns && i < o->lane_count; i++)
+		err = tpi_sights_init(&o->watches[i].sights,
+				      o->watches[i].lane->mask + 1);
+	return err;
+}
+
 static int open_observer(struct tapio_observer *o, const char *channel,
 			 const struct tapio_observer_options *options)
 {
@@ -101,8 +117,7 @@ static int open_observer(struct tapio_observer *o, const char *channel,
 	if (!err)
 		err = make_watches(o, options->start);
 	if (!err)
-		err = tpi_merge_init(&o->merge, &o->client, options->merge_ns,
-				     o->lane_count, &options->broker);
+		err = open_merge(o, options);
 	if (err)
 		tpi_client_close(&o->client);
 	return err;
@@ -110,6 +125,10 @@ static int open_observer(struct tapio_observer *o, const char *channel,
 
 static void free_observer(struct tapio_observer *o)
 {
+	uint32_t i;
+
+	for (i = 0; o->watches && i < o->lane_count; i++)
+		tpi_sights_fini(&o->watches[i].sights);
 	tpi_copies_fini(&o->copies);
 	tpi_merge_fini(&o->merge);
 	tpi_filter_fini(&o->filter);
@@ -169,48 +188,107 @@ void tapio_observer_close(struct tapio_observer *o)
 	free_observer(o);
 }
 
-/* ---- observing ------------------------------------------------------------------ */
+/* ---- what is missed -------------------------------------------------------------- */
 
-static unsigned int quarantine(struct watch *w, struct tapio_view *view)
+static unsigned int tell_owed(struct tapio_observer *o, struct watch *w,
+			      struct tapio_view *view)
 {
-	if (w->gapped)
+	if (w->gapped || !w->owed.count)
 		return 0;
-	w->stuck = true;
+	w->gap = w->owed;
+	tpi_gap_view(view, &w->gap, w->lane);
 	w->gapped = true;
-	tpi_gap_view(view, &w->gap, w->lane, TAPIO_GAP_QUARANTINE, w->next, 0);
+	w->owed = (struct tapio_gap){0};
+	o->owing--;
 	return 1;
+}
+
+static unsigned int tell_all_owed(struct tapio_observer *o,
+				  struct tapio_view *views, unsigned int max)
+{
+	unsigned int n = 0;
+	uint32_t i;
+
+	for (i = 0; i < o->lane_count && n < max && o->owing; i++)
+		n += tell_owed(o, &o->watches[i], views + n);
+	return n;
+}
+
+/*
+ * [next, to) is missed. What was overwritten before anything was read is no gap:
+ * nobody knows where the past begins. One record of a lane in each call; what does
+ * not fit is told in the next one.
+ */
+static unsigned int miss(struct tapio_observer *o, struct watch *w,
+			 uint32_t cause, uint64_t to, struct tapio_view *view)
+{
+	uint64_t first = w->next, count = (to - first) & TAPIO_POSITION_MASK;
+
+	w->next = to;
+	if ((!w->seen && cause == TAPIO_GAP_OVERRUN) || !count)
+		return 0;
+	o->lost += count;
+	if (!w->owed.count) {
+		w->owed.first = first;
+		o->owing++;
+	}
+	w->owed.count += count;
+	w->owed.last = (to - 1) & TAPIO_POSITION_MASK;
+	if (cause > w->owed.cause)
+		w->owed.cause = cause;
+	return view ? tell_owed(o, w, view) : 0;
 }
 
 static unsigned int overrun(struct tapio_observer *o, struct watch *w,
 			    struct tapio_view *view)
 {
-	uint64_t resume = tpi_copy_resume(w->lane, tpi_lane_peek(w->lane));
-	uint64_t first = w->next;
-	uint64_t count = (resume - first) & TAPIO_POSITION_MASK;
+	uint64_t to = tpi_copy_resume(w->lane, tpi_lane_peek(w->lane));
 
-	if (w->gapped)
-		return 0; /* one per lane and call */
-	w->next = resume;
-	w->gapped = true;
-	o->lost += count;
-	tpi_gap_view(view, &w->gap, w->lane, TAPIO_GAP_OVERRUN, first, count);
-	return 1;
+	/* Not after it: no honest state, and the next look will say so. */
+	if (tapio_position_diff(to, w->next) <= 0)
+		return 0;
+	return miss(o, w, TAPIO_GAP_OVERRUN, to, view);
 }
 
-/* As tpi_copy_events; an overrun before anything was read is no event at all. */
-static int copy_from(struct tapio_observer *o, struct watch *w, uint64_t tail,
-		     struct tapio_view *views, unsigned int max)
+static bool is_possible(const struct watch *w, uint64_t state)
 {
-	int n, tries = 0;
+	return tpi_lane_state_sane(w->lane, state) &&
+	       tapio_position_diff(TAPIO_STATE_TAIL(state), w->next) >= 0;
+}
 
-	do {
-		n = tpi_copy_events(&o->copies, &o->filter, w->lane, &w->next,
-				    tail, views, max, &o->skipped);
-		if (n != -EOVERFLOW || w->seen)
-			return n;
-		w->next = tpi_copy_resume(w->lane, tpi_lane_peek(w->lane));
-	} while (++tries < TRIES && tapio_position_diff(tail, w->next) > 0);
-	return 0;
+/*
+ * An impossible state is passed over up to its tail, or back to it. One that is too
+ * far away looks like an overrun, and is passed over as one.
+ */
+static unsigned int bad_state(struct tapio_observer *o, struct watch *w,
+			      uint64_t tail, struct tapio_view *view)
+{
+	if (tapio_position_diff(tail, w->next) < 0) {
+		w->next = tail;
+		return 0;
+	}
+	return miss(o, w, TAPIO_GAP_CORRUPT, tail, view);
+}
+
+/* An impossible descriptor at `next`, and those that follow it. */
+static unsigned int bad_descriptors(struct tapio_observer *o, struct watch *w,
+				    uint64_t tail, struct tapio_view *view)
+{
+	uint64_t count = tpi_copy_bad_run(&o->filter, w->lane, w->next, tail);
+
+	if (!tpi_lane_intact(w->lane, w->next))
+		return overrun(o, w, view);
+	return miss(o, w, TAPIO_GAP_CORRUPT,
+		    (w->next + (count ? count : 1)) & TAPIO_POSITION_MASK,
+		    view);
+}
+
+/* What -EOVERFLOW and -EBADMSG of copy.h come to. */
+static unsigned int not_copied(struct tapio_observer *o, struct watch *w,
+			       int err, uint64_t tail, struct tapio_view *view)
+{
+	return err == -EOVERFLOW ? overrun(o, w, view)
+				 : bad_descriptors(o, w, tail, view);
 }
 
 static unsigned int observe_lane(struct tapio_observer *o, struct watch *w,
@@ -218,22 +296,25 @@ static unsigned int observe_lane(struct tapio_observer *o, struct watch *w,
 {
 	uint64_t state = tpi_lane_peek(w->lane);
 	uint64_t tail = TAPIO_STATE_TAIL(state);
-	int n;
+	unsigned int n = 0, tries;
+	int got = 0;
 
-	if (tail == w->next || w->stuck)
-		return 0;
-	if (!tpi_lane_state_sane(w->lane, state) ||
-	    tapio_position_diff(tail, w->next) < 0)
-		return quarantine(w, views);
-	n = copy_from(o, w, tail, views, max);
-	if (n == -EOVERFLOW)
-		return overrun(o, w, views);
-	if (n < 0)
-		return quarantine(w, views);
-	if (n)
-		w->seen = true;
-	o->seen += (unsigned int)n;
-	return (unsigned int)n;
+	if (tpi_unlikely(!is_possible(w, state)))
+		return bad_state(o, w, tail, views);
+	for (tries = 0; tries < TRIES && !n; tries++) {
+		if (tapio_position_diff(tail, w->next) <= 0)
+			break;
+		got = tpi_copy_events(&o->copies, &o->filter, w->lane, &w->next,
+				      tail, views, max, &o->skipped);
+		if (got >= 0)
+			break;
+		n = not_copied(o, w, got, tail, views);
+	}
+	if (got <= 0)
+		return n;
+	w->seen = true;
+	o->seen += (unsigned int)got;
+	return (unsigned int)got;
 }
 
 static unsigned int observe(struct tapio_observer *o, struct tapio_view *views,
@@ -253,111 +334,109 @@ static unsigned int observe(struct tapio_observer *o, struct tapio_view *views,
 
 /* ---- merged: copies one event at a time, in the order of their stamps ------------ */
 
-static uint64_t stamp(const struct watch *w)
+static uint64_t stamp(struct tapio_observer *o, struct watch *w)
 {
 	/* Relaxed: if it was overwritten, so is the event, and its copy shows. */
-	return tpi_load_relaxed(&w->lane->time[w->next & w->lane->mask]);
+	uint64_t time =
+		tpi_load_relaxed(&w->lane->time[w->next & w->lane->mask]);
+
+	return tpi_sights_stamp(&w->sights, &o->merge, w->next, time);
 }
 
 /*
  * Passes over what the filter refuses; false when nothing else is there. A record
- * of what could not be read is counted in *n.
+ * of what could not be read is counted in *n, if there is room for it in `view`.
  */
 static bool skip(struct tapio_observer *o, struct watch *w,
 		 struct tapio_view *view, unsigned int *n)
 {
-	int tries = 0, err;
+	unsigned int tries;
 
-	for (;;) {
-		err = tpi_copy_skip(&o->filter, w->lane, &w->next, w->limit,
-				    &o->skipped);
-		if (!err)
+	for (tries = 0; tries < TRIES; tries++) {
+		if (tapio_position_diff(w->limit, w->next) <= 0)
+			return false;
+		if (!tpi_copy_skip(&o->filter, w->lane, &w->next, w->limit,
+				   &o->skipped))
 			return w->next != w->limit;
-		if (w->seen) {
-			*n += overrun(o, w, view);
-			return false;
-		}
-		w->next = tpi_copy_resume(w->lane, tpi_lane_peek(w->lane));
-		if (++tries == TRIES ||
-		    tapio_position_diff(w->limit, w->next) <= 0)
-			return false;
+		*n += overrun(o, w, view);
 	}
+	return false;
 }
 
-static bool watch_open(struct tapio_observer *o, struct watch *w,
-		       struct tapio_view *view, unsigned int *n)
+static void look(struct tapio_observer *o, struct watch *w,
+		 struct tapio_view *view, unsigned int *n)
 {
 	uint64_t state = tpi_lane_peek(w->lane);
 
 	w->limit = TAPIO_STATE_TAIL(state);
-	if (w->limit == w->next || w->stuck)
-		return false;
-	if (!tpi_lane_state_sane(w->lane, state) ||
-	    tapio_position_diff(w->limit, w->next) < 0) {
-		*n += quarantine(w, view);
-		return false;
-	}
+	if (tpi_unlikely(!is_possible(w, state)))
+		*n += bad_state(o, w, w->limit, view);
+	/* What is not in the ring is not walked through. */
+	else if (((w->limit - w->next) & TAPIO_POSITION_MASK) >
+		 (uint64_t)w->lane->mask + 1)
+		*n += overrun(o, w, view);
 	if (((w->limit - w->next) & TAPIO_POSITION_MASK) >
 	    (w->lane->mask + 1) / 4)
 		o->merge.hurry = true;
-	return skip(o, w, view, n);
 }
 
-/* False: the buffer is full, so the round is over. */
+static unsigned int collect(struct tapio_observer *o, struct tapio_view *views,
+			    unsigned int max)
+{
+	unsigned int n = 0;
+	uint32_t i;
+
+	for (i = 0; i < o->lane_count; i++)
+		look(o, &o->watches[i], n < max ? views + n : NULL, &n);
+	tpi_merge_tick(&o->merge);
+	for (i = 0; i < o->lane_count; i++) {
+		struct watch *w = &o->watches[i];
+
+		tpi_sights_note(&w->sights, &o->merge, w->next, w->limit);
+		if (skip(o, w, n < max ? views + n : NULL, &n))
+			tpi_merge_push(&o->merge, stamp(o, w), w);
+	}
+	return n;
+}
+
+/* The event on top; how many views. False: the buffer is full. */
 static bool merge_one(struct tapio_observer *o, struct watch *w,
-		      struct tapio_view *views, unsigned int *n)
+		      struct tapio_view *view, unsigned int *n)
 {
 	int got = tpi_copy_events(&o->copies, &o->filter, w->lane, &w->next,
-				  w->limit, views + *n, 1, &o->skipped);
+				  w->limit, view, 1, &o->skipped);
 
 	if (got == 0 && w->next != w->limit)
 		return false;
-	if (got == -EOVERFLOW && !w->seen) {
-		/* Nothing was missed: nobody knows where the past begins. */
-		w->next = tpi_copy_resume(w->lane, tpi_lane_peek(w->lane));
-		tpi_merge_drop(&o->merge);
-		return true;
-	}
 	if (got < 0) {
-		*n += got == -EOVERFLOW ? overrun(o, w, views + *n)
-					: quarantine(w, views + *n);
-		tpi_merge_drop(&o->merge);
+		*n += not_copied(o, w, got, w->limit, view);
 		return true;
 	}
-	tpi_merge_note(&o->merge, views + *n, (unsigned int)got);
+	tpi_merge_note(&o->merge, view, (unsigned int)got);
 	*n += (unsigned int)got;
 	o->seen += (unsigned int)got;
-	w->seen = true;
+	w->seen |= got > 0;
 	return true;
 }
 
 static unsigned int observe_merged(struct tapio_observer *o,
 				   struct tapio_view *views, unsigned int max)
 {
-	unsigned int n = 0, gaps;
+	struct tpi_merge *merge = &o->merge;
+	unsigned int n;
 	struct watch *w;
-	uint32_t i;
 
-	tpi_merge_begin(&o->merge, &o->client);
-	for (i = 0; i < o->lane_count && n < max; i++)
-		if (watch_open(o, &o->watches[i], views + n, &n))
-			tpi_merge_push(&o->merge, stamp(&o->watches[i]),
-				       &o->watches[i]);
-	while (n < max && (w = tpi_merge_top(&o->merge))) {
-		uint32_t count = o->merge.count;
-
-		if (!merge_one(o, w, views, &n))
+	tpi_merge_begin(merge, &o->client);
+	n = collect(o, views, max);
+	while (n < max && (w = tpi_merge_top(merge))) {
+		if (!merge_one(o, w, views + n, &n))
 			break;
-		if (o->merge.count != count)
-			continue; /* not there any more */
-		gaps = 0;
-		if (n < max && skip(o, w, views + n, &gaps))
-			tpi_merge_next(&o->merge, stamp(w));
+		if (skip(o, w, n < max ? views + n : NULL, &n))
+			tpi_merge_next(merge, stamp(o, w));
 		else
-			tpi_merge_drop(&o->merge);
-		n += gaps;
+			tpi_merge_drop(merge);
 	}
-	tpi_merge_end(&o->merge);
+	tpi_merge_end(merge);
 	return n;
 }
 
@@ -393,8 +472,9 @@ int tapio_observe(struct tapio_observer *o, struct tapio_view *views,
 		max = INT_MAX;
 	reclaim(o);
 	for (;;) {
-		n = o->merge.heap ? observe_merged(o, views, max)
-				  : observe(o, views, max);
+		n = tell_all_owed(o, views, max);
+		n += o->merge.heap ? observe_merged(o, views + n, max - n)
+				   : observe(o, views + n, max - n);
 		if (n || !max || !timeout_ns)
 			return (int)n;
 		if (!until)

@@ -6,7 +6,8 @@
  * handlers at once, and refuse often. A caller that wants a reason asks here, with
  * the values that it had asked with. The answer follows from the tag, the length
  * and what the channel is, since a refusal leaves nothing behind. For want of room
- * it adds who is in the way now (holder.c), on the lane of the caller's CPU.
+ * it adds who is in the way now (holder.c), on the lane of the caller's CPU. For want
+ * of a side lane it adds one count of shared memory.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -92,6 +93,20 @@ static void no_room(const struct tapio_producer *p, const struct why *w,
 		    klass->block_count, w->klass, holder);
 }
 
+/* Refused so far, of all producers: one count of shared memory. */
+static void no_side_lane(const struct tapio_producer *p, const struct why *w)
+{
+	const struct tpi_lane *lane = tpi_no_lane_lane(p, w->size->klass);
+
+	SAY(w,
+	    "all %u side lanes of class \"%s\" are taken, and this producer "
+	    "needs one (%s); %" PRIu64 " events were refused so: raise "
+	    "side_lanes in the broker's configuration",
+	    p->client.channel.side_count[w->size->klass], w->klass,
+	    tpi_side_lane_reason(p),
+	    tpi_load_relaxed(&lane->shm->dropped[TAPIO_DROP_NO_LANE]));
+}
+
 void tapio_producer_explain(const struct tapio_producer *p, int err,
 			    uint32_t tag, uint32_t length, char *text,
 			    size_t text_bytes)
@@ -121,6 +136,5 @@ void tapio_producer_explain(const struct tapio_producer *p, int err,
 	else if (err == -EAGAIN || err == -ETIMEDOUT)
 		no_room(p, &w, err == -ETIMEDOUT);
 	else if (err == -ENOBUFS && w.size)
-		SAY(&w, "all %u side lanes of class \"%s\" are taken",
-		    p->client.channel.side_count[w.size->klass], w.klass);
+		no_side_lane(p, &w);
 }

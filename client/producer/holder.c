@@ -163,7 +163,8 @@ static void say_owners(const struct tapio_producer *p,
 	for (block = 0; block <= lane->mask; block++)
 		if (!(ring[block / 64] >> block % 64 & 1))
 			count_owner(&owners,
-				    tpi_load_relaxed(&lane->owner[block]));
+				    TAPIO_TICKET_OWNER(tpi_load_relaxed(
+					    &lane->tickets[block])));
 	if (!owners.count)
 		return;
 	for (uint32_t i = 1; i < owners.count; i++)

@@ -32,7 +32,7 @@ static const struct tpi_lane *lane_here(const struct tapio_producer *p,
 }
 
 uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
-		   uint32_t want, uint32_t *blocks)
+		   uint32_t want, uint32_t *blocks, uint64_t *tickets)
 {
 	/* Relaxed: where to look is only a habit, and any thread's will do. */
 	uint32_t at = tpi_load_relaxed(&p->claim_at);
@@ -42,7 +42,8 @@ uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
 	if (lane->cpu == TAPIO_CPU_SIDE)
 		return 0; /* nobody abandons blocks of a side lane */
 	while (n < want) {
-		block = tpi_lane_claim(lane, p->hot.emit.me, &at, CLAIM_LOOKS);
+		block = tpi_lane_claim(lane, p->hot.emit.me, tpi_next_serial(p),
+				       &at, CLAIM_LOOKS, &tickets[n]);
 		if (block < 0)
 			break;
 		blocks[n++] = (uint32_t)block;
@@ -58,11 +59,12 @@ uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
  */
 static uint32_t reserve_some(struct tapio_producer *p,
 			     const struct tpi_lane *lane, uint32_t want,
-			     uint32_t *blocks, int *result)
+			     uint32_t *blocks, uint64_t *tickets, int *result)
 {
 	for (; want; want /= 2) {
-		*result = tpi_lane_reserve(lane, &p->hot.emit.gating,
-					   p->hot.emit.me, blocks, want);
+		*result =
+			tpi_lane_reserve(lane, &p->hot.emit.gating,
+					 p->hot.emit.me, blocks, tickets, want);
 		if (!*result)
 			return want;
 		if (*result == TPI_MOVED)
@@ -72,7 +74,7 @@ static uint32_t reserve_some(struct tapio_producer *p,
 }
 
 static int take_on_side(struct tapio_producer *p, const struct tpi_size *size,
-			uint32_t want, uint32_t *blocks,
+			uint32_t want, uint32_t *blocks, uint64_t *tickets,
 			const struct tpi_lane **lane, int *result)
 {
 	sigset_t signals;
@@ -83,7 +85,7 @@ static int take_on_side(struct tapio_producer *p, const struct tpi_size *size,
 	if (err)
 		return err;
 	do {
-		n = reserve_some(p, *lane, want, blocks, result);
+		n = reserve_some(p, *lane, want, blocks, tickets, result);
 		/* Here it only means that groups have come or gone. */
 	} while (!n && *result == TPI_MOVED);
 	tpi_side_lane_leave(p, &signals);
@@ -91,8 +93,8 @@ static int take_on_side(struct tapio_producer *p, const struct tpi_size *size,
 }
 
 int tpi_take(struct tapio_producer *p, const struct tpi_size *size,
-	     uint32_t want, uint32_t *blocks, const struct tpi_lane **lane,
-	     int *result)
+	     uint32_t want, uint32_t *blocks, uint64_t *tickets,
+	     const struct tpi_lane **lane, int *result)
 {
 	uint32_t n;
 	int tries;
@@ -101,18 +103,19 @@ int tpi_take(struct tapio_producer *p, const struct tpi_size *size,
 		*lane = lane_here(p, size);
 		if (!*lane)
 			break;
-		n = reserve_some(p, *lane, want, blocks, result);
+		n = reserve_some(p, *lane, want, blocks, tickets, result);
 		if (!n && *result != TPI_MOVED)
-			n = tpi_claim(p, *lane, want, blocks);
+			n = tpi_claim(p, *lane, want, blocks, tickets);
 		TPI_TESTPOINT("take.reserved");
 		if (n || *result != TPI_MOVED)
 			return (int)n;
 	}
-	return take_on_side(p, size, want, blocks, lane, result);
+	return take_on_side(p, size, want, blocks, tickets, lane, result);
 }
 
 static int put_on_side(struct tapio_producer *p, const struct tpi_lane *lane,
-		       const uint64_t *descs, uint32_t count)
+		       const uint64_t *descs, const uint64_t *tickets,
+		       uint32_t count)
 {
 	const struct tpi_lane *mine;
 	sigset_t signals;
@@ -122,7 +125,7 @@ static int put_on_side(struct tapio_producer *p, const struct tpi_lane *lane,
 	if (err)
 		return -EINVAL;
 	if (mine == lane)
-		err = tpi_lane_publish(lane, descs, count,
+		err = tpi_lane_publish(lane, descs, tickets, count,
 				       tpi_stamp(&p->hot.emit));
 	else
 		err = -EINVAL; /* never ours: no reservation of this handle */
@@ -131,19 +134,19 @@ static int put_on_side(struct tapio_producer *p, const struct tpi_lane *lane,
 }
 
 int tpi_put(struct tapio_producer *p, const struct tpi_lane *lane,
-	    const uint64_t *descs, uint32_t count)
+	    const uint64_t *descs, const uint64_t *tickets, uint32_t count)
 {
 	const struct tpi_size *size = &p->hot.emit.classes[lane->klass];
 	uint64_t time;
 	int tries, err;
 
 	if (lane->cpu == TAPIO_CPU_SIDE)
-		return put_on_side(p, lane, descs, count);
+		return put_on_side(p, lane, descs, tickets, count);
 	time = tpi_stamp(&p->hot.emit);
 	for (tries = 0; tries < TPI_TRIES; tries++) {
 		if (lane_here(p, size) != lane)
 			break;
-		err = tpi_lane_publish(lane, descs, count, time);
+		err = tpi_lane_publish(lane, descs, tickets, count, time);
 		if (err != TPI_MOVED)
 			return err;
 	}

@@ -12,6 +12,7 @@
  * buffer. Nothing has been accepted by then, so nothing is doubled.
  */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "client/producer/producer.h"
@@ -33,9 +34,18 @@ int tpi_no_size(struct tapio_producer *p, uint32_t tag)
 	return -EMSGSIZE;
 }
 
-int tpi_no_lane(struct tapio_producer *p, uint32_t count)
+const struct tpi_lane *tpi_no_lane_lane(const struct tapio_producer *p,
+					uint32_t klass)
 {
-	tpi_count_drop(p->hot.emit.lanes, TAPIO_DROP_NO_LANE, count);
+	const struct tpi_channel *channel = &p->client.channel;
+	uint32_t sides = channel->side_count[klass];
+
+	return &channel->lanes[sides ? channel->side_first[klass] : 0];
+}
+
+int tpi_no_lane(struct tapio_producer *p, uint32_t klass, uint32_t count)
+{
+	tpi_count_drop(tpi_no_lane_lane(p, klass), TAPIO_DROP_NO_LANE, count);
 	return -ENOBUFS;
 }
 
@@ -70,8 +80,8 @@ static inline void copy_in(unsigned char *block, const void *data,
 
 /* Fills blocks of one lane from items, and publishes them all at once. */
 static int fill_and_put(struct tapio_producer *p, const struct tpi_lane *lane,
-			const uint32_t *blocks, const struct tapio_item *items,
-			uint32_t count)
+			const uint32_t *blocks, const uint64_t *tickets,
+			const struct tapio_item *items, uint32_t count)
 {
 	uint64_t descs[TPI_BATCH];
 	uint32_t i;
@@ -87,11 +97,11 @@ static int fill_and_put(struct tapio_producer *p, const struct tpi_lane *lane,
 		descs[i] = tpi_meta(items[i].tag, items[i].length) | blocks[i];
 	}
 	TPI_TESTPOINT("output.filled");
-	err = tpi_put(p, lane, descs, count);
+	err = tpi_put(p, lane, descs, tickets, count);
 	TPI_TESTPOINT("output.put");
 	if (err == TPI_MOVED)
 		for (i = 0; i < count; i++)
-			tpi_lane_abandon(lane, blocks[i]);
+			tpi_lane_abandon(lane, blocks[i], tickets[i]);
 	return err;
 }
 
@@ -105,13 +115,15 @@ static int emit_reserved(struct tapio_producer *p, const struct tpi_size *size,
 			 const struct tpi_lane **lane, int *result)
 {
 	uint32_t blocks[TPI_BATCH];
+	uint64_t tickets[TPI_BATCH];
 	int moves, n;
 
 	for (moves = 0; moves < TPI_MOVES; moves++) {
-		n = tpi_take(p, size, count, blocks, lane, result);
+		n = tpi_take(p, size, count, blocks, tickets, lane, result);
 		if (n <= 0)
 			return n;
-		*result = fill_and_put(p, *lane, blocks, items, (uint32_t)n);
+		*result = fill_and_put(p, *lane, blocks, tickets, items,
+				       (uint32_t)n);
 		if (!*result)
 			return n;
 		if (*result < 0)
@@ -129,6 +141,7 @@ static int emit_copy(struct tapio_producer *p, const struct tpi_size *size,
 		     const struct tpi_lane **lane, int *result)
 {
 	uint32_t block;
+	uint64_t ticket;
 
 	*result = tpi_copy(p, size, tpi_meta(item->tag, item->length),
 			   item->data, item->length, lane);
@@ -136,9 +149,9 @@ static int emit_copy(struct tapio_producer *p, const struct tpi_size *size,
 		return 1;
 	if (*result < 0)
 		return *result;
-	if (!tpi_claim(p, *lane, 1, &block))
+	if (!tpi_claim(p, *lane, 1, &block, &ticket))
 		return 0;
-	*result = fill_and_put(p, *lane, &block, item, 1);
+	*result = fill_and_put(p, *lane, &block, &ticket, item, 1);
 	if (*result < 0)
 		return *result;
 	return *result ? 0 : 1;
@@ -179,7 +192,7 @@ static int emit_items(struct tapio_producer *p, const struct tpi_size *size,
 			return n;
 		}
 		if (n == -ENOBUFS)
-			return tpi_no_lane(p, offered);
+			return tpi_no_lane(p, size->klass, offered);
 		if (n < 0)
 			return n;
 		if (result == TPI_MOVED)
@@ -250,6 +263,8 @@ int tapio_output_batch(struct tapio_producer *p, const struct tapio_item *items,
 
 	if (!tpi_alive(&p->hot.hot))
 		return -ECHILD;
+	if (count > INT_MAX) /* what is returned is an int */
+		count = INT_MAX;
 	while (done < count) {
 		run = same_class(p, items + done, count - done, &size);
 		if (run)

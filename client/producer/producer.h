@@ -35,7 +35,7 @@
 /* So often a large event follows its thread to another CPU's lane. */
 #define TPI_MOVES 3
 /* Blocks in one section. */
-#define TPI_BATCH 64
+#define TPI_BATCH TPI_SECTION_BLOCKS
 
 /* In a forked child all of it is zero. */
 struct tpi_producer_hot {
@@ -63,6 +63,7 @@ struct tapio_producer {
 	uint32_t max_bytes;
 	uint32_t verdict;  /* TAPIO_RSEQ_* of this process */
 	uint32_t claim_at; /* where the next look for abandoned blocks begins */
+	uint32_t serial;   /* of the next ticket that no section gives */
 	bool fence; /* no membarrier reaches us, or none is made: fence each commit */
 };
 
@@ -89,8 +90,14 @@ tpi_submit_fn tpi_submit_slow;
 /* output.c */
 /* Why tpi_size_of found no class: -EINVAL or -EMSGSIZE, which is counted. */
 int tpi_no_size(struct tapio_producer *p, uint32_t tag);
-/* -ENOBUFS for `count` events, counted on the first lane. */
-int tpi_no_lane(struct tapio_producer *p, uint32_t count);
+/*
+ * -ENOBUFS for `count` events, counted on the first side lane of the class, so that the
+ * count says which class has too few; on the first lane of the channel, if the class has
+ * none.
+ */
+const struct tpi_lane *tpi_no_lane_lane(const struct tapio_producer *p,
+					uint32_t klass);
+int tpi_no_lane(struct tapio_producer *p, uint32_t klass, uint32_t count);
 
 /* full_policy.c: one wait for room, from the first refusal on. Begin with zeros. */
 struct tpi_full {
@@ -123,17 +130,23 @@ void tpi_holder_say(const struct tapio_producer *p, const struct tpi_lane *lane,
  * *result TPI_FULL or TPI_HELD; -ENOBUFS.
  */
 int tpi_take(struct tapio_producer *p, const struct tpi_size *size,
-	     uint32_t want, uint32_t *blocks, const struct tpi_lane **lane,
-	     int *result);
+	     uint32_t want, uint32_t *blocks, uint64_t *tickets,
+	     const struct tpi_lane **lane, int *result);
 /* Blocks that others abandoned there, as our reservations; how many. */
 uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
-		   uint32_t want, uint32_t *blocks);
+		   uint32_t want, uint32_t *blocks, uint64_t *tickets);
 /*
  * Publishes blocks that we hold, on their own lane. 0; TPI_MOVED: this thread is
- * not on that CPU; -EINVAL: they are not held.
+ * not on that CPU; -EINVAL: they are not all held by these tickets.
  */
 int tpi_put(struct tapio_producer *p, const struct tpi_lane *lane,
-	    const uint64_t *descs, uint32_t count);
+	    const uint64_t *descs, const uint64_t *tickets, uint32_t count);
+/* A serial for tpi_lane_retake() and tpi_lane_claim(). */
+static inline uint32_t tpi_next_serial(struct tapio_producer *p)
+{
+	/* Atomic, since any thread may ask; relaxed, since it orders nothing. */
+	return tpi_add_relaxed(&p->serial, 1);
+}
 /*
  * Copies one event of at most fast_bytes (any length on a side lane) into the
  * lane of this CPU, or the side lane. 0, TPI_FULL, TPI_HELD, -ENOBUFS; `lane` is
@@ -154,5 +167,7 @@ void tpi_side_lanes_fini(struct tapio_producer *p);
 int tpi_side_lane_enter(struct tapio_producer *p, uint32_t klass,
 			sigset_t *signals, const struct tpi_lane **lane);
 void tpi_side_lane_leave(struct tapio_producer *p, const sigset_t *signals);
+/* Why this producer, or one of its threads, needs a side lane; in words. */
+const char *tpi_side_lane_reason(const struct tapio_producer *p);
 
 #endif

@@ -128,3 +128,19 @@ void tpi_side_lanes_fini(struct tapio_producer *p)
 		if (p->sides.lane[k])
 			give_lane(p, p->sides.lane[k]);
 }
+
+const char *tpi_side_lane_reason(const struct tapio_producer *p)
+{
+	if (p->fence)
+		return "it or the broker may not use membarrier";
+	switch (tpi_load_relaxed(&p->verdict)) {
+	case TAPIO_RSEQ_ABSENT:
+		return "rseq is absent";
+	case TAPIO_RSEQ_BROKEN:
+		return "rseq is broken";
+	case TAPIO_RSEQ_INCONCLUSIVE:
+		return "rseq could not be tested";
+	default:
+		return "this thread cannot use the lane of its CPU";
+	}
+}

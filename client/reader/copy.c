@@ -155,19 +155,37 @@ uint64_t tpi_copy_resume(const struct tpi_lane *lane, uint64_t state)
 	return tapio_position_diff(at, tail) > 0 ? tail : at;
 }
 
-void tpi_gap_view(struct tapio_view *view, struct tapio_gap *gap,
-		  const struct tpi_lane *lane, uint32_t cause, uint64_t first,
-		  uint64_t count)
+uint64_t tpi_copy_bad_run(const struct tpi_filter *filter,
+			  const struct tpi_lane *lane, uint64_t position,
+			  uint64_t end)
 {
-	*gap = (struct tapio_gap){
+	uint64_t desc, at = position;
+
+	for (; at != end; at = (at + 1) & TAPIO_POSITION_MASK) {
+		/* Relaxed: the caller judges it by a look at the state. */
+		desc = tpi_load_relaxed(&lane->desc[at & lane->mask]);
+		if (!tpi_filter_pass(filter, desc) || tpi_desc_sane(lane, desc))
+			break;
+	}
+	return (at - position) & TAPIO_POSITION_MASK;
+}
+
+struct tapio_gap tpi_gap_of(uint32_t cause, uint64_t first, uint64_t count)
+{
+	return (struct tapio_gap){
 		.count = count,
 		.first = first,
 		.last = (first + count - (count ? 1 : 0)) & TAPIO_POSITION_MASK,
 		.cause = cause,
 	};
+}
+
+void tpi_gap_view(struct tapio_view *view, const struct tapio_gap *gap,
+		  const struct tpi_lane *lane)
+{
 	*view = (struct tapio_view){
 		.data = gap,
-		.position = first,
+		.position = gap->first,
 		.lane = lane->id,
 		.length = sizeof(*gap),
 		.klass = (uint8_t)lane->klass,

@@ -53,10 +53,16 @@ int tpi_copy_skip(const struct tpi_filter *filter, const struct tpi_lane *lane,
  */
 uint64_t tpi_copy_resume(const struct tpi_lane *lane, uint64_t state);
 
-/* Fills a gap record and the view that hands it out. */
-void tpi_gap_view(struct tapio_view *view, struct tapio_gap *gap,
-		  const struct tpi_lane *lane, uint32_t cause, uint64_t first,
-		  uint64_t count);
+/* How many positions from `position` on, below `end`, have events that pass and an
+ * impossible descriptor. */
+uint64_t tpi_copy_bad_run(const struct tpi_filter *filter,
+			  const struct tpi_lane *lane, uint64_t position,
+			  uint64_t end);
+
+/* A record of `count` positions side by side, and the view that hands one out. */
+struct tapio_gap tpi_gap_of(uint32_t cause, uint64_t first, uint64_t count);
+void tpi_gap_view(struct tapio_view *view, const struct tapio_gap *gap,
+		  const struct tpi_lane *lane);
 
 /* Where a descriptor has the length. */
 #define TPI_LENGTH_SHIFT 20

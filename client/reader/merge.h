@@ -9,6 +9,17 @@
  * that is handed out at once and counted as late. Nothing is copied or kept: what
  * waits, waits in its lane, and heads hold it there.
  *
+ * A STAMP FROM THE FUTURE (a clock that was set back, or runs ahead in a container)
+ * would wait for ever. So an event counts as stamped no later than it was first
+ * seen here, by a clock of the reader that nobody can set: the TSC, or
+ * CLOCK_MONOTONIC. Then nothing waits longer than `wait` after it was first seen.
+ * An honest stamp is older than that, so that this changes nothing for it:
+ *
+ *	stamp  <=  commit  <  the look that sees it  <=  `tick`, which is read after it
+ *
+ * When an event was first seen is known from the looks: each that found the tail
+ * further on is noted (tpi_sights), one for each event that may wait.
+ *
  * The wait ends early when a lane is a quarter full: order is not worth a loss.
  * Within a lane the order is that of positions, as always.
  */
@@ -23,6 +34,20 @@
 
 #include "client/connection/client.h"
 
+/* Looks at one source: positions below `upto` were seen by `tick`. */
+struct tpi_sight {
+	uint64_t upto;
+	uint64_t tick;
+};
+
+/* The looks that saw what is not handed out yet, oldest first: a ring. */
+struct tpi_sights {
+	struct tpi_sight *ring;
+	uint32_t mask;
+	uint32_t first;
+	uint32_t count;
+};
+
 struct tpi_merge_entry {
 	uint64_t time;
 	void *source; /* whose next event has that stamp */
@@ -34,10 +59,11 @@ struct tpi_merge {
 	bool tsc;
 	bool hurry; /* do not wait, in this round */
 	uint64_t wait_ns;
-	uint64_t now;   /* of this round, in the unit of the stamps */
-	uint64_t ripe;  /* events up to this stamp need not wait */
-	uint64_t last;  /* latest stamp that was handed out */
-	uint64_t late;  /* events with an earlier stamp than one before them */
+	uint64_t ripe;   /* events up to this stamp need not wait */
+	uint64_t tick;   /* our own clock, after the looks of this round */
+	uint64_t offset; /* from that to the unit of the stamps */
+	uint64_t last;   /* latest stamp that was handed out */
+	uint64_t late;   /* events with an earlier stamp than one before them */
 	int64_t due_ns; /* CLOCK_MONOTONIC: when the next one is ripe; 0: none */
 	uint64_t mult;  /* TSC: ns = ticks * mult >> shift */
 	uint32_t shift;
@@ -52,8 +78,29 @@ int tpi_merge_init(struct tpi_merge *merge, const struct tpi_client *client,
 		   const struct tapio_options *broker);
 void tpi_merge_fini(struct tpi_merge *merge);
 
-/* A round: begin, push every source that has something, pop until NULL. */
+/* For a lane of `count` positions. -ENOMEM. */
+int tpi_sights_init(struct tpi_sights *sights, uint32_t count);
+void tpi_sights_fini(struct tpi_sights *sights);
+/*
+ * A look at a source whose next position is `next` has found it published up to
+ * `limit`, at merge->tick or before.
+ */
+void tpi_sights_note(struct tpi_sights *sights, const struct tpi_merge *merge,
+		     uint64_t next, uint64_t limit);
+/*
+ * The stamp by which the event at `next`, which was noted, is put in order: its own,
+ * or when it was first seen.
+ */
+uint64_t tpi_sights_stamp(struct tpi_sights *sights,
+			  const struct tpi_merge *merge, uint64_t next,
+			  uint64_t stamp);
+
+/*
+ * A round: begin, look at all sources, then tpi_merge_tick, then push every source
+ * that has something, pop until NULL. Another look needs another tick.
+ */
 void tpi_merge_begin(struct tpi_merge *merge, const struct tpi_client *client);
+void tpi_merge_tick(struct tpi_merge *merge);
 void tpi_merge_push(struct tpi_merge *merge, uint64_t time, void *source);
 /* The top's stamp has changed, to a later one as a rule. */
 void tpi_merge_sink(struct tpi_merge *merge);
@@ -87,7 +134,19 @@ static inline void tpi_merge_next(struct tpi_merge *merge, uint64_t time)
 		tpi_merge_sink(merge);
 }
 
-/* Notes in which order events are handed out; others than events are ignored. */
+/* No later than that: the earlier one of a stamp and a tick of ours. */
+static inline uint64_t tpi_merge_clamp(const struct tpi_merge *merge,
+				       uint64_t stamp, uint64_t tick)
+{
+	uint64_t seen = tick + merge->offset;
+
+	return tpi_merge_before(seen, stamp) ? seen : stamp;
+}
+
+/*
+ * Notes in which order events are handed out. Others than events are ignored, and
+ * so are stamps that lie in the future: they would make all others late.
+ */
 void tpi_merge_note(struct tpi_merge *merge, const struct tapio_view *views,
 		    unsigned int n);
 /* Ends the round: when to look again. */

@@ -44,7 +44,7 @@
  *   | BROKER        1           |  | DOORBELLS 1 (used in node index 0)|
  *   | ATTACHMENTS   clients     |  | LANES     one per lane of the node|
  *   | SEGMENTS      segments    |  +-----------------------------------+
- *   | CHANNELS      channels    |  | per lane: owners, descriptors,    |
+ *   | CHANNELS      channels    |  | per lane: tickets, descriptors,   |
  *   | GROUPS        channels*64 |  | times, blocks, found by the       |
  *   | CALIBRATIONS  8192        |  | offsets in its tapio_shm_lane     |
  *   +---------------------------+  +-----------------------------------+
@@ -152,15 +152,32 @@
  *   SIGKILL at any arrow: before its last store nothing has happened, after it all
  *   has. The next broker sweeps all that a dead one held.
  *
- * A LEASE (tapio_shm_cursor.lease). 0 is TAPIO_NOBODY.
+ * A LEASE (tapio_shm_cursor.lease). Holder 0 is TAPIO_NOBODY. Each arrow adds 1
+ * to the epoch, except ask.
  *
  *             take, by member X: swap 0 -> X, then X goes on from `head`
  *   +------+ ---------------------------------------------------> +-----------+
  *   | free |                                                      | held by X |
  *   +------+ <--------------------------------------------------- +-----------+
- *             give, by X: swap X -> 0, when a member asks (`want`) or X leaves
- *             clear, by the broker: swap X -> 0, when X is dead
+ *             give, by X: swap X -> 0, when a member asks (`want`)    ^  |  ^ |
+ *             or X leaves                                        keep |  |  | |
+ *             clear, by the broker: swap X -> 0, when X is dead       |  |  | |
+ *                                                                     |  v  | |
+ *   ask, by member Y, when X holds nothing unreleased and has   +-----------+ |
+ *   not looked for a second: swap X -> X, ASKED                 |  ASKED    | |
+ *   keep, by X, before it hands out anything: swap ASKED off    +-----------+ |
+ *                                                                     |       |
+ *   take over, by Y, when X has still handed out nothing:             v       v
+ *   swap X, ASKED -> Y, MOVING                                  +-----------+
+ *   or without asking, when X has not looked for `takeover`:    | Y, MOVING |
+ *   swap X -> Y, MOVING                                         +-----------+
+ *                                                                     |
+ *   settle, by Y, when X's head and tally are in a cell of its own:   v
+ *   swap MOVING off, and name that cell                         +-----------+
+ *                                                               | held by Y |
+ *                                                               +-----------+
  *
+ *   While a lane is MOVING its head is no news: the gate stays.
  *   A member asks by `want` (swap 0 -> its id). The holder that gives or refuses
  *   clears it, and so does the next one that takes. A member that is killed has
  *   not moved `head` past events that it had not released, so the next holder gets
@@ -375,7 +392,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_doorbells, slots, 320);
 #define TAPIO_DROP_HELD    1 /* too many blocks are reserved */
 #define TAPIO_DROP_SIZE    2 /* larger than any block of the class or channel */
 #define TAPIO_DROP_TIMEOUT 3 /* no room within the channel's wait */
-#define TAPIO_DROP_NO_LANE 4 /* no side lane left (counted on the first lane) */
+/* No side lane left: counted on the first one of the class, else on lane 0. */
+#define TAPIO_DROP_NO_LANE 4
 #define TAPIO_DROP_CAUSES  8
 
 /* tapio_shm_lane.cpu of a side lane */
@@ -413,10 +431,10 @@ struct tapio_shm_lane {
 	uint32_t block_count; /* N */
 	uint32_t block_bytes; /* a multiple of 64 */
 	uint32_t reserved2;
-	uint64_t owner_offset; /* uint32_t[N]: the last holder of the block */
-	uint64_t desc_offset;  /* uint64_t[N] */
-	uint64_t time_offset;  /* uint64_t[N] (0: the channel has no stamps) */
-	uint64_t block_offset; /* N * block_bytes */
+	uint64_t ticket_offset; /* uint64_t[N], by block */
+	uint64_t desc_offset;   /* uint64_t[N] */
+	uint64_t time_offset;   /* uint64_t[N] (0: the channel has no stamps) */
+	uint64_t block_offset;  /* N * block_bytes */
 	uint64_t reserved3;
 };
 TAPIO_ASSERT_SIZE(tapio_shm_lane, 256);
@@ -433,11 +451,39 @@ TAPIO_ASSERT_OFFSET(tapio_shm_lane, klass, 200);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, block_count, 204);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, block_bytes, 208);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, reserved2, 212);
-TAPIO_ASSERT_OFFSET(tapio_shm_lane, owner_offset, 216);
+TAPIO_ASSERT_OFFSET(tapio_shm_lane, ticket_offset, 216);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, desc_offset, 224);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, time_offset, 232);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, block_offset, 240);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, reserved3, 248);
+
+/*
+ * The ticket: who took a block out of the ring last, and which taking it was. While
+ * the block is in hands, its holder can prove by the word that the reservation is
+ * open. The word of a block in the ring that bears an owner says where it lies.
+ *
+ * ticket = owner:32 | place:32 << 32
+ * place  = index:k | serial:30-k | CLAIMED | ENTERED, where N = 2^k
+ *
+ * The serial, with CLAIMED, differs between any two takings of the block by one owner.
+ * (It comes round after 2^29 positions; with CLAIMED after 2^(30-k) claims.) The index is that of the descriptor from which the block
+ * was taken; or, once ENTERED, of the one with which its holder has begun to put it
+ * back.
+ *
+ * part       | writer                      | reader    | store   | load
+ * whole word | producers on CPU: reserve   | producers,| plain   | acquire
+ * whole word | producers, broker: claim,   | broker    | swap    | acquire
+ *            |   retake, abandon, sweep    |           |         |
+ * owner      | producers on CPU: output    | the same  | plain   | acquire
+ * place      | producers on CPU: publish   | the same  | plain   | acquire
+ */
+#define TAPIO_PLACE_ENTERED UINT32_C(0x80000000)
+#define TAPIO_PLACE_CLAIMED UINT32_C(0x40000000)
+#define TAPIO_TICKET(owner, place)            \
+	(TAPIO_CAST_(uint64_t, place) << 32 | \
+	 TAPIO_CAST_(uint64_t, TAPIO_CAST_(uint32_t, owner)))
+#define TAPIO_TICKET_OWNER(ticket) TAPIO_CAST_(uint32_t, ticket)
+#define TAPIO_TICKET_PLACE(ticket) TAPIO_CAST_(uint32_t, (ticket) >> 32)
 
 /* The state word and positions. */
 #define TAPIO_HELD_BITS     16
@@ -511,7 +557,10 @@ TAPIO_ASSERT_OFFSET(tapio_shm_tally, skipped, 0);
 TAPIO_ASSERT_OFFSET(tapio_shm_tally, lost, 8);
 
 /*
- * The progress of one group on one lane.
+ * The progress of one holder of a lane's lease. A cell has one writer at a time:
+ * the attachment in `owner`. A former holder that does not know yet that it has
+ * lost the lease may still write its own cell. So the next holder takes another
+ * one, and only the cell that the lease names counts.
  *
  * head = position:48 << 16 | incarnation:15 << 1 | record:1. `record` names the
  * tally that counts: the holder writes the other one, and then head, with one
@@ -522,33 +571,86 @@ TAPIO_ASSERT_OFFSET(tapio_shm_tally, lost, 8);
  *
  *   tail - start = delivered + skipped + lost + (tail - head)
  *
- * field     | writer                    | reader    | store   | load
- * head      | holder of the lease,      | all       | release | acquire
- *           | broker while joining      |           |         |
- * lease     | members (cas), broker     | all       | acq_rel | acquire
- * want      | members                   | holder    | relaxed | relaxed
- * tally     | holder of the lease       | all       | relaxed | after head
- * start     | broker, before the answer | all       | plain   | plain
- * peak      | holder of the lease       | all       | relaxed | relaxed
- * watermark | holder of the lease       | producers | relaxed | relaxed
+ * field     | writer                     | reader    | store   | load
+ * head      | owner, broker while joining| all       | release | acquire
+ * tally     | owner                      | all       | relaxed | after head
+ * next      | owner                      | members   | relaxed | relaxed
+ * owner     | owner, broker (cas)        | members   | release | acquire
+ * beat      | owner                      | members   | relaxed | relaxed
+ * peak      | owner                      | all       | relaxed | relaxed
+ * watermark | owner                      | producers | relaxed | relaxed
  */
-struct tapio_shm_cursor {
+struct tapio_shm_cell {
 	uint64_t head;
-	uint32_t lease; /* the attachment that may advance head */
-	uint32_t want;  /* not 0: the member that asks for this lane */
 	struct tapio_shm_tally tally[2];
-	uint64_t start;     /* position at which the group began */
-	uint32_t peak;      /* most positions found unread at once */
+	uint64_t next;  /* position up to which events were handed out */
+	uint32_t owner; /* attachment that may write here (0: free) */
+	uint32_t beat;  /* changes with each look of its owner, in one cell */
+	uint32_t peak;  /* most positions found unread at once */
 	uint32_t watermark; /* unread positions to ring for (0, 1: the first) */
 };
-TAPIO_ASSERT_SIZE(tapio_shm_cursor, 64);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, head, 0);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, lease, 8);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, want, 12);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, tally, 16);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, start, 48);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, peak, 56);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, watermark, 60);
+TAPIO_ASSERT_SIZE(tapio_shm_cell, 64);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, head, 0);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, tally, 8);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, next, 40);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, owner, 48);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, beat, 52);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, peak, 56);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, watermark, 60);
+
+/* One for the holder, the others for former holders that sleep. */
+#define TAPIO_CELLS 3
+
+/* tapio_shm_cursor.faults: readers found it impossible. The flags stay set. */
+#define TAPIO_CURSOR_BAD_STATE      UINT32_C(1) /* of the lane */
+#define TAPIO_CURSOR_BAD_DESCRIPTOR UINT32_C(2)
+
+/*
+ * One group on one lane. Line 0 changes when the lane changes hands, and each
+ * cell is a line of its own.
+ *
+ * lease = holder:32 | cell:2 << 32 | flags:2 << 34 | epoch:28 << 36. The epoch
+ * grows with each change of hands, so no word comes back, and the swap of a member
+ * that slept meanwhile fails.
+ *
+ * field     | writer                     | reader    | store   | load
+ * lease     | members (cas), broker (cas)| all       | acq_rel | acquire
+ * start     | broker, before the answer  | all       | plain   | plain
+ * want      | members                    | holder    | relaxed | relaxed
+ * faults    | members (or)               | all       | relaxed | relaxed
+ * takeovers | members (add)              | all       | relaxed | relaxed
+ */
+struct tapio_shm_cursor {
+	uint64_t lease;
+	uint64_t start;     /* position at which the group began */
+	uint32_t want;      /* non-zero: a member asks for this lane */
+	uint32_t faults;    /* TAPIO_CURSOR_* */
+	uint32_t takeovers; /* leases taken from members that slept */
+	uint32_t reserved0;
+	uint64_t reserved1[4];
+	struct tapio_shm_cell cells[TAPIO_CELLS];
+};
+TAPIO_ASSERT_SIZE(tapio_shm_cursor, 256);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, lease, 0);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, start, 8);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, want, 16);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, faults, 20);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, takeovers, 24);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, reserved0, 28);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, reserved1, 32);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, cells, 64);
+
+/* The lease word. The cell is below TAPIO_CELLS in an honest one. */
+#define TAPIO_LEASE_ASKED      (UINT64_C(1) << 34) /* a member wants it */
+#define TAPIO_LEASE_MOVING     (UINT64_C(1) << 35) /* to another cell */
+#define TAPIO_LEASE_EPOCH_MASK UINT64_C(0xfffffff)
+#define TAPIO_LEASE(holder, cell, flags, epoch)                             \
+	(TAPIO_CAST_(uint64_t, TAPIO_CAST_(uint32_t, holder)) |             \
+	 TAPIO_CAST_(uint64_t, cell) << 32 | TAPIO_CAST_(uint64_t, flags) | \
+	 TAPIO_CAST_(uint64_t, TAPIO_LEASE_EPOCH_MASK & (epoch)) << 36)
+#define TAPIO_LEASE_HOLDER(lease) TAPIO_CAST_(uint32_t, lease)
+#define TAPIO_LEASE_CELL(lease)   TAPIO_CAST_(uint32_t, (lease) >> 32 & 3u)
+#define TAPIO_LEASE_EPOCH(lease)  TAPIO_CAST_(uint32_t, (lease) >> 36)
 
 #define TAPIO_INCARNATION_MASK UINT32_C(0x7fff)
 #define TAPIO_HEAD(position, incarnation, record)                             \

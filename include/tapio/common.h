@@ -21,7 +21,8 @@
  * SIGNAL HANDLERS MAY make the emitting calls of a producer, at any
  * instruction of the interrupted thread, and the other calls that say so. They
  * MUST NOT make any other call. On a channel whose full policy is `wait`, an
- * emitting call MAY sleep in the handler for as long as the channel waits.
+ * emitting call sleeps in the handler for up to the channel's wait, unless its
+ * tag has TAPIO_NO_WAIT.
  *
  * FORK. A child has no mappings of ours and no use of its parent's handles:
  * every call returns -ECHILD there, and data that a view or a reservation
@@ -30,13 +31,24 @@
  * vfork(2) MUST NOT make any call before exec, because it runs in its parent's
  * memory. exec closes everything.
  *
+ * CANCELLATION. A call is no cancellation point, but for an emitting call that
+ * waits for room: when its thread is cancelled there, it has emitted nothing.
+ * A thread MUST NOT be in any call with PTHREAD_CANCEL_ASYNCHRONOUS.
+ *
+ * DESCRIPTORS of the library are CLOEXEC and above 2, also where 0, 1 or 2 is
+ * closed. A program SHOULD NOT close them. If it does, as closefrom(3) does,
+ * the library notices before it uses a number that belongs to another file
+ * now. The handle goes on without the broker (tapio_*_connected returns 0),
+ * and the broker keeps what it has granted until the handle is closed. Between
+ * that look and its use no other thread SHOULD close and open descriptors.
+ *
  * KILLS. SIGKILL and SIGSTOP at any instruction stop only this process. The
  * broker takes back what the dead held: reserved blocks, leases, a place in a
  * group.
  *
- * OPENING a handle blocks for at most connect_ns while no broker is there.
- * Then it waits for each answer of the broker, 5 s at least, or connect_ns if
- * that is longer. It MUST NOT be called in a signal handler. The errors of all
+ * OPENING a handle blocks for at most connect_ns while no broker is there, and
+ * then for at most answer_ns until the broker has answered (tapio_options). It
+ * MUST NOT be called in a signal handler. The errors of all
  * open calls, and of tapio_group_remove, are these. options->error gets each
  * with its numbers:
  *
@@ -87,12 +99,17 @@ struct tapio_options {
 	 * that exists (not for root), TAPIO_SOCKET_DEFAULT. */
 	const char *socket;
 	/* How long to wait for a broker that is not there yet: nanoseconds,
-	 * 0 not at all, TAPIO_FOREVER. */
+	 * 0 not at all, TAPIO_FOREVER. (One that is there may take answer_ns.) */
 	int64_t connect_ns;
 	/* If not NULL, a failed open writes its reason here, with the numbers,
 	 * and ends it with NUL. */
 	char *error;
 	size_t error_bytes;
+	/* How long a broker that is there may take to answer: nanoseconds,
+	 * TAPIO_FOREVER. 0: a second, or connect_ns if that is longer. It counts
+	 * where the broker is stopped, or has no CPU. A program that MUST NOT
+	 * wait sets it to as little as it likes, and gets -ETIMEDOUT. */
+	int64_t answer_ns;
 };
 
 /*
@@ -145,12 +162,17 @@ struct tapio_view {
 /* The view is no event: data is a struct tapio_gap, and type is 0. */
 #define TAPIO_VIEW_GAP UINT32_C(1)
 
-#define TAPIO_GAP_OVERRUN    1 /* events were overwritten before they were read */
-#define TAPIO_GAP_QUARANTINE 2 /* the lane's state is impossible: not read on */
+#define TAPIO_GAP_OVERRUN 1 /* events were overwritten before they were read */
+#define TAPIO_GAP_CORRUPT 2 /* the lane's words there are impossible */
 
-/* One gap in what a reader gets from one lane, however many events it misses. */
+/*
+ * One gap in the events of one lane, however many events are missing. A reader
+ * has one record of a lane at a time in its hands. Events that it misses there
+ * meanwhile come in one record after the next release (of an observer: in the
+ * next call).
+ */
 struct tapio_gap {
-	uint64_t count; /* positions missed, with discards (QUARANTINE: 0) */
+	uint64_t count; /* positions missed, with discards */
 	uint64_t first; /* position */
 	uint64_t last;  /* position */
 	uint32_t cause; /* TAPIO_GAP_* */

@@ -81,7 +81,10 @@ struct tapio_consumer_options {
 	 * time stamps. Each event waits until it is merge_ns nanoseconds old
 	 * (TAPIO_MERGE_NS_MAX at most), so that earlier ones can be published
 	 * meanwhile. An event that is published later than that is handed out
-	 * late, and counted. Priorities have no effect then. A lane that is a
+	 * late, and counted. An event whose stamp lies in the future waits
+	 * until merge_ns after this reader saw it first, by a clock that cannot
+	 * be set, and makes no other event late. The events of start OLDEST are
+	 * merged, too. Priorities have no effect then. A lane that is a
 	 * quarter full does not wait, so a lane SHOULD have room for four times
 	 * the events of merge_ns. The channel MUST have stamps (-EINVAL).
 	 */
@@ -164,6 +167,15 @@ TAPIO_API int tapio_group_remove(const struct tapio_options *options,
  * is lossless, data MAY be overwritten under the reader: a reader that wants
  * to know MUST ask tapio_view_intact, or look at the result of tapio_release.
  *
+ * Lanes of a higher priority come first. Of eight calls that fill all their
+ * views, one begins with a lower priority, and the lower ones take turns in
+ * that. So with L priorities each has the first turn in one of 8 (L - 1) full
+ * batches or more, however many events the others have.
+ *
+ * Nothing in shared memory stops a reader. Events that were overwritten, and
+ * positions where the lane says something impossible, are passed over, are
+ * counted as lost, and come as a view with TAPIO_VIEW_GAP.
+ *
  * A caller that comes back at once, many times in a row, and finds few events
  * each time, waits up to a microsecond before the look. More events are there
  * then, and the producer is disturbed less often.
@@ -200,7 +212,8 @@ TAPIO_API int64_t tapio_release(struct tapio_consumer *consumer);
  * A descriptor that polls readable when there may be something to consume, for
  * epoll, poll and io_uring. It belongs to the consumer: the caller MUST NOT
  * read, write or close it. The first call starts a helper thread with all
- * signals blocked.
+ * signals blocked, which ends with tapio_consumer_close. In a program that has
+ * closed all descriptors the next call returns another one.
  *
  * tapio_poll with time-out 0 clears it once it finds nothing, and not before.
  * So a loop MAY take one batch each time, and MUST call tapio_poll until it

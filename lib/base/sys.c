@@ -4,6 +4,7 @@
  * that can be refused asks sys_fail.c first, which is empty without testpoints.
  */
 #include "lib/base/sys.h"
+#include "lib/base/own_fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,10 +31,16 @@ static int result(long value)
 	return value < 0 ? -errno : (int)value;
 }
 
+/* What a program prints must not go into a segment. */
+static int new_fd(int fd)
+{
+	return result(tpi_fd_above_stdio(fd));
+}
+
 int tpi_sys_memfd_create(const char *name, unsigned int flags)
 {
 	INJECT(SYS_memfd_create, (long)(flags & MFD_HUGETLB));
-	return result(syscall(SYS_memfd_create, name, flags));
+	return new_fd((int)syscall(SYS_memfd_create, name, flags));
 }
 
 int tpi_sys_ftruncate(int fd, uint64_t bytes)
@@ -68,7 +75,7 @@ int tpi_sys_reopen(int fd, int flags)
 
 	INJECT(SYS_openat, TPI_SYS_ANY);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return result(open(path, flags | O_CLOEXEC));
+	return new_fd(open(path, flags | O_CLOEXEC));
 }
 
 int tpi_sys_mmap(void **base, uint64_t bytes, int prot, int fd)
@@ -139,7 +146,7 @@ int tpi_sys_membarrier(int command)
 int tpi_sys_pidfd_open(pid_t pid, unsigned int flags)
 {
 	INJECT(SYS_pidfd_open, TPI_SYS_ANY);
-	return result(syscall(SYS_pidfd_open, pid, flags));
+	return new_fd((int)syscall(SYS_pidfd_open, pid, flags));
 }
 
 int tpi_sys_futex_wait(const uint32_t *word, uint32_t expected,

@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-/* In ticks; not ordered with loads and stores around it, which stamps do not
- * need: 10 ns is their resolution, not their truth. */
+/* In ticks. It is not ordered with the loads and stores around it, and stamps
+ * do not need that: 10 ns is their resolution, not their truth. */
 static inline uint64_t tpi_tsc(void)
 {
 #if defined(__x86_64__)
@@ -18,6 +18,24 @@ static inline uint64_t tpi_tsc(void)
 	return ticks;
 #else
 #error "no clock register known for this processor"
+#endif
+}
+
+/* The same, but not before the loads that come before it are done. */
+static inline uint64_t tpi_tsc_after_loads(void)
+{
+#if defined(__x86_64__)
+	unsigned int cpu;
+
+	return __builtin_ia32_rdtscp(&cpu);
+#elif defined(__aarch64__)
+	uint64_t ticks;
+
+	__asm__ __volatile__("isb\n\tmrs %0, cntvct_el0"
+			     : "=r"(ticks)
+			     :
+			     : "memory");
+	return ticks;
 #endif
 }
 

@@ -5,6 +5,7 @@
  */
 #include <time.h>
 
+#include "lib/lane/cursor.h"
 #include "lib/lane/emit.h"
 
 /* Out of line: it needs room on the stack, which the others do not. */
@@ -21,17 +22,18 @@ static bool mark_reached(const struct tpi_emit *emit,
 			 const struct tpi_lane *lane, int slot)
 {
 	const struct tapio_shm_cursor *cursor = emit->gating.cursors[slot];
+	const struct tapio_shm_cell *cell;
 	uint64_t head, tail, unread;
 	uint32_t mark;
 
 	if (!cursor)
 		return true;
-	cursor += lane->id;
+	cell = tpi_cursor_cell(cursor + lane->id);
 	/* Relaxed, all of them: the sleeper's barrier orders them (wake.h). */
-	mark = tpi_load_relaxed(&cursor->watermark);
+	mark = tpi_load_relaxed(&cell->watermark);
 	if (mark <= 1)
 		return true;
-	head = tpi_load_relaxed(&cursor->head);
+	head = tpi_load_relaxed(&cell->head);
 	tail = TAPIO_STATE_TAIL(tpi_load_relaxed(&lane->shm->state));
 	unread = (tail - TAPIO_HEAD_POSITION(head)) & TAPIO_POSITION_MASK;
 	/* Whatever the mark says: a lane is not left to fill up. */

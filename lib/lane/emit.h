@@ -193,33 +193,30 @@ static inline void tpi_ring_if_armed(const struct tpi_emit *emit,
 /* What the caller of tapio_reserve gets. */
 static inline void tpi_reservation_fill(struct tapio_reservation *out,
 					const struct tpi_lane *lane,
-					uint32_t block, uint32_t tag,
-					uint32_t length)
+					uint32_t block, uint64_t ticket,
+					uint32_t tag, uint32_t length)
 {
-	out->data = tpi_lane_block(lane, block);
+	const uint32_t block_bytes = lane->block_bytes;
+
+	out->data = lane->blocks + (size_t)block * block_bytes;
 	out->length = length;
 	out->tag = tag;
-	out->capacity = lane->block_bytes;
+	out->capacity = block_bytes;
 	out->lane = lane->id;
 	out->block = block;
-	out->moves = 0;
+	out->ticket = TAPIO_TICKET_PLACE(ticket);
 }
 
-/* Whether a reservation on this lane names a block that bears our name. */
-static inline bool tpi_reservation_open(const struct tpi_lane *lane,
-					const struct tapio_reservation *r,
-					uint32_t me)
+/* What the ticket of its block is while the reservation is open. */
+static inline uint64_t tpi_reservation_ticket(const struct tpi_emit *emit,
+					      const struct tapio_reservation *r)
 {
-	/* Relaxed: if it is our name, this process wrote it. */
-	return r->block <= lane->mask &&
-	       tpi_load_relaxed(&lane->owner[r->block]) == me;
+	return TAPIO_TICKET(emit->me, r->ticket);
 }
 
 /*
- * The lane of an open reservation, or NULL. A copy of a reservation that was
- * submitted already is found out when somebody else has taken the block since, or
- * when nothing is held any more; the owner word of a block in the ring says
- * nothing, so a quicker double submit of a copy cannot be told.
+ * The lane of a reservation that may be open, or NULL. Whether it is, the ticket of
+ * its block says, inside the section that puts the block back.
  */
 static inline const struct tpi_lane *
 tpi_reservation_lane(const struct tpi_emit *emit,
@@ -230,9 +227,7 @@ tpi_reservation_lane(const struct tpi_emit *emit,
 	if (tpi_unlikely(!r->data || r->lane >= emit->lane_count))
 		return NULL;
 	lane = &emit->lanes[r->lane];
-	if (tpi_unlikely(!tpi_reservation_open(lane, r, emit->me)))
-		return NULL;
-	return lane;
+	return tpi_likely(r->block <= lane->mask) ? lane : NULL;
 }
 
 /* Whether it may be submitted with the length and tag that it has now. */

@@ -32,14 +32,15 @@
 #include <string.h>
 
 #include "lib/base/atomic.h"
+#include "lib/lane/cursor.h"
 
 #define ATTEMPTS 256
 
 const char *tpi_fault_name(unsigned int bit)
 {
 	static const char *const names[TPI_FAULTS] = {
-		"held",  "gate",   "head",    "start",
-		"tally", "unread", "foreign", "unsteady",
+		"held",   "gate",    "head",     "start", "tally",
+		"unread", "foreign", "unsteady", "state", "descriptor",
 	};
 
 	return bit < TPI_FAULTS ? names[bit] : "unknown";
@@ -114,23 +115,39 @@ void tpi_lane_account_read(const struct tpi_lane *lane,
 				   account->tail);
 }
 
-/* One attempt; true when head stood still. `passed`: the gate, loaded last. */
+/* What members have found, and passed over. */
+static uint32_t faults_found(const struct tapio_shm_cursor *cursor)
+{
+	/* Relaxed: shown only. */
+	uint32_t found = tpi_load_relaxed(&cursor->faults);
+
+	return (found & TAPIO_CURSOR_BAD_STATE ? TPI_FAULT_STATE : 0) |
+	       (found & TAPIO_CURSOR_BAD_DESCRIPTOR ? TPI_FAULT_DESCRIPTOR : 0);
+}
+
+/* One attempt; true when head stood still, in the cell that counts. `passed`: the
+ * gate, loaded last. */
 static bool read_once(const struct tpi_lane *lane,
 		      const struct tapio_shm_cursor *cursor, uint64_t *head,
 		      uint64_t *passed, struct tpi_ledger *ledger)
 {
 	const struct tapio_shm_tally *tally;
+	const struct tapio_shm_cell *cell;
 	uint64_t state;
 
 	/* ORDER lane.gate (acquire): older than the head loaded next. Pairs as
 	 * above. */
 	ledger->gate = tpi_load_acquire(&lane->shm->gate) & TAPIO_POSITION_MASK;
+	/* ORDER cursor.lease (acquire): the cell that it names was filled
+	 * before. Pairs with the swap in settle(). */
+	ledger->lease_word = tpi_load_acquire(&cursor->lease);
+	cell = &cursor->cells[tpi_lease_cell(ledger->lease_word)];
 	/*
 	 * ORDER cursor.head (acquire): the tally that this head names was
 	 * written before it. Pairs with the release of a head by its holder.
 	 */
-	*head = tpi_load_acquire(&cursor->head);
-	tally = &cursor->tally[TAPIO_HEAD_RECORD(*head)];
+	*head = tpi_load_acquire(&cell->head);
+	tally = &cell->tally[TAPIO_HEAD_RECORD(*head)];
 	ledger->skipped = tpi_load_relaxed(&tally->skipped);
 	ledger->lost = tpi_load_relaxed(&tally->lost);
 	/* ORDER lane.state (acquire): a tail at least as new as that head. */
@@ -144,9 +161,13 @@ static bool read_once(const struct tpi_lane *lane,
 	 * head is looked at again. Pairs with the release of a head: a holder
 	 * that rewrites this tally has stored another head before.
 	 * ORDER cursor.tally (load-load): the same. Pairs with tpi_commit().
+	 * ORDER cursor.lease (load-load): the same for the lease. Pairs with the
+	 * swap in take().
 	 */
 	tpi_fence_load_load();
-	return tpi_load_relaxed(&cursor->head) == *head;
+	ledger->peak = tpi_load_relaxed(&cell->peak);
+	return tpi_load_relaxed(&cell->head) == *head &&
+	       tpi_load_relaxed(&cursor->lease) == ledger->lease_word;
 }
 
 static uint64_t reap_of(const struct tpi_lane *lane,
@@ -263,10 +284,10 @@ int tpi_ledger_read(const struct tpi_lane *lane,
 	ledger->head = TAPIO_HEAD_POSITION(head);
 	/* relaxed: written before the answer; the others are shown only */
 	ledger->start = tpi_load_relaxed(&cursor->start) & TAPIO_POSITION_MASK;
-	ledger->lease = tpi_load_relaxed(&cursor->lease);
+	ledger->lease = TAPIO_LEASE_HOLDER(ledger->lease_word);
 	ledger->want = tpi_load_relaxed(&cursor->want);
-	ledger->peak = tpi_load_relaxed(&cursor->peak);
 	ledger->published = distance(ledger->tail, ledger->start);
+	ledger->faults = faults_found(cursor);
 	/* After the fence in read_once(): the next group changes it. */
 	tpi_fence_load_load();
 	if (tpi_load_relaxed(&group->slot) != slot)

@@ -33,7 +33,11 @@
 #define TPI_FAULT_UNREAD   UINT32_C(32)  /* holds the gate, N or more behind */
 #define TPI_FAULT_FOREIGN  UINT32_C(64)  /* head of another incarnation */
 #define TPI_FAULT_UNSTEADY UINT32_C(128) /* head moved during every read */
-#define TPI_FAULTS         8
+/* Found by a member, which passed it over; they stay when it has. */
+#define TPI_FAULT_STATE      UINT32_C(256) /* the lane's state was impossible */
+#define TPI_FAULT_DESCRIPTOR UINT32_C(512) /* a descriptor was */
+#define TPI_FAULTS_FOUND     (TPI_FAULT_STATE | TPI_FAULT_DESCRIPTOR)
+#define TPI_FAULTS           10
 
 /* "held", "gate", ... for bit number 0 .. TPI_FAULTS - 1. */
 const char *tpi_fault_name(unsigned int bit);
@@ -67,7 +71,8 @@ struct tpi_ledger {
 	uint64_t head;
 	uint64_t tail;
 	uint64_t gate;
-	uint64_t word;      /* the head as loaded */
+	uint64_t word; /* the head as loaded */
+	uint64_t lease_word;
 	uint64_t published; /* since start: the sum of the next four */
 	uint64_t delivered; /* released, not merely handed out */
 	uint64_t skipped;

@@ -141,7 +141,7 @@ static int check_description(const struct tapio_shm_channel *copy,
 	return 0;
 }
 
-/* Copies and checks; leaves the channel's name in the report's subject. */
+/* Copies and checks. Leaves the channel's name in the report's subject. */
 static int describe(const struct tpi_catalog *catalog, uint32_t channel,
 		    struct tapio_shm_channel *copy, struct tpi_report *report)
 {

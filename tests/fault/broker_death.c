@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How clients end: killed, replaced by another program, closed, stopped. What
- * they held comes back exactly when they are gone, and not before.
+ * How clients end: killed, replaced by another program, closed, stopped. The
+ * blocks, leases and names that they held come back exactly when they are gone,
+ * and not before.
  */
 #include <check.h>
 #include <errno.h>
@@ -17,7 +18,10 @@
 #include <unistd.h>
 
 #include "lib/base/atomic.h"
+#include "lib/lane/cursor.h"
 #include "lib/lane/lane.h"
+#include "lib/base/rseq.h"
+#include "lib/lane/wake.h"
 #include "tests/cpu_lanes.h"
 #include "tests/fault/peer.h"
 #include "tests/check_main.h"
@@ -39,7 +43,7 @@ static void tear_down(void)
 	tapio_broker_stop(broker);
 }
 
-/* What a child tells its parent about itself. */
+/* A child's message to its parent about itself. */
 struct report {
 	uint32_t name;
 	uint32_t lane;
@@ -125,6 +129,7 @@ static void reserve_some(struct peer *me, struct report *report)
 	struct tpi_gating gating;
 	struct tpi_lane *lane;
 	uint32_t blocks[7];
+	uint64_t tickets[7];
 
 	pin_to_first_cpu();
 	gating_of(me, &gating);
@@ -132,7 +137,7 @@ static void reserve_some(struct peer *me, struct report *report)
 	report->lane = lane->id;
 	for (int i = 0; i < 1000 && !report->done; i++)
 		if (!tpi_lane_reserve(lane, &gating, me->attached.attachment,
-				      blocks, 7))
+				      blocks, tickets, 7))
 			report->done = 7;
 }
 
@@ -177,6 +182,7 @@ static void own_side_lane(struct peer *me, struct report *report)
 	struct tpi_lane *lane = &me->channel.lanes[me->channel.side_first[0]];
 	uint32_t nobody = TAPIO_NOBODY, blocks[3];
 	struct tpi_gating gating;
+	uint64_t tickets[3];
 
 	gating_of(me, &gating);
 	report->lane = lane->id;
@@ -185,7 +191,7 @@ static void own_side_lane(struct peer *me, struct report *report)
 			     me->attached.attachment))
 		return;
 	if (!tpi_lane_reserve(lane, &gating, me->attached.attachment, blocks,
-			      3))
+			      tickets, 3))
 		report->done = 3;
 }
 
@@ -211,12 +217,12 @@ END_TEST
 static void take_leases(struct peer *me, struct report *report)
 {
 	for (uint32_t i = 0; i < me->channel.lane_count; i++) {
-		uint32_t nobody = TAPIO_NOBODY;
+		uint64_t nobody = 0;
 
-		/* ORDER cursor.lease (acq_rel): pairs with clear_leases(). */
-		report->done +=
-			tpi_cas_acq_rel(&me->cursors.cursors[i].lease, &nobody,
-					me->attached.attachment);
+		/* ORDER cursor.lease (acq_rel): pairs with clear_lease(). */
+		report->done += tpi_cas_acq_rel(
+			&me->cursors.cursors[i].lease, &nobody,
+			tpi_lease_next(0, me->attached.attachment, 0));
 	}
 }
 
@@ -235,9 +241,8 @@ START_TEST(leases_of_a_killed_member_are_free_and_its_group_goes_on)
 	ck_assert(
 		wait_state(&watcher, child.report.name, TAPIO_ATTACHMENT_FREE));
 	for (uint32_t i = 0; i < other.channel.lane_count; i++)
-		ck_assert_uint_eq(
-			tpi_load_relaxed(&other.cursors.cursors[i].lease),
-			TAPIO_NOBODY);
+		ck_assert_uint_eq(tpi_cursor_holder(&other.cursors.cursors[i]),
+				  TAPIO_NOBODY);
 	ck_assert_uint_eq(
 		other.catalog.groups[other.attached.group_slot].members, 1);
 	ck_assert_uint_eq(watcher.catalog.broker->leases_cleared,
@@ -251,6 +256,7 @@ START_TEST(abandoned_blocks_come_back_without_a_death)
 	const struct tpi_lane *lane;
 	struct tpi_gating gating;
 	uint32_t blocks[4];
+	uint64_t tickets[4];
 	struct peer me;
 	int err = -1;
 
@@ -262,10 +268,11 @@ START_TEST(abandoned_blocks_come_back_without_a_death)
 	lane = peer_lane(&me);
 	for (int i = 0; i < 1000 && err; i++)
 		err = tpi_lane_reserve(lane, &gating, me.attached.attachment,
-				       blocks, 4);
+				       blocks, tickets, 4);
 	ck_assert_int_eq(err, 0);
 	for (int i = 0; i < 4; i++)
-		tpi_lane_abandon(lane, blocks[i]);
+		ck_assert_int_eq(tpi_lane_abandon(lane, blocks[i], tickets[i]),
+				 0);
 	for (int i = 0; i < 400 && held_of(lane); i++)
 		usleep(10000);
 	ck_assert_uint_eq(held_of(lane), 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Groups: who may join what, what a group is promised from the moment that it is
- * answered, and who gets a slot after whom.
+ * Groups: the right to join, the promises to a group from the moment that it is
+ * answered, and the order in which uids may get a slot.
  */
 #include <check.h>
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "lib/base/atomic.h"
+#include "lib/lane/cursor.h"
 #include "lib/lane/lane.h"
 #include "lib/lane/wake.h"
 #include "tests/cpu_lanes.h"
@@ -131,7 +132,7 @@ START_TEST(a_group_begins_at_the_tails_and_is_answered_when_it_counts)
 	ck_assert_uint_eq(slot(s)->admitted, c.attached.incarnation);
 	ck_assert(producer.catalog.channels[0].active >> s & 1);
 	for (uint32_t i = 0; i < c.channel.lane_count; i++) {
-		uint64_t head = c.cursors.cursors[i].head;
+		uint64_t head = c.cursors.cursors[i].cells[0].head;
 		uint64_t tail =
 			TAPIO_STATE_TAIL(tpi_lane_peek(&c.channel.lanes[i]));
 
@@ -211,7 +212,7 @@ START_TEST(joins_while_producers_run_never_lose_what_was_promised)
 				uint64_t gate =
 					tpi_load_relaxed(&lane->shm->gate);
 				uint64_t head = TAPIO_HEAD_POSITION(
-					c.cursors.cursors[i].head);
+					c.cursors.cursors[i].cells[0].head);
 
 				ck_assert_int_le(
 					tapio_position_diff(gate, head), 0);
@@ -286,7 +287,7 @@ START_TEST(impossible_requests_are_refused_with_the_limit)
 }
 END_TEST
 
-/* Runs `body` in a child of another uid; its result. */
+/* Runs `body` in a child of another uid. Its result. */
 static int as_uid(uid_t uid, int (*body)(void))
 {
 	int status;
@@ -363,14 +364,16 @@ END_TEST
 
 static uint64_t head_of(const struct peer *c, const struct tpi_lane *lane)
 {
-	return TAPIO_HEAD_POSITION(c->cursors.cursors[lane->id].head);
+	return TAPIO_HEAD_POSITION(
+		tpi_cursor_cell(&c->cursors.cursors[lane->id])->head);
 }
 
 static uint64_t lost_of(const struct peer *c, const struct tpi_lane *lane)
 {
-	const struct tapio_shm_cursor *cursor = &c->cursors.cursors[lane->id];
+	const struct tapio_shm_cell *cell =
+		tpi_cursor_cell(&c->cursors.cursors[lane->id]);
 
-	return cursor->tally[TAPIO_HEAD_RECORD(cursor->head)].lost;
+	return cell->tally[TAPIO_HEAD_RECORD(cell->head)].lost;
 }
 
 static uint64_t gate_of(const struct tpi_lane *lane)
@@ -394,8 +397,8 @@ static uint32_t emit_until_full(struct tpi_lane *lane,
 }
 
 /*
- * What is lost is what producers have been given, no position more: commit fddcec1
- * took all but the last 16 from the group.
+ * The lost positions are those that producers have been given, not one more:
+ * commit fddcec1 took all but the last 16 from the group.
  */
 START_TEST(a_durable_group_stays_and_lossless_begins_with_its_first_member)
 {
@@ -406,9 +409,10 @@ START_TEST(a_durable_group_stays_and_lossless_begins_with_its_first_member)
 	struct peer c;
 
 	gating_all(&gating);
-	/* With nobody there it holds producers up to its lag only. */
+	/* Without a member it holds producers up to its lag only. */
 	ck_assert_uint_eq(TAPIO_SLOT_POLICY(slot_word(0)), TAPIO_GROUP_UNTIL);
-	/* What it is and what holds now are two things, on fddcec1 one. */
+	/* Its own policy and the one that holds now are two things, on fddcec1
+	 * one. */
 	ck_assert_uint_eq(slot(0)->policy, TAPIO_GROUP_LOSSLESS);
 	for (uint32_t i = 0; i < 2 * n; i++)
 		ck_assert_int_eq(emit(lane, &gating), 0);
@@ -490,13 +494,13 @@ START_TEST(a_promotion_does_not_believe_a_head_of_another_incarnation)
 	late = second_mapping(&c, lane);
 	ck_assert_int_eq(peer_detach(&c), 0);
 	/* ORDER cursor.head (release): pairs with pass_over(). */
-	tpi_store_release(&late->head,
+	tpi_store_release(&late->cells[0].head,
 			  TAPIO_HEAD(head + 7, c.attached.incarnation - 1, 0));
 	peer_close(&c);
 	ck_assert_int_eq(try_join(&c, "audit", 0, 0, 0), 0);
-	ck_assert_uint_eq(
-		TAPIO_HEAD_INCARNATION(c.cursors.cursors[lane->id].head),
-		c.attached.incarnation);
+	ck_assert_uint_eq(TAPIO_HEAD_INCARNATION(
+				  c.cursors.cursors[lane->id].cells[0].head),
+			  c.attached.incarnation);
 	ck_assert_uint_eq(head_of(&c, lane), head);
 	ck_assert_uint_eq(lost_of(&c, lane), 0);
 	peer_close(&c);
@@ -546,7 +550,7 @@ static int remove_it(const char *channel, const char *group)
 	return err;
 }
 
-/* Who was in it may be dead and not yet found so. */
+/* Its last member may be dead and not yet found so. */
 static int remove_d(void)
 {
 	int err = -EBUSY;
@@ -585,7 +589,7 @@ START_TEST(a_durable_group_is_removed_when_nobody_is_in_it)
 	ck_assert(!(producer.catalog.channels[0].active >> s & 1));
 	ck_assert_int_eq(peer_remove(&other, "events", "d"), -ENXIO);
 	peer_close(&other);
-	/* Nobody waits for it. */
+	/* No producer waits for it. */
 	for (uint32_t i = 0; i < 3 * n && !err; i++)
 		err = emit(lane, &gating);
 	ck_assert_int_eq(err, 0);
@@ -601,7 +605,7 @@ START_TEST(what_may_not_be_removed_is_refused_with_the_reason)
 	struct peer peer;
 
 	peer_connect(&peer, broker);
-	/* Who has not said hello is not asked what it wants. */
+	/* A client that has not said hello is refused, whatever it wants. */
 	ck_assert_int_eq(peer_remove(&peer, "events", "d"), -EPROTO);
 	peer_close(&peer);
 	peer_connect(&peer, broker);
@@ -654,10 +658,11 @@ START_TEST(a_slot_goes_to_the_same_uid_at_once_with_another_incarnation)
 		incarnation = c.attached.incarnation;
 		/* Nothing of the one before, whatever it left behind. */
 		ck_assert_uint_eq(c.cursors.cursors[0].lease, TAPIO_NOBODY);
-		ck_assert_uint_eq(c.cursors.cursors[0].tally[0].lost, 0);
+		ck_assert_uint_eq(c.cursors.cursors[0].cells[0].tally[0].lost,
+				  0);
 		ck_assert_uint_eq(c.cursors.cursors[0].want, 0);
 		c.cursors.cursors[0].lease = 0x12345;
-		c.cursors.cursors[0].tally[0].lost = 7;
+		c.cursors.cursors[0].cells[0].tally[0].lost = 7;
 		c.cursors.cursors[0].want = 1;
 		ck_assert_int_eq(peer_detach(&c), 0);
 		ck_assert_uint_eq(TAPIO_SLOT_STATE(slot_word(first_slot)),
@@ -694,7 +699,7 @@ START_TEST(a_slot_that_a_living_process_may_write_goes_to_no_other_uid)
 	theirs = as_uid(4321, slot_of_join);
 	ck_assert_int_lt(theirs, TAPIO_GROUP_SLOTS);
 	ck_assert_int_ne(theirs, (int)ours);
-	/* Dead is dead: what they had is free for anybody. */
+	/* Dead is dead: all that they had is free for others. */
 	for (int i = 0;
 	     i < 500 &&
 	     TAPIO_SLOT_STATE(slot_word((uint32_t)theirs)) != TAPIO_SLOT_FREE;

@@ -5,7 +5,7 @@
  * attacked by itself, at the testpoint where breaking the rule would show.
  *
  * On commit fddcec1 sleeps could not be unbounded, so that the bound hid each of
- * these faults; and the tests of lanes whose holder dies fail there.
+ * these faults, and the tests of lanes whose holder dies fail there.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -133,7 +133,7 @@ START_TEST(a_group_that_was_not_rung_is_not_answered)
 
 	c = rig_open(&marked);
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		c->tracks[i].cursor->watermark = 16;
+		c->tracks[i].cell->watermark = 16;
 	tpi_announce(c);
 	tpi_announce(other);
 	emit(1);
@@ -156,7 +156,7 @@ static void *emit_and_die(void *arg)
 {
 	pid_t pid;
 
-	nap_ms(200); /* the other one sleeps; if not, it looks once more */
+	nap_ms(200); /* the other one sleeps. If not, it looks once more */
 	pid = fork();
 	if (!pid) {
 		p = rig_producer();
@@ -262,8 +262,8 @@ static void start_holder(void)
 static bool lanes_are_free(void)
 {
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		if (tpi_load_relaxed(&c->tracks[i].cursor->lease) !=
-		    TAPIO_NOBODY)
+		if (TAPIO_LEASE_HOLDER(tpi_load_relaxed(
+			    &c->tracks[i].cursor->lease)) != TAPIO_NOBODY)
 			return false;
 	return true;
 }

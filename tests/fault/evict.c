@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Consumers that write garbage into their own cursors: their group is evicted;
- * producers, other groups and the ledger do not notice; and a group that only
+ * Consumers that write garbage into their own cursors: their group is evicted.
+ * Producers, other groups and the ledger do not notice, and a group that only
  * stands still, or is overrun, or has a former member, never is.
  *
  * The library's own consumers, behind whose back the test writes what the process
@@ -83,7 +83,7 @@ static void tear_down(void)
 static void write_head(struct tpi_track *t, uint64_t position,
 		       uint32_t incarnation, uint32_t record)
 {
-	tpi_store_release(&t->cursor->head,
+	tpi_store_release(&t->cell->head,
 			  TAPIO_HEAD(position & TAPIO_POSITION_MASK,
 				     incarnation, record));
 }
@@ -91,7 +91,7 @@ static void write_head(struct tpi_track *t, uint64_t position,
 /* One of each kind, on one lane. */
 static void lie(struct tapio_consumer *c, int kind, struct tpi_track *t)
 {
-	uint64_t head = tpi_load_acquire(&t->cursor->head);
+	uint64_t head = tpi_load_acquire(&t->cell->head);
 	uint64_t position = TAPIO_HEAD_POSITION(head);
 	uint32_t record = TAPIO_HEAD_RECORD(head);
 
@@ -110,7 +110,7 @@ static void lie(struct tapio_consumer *c, int kind, struct tpi_track *t)
 			   c->incarnation, record);
 		break;
 	case 4: /* a record that cannot be */
-		t->cursor->tally[record].lost = UINT64_C(1) << 40;
+		t->cell->tally[record].lost = UINT64_C(1) << 40;
 	}
 }
 
@@ -164,7 +164,7 @@ static void read_in_order(struct tapio_consumer *c, uint64_t *next,
 	ck_assert_uint_eq(*next, count);
 }
 
-/* Stops itself with a batch in its hands; then reads on to the last event. */
+/* Stops itself with a batch in its hands. Then reads on to the last event. */
 static int stand_still(void)
 {
 	struct tapio_view views[16];
@@ -253,7 +253,7 @@ START_TEST(liars_are_evicted_and_nobody_else_notices)
 
 		assert_evicted(liars[i]);
 		while ((n = tapio_poll(liars[i], views, 64, 0)) > 0)
-			tapio_release(liars[i]); /* what is left */
+			tapio_release(liars[i]); /* the rest */
 		ck_assert_int_eq(n, -ENOTCONN);
 	}
 	/* Some more looks at those that only stand still. */
@@ -300,7 +300,7 @@ START_TEST(a_sleeping_member_of_an_evicted_group_is_told)
 	ck_assert_int_eq((int)(intptr_t)result, -ENOTCONN);
 	assert_evicted(liar);
 	slot = slot_of(liar);
-	/* The name is free; the slot is not, as long as this process lives. */
+	/* The name is free. The slot is not, as long as this process lives. */
 	again = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	ck_assert_uint_ne(slot_of(again), slot);
 	ck_assert_uint_eq(again->client.granted.first, 1);
@@ -368,7 +368,7 @@ START_TEST(a_configured_group_begins_anew_and_the_liars_slot_when_it_is_dead)
 }
 END_TEST
 
-/* What it had not released is still there for the next member. */
+/* The events that it had not released are still there for the next member. */
 START_TEST(a_durable_group_whose_liar_is_dead_is_put_right)
 {
 	struct tapio_consumer *c;
@@ -384,7 +384,7 @@ START_TEST(a_durable_group_whose_liar_is_dead_is_put_right)
 	c = rig_consumer("audit", TAPIO_GROUP_DEFAULT);
 	ck_assert_uint_eq(slot_of(c), 0);
 	t = &c->tracks[0];
-	ck_assert_uint_eq(TAPIO_HEAD_INCARNATION(t->cursor->head),
+	ck_assert_uint_eq(TAPIO_HEAD_INCARNATION(t->cell->head),
 			  c->incarnation);
 	ck_assert_uint_eq(drain(c), 10);
 	assert_ledger(c, 10, 0, 0);
@@ -403,12 +403,12 @@ START_TEST(a_lease_of_nobody_is_cleared_and_a_members_is_not)
 	uint64_t cleared = tpi_load_relaxed(&counters()->leases_cleared);
 	uint32_t names[] = {b->me, 0x12345678, TAPIO_ABANDONED};
 
-	ck_assert_uint_eq(tpi_load_relaxed(&t->cursor->lease), a->me);
+	ck_assert_uint_eq(tpi_cursor_holder(t->cursor), a->me);
 	for (int i = 0; i < 3; i++) {
-		tpi_store_release(&t->cursor->lease, names[i]);
+		tpi_store_release(&t->cursor->lease,
+				  tpi_lease_next(t->lease, names[i], 0));
 		wait_for(&counters()->leases_cleared, cleared + 1 + i);
-		ck_assert_uint_eq(tpi_load_relaxed(&t->cursor->lease),
-				  TAPIO_NOBODY);
+		ck_assert_uint_eq(tpi_cursor_holder(t->cursor), TAPIO_NOBODY);
 	}
 	/* Its holder finds out when it releases, and takes it again. */
 	ck_assert_int_eq(tapio_output(p, TAG, "x", 1), 0);
@@ -418,7 +418,7 @@ START_TEST(a_lease_of_nobody_is_cleared_and_a_members_is_not)
 	}
 	assert_ledger(a, 1, 0, 0);
 	for (uint32_t i = 1; i < a->lane_count; i++)
-		ck_assert_uint_eq(tpi_load_relaxed(&a->tracks[i].cursor->lease),
+		ck_assert_uint_eq(tpi_cursor_holder(a->tracks[i].cursor),
 				  a->me);
 	ck_assert_uint_eq(tpi_load_relaxed(&counters()->leases_cleared),
 			  cleared + 3);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who consumes what on a machine with two nodes: lanes go to the members on their
- * own node first, none stays without one, and everything arrives whoever sends
- * from where. Runs in the virtual machine of tests/numa/vm.
+ * The sharing of lanes on a machine with two nodes: lanes go to the members on
+ * their own node first, none stays without one, and every event arrives from
+ * every node. Runs in the virtual machine of tests/numa/vm.
  */
 #include "tests/cli/command.h"
 #include "tests/numa/machine.h"
@@ -22,7 +22,7 @@ static uint32_t leases(const struct tapio_consumer *c)
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		count += tpi_load_relaxed(&c->tracks[i].cursor->lease) == c->me;
+		count += tpi_cursor_holder(c->tracks[i].cursor) == c->me;
 	return count;
 }
 
@@ -38,12 +38,12 @@ static void assert_has_node(const struct tapio_consumer *c, unsigned int node)
 		const struct tpi_track *t = &c->tracks[i];
 
 		ck_assert_uint_eq(t->node, node_of_lane(t->lane));
-		ck_assert_msg((tpi_load_relaxed(&t->cursor->lease) == c->me) ==
+		ck_assert_msg((tpi_cursor_holder(t->cursor) == c->me) ==
 				      (t->node == node),
 			      "lane %u of node %u: lease %u, member %u of "
 			      "node %u",
-			      i, t->node, tpi_load_relaxed(&t->cursor->lease),
-			      c->me, node);
+			      i, t->node, tpi_cursor_holder(t->cursor), c->me,
+			      node);
 	}
 }
 
@@ -65,7 +65,7 @@ START_TEST(members_take_the_lanes_of_their_own_node_first)
 }
 END_TEST
 
-/* Emits on every CPU; how many events. */
+/* Emits on every CPU. How many events. */
 static uint64_t send_from_everywhere(struct tapio_producer *p)
 {
 	for (unsigned int cpu = 0; cpu < machine.cpus; cpu++) {

@@ -53,6 +53,7 @@ static inline void broker_child_start(const char *config, void (*first)(void))
 		.socket = socket,
 		.error = rig.error,
 		.error_bytes = sizeof(rig.error),
+		.answer_ns = RIG_ANSWER_NS,
 	};
 }
 

@@ -78,7 +78,7 @@ START_TEST(a_watch_that_was_stopped_is_not_called_though_it_had_completed)
 {
 	struct counted first, second;
 
-	/* Both complete in one round; each stops the other when it is called. */
+	/* Both complete in one round. Each stops the other when it is called. */
 	watch_ready(&first, 3);
 	watch_ready(&second, 3);
 	first.also = &second;

@@ -84,7 +84,7 @@ static uint32_t number_of(const struct tapio_view *view)
 	return number;
 }
 
-/* Polls `per` at a time until `count` came; they are 0, 1, .. in this order. */
+/* Polls `per` at a time until `count` came. They are 0, 1, .. in this order. */
 static void expect_in_order(uint32_t count, unsigned int per)
 {
 	struct tapio_view views[64];
@@ -168,7 +168,7 @@ START_TEST(an_event_waits_its_time_and_no_longer)
 }
 END_TEST
 
-/* While something is waiting for its time nobody has to be rung for. */
+/* While an event waits for its time, producers need not ring. */
 START_TEST(producers_do_not_ring_for_what_must_wait_anyway)
 {
 	struct tapio_view views[64];
@@ -256,7 +256,7 @@ START_TEST(filtered_events_and_discards_do_not_hold_the_others)
 		emit(lane, i);
 	}
 	expect_in_order(100, 9);
-	nap_ms(60); /* what was skipped behind the last one is ripe, too */
+	nap_ms(60); /* skipped events behind the last one are ripe, too */
 	drain(c);
 	assert_ledger(c, 100, 100 + 15, 0);
 }
@@ -280,8 +280,167 @@ START_TEST(a_descriptor_becomes_readable_when_events_are_ripe)
 		ck_assert_int_eq(tapio_release(c), 0);
 	}
 	ck_assert_uint_eq(group_stats(c).late, 0);
-	/* It does not stay readable all the time, so nobody turns in circles. */
+	/* It does not stay readable all the time, so no loop spins. */
 	ck_assert_uint_lt(looks, 50);
+}
+END_TEST
+
+/* ---- clocks that are wrong --------------------------------------------------------- */
+
+/* The stamp of the newest event on a producer's lane, as if its clock had said so. */
+static void stamp_newest(int lane, uint64_t time)
+{
+	const struct tpi_lane *l = producers[lane]->sides.lane[0];
+
+	l->time[(TAPIO_STATE_TAIL(tpi_lane_peek(l)) - 1) & l->mask] = time;
+}
+
+static uint64_t newest_stamp(int lane)
+{
+	const struct tpi_lane *l = producers[lane]->sides.lane[0];
+
+	return l->time[(TAPIO_STATE_TAIL(tpi_lane_peek(l)) - 1) & l->mask];
+}
+
+/* An hour ahead, in ticks of the TSC (whatever its rate) or in nanoseconds. */
+static uint64_t an_hour(void)
+{
+	return 3600 * UINT64_C(4000000000);
+}
+
+/*
+ * Fails on fddcec1, for consumers and observers: an event whose stamp lay an hour
+ * ahead waited an hour, and all that came after it on its lane waited with it.
+ */
+START_TEST(a_stamp_from_the_future_stops_nothing)
+{
+	struct tapio_observer_options options = {
+		.size = sizeof(options),
+		.broker = rig.options,
+		.merge_ns = WAIT_NS,
+	};
+	struct tapio_view views[64];
+	bool seen[61] = {false};
+	int n, got = 0;
+
+	if (_i)
+		ck_assert_int_eq(tapio_observer_open(&o, "t", &options), 0);
+	else
+		open_consumer(WAIT_NS);
+	emit(0, 0);
+	stamp_newest(0, newest_stamp(0) + an_hour());
+	for (uint32_t i = 1; i < 61; i++)
+		emit((int)(i % 2), i);
+	while (got < 61) {
+		n = c ? tapio_poll(c, views, 64, 10000 * (int64_t)MS)
+		      : tapio_observe(o, views, 64, 10000 * (int64_t)MS);
+		ck_assert_int_gt(n, 0);
+		for (int i = 0; i < n; i++)
+			seen[number_of(&views[i])] = true;
+		got += n;
+		if (c)
+			ck_assert_int_eq(tapio_release(c), 0);
+	}
+	for (int i = 0; i < 61; i++)
+		ck_assert(seen[i]);
+}
+END_TEST
+
+/* A clock that runs ahead all the time: each event waits once, not one by one. */
+START_TEST(a_lane_whose_clock_is_ahead_waits_once)
+{
+	struct tapio_view views[64];
+
+	open_consumer(WAIT_NS);
+	for (uint32_t i = 0; i < 60; i++) {
+		emit(0, i);
+		stamp_newest(0, newest_stamp(0) + an_hour());
+	}
+	ck_assert_uint_eq(look(c, views, 64), 0); /* here they are first seen */
+	nap_ms(60);
+	ck_assert_uint_eq(look(c, views, 64), 60);
+	for (uint32_t i = 0; i < 60; i++)
+		ck_assert_uint_eq(number_of(&views[i]), i);
+	/* They say nothing about what is late. */
+	ck_assert_int_eq(tapio_release(c), 0);
+	emit(1, 60);
+	ck_assert_int_eq(tapio_poll(c, views, 64, TAPIO_FOREVER), 1);
+	ck_assert_uint_eq(group_stats(c).late, 0);
+}
+END_TEST
+
+/* An honest stamp is older than the look that sees it, so all is as before. */
+START_TEST(events_seen_before_their_turn_keep_the_order_of_their_stamps)
+{
+	struct tapio_view views[64];
+	uint32_t next = 0;
+
+	open_consumer(WAIT_NS);
+	for (uint32_t i = 0; i < 60; i++) {
+		emit((int)(i * 5 % LANES), i);
+		if (i % 7 == 0)
+			ck_assert_uint_eq(look(c, views, 64), 0);
+	}
+	while (next < 60) {
+		int n = tapio_poll(c, views, 7, TAPIO_FOREVER);
+
+		ck_assert_int_gt(n, 0);
+		for (int i = 0; i < n; i++)
+			ck_assert_uint_eq(number_of(&views[i]), next++);
+	}
+	ck_assert_uint_eq(group_stats(c).late, 0);
+}
+END_TEST
+
+/* ---- from the start ------------------------------------------------------------------ */
+
+/*
+ * Fails on fddcec1: what the lanes held before the group came lane by lane, and then
+ * the rest in order.
+ */
+START_TEST(the_past_is_merged_and_what_follows_too)
+{
+	struct tapio_consumer_options options = {
+		.policy = TAPIO_GROUP_LOSSLESS,
+		.merge_ns = WAIT_NS,
+		.start = TAPIO_START_OLDEST,
+	};
+
+	emit_around(200);
+	c = rig_open(&options);
+	for (uint32_t i = 200; i < 400; i++)
+		emit((int)(i * 5 % LANES), i);
+	expect_in_order(400, _i ? 64 : 3);
+	ck_assert_uint_eq(group_stats(c).late, 0);
+	assert_ledger(c, 200, 0, 0);
+}
+END_TEST
+
+/* Records of gaps have no stamp. */
+START_TEST(gaps_are_in_no_histogram)
+{
+	struct tapio_consumer_options options = {
+		.policy = TAPIO_GROUP_LOSSY,
+		.merge_ns = 1,
+	};
+	static struct tapio_view views[1024];
+	unsigned int n, events = 0, gaps = 0;
+
+	c = rig_open(&options);
+	for (uint32_t round = 0; round < 5; round++) {
+		for (uint32_t i = 0; i < 2000; i++)
+			emit(0, i);
+		nap_ms(1);
+		while ((n = look(c, views, 1024))) {
+			for (unsigned int i = 0; i < n; i++)
+				gaps += views[i].flags & TAPIO_VIEW_GAP;
+			events += n;
+			ck_assert_int_eq(tapio_release(c), 0);
+		}
+	}
+	ck_assert_uint_eq(gaps, 5);
+	ck_assert_uint_eq(c->latency.shm->count, events - gaps);
+	ck_assert_uint_lt(c->latency.shm->max_ns, 3600 * 1000 * MS);
 }
 END_TEST
 
@@ -366,6 +525,7 @@ int main(void)
 	Suite *suite = suite_create("client merge");
 	TCase *t = tcase_create("tsc");
 
+	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_loop_test(t, a_consumer_gets_events_of_all_lanes_in_order, 0,
 			    2);
@@ -380,9 +540,20 @@ int main(void)
 	tcase_add_test(t, filtered_events_and_discards_do_not_hold_the_others);
 	tcase_add_test(t, a_descriptor_becomes_readable_when_events_are_ripe);
 	tcase_add_test(t, the_count_of_late_events_is_exact_under_load);
+	tcase_add_loop_test(t, a_stamp_from_the_future_stops_nothing, 0, 2);
+	tcase_add_test(t, a_lane_whose_clock_is_ahead_waits_once);
+	tcase_add_test(
+		t,
+		events_seen_before_their_turn_keep_the_order_of_their_stamps);
+	tcase_add_loop_test(t, the_past_is_merged_and_what_follows_too, 0, 2);
+	tcase_add_test(t, gaps_are_in_no_histogram);
 	suite_add_tcase(suite, t);
 	t = tcase_create("clock");
+	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, set_up_clock, tear_down);
+	tcase_add_loop_test(t, a_stamp_from_the_future_stops_nothing, 0, 2);
+	tcase_add_test(t, a_lane_whose_clock_is_ahead_waits_once);
+	tcase_add_loop_test(t, the_past_is_merged_and_what_follows_too, 0, 2);
 	tcase_add_loop_test(t, a_consumer_gets_events_of_all_lanes_in_order, 0,
 			    2);
 	tcase_add_test(t, an_event_waits_its_time_and_no_longer);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Observers: they see what passes, hold nobody back, and when they are too slow
- * they are told exactly how much they missed.
+ * Observers: they see all that passes and hold no producer back. When they are
+ * too slow they are told exactly how much they missed.
  */
 #include <pthread.h>
 
@@ -40,7 +40,7 @@ static struct tapio_observer_stats stats(void)
 	return s;
 }
 
-/* Observes all there is; sums up, and checks that nothing is out of order. */
+/* Observes all there is. Sums up, and checks that nothing is out of order. */
 static void follow(uint64_t *next, uint64_t *seen, uint64_t *lost)
 {
 	struct tapio_view views[20];
@@ -159,6 +159,53 @@ START_TEST(an_observers_filter_skips_and_counts)
 }
 END_TEST
 
+/*
+ * Fails on fddcec1: an observer did not read a lane any more once it had found an
+ * impossible descriptor or state there.
+ */
+START_TEST(an_observer_passes_over_what_is_impossible)
+{
+	static const uint64_t tails[] = {1000, UINT64_C(1) << 46};
+	struct tapio_view views[32];
+	const struct tpi_lane *lane = NULL;
+	const struct tapio_gap *gap;
+	uint64_t i, last;
+	int n;
+
+	set_up(TAPIO_START_NEWEST);
+	for (i = 0; i < 10; i++)
+		emit(i);
+	for (uint32_t k = 0; k < p->hot.emit.lane_count; k++)
+		if (TAPIO_STATE_TAIL(p->hot.emit.lanes[k].shm->state) != 64)
+			lane = &p->hot.emit.lanes[k];
+	ck_assert_ptr_nonnull(lane);
+	if (_i == 2)
+		lane->desc[5] = lane->desc[6] |= 0xfff00;
+	else
+		lane->shm->state += TAPIO_STATE(tails[_i], 0);
+	n = tapio_observe(o, views, 32, 0);
+	n += tapio_observe(o, views + n, 32 - (unsigned int)n, 0);
+	n += tapio_observe(o, views + n, 32 - (unsigned int)n, 0);
+	if (_i == 2) {
+		/* Both in one record, between those before and after. */
+		ck_assert_int_eq(n, 9);
+		gap = views[5].data;
+		ck_assert_uint_eq(views[5].flags, TAPIO_VIEW_GAP);
+		ck_assert_uint_eq(gap->count, 2);
+		ck_assert_uint_eq(gap->cause, TAPIO_GAP_CORRUPT);
+	}
+	last = tapio_observe(o, views, 32, 0);
+	ck_assert_uint_eq(last, 0);
+	emit(77);
+	n = tapio_observe(o, views, 32, 0);
+	ck_assert_int_eq(n, 1);
+	memcpy(&last, views[0].data, sizeof(last));
+	ck_assert_uint_eq(last, 77);
+	ck_assert_uint_ge(stats().lost, _i == 2 ? 2 : tails[_i] - 64);
+	tear_down();
+}
+END_TEST
+
 START_TEST(an_observer_holds_nobody_back)
 {
 	struct tapio_view v;
@@ -197,7 +244,7 @@ START_TEST(an_observer_waits_for_the_next_event_and_no_longer)
 END_TEST
 
 /*
- * Emits at full speed; each event is one value, repeated. Where threads take
+ * Emits at full speed. Each event is one value, repeated. Where threads take
  * turns, as under valgrind, a turn is longer than a lap: without the naps every
  * copy would be overrun.
  */
@@ -290,6 +337,8 @@ int main(void)
 		an_observer_that_wants_the_oldest_gets_all_but_the_one_at_reap);
 	tcase_add_test(t, what_was_overwritten_before_the_first_look_is_no_gap);
 	tcase_add_test(t, an_observers_filter_skips_and_counts);
+	tcase_add_loop_test(t, an_observer_passes_over_what_is_impossible, 0,
+			    3);
 	tcase_add_test(t, an_observer_holds_nobody_back);
 	tcase_add_test(t, an_observer_waits_for_the_next_event_and_no_longer);
 	tcase_add_test(t, no_observer_ever_gets_a_torn_event);

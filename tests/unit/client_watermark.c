@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A consumer that waits for many events at once is woken for the K-th, not for
- * each; for fewer when their time is over; and producers keep their plain stores:
- * below the mark nothing is written and nobody is rung.
+ * each. For fewer when their time is over, and producers keep their plain stores:
+ * below the mark nothing is written and no doorbell rings.
  */
 #include <pthread.h>
 
@@ -56,7 +56,7 @@ static uint32_t rings(void)
 static void announce(uint32_t mark)
 {
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		c->tracks[i].cursor->watermark = mark;
+		c->tracks[i].cell->watermark = mark;
 	tpi_announce(c);
 }
 
@@ -99,7 +99,7 @@ START_TEST(every_way_of_publishing_counts_to_the_mark)
 	ck_assert_int_eq(tapio_reserve(p, TAG, 8, r), 0);
 	ck_assert_int_eq(tapio_discard(p, r), 0);
 	emit(K - 1 - 10);
-	/* A thread that was moved meanwhile rings early; this one is pinned. */
+	/* A thread that was moved meanwhile rings early. This one is pinned. */
 	ck_assert_uint_eq(rings(), before);
 	emit(1);
 	ck_assert_uint_eq(rings(), before + 1);
@@ -218,14 +218,14 @@ START_TEST(few_wakeups_bring_many_events)
 	pthread_join(thread, NULL);
 	ck_assert_int_eq(tapio_release(c), 0);
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		ck_assert_uint_eq(c->tracks[i].cursor->watermark, 0);
+		ck_assert_uint_eq(c->tracks[i].cell->watermark, 0);
 	assert_ledger(c, K, 0, 0);
 }
 END_TEST
 
 #define BATCHES 3
 
-/* One each 2 ms until it is stopped; waits where there is no room. */
+/* One each 2 ms until it is stopped. Waits where there is no room. */
 static void *emit_on_and_on(void *arg)
 {
 	(void)arg;
@@ -325,7 +325,8 @@ START_TEST(a_mark_beyond_the_lane_is_cut_to_it)
 }
 END_TEST
 
-/* What the filter refuses neither is delivered nor stays in the way. */
+/* An event that the filter refuses neither is delivered nor stays in the
+ * way. */
 START_TEST(filtered_events_are_released_when_their_time_is_over)
 {
 	static const uint16_t types[] = {7};
@@ -345,7 +346,7 @@ START_TEST(filtered_events_are_released_when_their_time_is_over)
 }
 END_TEST
 
-/* Whoever gives a lane up, or takes one, leaves no mark on it. */
+/* A member that gives a lane up, or takes one, leaves no mark on it. */
 START_TEST(a_mark_does_not_outlive_its_member)
 {
 	struct tapio_consumer *other = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
@@ -353,16 +354,16 @@ START_TEST(a_mark_does_not_outlive_its_member)
 	open_marked(K, 0);
 	ck_assert_uint_eq(group_stats(c).lanes, 0);
 	for (uint32_t i = 0; i < other->lane_count; i++)
-		other->tracks[i].cursor->watermark = K;
+		other->tracks[i].cell->watermark = K;
 	tapio_consumer_close(other);
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		ck_assert_uint_eq(c->tracks[i].cursor->watermark, 0);
+		ck_assert_uint_eq(c->tracks[i].cell->watermark, 0);
 	/* As if the other had died with it. */
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		c->tracks[i].cursor->watermark = K;
+		c->tracks[i].cell->watermark = K;
 	tpi_lease_free(c);
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		ck_assert_uint_eq(c->tracks[i].cursor->watermark,
+		ck_assert_uint_eq(c->tracks[i].cell->watermark,
 				  c->tracks[i].leased ? 0 : K);
 	ck_assert_uint_gt(group_stats(c).lanes, 0);
 }

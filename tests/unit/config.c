@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The configuration: what is written is what holds, what is not written has its
- * default, and what cannot be is refused with file, line, value and limit.
+ * The configuration: written values hold, others have their defaults, and
+ * impossible ones are refused with file, line, value and limit.
  */
 #include <check.h>
 #include <errno.h>
@@ -63,7 +63,7 @@ static const char everything[] =
 	"  full = wait wait = \"250us\" stamp = clock groups_max = 3\n"
 	"  class bulk { block = 128 blocks = 64 side_lanes = 2\n"
 	"               side_blocks = 8 }\n"
-	"  class big { block = 4096 blocks = 32 }\n"
+	"  class big { block = 4096 blocks = 32 side_lanes = auto }\n"
 	"  class urgent { block = 64 blocks = 16 priority = 2 }\n"
 	"  group audit { policy = lossless lag = 5 }\n"
 	"  group tail { policy = lossy }\n"
@@ -205,7 +205,7 @@ START_TEST(what_cannot_be_is_refused_with_value_and_limit)
 			      "\"%s\" does not say \"%s\"", why,
 			      bad[_i].says[i]);
 	ck_assert(why[0]);
-	/* That one is ours, and nobody can write it. */
+	/* That one is ours, and no other user can write it. */
 	ck_assert_ptr_null(strstr(why, "end_of_configuration"));
 	tpi_config_free(&config);
 }
@@ -307,6 +307,98 @@ START_TEST(a_budget_too_small_for_anything_is_refused)
 }
 END_TEST
 
+static uint32_t sides(const char *text, uint32_t cpus)
+{
+	struct tpi_budget p;
+	uint32_t count;
+
+	ck_assert_int_eq(plan(text, cpus, &p), 0);
+	count = config.channels[0].spec.classes[0].side_lanes;
+	tpi_config_free(&config);
+	return count;
+}
+
+START_TEST(side_lanes_follow_cpus_clients_and_the_budget)
+{
+	static const struct {
+		const char *text;
+		uint32_t cpus, lanes;
+	} cases[] = {
+		{"", 2, 8},
+		{"channel c { class k { side_lanes = auto } }", 2, 8},
+		{"", 12, 12},
+		{"", 64, 64},
+		{"budget = 8G", 256, 64},
+		{"clients_max = 3", 16, 3},
+		/* A number that is written is a promise. */
+		{"channel c { class k { side_lanes = 5 } }", 64, 5},
+		{"channel c { class k { side_lanes = 0 } }", 64, 0},
+		{"clients_max = 3 channel c { class k { side_lanes = 70 } }", 2,
+		 70},
+		/* Of 40 side lanes of 70 KiB these have room for 10, or for the least. */
+		{"budget = 5400K channel c { class k { block = 256 blocks = 4 "
+		 "side_blocks = 256 } }",
+		 40, 10},
+		{"budget = 5200K channel c { class k { block = 256 blocks = 4 "
+		 "side_blocks = 256 } }",
+		 40, 8},
+	};
+
+	ck_assert_uint_eq(sides(cases[_i].text, cases[_i].cpus),
+			  cases[_i].lanes);
+}
+END_TEST
+
+/* Then each producer needs one. */
+START_TEST(without_cpu_lanes_there_are_more_side_lanes)
+{
+	struct tpi_topology topology;
+	struct tpi_budget p;
+
+	ck_assert_int_eq(tpi_topology_simulate(&topology, 2, 1), 0);
+	must_load("channel a {} channel b { class k { side_lanes = 5 } }");
+	config.side_lanes_only = true;
+	ck_assert_int_eq(tpi_budget(&p, &config, &topology, why, sizeof(why)),
+			 0);
+	ck_assert_uint_eq(config.channels[0].spec.classes[0].side_lanes,
+			  TPI_SIDES_ONLY);
+	ck_assert_uint_eq(config.channels[0].spec.classes[1].side_lanes,
+			  TPI_SIDES_ONLY);
+	ck_assert_uint_eq(config.channels[1].spec.classes[0].side_lanes, 5);
+	tpi_config_free(&config);
+	tpi_topology_free(&topology);
+}
+END_TEST
+
+/* Classes are sorted by size, and each keeps its own values. */
+START_TEST(auto_goes_with_its_class)
+{
+	must_load("channel c { class large { block = 256 side_lanes = 5 }\n"
+		  "class small { block = 64 blocks = 64 } }");
+	ck_assert_str_eq(config.channels[0].spec.classes[0].name, "small");
+	ck_assert(config.channels[0].sides_auto[0]);
+	ck_assert(!config.channels[0].blocks_auto[0]);
+	ck_assert(!config.channels[0].sides_auto[1]);
+	ck_assert(config.channels[0].blocks_auto[1]);
+	tpi_config_free(&config);
+}
+END_TEST
+
+START_TEST(a_number_of_side_lanes_that_is_none_is_refused)
+{
+	static const char *const values[] = {"many", "-1",   "4097",
+					     "8x",   "\"\"", "1.5"};
+	char text[128];
+
+	snprintf(text, sizeof(text),
+		 "channel c { class k { side_lanes = %s } }", values[_i]);
+	ck_assert_int_eq(load(text), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(why, "side_lanes"));
+	ck_assert_ptr_nonnull(strstr(why, "auto"));
+	tpi_config_free(&config);
+}
+END_TEST
+
 /* ---- rights ---------------------------------------------------------------------- */
 
 static uint32_t rights(uid_t uid, gid_t gid, gid_t extra, const char *channel)
@@ -370,6 +462,12 @@ int main(void)
 	tcase_add_test(
 		c, named_blocks_that_do_not_fit_are_refused_with_the_numbers);
 	tcase_add_test(c, a_budget_too_small_for_anything_is_refused);
+	tcase_add_loop_test(c, side_lanes_follow_cpus_clients_and_the_budget, 0,
+			    11);
+	tcase_add_test(c, without_cpu_lanes_there_are_more_side_lanes);
+	tcase_add_test(c, auto_goes_with_its_class);
+	tcase_add_loop_test(c, a_number_of_side_lanes_that_is_none_is_refused,
+			    0, 6);
 	tcase_add_test(c, rights_are_the_union_of_the_rules_and_nothing_else);
 	tcase_add_test(
 		c,

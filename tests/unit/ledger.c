@@ -42,7 +42,7 @@ static void setup_group(uint32_t policy, uint64_t start, uint64_t head,
 	group.slot = TAPIO_SLOT(TAPIO_SLOT_ACTIVE, policy, 7, 0);
 	group.admitted = 7;
 	cursor.start = pos(start);
-	cursor.head = TAPIO_HEAD(pos(head), 7, 0);
+	cursor.cells[0].head = TAPIO_HEAD(pos(head), 7, 0);
 }
 
 static void read_ledger(void)
@@ -62,8 +62,8 @@ START_TEST(an_honest_lane_balances_at_any_position)
 	uint64_t s = base[_i];
 
 	setup_group(TAPIO_GROUP_LOSSLESS, s, s + 10, s + 14);
-	cursor.tally[0] = (struct tapio_shm_tally){3, 1};
-	cursor.tally[1] = (struct tapio_shm_tally){99, 99};
+	cursor.cells[0].tally[0] = (struct tapio_shm_tally){3, 1};
+	cursor.cells[0].tally[1] = (struct tapio_shm_tally){99, 99};
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, 0);
 	ck_assert_uint_eq(ledger.published, 14);
@@ -78,9 +78,9 @@ END_TEST
 START_TEST(the_head_says_which_tally_counts)
 {
 	setup_group(TAPIO_GROUP_LOSSLESS, N, N + 10, N + 10);
-	cursor.tally[0] = (struct tapio_shm_tally){9, 9};
-	cursor.tally[1] = (struct tapio_shm_tally){2, 0};
-	cursor.head = TAPIO_HEAD(N + 10, 7, 1);
+	cursor.cells[0].tally[0] = (struct tapio_shm_tally){9, 9};
+	cursor.cells[0].tally[1] = (struct tapio_shm_tally){2, 0};
+	cursor.cells[0].head = TAPIO_HEAD(N + 10, 7, 1);
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, 0);
 	ck_assert_uint_eq(ledger.skipped, 2);
@@ -98,7 +98,7 @@ START_TEST(what_was_overwritten_is_lost_before_anybody_notices)
 	uint64_t s = base[_i];
 
 	setup_group(TAPIO_GROUP_LOSSY, s, s + 5, s + 105);
-	cursor.tally[0] = (struct tapio_shm_tally){2, 3};
+	cursor.cells[0].tally[0] = (struct tapio_shm_tally){2, 3};
 	shm.gate = pos(s + 105);
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, 0);
@@ -185,7 +185,7 @@ START_TEST(a_gate_beyond_a_lossless_head_is_a_fault)
 	shm.gate = N + 6;
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, TPI_FAULT_GATE);
-	shm.gate = N + 11; /* beyond the tail: nobody's policy */
+	shm.gate = N + 11; /* beyond the tail: no policy allows it */
 	group.slot = TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_GROUP_LOSSY, 7, 0);
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, TPI_FAULT_GATE);
@@ -212,13 +212,13 @@ END_TEST
 START_TEST(a_tally_that_exceeds_what_was_released_is_a_fault)
 {
 	setup_group(TAPIO_GROUP_LOSSLESS, N, N + 10, N + 10);
-	cursor.tally[0] = (struct tapio_shm_tally){8, 3};
+	cursor.cells[0].tally[0] = (struct tapio_shm_tally){8, 3};
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, TPI_FAULT_TALLY);
-	cursor.tally[0] = (struct tapio_shm_tally){UINT64_MAX, 2};
+	cursor.cells[0].tally[0] = (struct tapio_shm_tally){UINT64_MAX, 2};
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, TPI_FAULT_TALLY);
-	cursor.tally[0] = (struct tapio_shm_tally){8, 2};
+	cursor.cells[0].tally[0] = (struct tapio_shm_tally){8, 2};
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, 0);
 	ck_assert_uint_eq(ledger.delivered, 0);
@@ -253,7 +253,7 @@ END_TEST
 START_TEST(a_head_of_another_incarnation_is_not_counted)
 {
 	setup_group(TAPIO_GROUP_LOSSLESS, N, N + 10, N + 10);
-	cursor.head = TAPIO_HEAD(N + 10, 6, 0);
+	cursor.cells[0].head = TAPIO_HEAD(N + 10, 6, 0);
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, TPI_FAULT_FOREIGN);
 	ck_assert_uint_eq(ledger.delivered, 0);
@@ -313,7 +313,7 @@ START_TEST(used_is_what_a_gate_of_now_says)
 	tpi_lane_account_read(&lane, &gating, &account);
 	ck_assert_uint_eq(account.used, 0); /* all is released */
 	ck_assert_uint_eq(account.gate, pos(s));
-	cursor.head = TAPIO_HEAD(pos(s + 4), 7, 0);
+	cursor.cells[0].head = TAPIO_HEAD(pos(s + 4), 7, 0);
 	tpi_lane_account_read(&lane, &gating, &account);
 	ck_assert_uint_eq(account.used, 6);
 	/* The group ends: a flight recorder keeps all, and needs none. */
@@ -345,9 +345,11 @@ static void *traffic(void *arg)
 		lost += 1;
 		head += 5;
 		record ^= 1;
-		tpi_store_relaxed(&cursor.tally[record].skipped, skipped);
-		tpi_store_relaxed(&cursor.tally[record].lost, lost);
-		tpi_store_release(&cursor.head, TAPIO_HEAD(head, 7, record));
+		tpi_store_relaxed(&cursor.cells[0].tally[record].skipped,
+				  skipped);
+		tpi_store_relaxed(&cursor.cells[0].tally[record].lost, lost);
+		tpi_store_release(&cursor.cells[0].head,
+				  TAPIO_HEAD(head, 7, record));
 		tpi_fence_store_store();
 		for (int i = 0; i < 200; i++)
 			tpi_cpu_relax();

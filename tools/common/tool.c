@@ -2,7 +2,7 @@
 /*
  * Messages, exit statuses and option values, shared by the tools.
  *
- * argp ends the program by itself on a wrong option; tpi_tool_init gives it the
+ * argp ends the program by itself on a wrong option. tpi_tool_init gives it the
  * exit status that the man pages promise. A message is one write, so that tools
  * that share a terminal or a log do not mix their lines.
  */
@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/own_fd.h"
 #include "tools/common/parse.h"
 #include "tools/common/tool.h"
 
@@ -27,6 +28,7 @@ static void print_version(FILE *stream, struct argp_state *state)
 
 void tpi_tool_init(const char *name)
 {
+	tpi_fd_occupy_stdio();
 	tool_name = name;
 	argp_err_exit_status = TPI_EXIT_USAGE;
 	argp_program_version_hook = print_version;
@@ -46,7 +48,7 @@ void tpi_say(const char *format, ...)
 	if (length > sizeof(line) - 1)
 		length = sizeof(line) - 1;
 	line[length] = '\n'; /* in place of the final NUL */
-	/* Nobody to tell when stderr is gone. */
+	/* There is no way to tell when stderr is gone. */
 	if (write(STDERR_FILENO, line, length + 1) < 0)
 		return;
 }

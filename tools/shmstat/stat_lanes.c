@@ -25,7 +25,7 @@ static json_t *lane_node(const struct tpi_inspect_channel *c,
 	return json_null();
 }
 
-/* What names a lane, in both lists. */
+/* The keys that name a lane, in both lists. */
 static void add_lane(json_t *object, const struct tpi_inspect *inspect,
 		     uint32_t channel, const struct tpi_lane *lane)
 {
@@ -40,7 +40,7 @@ static void add_lane(json_t *object, const struct tpi_inspect *inspect,
 	json_object_set_new(object, "side", json_boolean(side));
 }
 
-/* The most that any group had unread; 0 when there is no group. */
+/* The most that any group had unread. 0 when there is no group. */
 static uint32_t high_water(const struct tpi_inspect *inspect, uint32_t channel,
 			   uint32_t lane)
 {
@@ -114,7 +114,8 @@ static void add_ledger(json_t *object, const struct tpi_ledger *l)
 	json_object_set_new(object, "in_flight", value_count(l->in_flight));
 	json_object_set_new(object, "overrun", value_count(l->overrun));
 	json_object_set_new(object, "lease", value_count(l->lease));
-	json_object_set_new(object, "balanced", json_boolean(!l->faults));
+	json_object_set_new(object, "balanced",
+			    json_boolean(!(l->faults & ~TPI_FAULTS_FOUND)));
 	json_object_set_new(object, "faults", value_faults(l->faults));
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lines of events and gaps, collected and written; called by tapio-tail's loop.
+ * Lines of events and gaps, collected and written. Called by tapio-tail's loop.
  *
  * An event that is read in place may change while it is formatted (its producer
  * may be at fault, or have overwritten it): its line may then need more room at
@@ -75,8 +75,8 @@ static const char *cause_name(uint32_t cause)
 	switch (cause) {
 	case TAPIO_GAP_OVERRUN:
 		return "overrun";
-	case TAPIO_GAP_QUARANTINE:
-		return "quarantine";
+	case TAPIO_GAP_CORRUPT:
+		return "corrupt";
 	default:
 		return "unknown";
 	}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading a cursor that other processes write: which of its cells counts, and what
+ * its head is. Who calls: producers (the gate, marks), consumers, the ledger, the
+ * broker. What the words mean, and why a former holder's late stores are no news,
+ * is in client/consumer/lease.c.
+ */
+#ifndef TPI_CURSOR_H
+#define TPI_CURSOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <tapio/abi.h>
+
+#include "lib/base/atomic.h"
+
+/* The number of the cell that a lease names; inside the cursor, whatever it says. */
+static inline uint32_t tpi_lease_cell(uint64_t lease)
+{
+	uint32_t cell = TAPIO_LEASE_CELL(lease);
+
+	return cell < TAPIO_CELLS ? cell : 0;
+}
+
+/* The same holder and flags; another cell and epoch would be another word. */
+static inline uint64_t tpi_lease_next(uint64_t lease, uint32_t holder,
+				      uint64_t flags)
+{
+	return TAPIO_LEASE(holder, tpi_lease_cell(lease), flags,
+			   TAPIO_LEASE_EPOCH(lease) + 1);
+}
+
+/* What counts now, for whoever is content with a moment ago. */
+static inline const struct tapio_shm_cell *
+tpi_cursor_cell(const struct tapio_shm_cursor *cursor)
+{
+	/* Relaxed: where to look, no more. */
+	return &cursor->cells[tpi_lease_cell(tpi_load_relaxed(&cursor->lease))];
+}
+
+/* The same to write, for the broker while no member can. */
+static inline struct tapio_shm_cell *
+tpi_cursor_counting(struct tapio_shm_cursor *cursor)
+{
+	return &cursor->cells[tpi_lease_cell(tpi_load_relaxed(&cursor->lease))];
+}
+
+static inline uint32_t tpi_cursor_holder(const struct tapio_shm_cursor *cursor)
+{
+	/* Relaxed: a name, no more. */
+	return TAPIO_LEASE_HOLDER(tpi_load_relaxed(&cursor->lease));
+}
+
+/* How often a lease may change hands under a reader of the head. */
+#define TPI_HEAD_TRIES 4
+
+/*
+ * The head of the cell that counts. False: the lane was moving to another cell, so
+ * there is no news. What is in *head then is at most where the next holder goes on.
+ *
+ * The second look at the lease proves that the head was stored before the lease
+ * left its writer: a reader that sees a store which came after the swap sees the
+ * swap, too. So the late head of a former holder is never taken for the group's.
+ */
+static inline bool tpi_cursor_head(const struct tapio_shm_cursor *cursor,
+				   uint64_t *head)
+{
+	/* ORDER cursor.lease (acquire): the cell that the lease names was filled
+	 * before. Pairs with the swap in settle(). */
+	uint64_t again, lease = tpi_load_acquire(&cursor->lease);
+	int i;
+
+	for (i = 0; i < TPI_HEAD_TRIES; i++, lease = again) {
+		/*
+		 * ORDER cursor.head (acquire): the group is done with what lies
+		 * before its head, and the tally that it names is written. Pairs
+		 * with the release in tpi_commit().
+		 */
+		*head = tpi_load_acquire(
+			&cursor->cells[tpi_lease_cell(lease)].head);
+		/* ORDER cursor.lease (load-load): the head before the second
+		 * look. Pairs with the swap in take(). */
+		tpi_fence_load_load();
+		again = tpi_load_acquire(&cursor->lease);
+		if (again == lease)
+			return !(lease & TAPIO_LEASE_MOVING);
+	}
+	return false;
+}
+
+#endif
