@@ -87,7 +87,7 @@ int tpi_client_connected(const struct tpi_client *client);
 uint32_t tpi_client_lane_node(const struct tpi_client *client,
 			      const struct tpi_lane *lane);
 
-/* The calibration of the TSC as of now, with mult 0 while there is none (time.c). */
+/* The newest piece of the TSC's calibration, for its rate. mult is 0 while there is none. */
 void tpi_client_calibration(const struct tpi_client *client,
 			    struct tapio_shm_calibration *copy);
 
