@@ -4,9 +4,10 @@
  * for an attachment that has ended, and once a second by evict.c for names that
  * are no member of the group.
  *
- * The cells come first: who takes the lane next finds the dead one's cells free.
- * A lane that was MOVING stays so, since the cell that it names may be that of a
- * member which sleeps and may still write it (client/consumer/lease.c).
+ * The cells come first: the next holder of the lane finds the dead one's cells
+ * free. A lane that was MOVING stays so, since the cell that it names may be
+ * that of a member which sleeps and may still write it
+ * (client/consumer/lease.c).
  *
  * SIGKILL of the broker anywhere here: the next look of the next broker does the
  * rest. Members never wait for it: they take what is free.

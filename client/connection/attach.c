@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mapping what the broker handed out, each with the right that the role has:
+ * Mapping the segments that the broker handed out, each with the right of the role:
  *
  *	            catalog  channel segments  cursors
  *	producer    read     read, write       read (every slot's)

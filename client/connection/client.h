@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One attachment to a channel: the control connection, the mapped segments, and
- * what was granted. The common part of producers, consumers and observers, each
- * of which has a connection of its own (connect.c and attach.c make it).
+ * One attachment to a channel: the control connection, the mapped segments, and the
+ * broker's grant. It is the common part of producers, consumers and observers. Each of
+ * them has a connection of its own (connect.c and attach.c make it).
  */
 #ifndef TPI_CLIENT_H
 #define TPI_CLIENT_H
@@ -57,18 +57,18 @@ struct tpi_request {
 };
 
 /*
- * Connects, says hello, attaches and maps (or has a group removed). Waits for a broker as the options say.
- * On error nothing is left but `client->error`, which also went to
- * options->error.
+ * Connects, says hello, attaches and maps (or has a group removed). Waits for a broker as
+ * the options say. After an error only `client->error` is left, which options->error has
+ * too.
  */
 int tpi_client_open(struct tpi_client *client,
 		    const struct tpi_request *request,
 		    const struct tapio_options *options);
 
 /*
- * Tells the broker, waits a bounded time until it has taken back what we held,
- * unmaps, and closes. In a forked child only private memory is freed: mappings
- * are not there, and what is at their addresses now may be the child's.
+ * Tells the broker, waits a bounded time until it has taken back our blocks and leases,
+ * unmaps, and closes. In a forked child only private memory is freed: the mappings are not
+ * there, and their addresses may belong to the child's own by now.
  */
 void tpi_client_close(struct tpi_client *client);
 
@@ -87,7 +87,7 @@ int tpi_client_connected(const struct tpi_client *client);
 uint32_t tpi_client_lane_node(const struct tpi_client *client,
 			      const struct tpi_lane *lane);
 
-/* The calibration of the TSC as of now, with mult 0 while there is none (time.c). */
+/* The newest piece of the TSC's calibration, for its rate. mult is 0 while there is none. */
 void tpi_client_calibration(const struct tpi_client *client,
 			    struct tapio_shm_calibration *copy);
 

@@ -7,13 +7,14 @@
  *           -> ATTACH          -> ATTACHED (+ segments) | REFUSED
  *        or -> REMOVE          -> REMOVED | REFUSED
  *
- * A broker that is not there yet, that has just died (its keeper holds the
- * listening socket meanwhile, so connecting works, without an answer), or that
- * goes away between two messages is the same case: all of it is tried again
- * until the caller's time is over. A refusal is an answer, and final.
+ * A broker that is not there yet and one that goes away between two messages are the same
+ * case: the open begins again until the caller's time is over. A broker that is there and
+ * does not answer ends the open (answer_ns). A refusal is an answer, and final.
  *
- * SIGKILL at any point closes the connection. The broker sees the pidfd. Received
- * descriptors are CLOEXEC and are closed as soon as they are mapped.
+ * SIGKILL at any point closes the connection, and the broker sees the pidfd. Received
+ * descriptors are CLOEXEC and above 2, and are closed as soon as they are mapped. The
+ * connection stays open. The program may have closed it and given its number to another
+ * file, so each use looks first (own_fd.h). No thread is cancelled in here.
  */
 #include <errno.h>
 #include <poll.h>
@@ -39,7 +40,7 @@
 /* How long a broker that accepted a connection may take to answer, at least, where
  * the options do not say. */
 #define ANSWER_NS INT64_C(1000000000)
-/* How long close waits for the broker to take back what we held. */
+/* How long close waits for the broker to take back our blocks and leases. */
 #define LEAVE_NS INT64_C(1000000000)
 /* Between two attempts to connect: from .. to. */
 #define RETRY_FIRST_NS INT64_C(1000000)

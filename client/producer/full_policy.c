@@ -26,7 +26,7 @@
 void tpi_count_drop(const struct tpi_lane *lane, unsigned int cause,
 		    uint64_t count)
 {
-	/* Atomic, because threads of many processes count here; relaxed,
+	/* Atomic, because threads of many processes count here. Relaxed,
 	 * because a count orders nothing. */
 	tpi_add_relaxed(&lane->shm->dropped[cause], count);
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where an event goes: the lane of the CPU that the thread is on, else its side
- * lane. Called by every slow path; nothing here waits for room.
+ * lane. Called by every slow path. Nothing here waits for room.
  *
- * A section that fails has found another CPU, another state, or was aborted: each
- * is tried again on what is current now, and after TPI_TRIES failures in a row (a
- * debugger that steps through it aborts it every time) the side lane does it.
+ * A section that fails has found another CPU, another state, or was aborted. It is tried
+ * again with the present CPU and state, and after TPI_TRIES failures in a row (a debugger
+ * that steps through it aborts it every time) the side lane does it.
  *
  * SIGKILL between taking blocks and putting them back: they bear our attachment's
  * name, and the broker's sweep takes them. SIGSTOP there: they are held until the
- * process goes on; others use the rest of the lane. A signal handler there emits
- * on its own: it finds less room by what we hold.
+ * process goes on, and others use the rest of the lane. A signal handler there emits
+ * on its own, and finds less room by the blocks that we hold.
  */
 #include <errno.h>
 #include <string.h>
@@ -25,7 +25,7 @@
 static const struct tpi_lane *lane_here(const struct tapio_producer *p,
 					const struct tpi_size *size)
 {
-	/* Relaxed: our own thread's area; only the kernel writes it. */
+	/* Relaxed: our own thread's area, which only the kernel writes. */
 	if (tpi_load_relaxed(&tpi_rseq_area()->cpu_id) >= UINT32_C(1) << 31)
 		return NULL;
 	return tpi_lane_here(&p->hot.emit, size);
@@ -40,7 +40,7 @@ uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
 	int block;
 
 	if (lane->cpu == TAPIO_CPU_SIDE)
-		return 0; /* nobody abandons blocks of a side lane */
+		return 0; /* blocks of a side lane are never abandoned */
 	while (n < want) {
 		block = tpi_lane_claim(lane, p->hot.emit.me, tpi_next_serial(p),
 				       &at, CLAIM_LOOKS, &tickets[n]);
@@ -54,8 +54,8 @@ uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
 }
 
 /*
- * As many as there are, by halves. What was found out about a full lane is in
- * *result; TPI_MOVED is for the caller to try again.
+ * As many as there are, by halves. *result says why a lane had none. With TPI_MOVED the
+ * caller tries again.
  */
 static uint32_t reserve_some(struct tapio_producer *p,
 			     const struct tpi_lane *lane, uint32_t want,

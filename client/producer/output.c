@@ -7,8 +7,8 @@
  * client/producer/producer.c, fast path in lib/lane/emit_fast.h (compiled by
  * lib/lane/lane.c), slow path in client/producer/output.c.
  *
- * What is filled from a buffer is never copied from block to block: a thread that
- * has moved since it took its blocks abandons them and begins again from the
+ * An event from a buffer is never copied from block to block: a thread that has
+ * moved since it took its blocks abandons them and begins again from the
  * buffer. Nothing has been accepted by then, so nothing is doubled.
  */
 #include <errno.h>
@@ -107,7 +107,7 @@ static int fill_and_put(struct tapio_producer *p, const struct tpi_lane *lane,
 
 /*
  * By way of reservations: as many of `count` (<= TPI_BATCH) items as one lane has
- * room for. How many; 0 when it has none (*result says why) or when the thread
+ * room for. How many. 0 when it has none (*result says why) or when the thread
  * moved too often (TPI_MOVED).
  */
 static int emit_reserved(struct tapio_producer *p, const struct tpi_size *size,
@@ -225,8 +225,8 @@ __attribute__((cold)) int tpi_output_slow(const struct tpi_emit *emit,
 }
 
 /*
- * How many items from the first on go to one class, which is *size. A batch is mostly
- * of one tag and of one size; what differs is looked up.
+ * How many items from the first on go to one class, which is *size. A batch is
+ * mostly of one tag and of one size. A different one is looked up.
  */
 static uint32_t same_class(const struct tapio_producer *p,
 			   const struct tapio_item *items, uint32_t count,
@@ -263,7 +263,7 @@ int tapio_output_batch(struct tapio_producer *p, const struct tapio_item *items,
 
 	if (!tpi_alive(&p->hot.hot))
 		return -ECHILD;
-	if (count > INT_MAX) /* what is returned is an int */
+	if (count > INT_MAX) /* the result is an int */
 		count = INT_MAX;
 	while (done < count) {
 		run = same_class(p, items + done, count - done, &size);

@@ -3,17 +3,17 @@
  * Filling in place: reserve, submit, discard, singly and in batches.
  *
  * A reservation is a block out of its lane's ring under our attachment's name.
- * What a kill, a stop or a move does to it:
+ * The effect of a kill, a stop or a move on it:
  *
  *   reserved, being filled   SIGKILL: the broker's sweep puts it back. SIGSTOP: it
  *                            is held, the rest of the lane works on. A move to
  *                            another CPU is noticed by submit.
  *   submit at home           one section; accepted by its commit
  *   submit elsewhere         change the ticket, so that no other copy of the
- *                            reservation is open any more; copy into a lane of
- *                            this CPU (accepted by that commit); abandon the old
+ *                            reservation is open any more. Copy into a lane of
+ *                            this CPU (accepted by that commit). Abandon the old
  *                            block. SIGKILL between them: the sweep finds the old
- *                            block; the event exists once or not at all.
+ *                            block. The event exists once or not at all.
  *   discard elsewhere        abandon: whoever needs a block there, or the sweep,
  *                            takes it
  *
@@ -39,7 +39,7 @@ static int invalid(const struct tapio_producer *p)
 	return tpi_alive(&p->hot.hot) ? -EINVAL : -ECHILD;
 }
 
-/* What a call with nothing to do returns. */
+/* The result of a call with nothing to do. */
 static int invalid_if_dead(const struct tapio_producer *p)
 {
 	return tpi_alive(&p->hot.hot) ? 0 : -ECHILD;
@@ -47,7 +47,7 @@ static int invalid_if_dead(const struct tapio_producer *p)
 
 /* ---- reserve ----------------------------------------------------------------- */
 
-/* `blocks` on one lane; how many, or -errno after waiting as the policy says. */
+/* `blocks` on one lane. How many, or -errno after waiting as the policy says. */
 static int take_or_wait(struct tapio_producer *p, const struct tpi_size *size,
 			uint32_t tag, uint32_t count, uint32_t *blocks,
 			uint64_t *tickets, const struct tpi_lane **lane)
@@ -125,7 +125,7 @@ struct submission {
 	struct tapio_producer *p;
 	struct tapio_reservation *r;
 	const struct tpi_lane *lane;  /* of the block */
-	const struct tpi_lane *other; /* copied to; or it had no room */
+	const struct tpi_lane *other; /* copied to, or it had no room */
 	uint32_t moves;
 	bool alone; /* every copy of the reservation but this one is closed */
 };
@@ -194,8 +194,8 @@ static int relocate(struct submission *s, const struct tpi_size *size)
 }
 
 /*
- * One attempt from wherever the thread is. 0 accepted; TPI_MOVED try again (the
- * reservation may name another block); TPI_FULL, TPI_HELD, -errno: not accepted,
+ * One attempt from wherever the thread is. 0 accepted. TPI_MOVED try again (the
+ * reservation may name another block). TPI_FULL, TPI_HELD, -errno: not accepted,
  * still valid, but for -EINVAL: it was not open.
  */
 static int submit_once(struct submission *s)
@@ -219,7 +219,7 @@ static int submit_once(struct submission *s)
 	err = tpi_copy(s->p, size, meta, r->data, r->length, &s->other);
 	if (err)
 		return err;
-	/* Accepted by the copy's commit; SIGKILL here leaves the old block to
+	/* Accepted by the copy's commit. SIGKILL here leaves the old block to
 	 * the sweep. */
 	TPI_TESTPOINT("submit.copied");
 	give_up(s);
@@ -273,7 +273,7 @@ int tapio_submit(struct tapio_producer *p, struct tapio_reservation *r)
 }
 
 /*
- * Reservations from the first on that name blocks of one lane, at most TPI_BATCH; their
+ * Reservations from the first on that name blocks of one lane, at most TPI_BATCH. Their
  * descriptors and tickets. Whether they are open, tpi_put says. `discard`: as discards.
  */
 static uint32_t gather(const struct tapio_producer *p,
@@ -304,15 +304,16 @@ static uint32_t gather(const struct tapio_producer *p,
 	return n;
 }
 
-/* How many one call deals with: what it returns is an int. */
+/* How many one call deals with: its result is an int. */
 static uint32_t batch_limit(unsigned int count)
 {
 	return count < INT_MAX ? count : INT_MAX;
 }
 
 /*
- * What could not be put back at once goes one by one, each as far as there is room, up
- * to the first that is not open. How many; *err says why not all.
+ * The rest that could not be put back at once goes one by one, each as far as
+ * there is room, up to the first that is not open. How many. *err says why not
+ * all.
  */
 static uint32_t submit_singly(struct tapio_producer *p,
 			      struct tapio_reservation *r, uint32_t count,

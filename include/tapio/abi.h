@@ -46,8 +46,8 @@
  *   | SEGMENTS      segments    |  +-----------------------------------+
  *   | CHANNELS      channels    |  | per lane: tickets, descriptors,   |
  *   | GROUPS        channels*64 |  | times, blocks, found by the       |
- *   +---------------------------+  | offsets in its tapio_shm_lane     |
- *                                  +-----------------------------------+
+ *   | CALIBRATIONS  8192        |  | offsets in its tapio_shm_lane     |
+ *   +---------------------------+  +-----------------------------------+
  *   cursors (64 per channel, one per group slot)
  *   +---------------------------+
  *   | tapio_shm_header          |
@@ -249,6 +249,7 @@
 #define TAPIO_BLOCK_BYTES_MAX 1048512 /* 2^20 - 64: length has 20 bits */
 #define TAPIO_HELD_MAX        65535
 #define TAPIO_CLIENTS_MAX     16383 /* attachment records 1..16383 */
+#define TAPIO_CALIBRATIONS    8192  /* pieces that are kept */
 
 /* tapio_shm_header.kind */
 #define TAPIO_SEGMENT_CATALOG 1
@@ -272,6 +273,7 @@
 #define TAPIO_REGION_GROUP_CONTROL 8
 #define TAPIO_REGION_CURSORS       9
 #define TAPIO_REGION_HISTOGRAM     10
+#define TAPIO_REGION_CALIBRATIONS  11
 
 /*
  * At the start of every segment.
@@ -721,11 +723,24 @@ TAPIO_ASSERT_OFFSET(tapio_shm_histogram, bucket, 64);
 #define TAPIO_RSEQ_INCONCLUSIVE \
 	4 /* no test was possible, the next open tries */
 
-/* TSC to CLOCK_REALTIME: ns = base_ns + ((tsc - base_tsc) * mult >> shift). */
+/*
+ * One piece of the map from the TSC to CLOCK_REALTIME, in the region CALIBRATIONS:
+ *
+ *     ns = base_ns + ((tsc - base_tsc) * mult >> shift)
+ *
+ * Piece i of all that were ever made lies at index i modulo the count of
+ * records, and tapio_shm_broker.calibrations is their number. A
+ * piece covers the stamps from its base up to the base of the next one, and the
+ * first that is left covers the stamps before it, too. A piece is published
+ * before its base has come, and MUST NOT change: a stamp has one time.
+ *
+ * field      | writer | reader | store                         | load
+ * everything | broker | all    | plain, before `calibrations`  | plain, checked
+ */
 struct tapio_shm_calibration {
 	uint64_t base_tsc;
 	uint64_t base_ns; /* CLOCK_REALTIME */
-	uint64_t mult;    /* 0: not calibrated */
+	uint64_t mult;
 	uint32_t shift;
 	uint32_t error_ns; /* of the pair that base was taken from */
 };
@@ -738,8 +753,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_calibration, error_ns, 28);
 
 /*
  * The broker itself. Single words are stored with release and loaded with
- * acquire. The calibration is two copies and the index of the one that counts,
- * so that a reader never waits for a writer that died.
+ * acquire. `calibrations` is stored with release, after the pieces that it
+ * counts.
  */
 struct tapio_shm_broker {
 	uint32_t attachment; /* id of this run, used by its sweeps */
@@ -755,8 +770,12 @@ struct tapio_shm_broker {
 	uint32_t cpus_possible;
 	uint32_t nodes;
 	uint32_t clients_max;
-	uint32_t calibration_index;
-	struct tapio_shm_calibration calibration[2];
+	uint32_t reserved0;
+	uint64_t calibrations; /* pieces made so far; 0: stamps have no time */
+	/* By how much the clock was off at the last look, at most. */
+	uint64_t clock_error_ns;
+	uint64_t clock_steps; /* how often it was set */
+	uint64_t reserved1[5];
 	char version[32];
 	char rseq_reason[64];
 	/* Counters, in units of their names. Relaxed. */
@@ -787,8 +806,11 @@ TAPIO_ASSERT_OFFSET(tapio_shm_broker, rseq_verdict, 68);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, cpus_possible, 72);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, nodes, 76);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, clients_max, 80);
-TAPIO_ASSERT_OFFSET(tapio_shm_broker, calibration_index, 84);
-TAPIO_ASSERT_OFFSET(tapio_shm_broker, calibration, 88);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, reserved0, 84);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, calibrations, 88);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, clock_error_ns, 96);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, clock_steps, 104);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, reserved1, 112);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, version, 152);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, rseq_reason, 184);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, hellos, 248);

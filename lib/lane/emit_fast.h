@@ -7,16 +7,16 @@
  * client/producer/producer.c, fast path in lib/lane/emit_fast.h (compiled by
  * lib/lane/lane.c), slow path in client/producer/output.c.
  *
- * What they cost is counted in instructions and in stores (bench/instructions): a
- * lane takes an event every few nanoseconds, and a register that a function saves
- * is a store, too. So each kind of output is a function of its own with few
- * values alive, reached by a jump and not by a call; what does not happen leaves by
- * a jump likewise.
+ * Their cost is counted in instructions and in stores (bench/instructions): a
+ * lane takes an event every few nanoseconds, and a register that a function
+ * saves is a store, too. So each kind of output is a function of its own with
+ * few values alive, reached by a jump and not by a call. Rare cases leave by a
+ * jump likewise.
  */
 #ifndef TPI_EMIT_FAST_H
 #define TPI_EMIT_FAST_H
 
-/* In a forked child there is nobody to ask. */
+/* A forked child has no slow path. */
 __attribute__((cold, noinline)) static int
 output_slow(const struct tpi_emit *emit, uint32_t tag, const void *data,
 	    uint32_t length)
@@ -58,7 +58,7 @@ static inline bool room_for_one(const struct sight *s)
  * Asks for the lines of the block that will be taken some events from now: by then
  * they are ours again, and the stores into it do not wait for a consumer's cache.
  * 12 lines ahead hide one transfer. Blocks lie in the ring in their order in memory
- * unless reservations have mixed them up; a wrong guess costs nothing but the hint.
+ * unless reservations have mixed them up. A wrong guess costs nothing but the hint.
  */
 static inline __attribute__((always_inline)) void
 prefetch_ahead(const unsigned char *block, uint64_t length,

@@ -47,12 +47,12 @@
  *	until a swap says otherwise.
  *  T4  A reservation is open if and only if its block bears its owner and its serial,
  *	and lies outside of the ring. The section of a publish compares the whole word
- *	with a ticket that is not ENTERED. If they are the same, the block is outside:
- *	what has entered is marked, or bears another owner, or was stored by an
- *	aborted reserve with a serial that was never given out. If the word is
- *	ENTERED, an attempt of this reservation was aborted after the mark, or it was
- *	published. Then T2 decides, for the state that the section compares
- *	(publish_checked()).
+ *	with a ticket that is not ENTERED. If they are the same, the block is
+ *	outside: a block that has entered is marked, or bears another owner, or
+ *	was stored by an aborted reserve with a serial that was never given out.
+ *	If the word is ENTERED, an attempt of this reservation was aborted after
+ *	the mark, or it was published. Then T2 decides, for the state that the
+ *	section compares (publish_checked()).
  *  T5  No two reservations of a block by one owner have the same serial. A reserve
  *	takes the serial from its position, in half laps: before the block is taken
  *	again, it enters at a position that is more than N / 2 later, since held <=
@@ -103,7 +103,7 @@
  *  U4  What lies at reap is overwritten under the group only when the bound is
  *	needed. The group finds out as with any overrun: reap has passed its head.
  *
- * SIGKILL before the commit: nothing happened; after it: all happened. Between
+ * SIGKILL before the commit: nothing happened. After it: all happened. Between
  * reserve and publish: the block is out of the ring under the dead one's name,
  * which sweep.c takes back. There are no other cases.
  *
@@ -141,13 +141,14 @@ struct payload {
 	vec16 x[4];
 };
 
-/* Where an event goes: what a section stores to, computed before it. */
+/* Where an event goes: the addresses that a section stores to, computed before
+ * it. */
 struct spot {
 	unsigned char *payload;
 	uint64_t *ticket;
 	uint64_t block;
 	uint64_t *entry; /* of the descriptor, at the tail */
-	uint64_t *time;  /* of the stamp; not to be used by lanes without */
+	uint64_t *time;  /* of the stamp. Not to be used by lanes without */
 	uint64_t desc;
 };
 
@@ -207,15 +208,16 @@ static void stamp(const struct tpi_lane *lane, uint64_t position, uint64_t time)
 		return;
 	if (time == TPI_STAMP_TSC)
 		time = tpi_tsc();
-	/* Relaxed: an observer may look while we write; it checks. */
+	/* Relaxed: an observer may look while we write. It checks. */
 	tpi_store_relaxed(&lane->time[position & lane->mask], time);
 }
 
 static void side_commit(const struct tpi_lane *lane, uint64_t state)
 {
 	/*
-	 * ORDER lane.state (release): block, descriptor and stamp are visible to
-	 * whoever sees this state. Pairs with the acquire in tpi_lane_peek().
+	 * ORDER lane.state (release): block, descriptor and stamp are visible
+	 * to all that see this state. Pairs with the acquire in
+	 * tpi_lane_peek().
 	 */
 	tpi_store_release(&lane->shm->state, state);
 }
@@ -254,14 +256,14 @@ static int side_reserve(const struct tpi_lane *lane, uint64_t state,
 	return 0;
 }
 
-/* Says by the ticket where a block enters the ring; false if it is not open. */
+/* Says by the ticket where a block enters the ring. False if it is not open. */
 static bool side_enter(const struct tpi_lane *lane, uint32_t block,
 		       uint64_t expected, uint64_t position)
 {
 	uint64_t *ticket = &lane->tickets[block];
 	uint32_t place;
 
-	/* Relaxed: what others do to it makes it another word. */
+	/* Relaxed: a change by others makes it another word. */
 	if (tpi_load_relaxed(ticket) != expected)
 		return false;
 	place = tpi_place_entered(lane, TAPIO_TICKET_PLACE(expected),
@@ -293,7 +295,8 @@ static int side_publish(const struct tpi_lane *lane, uint64_t state,
 
 /* ---- the gate ------------------------------------------------------------- */
 
-/* What a group has released on a lane; the gate, if its head is no news. */
+/* The position that a group has released on a lane, or the gate, if its head is
+ * no news. */
 static uint64_t released(const struct tpi_lane *lane,
 			 const struct tapio_shm_cursor *cursor, uint64_t slot)
 {
@@ -432,7 +435,7 @@ refresh_gate(const struct tpi_lane *lane, const struct tpi_gating *gating,
 	return TPI_FULL;
 }
 
-/* Whether `count` blocks may be taken in `state`; 0 or a TPI_ result. */
+/* Whether `count` blocks may be taken in `state`. 0 or a TPI_ result. */
 static inline int room(const struct tpi_lane *lane,
 		       const struct tpi_gating *gating, uint64_t state,
 		       uint32_t count)
@@ -448,8 +451,8 @@ static inline int room(const struct tpi_lane *lane,
 /* ---- the operations --------------------------------------------------------- */
 
 /*
- * What one look at a lane finds. Values of the handle are here as well: a compiler
- * loads them again after each atomic load.
+ * The result of one look at a lane. Values of the handle are here as well: a
+ * compiler loads them again after each atomic load.
  */
 struct sight {
 	uint64_t state;

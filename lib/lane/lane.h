@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The lane: a private, checked handle on one lane in shared memory and the
- * operations on it. Who calls: producers (client/), the broker's sweep, tests.
- * What may be called where, and why it is right, is in lane.c.
+ * operations on it. Callers: producers (client/), the broker's sweep, tests.
+ * lane.c tells what may be called where, and why it is right.
  */
 #ifndef TPI_LANE_H
 #define TPI_LANE_H
@@ -16,7 +16,7 @@
 #include "lib/base/atomic.h"
 
 /*
- * A checked copy of a lane's geometry (layout.c makes it); exactly one line, so
+ * A checked copy of a lane's geometry (layout.c makes it). Exactly one line, so
  * that a producer's fast path has it with one miss. The arrays are in the
  * segment and, for consumers and observers, read-only.
  */
@@ -122,9 +122,9 @@ static inline uint64_t tpi_lane_glance(const struct tpi_lane *lane)
 static inline uint64_t tpi_lane_peek(const struct tpi_lane *lane)
 {
 	/*
-	 * ORDER lane.state (acquire): what the state says is published can be
-	 * read. Pairs with the commit of every operation: side_commit(), and the
-	 * last store of the sections (section_*.h).
+	 * ORDER lane.state (acquire): the events that the state says are
+	 * published can be read. Pairs with the commit of every operation:
+	 * side_commit(), and the last store of the sections (section_*.h).
 	 */
 	return tpi_load_acquire(&lane->shm->state);
 }
@@ -163,7 +163,7 @@ static inline bool tpi_lane_intact(const struct tpi_lane *lane,
  *          (TAPIO_DESC_META | block); type DISCARD: consumers skip it. All of them,
  *          or none: -EINVAL when one is not open by its ticket, or is there twice
  *
- * 0, TPI_MOVED, TPI_FULL, TPI_HELD (the last two not from publish); -EINVAL for a
+ * 0, TPI_MOVED, TPI_FULL, TPI_HELD (the last two not from publish). -EINVAL for a
  * count of 0, or of more than TPI_SECTION_BLOCKS.
  */
 #define TPI_SECTION_BLOCKS 64
@@ -196,8 +196,8 @@ int tpi_lane_abandon(const struct tpi_lane *lane, uint32_t block,
 
 /*
  * Claims one abandoned block as a reservation of `me`, if the hint says that there are
- * some; looks at `limit` blocks from *at on. The block's number, with its ticket in
- * *ticket, or -ENOENT. On the lane's CPU; `serial` as for retake.
+ * some. Looks at `limit` blocks from *at on. The block's number, with its ticket in
+ * *ticket, or -ENOENT. On the lane's CPU. `serial` as for retake.
  */
 int tpi_lane_claim(const struct tpi_lane *lane, uint32_t me, uint32_t serial,
 		   uint32_t *at, uint32_t limit, uint64_t *ticket);
@@ -242,17 +242,17 @@ bool tpi_gate_compute(const struct tpi_lane *lane,
 
 /*
  * Broker: reads the gate and changes its epoch, so that no swap succeeds any more
- * whose value was computed from what was shown before. Returns the position: nobody
- * has taken a block at or behind it, and from here on nobody moves the gate without
- * having seen the slots as the caller has stored them.
+ * whose value was computed from what was shown before. Returns the position: no
+ * producer has taken a block at or behind it, and from here on none moves the
+ * gate without having seen the slots as the caller has stored them.
  */
 uint64_t tpi_gate_seal(const struct tpi_lane *lane);
 
 /*
- * Takes back what attachment `dead` holds on a lane (TAPIO_ABANDONED: what lies
- * abandoned), as `sweeper`. Must run on the lane's CPU; where it may not, pass
- * on_cpu = false and the blocks are left ABANDONED. Returns how many blocks went back
- * or were abandoned.
+ * Takes back what attachment `dead` holds on a lane (TAPIO_ABANDONED: the
+ * abandoned blocks), as `sweeper`. Must run on the lane's CPU. Where it may
+ * not, pass on_cpu = false and the blocks are left ABANDONED. Returns how many
+ * blocks went back or were abandoned.
  */
 int tpi_lane_sweep(const struct tpi_lane *lane, uint32_t dead, uint32_t sweeper,
 		   bool on_cpu);

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The restartable sections of the lane for aarch64; section_x86_64.h tells how a
- * section is built and what happens at each point of it. Included by lane.c
+ * The restartable sections of the lane for aarch64. section_x86_64.h tells how
+ * a section is built and what happens at each point of it. Included by lane.c
  * alone.
  *
- * What ARM's weaker order adds:
+ * Added by ARM's weaker order:
  *
  *   commit	stlr: block, descriptor, ticket and stamp before the state.
  *   reuse	dmb ishst after the checks and before the first store, in every
  *		section: the previous commit on this CPU before stores into what
- *		that commit freed; after reserve's commit again, before the
+ *		that commit freed. After reserve's commit again, before the
  *		caller writes into the blocks.
  *
  * ORDER lane.state (release): the stlr of each commit. Pairs with the acquire in
  * tpi_lane_peek(). ORDER lane.reuse (store-store): the dmb ishst of each section.
  * Pairs with tpi_lane_intact().
  *
- * x9 to x15 are scratch; x10 holds the shared lane throughout.
+ * x9 to x15 are scratch. x10 holds the shared lane throughout.
  */
 #ifndef TPI_SECTION_AARCH64_H
 #define TPI_SECTION_AARCH64_H
@@ -151,7 +151,7 @@ DEFINE_OUTPUT(section_output_long, LONG, NONE)
 DEFINE_OUTPUT(section_output_long_value, LONG, VALUE)
 DEFINE_OUTPUT(section_output_long_tsc, LONG, TSC)
 
-/* ticket[block] = word; commit held + 1. */
+/* ticket[block] = word. Commit held + 1. */
 static inline int section_reserve_one(const struct tpi_lane *lane, uint64_t old,
 				      uint64_t block, uint64_t word)
 {
@@ -171,7 +171,7 @@ moved:
 }
 
 /*
- * If ticket[block] is what the holder expects: its place = place, *entry = desc; commit
+ * If ticket[block] is what the holder expects: its place = place, *entry = desc. Commit
  * tail + 1, held - 1.
  */
 #define DEFINE_PUBLISH_ONE(name, STAMP)                                    \
@@ -207,7 +207,7 @@ DEFINE_PUBLISH_ONE(section_publish_one, NONE)
 DEFINE_PUBLISH_ONE(section_publish_one_value, VALUE)
 DEFINE_PUBLISH_ONE(section_publish_one_tsc, TSC)
 
-/* ticket[blocks[i]] = words[i] for i < count; commit held + count. */
+/* ticket[blocks[i]] = words[i] for i < count. Commit held + count. */
 static inline int section_reserve(const struct tpi_lane *lane, uint64_t old,
 				  const uint32_t *blocks, const uint64_t *words,
 				  uint64_t count)
@@ -237,7 +237,7 @@ moved:
 
 /*
  * desc[tail + i] = descs[i] for i < count, and the place of each block = ENTERED at
- * that entry, if its ticket is what the holder expects; commit tail + count, held -
+ * that entry, if its ticket is what the holder expects. Commit tail + count, held -
  * count. x9 is the block, x14 and x15 are what is at hand, x13 is the stamp.
  */
 #define PUBLISH_LOOP                                 \
@@ -295,7 +295,7 @@ DEFINE_PUBLISH(section_publish, , )
 DEFINE_PUBLISH(section_publish_value, "mov x13, %[time]\n\t", PUBLISH_STAMP)
 DEFINE_PUBLISH(section_publish_tsc, "mrs x13, cntvct_el0\n\t", PUBLISH_STAMP)
 
-/* As in section_x86_64.h; here one way serves both. */
+/* As in section_x86_64.h. Here one way serves both. */
 #define DEFINE_PUBLISH_RUN(name, publish)                                     \
 	static inline int name(                                               \
 		const struct tpi_lane *lane, uint64_t old, uint64_t new,      \

@@ -9,20 +9,20 @@
  *	store &descriptor to rseq_cs	immediately before 1:
  *   1:	cpu_id == lane->cpu ?		else out, nothing changed
  *	shm->state == old ?		else out, nothing changed
- *	publish: ticket == expected ?	else out, marks that nobody minds (T2)
- *	stores that nobody reads before the commit
- *	commit: one plain store of the state
+ *	publish: ticket == expected ?	else out, marks that do no harm (T2)
+ *	stores that are not read before the commit commit: one plain store of
+ *	the state
  *   2:	rseq_cs = 0
  *
  * Between 1: and 2: the kernel sends a thread that is preempted, migrated or
- * signalled to 4:, which is preceded by the signature that libc registered. What
- * happens to the stores then, at each point:
+ * signalled to 4:, which is preceded by the signature that libc registered. The
+ * effect on the stores, at each point:
  *
  *   SIGKILL    before the commit nothing was published; after it, all was
  *   SIGSTOP    as preemption: the section starts again after SIGCONT
  *   migration  4:, and the caller looks its new CPU's lane up
  *   signal     4: first, then the handler, which may run a section of its own on
- *              this lane; the state has moved then, and the retry sees it
+ *              this lane. The state has moved then, and the retry sees it
  *
  * Operands are few (at -O0 and under ASan registers run out) and what a section
  * needs beyond them it loads from the private struct tpi_lane: its offsets are
@@ -56,7 +56,7 @@
 	"cmpq %[old], (%[shm])\n\t" \
 	"jne 5f\n\t"
 
-/* After the commit; 5: is the way out with nothing changed. */
+/* After the commit. 5: is the way out with nothing changed. */
 #define SECTION_LEAVE                                     \
 	"2:\n\t"                                          \
 	"movq $0, %%fs:" TPI_RSEQ_CS "(%[rs])\n\t"        \
@@ -80,7 +80,7 @@
 	"movups %[x2], -32(%[dst], %[length])\n\t" \
 	"movups %[x3], -16(%[dst], %[length])\n\t"
 
-/* 64 bytes at a time, the last 64 again up to the end; length >= 64. */
+/* 64 bytes at a time, the last 64 again up to the end. length >= 64. */
 #define COPY_STEP(at)                           \
 	"movups (%[src], " at "), %%xmm0\n\t"   \
 	"movups 16(%[src], " at "), %%xmm1\n\t" \
@@ -163,7 +163,7 @@ DEFINE_OUTPUT(section_output_long, LONG, NONE)
 DEFINE_OUTPUT(section_output_long_value, LONG, VALUE)
 DEFINE_OUTPUT(section_output_long_tsc, LONG, TSC)
 
-/* ticket[block] = word; commit held + 1. */
+/* ticket[block] = word. Commit held + 1. */
 static inline __attribute__((always_inline)) int
 section_reserve_one(const struct tpi_lane *lane, uint64_t old, uint64_t block,
 		    uint64_t word)
@@ -185,7 +185,7 @@ moved:
 }
 
 /*
- * If ticket[block] is what the holder expects: its place = place, *entry = desc; commit
+ * If ticket[block] is what the holder expects: its place = place, *entry = desc. Commit
  * tail + 1, held - 1.
  */
 #define DEFINE_PUBLISH_ONE(name, STAMP)                                             \
@@ -225,7 +225,7 @@ DEFINE_PUBLISH_ONE(section_publish_one_tsc, TSC)
  * and write.
  */
 
-/* ticket[blocks[i]] = words[i] for i < count; commit held + count. */
+/* ticket[blocks[i]] = words[i] for i < count. Commit held + count. */
 static inline int section_reserve(const struct tpi_lane *lane, uint64_t old,
 				  const uint32_t *blocks, const uint64_t *words,
 				  uint64_t count)
@@ -268,7 +268,7 @@ moved:
 /*
  * entry[i] = descs[i] for i < count, where the entries do not go round the ring's end, and
  * the place of each block = ENTERED at that entry, if its ticket is what the holder
- * expects; commit tail + count, held - count. Of a block that is there twice the second
+ * expects. Commit tail + count, held - count. Of a block that is there twice the second
  * ticket is not as expected any more.
  *
  * rcx is (index - mask) << 32, which makes the index of the ones.
@@ -290,7 +290,7 @@ moved:
 	"addq %[step], %%rcx\n\t"                \
 	"incq %%rdx\n\t"                         \
 	"jnz 6b\n\t"
-/* rax = the stamp; after the loop, since a stamp is as late as can be. */
+/* rax = the stamp. After the loop, since a stamp is as late as can be. */
 #define RUN_STAMP                              \
 	"movq %[count], %%rdx\n\t"             \
 	"negq %%rdx\n"                         \

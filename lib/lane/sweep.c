@@ -45,7 +45,7 @@ static uint64_t load_ticket(const struct tpi_lane *lane, uint32_t block)
 {
 	/*
 	 * ORDER block.ticket (acquire): the state is loaded after it, and so shows
-	 * where the block went after this ticket was written; and the holder's
+	 * where the block went after this ticket was written, and the holder's
 	 * accesses to a block that it gave up. Pairs with swap_ticket().
 	 */
 	return tpi_load_acquire(&lane->tickets[block]);
@@ -73,13 +73,14 @@ static uint64_t fresh_ticket(const struct tpi_lane *lane, uint32_t owner,
 	return TAPIO_TICKET(owner, kept | TAPIO_PLACE_CLAIMED | number);
 }
 
-/* What a reservation carries: never ENTERED, since that is for a call to find out. */
+/* The ticket that a reservation carries: never ENTERED, since that is for a
+ * call to find out. */
 static uint64_t carried(uint64_t word)
 {
 	return word & ~TAPIO_TICKET(0, TAPIO_PLACE_ENTERED);
 }
 
-/* The word of an open reservation; false when it is closed. */
+/* The word of an open reservation. False when it is closed. */
 static bool open_word(const struct tpi_lane *lane, uint32_t block,
 		      uint64_t ticket, uint64_t *word)
 {
@@ -179,7 +180,7 @@ int tpi_lane_claim(const struct tpi_lane *lane, uint32_t me, uint32_t serial,
 	return -ENOENT;
 }
 
-/* Back into the ring as a discard, or to whoever runs there. */
+/* Back into the ring as a discard, or to the producers on that CPU. */
 static void put_back(const struct tpi_lane *lane, uint32_t block,
 		     uint64_t ticket, bool on_cpu)
 {
@@ -196,7 +197,7 @@ static void put_back(const struct tpi_lane *lane, uint32_t block,
 	tpi_lane_abandon(lane, block, ticket);
 }
 
-/* S1, S2; of abandoned blocks S6. */
+/* S1, S2. Of abandoned blocks S6. */
 static bool is_left(const struct tpi_lane *lane, uint64_t state, uint32_t dead,
 		    uint32_t block, uint64_t *word)
 {

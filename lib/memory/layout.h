@@ -92,7 +92,9 @@ struct tpi_catalog {
 	uint32_t segment_count;
 	struct tapio_shm_channel *channels;
 	uint32_t channel_count;
-	struct tapio_shm_group *groups; /* [channel * 64 + slot] */
+	struct tapio_shm_group *groups;             /* [channel * 64 + slot] */
+	struct tapio_shm_calibration *calibrations; /* calibration.h */
+	uint32_t calibration_count;                 /* of them */
 };
 int tpi_catalog_attach(struct tpi_catalog *catalog, const struct tpi_map *map,
 		       char *error, size_t error_bytes);

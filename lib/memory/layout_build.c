@@ -159,6 +159,9 @@ static uint32_t catalog_regions(struct tapio_shm_region *regions,
 		{.kind = TAPIO_REGION_GROUPS,
 		 .stride = sizeof(struct tapio_shm_group),
 		 .count = (uint64_t)channels * TAPIO_GROUP_SLOTS},
+		{.kind = TAPIO_REGION_CALIBRATIONS,
+		 .stride = sizeof(struct tapio_shm_calibration),
+		 .count = TAPIO_CALIBRATIONS},
 	};
 
 	memcpy(regions, kinds, sizeof(kinds));

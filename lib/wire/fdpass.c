@@ -75,7 +75,7 @@ static unsigned int take_fds(struct msghdr *msg, int *fds, unsigned int room)
 
 			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int),
 			       sizeof(fd));
-			/* What the program prints must not go into it. */
+			/* The program's output MUST NOT go into it. */
 			fd = tpi_fd_above_stdio(fd);
 			if (fd >= 0 && count < room) {
 				fds[count++] = fd;

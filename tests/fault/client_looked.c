@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a producer has looked at is not so any more when its section begins: the thread
- * is on another CPU, another event was published, or another thread has put the block
+ * A producer's look is out of date when its section begins: the thread is on
+ * another CPU, another event was published, or another thread has put the block
  * back. Testpoints between the look and the section make it so, each time.
  *
  * The library's producer and its lanes are compiled here with testpoints, whatever the

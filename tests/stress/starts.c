@@ -89,6 +89,8 @@ static pid_t start(const char *what, void (*first)(void))
 {
 	pid_t pid = fork();
 
+	/* It gets signals: -1 would be everybody. */
+	ck_assert_int_ge(pid, 0);
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -128,6 +130,7 @@ static void load_begin(void)
 
 	for (i = 0; i < count && i < SPINNERS; i++) {
 		spinners[i] = fork();
+		ck_assert_int_ge(spinners[i], 0);
 		if (!spinners[i])
 			spin();
 		spinner_count++;
@@ -302,13 +305,15 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-	Suite *suite = suite_create("starts");
-	TCase *t = tcase_create("starts");
+	Suite *suite;
+	TCase *t;
 	int status;
 
 	if (argc == 2)
 		return strcmp(argv[1], BROKER) ? start_here(argv[1])
 					       : start_broker_here();
+	suite = suite_create("starts");
+	t = tcase_create("starts");
 	main_pid = getpid();
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, beside_two_spinning_threads_per_cpu);

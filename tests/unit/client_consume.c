@@ -38,7 +38,7 @@ static uint64_t value_of(const struct tapio_view *v)
 	return value;
 }
 
-/* What a reader has got so far. */
+/* The events that a reader has got so far. */
 struct got {
 	uint64_t events;
 	uint64_t gaps; /* records */
@@ -741,7 +741,8 @@ START_TEST(an_impossible_lane_is_passed_over_and_read_on)
 	ck_assert_uint_eq(ledger.lost, got.lost);
 	ck_assert_uint_eq(ledger.in_flight, 0);
 	if (s->spoil != spoil_held) {
-		/* What producers publish on that lane from now on comes. */
+		/* The events that producers publish on that lane from now on
+		 * come. */
 		for (i = 100; i < 300; i++) {
 			emit(TAG, i);
 			read_all(c, &got, true);

@@ -36,7 +36,8 @@ static void set_up(void)
 
 static uint64_t next_number;
 
-/* Events of one handle, each alone in the lane for a while; each must be intact. */
+/* Events of one handle, each alone in the lane for a while. Each MUST be
+ * intact. */
 static void check_events_of(struct tapio_producer *who)
 {
 	struct tapio_view views[BLOCKS];
@@ -157,7 +158,7 @@ START_TEST(a_batch_with_a_reservation_twice_ends_before_the_second)
 				_i ? tapio_discard_batch(p, batch + j, 4 - j)
 				   : tapio_submit_batch(p, batch + j, 4 - j),
 				-EINVAL);
-			/* What was not there is still open. */
+			/* The ones that were not there are still open. */
 			ck_assert_int_eq(tapio_submit(p, &r[j]), 0);
 			if (j < 3)
 				ck_assert_int_eq(
@@ -265,7 +266,8 @@ START_TEST(a_copy_is_refused_on_either_cpu_after_a_submit_on_either)
 	pin(0);
 	refused(copy);
 	ck_assert_uint_eq(drain(c), discard ? 0 : 1);
-	/* What was given up away from its lane is taken up again here. */
+	/* A block that was given up away from its lane is taken up again
+	 * here. */
 	for (int i = 0; channel_stats(p).held > 1 && i < BLOCKS; i++) {
 		while (!tapio_output(p, TAG, &i, sizeof(i)))
 			refused(copy);

@@ -395,8 +395,8 @@ END_TEST
 /* ---- from the start ------------------------------------------------------------------ */
 
 /*
- * Fails on fddcec1: what the lanes held before the group came lane by lane, and then
- * the rest in order.
+ * Fails on fddcec1: the events before the group came lane by lane, and then the
+ * rest in order.
  */
 START_TEST(the_past_is_merged_and_what_follows_too)
 {

@@ -318,7 +318,7 @@ static uint32_t sides(const char *text, uint32_t cpus)
 	return count;
 }
 
-START_TEST(side_lanes_follow_cpus_clients_and_the_budget)
+START_TEST(side_lanes_follow_cpus_and_clients)
 {
 	static const struct {
 		const char *text;
@@ -335,17 +335,29 @@ START_TEST(side_lanes_follow_cpus_clients_and_the_budget)
 		{"channel c { class k { side_lanes = 0 } }", 64, 0},
 		{"clients_max = 3 channel c { class k { side_lanes = 70 } }", 2,
 		 70},
-		/* Of 40 side lanes of 70 KiB these have room for 10, or for the least. */
-		{"budget = 5400K channel c { class k { block = 256 blocks = 4 "
-		 "side_blocks = 256 } }",
-		 40, 10},
-		{"budget = 5200K channel c { class k { block = 256 blocks = 4 "
-		 "side_blocks = 256 } }",
-		 40, 8},
 	};
 
 	ck_assert_uint_eq(sides(cases[_i].text, cases[_i].cpus),
 			  cases[_i].lanes);
+}
+END_TEST
+
+/* 40 CPUs: each budget is what the configuration takes with so many side lanes. */
+START_TEST(side_lanes_are_halved_until_they_fit)
+{
+	static const uint32_t lanes[] = {40, 20, 10, 8};
+	static const char klass[] = "channel c { class k { block = 256 "
+				    "blocks = 4 side_blocks = 256 ";
+	struct tpi_budget p;
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s side_lanes = %u } }", klass,
+		 lanes[_i]);
+	ck_assert_int_eq(plan(text, 40, &p), 0);
+	tpi_config_free(&config);
+	snprintf(text, sizeof(text), "budget = %llu %s } }",
+		 (unsigned long long)p.total_bytes, klass);
+	ck_assert_uint_eq(sides(text, 40), lanes[_i]);
 }
 END_TEST
 
@@ -462,8 +474,8 @@ int main(void)
 	tcase_add_test(
 		c, named_blocks_that_do_not_fit_are_refused_with_the_numbers);
 	tcase_add_test(c, a_budget_too_small_for_anything_is_refused);
-	tcase_add_loop_test(c, side_lanes_follow_cpus_clients_and_the_budget, 0,
-			    11);
+	tcase_add_loop_test(c, side_lanes_follow_cpus_and_clients, 0, 9);
+	tcase_add_loop_test(c, side_lanes_are_halved_until_they_fit, 0, 4);
 	tcase_add_test(c, without_cpu_lanes_there_are_more_side_lanes);
 	tcase_add_test(c, auto_goes_with_its_class);
 	tcase_add_loop_test(c, a_number_of_side_lanes_that_is_none_is_refused,

@@ -30,7 +30,7 @@ int main(void)
 
 #define TRAP_FLAG 0x100
 #define PAGE      4096
-#define WORDS_MAX 8192
+#define WORDS_MAX 65536
 
 static struct layout_fixture f;
 

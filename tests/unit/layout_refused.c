@@ -293,6 +293,11 @@ START_TEST(a_catalog_whose_counts_disagree_is_refused)
 	s->count = UINT64_C(1) << 40;
 	refused(fixture_attach_catalog(&f), -EBADMSG,
 		(const char *[3]){"1099511627776 records"});
+	s->count = 2;
+	s = fixture_region(&f.catalog_map, TAPIO_REGION_CALIBRATIONS);
+	s->count = 3;
+	refused(fixture_attach_catalog(&f), -EBADMSG,
+		(const char *[3]){"3 records", "needed 4"});
 }
 END_TEST
 

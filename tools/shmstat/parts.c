@@ -20,6 +20,8 @@ static const struct column broker_columns[] = {
 	{"cpus_possible", "possible CPUs", COLUMN_PLAIN},
 	{"nodes", "nodes", COLUMN_PLAIN},
 	{"clients_max", "clients at most", COLUMN_PLAIN},
+	{"clock_error_ns", "clock error, ns", COLUMN_PLAIN},
+	{"clock_steps", "clock was set", COLUMN_PLAIN},
 	{"counters", "counters", COLUMN_PLAIN},
 	{0},
 };
