@@ -19,6 +19,7 @@
  * At most one rule to break:
  *   BREAK_EPOCH    the gate is read and its epoch stays as it is        (G4, P2)
  *   BREAK_COMPARE  the gate is stored, not swapped                      (G1)
+ *   BREAK_BACK     a gate is swapped in that is not larger              (G1, U3)
  *   BREAK_SECTION  the gate is compared in one step and stored in the next one, as in
  *                  a section that an interrupt of membarrier does not abort
  *   BREAK_EARLY    the gate is sealed before the slot changes           (P1, P2)
@@ -36,14 +37,15 @@
 #define LAG HALF
 #endif
 #ifndef OPS
-#define OPS 3 /* of the first producer */
+#define OPS 2 /* of the first producer */
 #endif
 #ifndef OPS2
-#define OPS2 2
+#define OPS2 1
 #endif
 #define REAP(t, h) ((t) - N + (h))
 
-byte tail = N, held, gate = N, epoch, head = N;
+/* The lane is full of what the group has not read: each operation asks for the gate. */
+byte tail = 2 * N, held, gate = N, epoch, head = N;
 bool lossless = true; /* the policy in the group's slot */
 bool again;           /* promoted */
 byte generation;
@@ -64,6 +66,12 @@ inline bound_of(t, h, limit)
 #endif
 }
 
+#ifdef BREAK_BACK
+#define NOT_LARGER false
+#else
+#define NOT_LARGER new <= old
+#endif
+
 /* raise_gate(): `moved` when it has to be tried again. */
 inline raise_gate()
 {
@@ -73,27 +81,29 @@ inline raise_gate()
 	g = generation;
 	d_step { t = tail; h = held };
 	policy = lossless;
-	new = head;
-	if
-	:: !policy -> bound_of(t, h, limit);
+	d_step { /* from here on it computes with what it has loaded */
+		new = head;
 		if
-		:: limit > new -> new = limit
+		:: !policy -> bound_of(t, h, limit);
+			if
+			:: limit > new -> new = limit
+			:: else
+			fi
+		:: else
+		fi;
+		if
+		:: new > t -> new = t
 		:: else
 		fi
-	:: else
-	fi;
-	if
-	:: new > t -> new = t
-	:: else
-	fi;
+	};
 #ifdef BREAK_LATE
 	d_step { old = gate; e = epoch };
 #else
 	moved = generation != g;
 #endif
 	if
-	:: moved || new <= old
-	:: !moved && new > old ->
+	:: moved || (NOT_LARGER)
+	:: !moved && !(NOT_LARGER) ->
 #ifdef BREAK_COMPARE
 		gate = new
 #else
@@ -122,7 +132,7 @@ proctype Producer(byte me; byte ops)
 
 	do
 	:: op == ops -> break
-	:: op < ops -> break /* SIGKILL between two sections */
+	:: op < ops -> break /* SIGKILL, also of one that holds a block */
 	:: op < ops -> op++;
 		if
 		:: take = 0 /* output */
@@ -161,7 +171,7 @@ proctype Producer(byte me; byte ops)
 next:		atomic { old = 0; e = 0; g = 0; t = 0; h = 0; new = 0; limit = 0;
 			policy = false; moved = false; take = 0 }
 	od;
-	ended[me] = true
+	atomic { ended[me] = true; op = 0; mine = 0 }
 }
 
 /* The group's members, and the broker. */
@@ -200,8 +210,13 @@ proctype Group()
 #endif
 	:: else
 	fi;
-	assert(head == before || head <= gate);
-	atomic { again = true; assert(REAP(tail, held) <= head) };
+	atomic {
+		assert(head == before || head <= gate);
+		again = true;
+		assert(REAP(tail, held) <= head);
+		before = 0;
+		sealed = 0
+	};
 	/* It reads all there is, slowly. */
 	do
 	:: head < tail -> assert(REAP(tail, held) <= head); head++

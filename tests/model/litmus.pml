@@ -16,8 +16,9 @@
  *     come after that load
  *   - two accesses of one word keep their order
  *
- * One edge for each -D: STATE, REUSE, HEAD, GENERATION, GATE, TICKET, after the names of
- * the ORDER comments. BREAK_GIVE and BREAK_TAKE drop its giving or its taking end. With
+ * One edge for each -D: STATE, REUSE, HEAD, SLOT, GENERATION, GATE, TICKET, OWNER, after
+ * the names of the ORDER comments. What is written once and then shown by a word (ready,
+ * admitted, a region of the catalog) has the form of SLOT. BREAK_GIVE and BREAK_TAKE drop its giving or its taking end. With
  * the edge the assertion holds; without either end there is a counterexample. (HEAD and
  * TICKET have no BREAK_TAKE: what follows there depends on the value, or stands behind a
  * branch on it, so the processor has no choice.) BREAK_BARRIER drops the membarrier of a
@@ -150,6 +151,34 @@ active proctype Producer()
 }
 #endif
 
+/* ---- group.slot: a slot that is ACTIVE has the heads of its group ------------------ */
+#ifdef SLOT
+/* J1 and J2. */
+active proctype Broker()
+{
+	byte done;
+
+	do
+	ACCESS(0, 0, head = 1)
+	ACCESS(1, GIVE(A(0)), slot = 1) /* stlr */
+	ALL_DONE(2)
+	od
+}
+
+/* tpi_gate_compute() */
+active proctype Producer()
+{
+	byte done, s, h;
+
+	do
+	ACCESS(0, 0, s = slot) /* ldar */
+	ACCESS(1, TAKE(A(0)), h = head)
+	ALL_DONE(2)
+	od;
+	assert(s == 0 || h == 1)
+}
+#endif
+
 /* ---- channel.generation: a gate that was computed without a group ------------------ */
 #ifdef GENERATION
 /* The broker's join: J2, the membarrier, and J4. */
@@ -247,5 +276,31 @@ active proctype Claimer()
 	ACCESS(1, A(0), if :: o == 8 -> block = 9 :: else fi)
 	ALL_DONE(2)
 	od
+}
+#endif
+
+/* ---- lane.owner: the next owner of a side lane finds it as the last one left it ---- */
+#ifdef OWNER
+active proctype Last()
+{
+	byte done;
+
+	do
+	ACCESS(0, 0, state = 1)
+	ACCESS(1, GIVE(A(0)), owner = 8) /* stlr of NOBODY */
+	ALL_DONE(2)
+	od
+}
+
+active proctype Next()
+{
+	byte done, o, s;
+
+	do
+	ACCESS(0, 0, o = owner; if :: o == 8 -> owner = 2 :: else fi) /* swap */
+	ACCESS(1, TAKE(A(0)), s = state)
+	ALL_DONE(2)
+	od;
+	assert(o != 8 || s == 1)
 }
 #endif

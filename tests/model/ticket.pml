@@ -2,9 +2,15 @@
 /*
  * The tickets of lib/lane/lane.c (T1 to T6) and lib/lane/sweep.c (S6): two threads of
  * one process submit or discard copies of one reservation, each on the lane's CPU or on
- * another one, at the same time or one after the other. A third thread emits on the
- * lane's CPU meanwhile, claims what is given up, and takes blocks, as another process
- * or (SAME) as the same one.
+ * another one, at the same time or one after the other. One that begins at home may be
+ * moved away whenever its section was aborted, and goes on as a call from elsewhere. A
+ * third thread emits on the lane's CPU meanwhile, claims what is given up, and takes
+ * blocks, as another process or (SAME) as the same one.
+ *
+ * A call that is at home first tries with the ticket that its reservation carries, and
+ * after that with the word as it is. Here it always looks first. A word that is not
+ * ENTERED and passes that look is the carried one, so the first attempt has no step of
+ * its own.
  *
  * What must hold:
  *   no block enters the ring that is in the ring
@@ -30,7 +36,7 @@
 #define N 2
 #endif
 #ifndef OPS
-#define OPS 3 /* of the third thread */
+#define OPS 2 /* of the third thread */
 #endif
 #define HALF (N / 2)
 #define REAP(t, h) ((t) - N + (h))
@@ -112,7 +118,8 @@ bool overlap, home[3];
 
 /* tpi_lane_publish() on the lane's CPU, of block b by its ticket; `ok`. */
 #define PUBLISH(b, who, number)                                                \
-	again:	atomic { t = tail; h = held };                                 \
+	again:	MOVED_AWAY;                                                    \
+	atomic { t = tail; h = held };                                         \
 	atomic { COPY(w, b) };                                                 \
 	if                                                                     \
 	:: !OPEN(b, w, who, number, t, h) -> ok = false; goto done             \
@@ -132,6 +139,11 @@ bool overlap, home[3];
 	     tail = t + 1; held = h - 1; inside = 0; ok = true)
 
 /* tapio_submit() or tapio_discard() of a copy, from here or from elsewhere. */
+#define MOVED_AWAY                                                             \
+	if                                                                     \
+	:: home[me] = false; goto retry                                        \
+	:: true                                                                \
+	fi
 proctype Copy(byte me)
 {
 	byte t, h;
@@ -213,6 +225,8 @@ done:	atomic {
 }
 
 /* Emits on the lane's CPU. */
+#undef MOVED_AWAY
+#define MOVED_AWAY skip
 proctype Third(byte me)
 {
 	byte op, t, h, b, number;
