@@ -61,6 +61,7 @@ static const struct tpi_lane *take_lane(struct tapio_producer *p,
 
 		if (tpi_load_relaxed(&lane->shm->owner) != TAPIO_NOBODY)
 			continue;
+		TPI_TESTPOINT("side.looked");
 		/*
 		 * ORDER lane.owner (acquire): all that the last owner did to
 		 * the lane. Pairs with the release in give_lane() and with the
