@@ -643,26 +643,56 @@ START_TEST(of_two_that_put_a_block_back_on_one_cpu_one_does)
 }
 END_TEST
 
+/* As a submit elsewhere: it closes the copies first, and gives the block up later. */
+static void retake_copy(void)
+{
+	uint64_t ticket = held_tickets[0];
+
+	rival_result = tpi_lane_retake(&f.lane, held_blocks[0], &ticket, 1);
+	if (!rival_result)
+		held_tickets[0] = ticket;
+}
+
+static void abandon_at_last(bool in_ring)
+{
+	ck_assert_int_eq(
+		tpi_lane_abandon(&f.lane, held_blocks[0], held_tickets[0]),
+		in_ring ? -EINVAL : 0);
+}
+
+/* The next one on the lane's CPU finds the block if it is not in the ring. */
+static void claim_and_publish(bool in_ring)
+{
+	uint32_t at = held_blocks[0];
+	uint64_t ticket;
+
+	ck_assert_int_eq(tpi_lane_claim(&f.lane, YOU, 1, &at, 1, &ticket),
+			 in_ring ? -ENOENT : (int)held_blocks[0]);
+	if (!in_ring)
+		ck_assert_int_eq(
+			lane_publish_by(&f, 2, 4, held_blocks, &ticket, 1), 0);
+}
+
 /*
- * Another CPU gives the block up while the child goes on. In the few instructions
- * between its comparison and its commit both succeed. Then the block is in the ring
- * once, and neither claim nor sweep takes it.
+ * Another CPU gives the block up, or retakes it, while the child goes on. In the few
+ * instructions between its comparison and its commit both succeed. Then the block is in
+ * the ring once, its ticket says so, and neither claim nor sweep takes it.
  */
 START_TEST(a_block_that_is_given_up_elsewhere_is_in_the_ring_once)
 {
-	uint32_t at, both = 0;
+	const bool retakes = _i >= GIVE_CASES;
 	struct descriptor d;
-	uint64_t ticket;
-	unsigned int k;
+	uint32_t both = 0;
 	bool more = true, in;
+	unsigned int k;
 	pid_t pid;
 	int end;
 
 	for (k = 0; more; k++) {
-		set_up(give_case(_i));
+		set_up(give_case(_i % GIVE_CASES));
 		pid = spawn();
 		more = run_to(pid, k, &d);
-		abandon_copy();
+		retakes ? retake_copy() : abandon_copy();
 		end = let_end(pid);
 		lane_check_blocks(&f);
 		check_unread();
@@ -671,14 +701,9 @@ START_TEST(a_block_that_is_given_up_elsewhere_is_in_the_ring_once)
 		both += end == 0 && rival_result == 0;
 		in = is_in_ring(held_blocks[0]);
 		ck_assert_int_eq(in, end == 0);
-		at = held_blocks[0];
-		ck_assert_int_eq(
-			tpi_lane_claim(&f.lane, YOU, 1, &at, 1, &ticket),
-			in ? -ENOENT : (int)held_blocks[0]);
-		if (!in)
-			ck_assert_int_eq(lane_publish_by(&f, 2, 4, held_blocks,
-							 &ticket, 1),
-					 0);
+		if (retakes)
+			abandon_at_last(in);
+		claim_and_publish(in);
 		sweep_and_check(end == 2 ? way->before - 1 : 0);
 		lane_fixture_fini(&f);
 	}
@@ -718,6 +743,6 @@ int main(void)
 			    0, GIVE_CASES * RIVALS);
 	tcase_add_loop_test(
 		t, a_block_that_is_given_up_elsewhere_is_in_the_ring_once, 0,
-		GIVE_CASES);
+		2 * GIVE_CASES);
 	return check_run_case("section stepped", t);
 }
