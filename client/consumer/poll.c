@@ -130,6 +130,9 @@ look(struct tapio_consumer *c, struct tpi_track *t, struct tapio_view *view,
 	err = readable(c, t, state);
 	if (tpi_unlikely(err == -EOVERFLOW)) {
 		*n += tpi_overrun(c, t, view);
+		/* It may have looked at a later state: beyond this tail. */
+		if (tapio_position_diff(*tail, t->next) < 0)
+			*tail = t->next;
 	} else if (tpi_unlikely(err)) {
 		*n += tpi_bad_state(c, t, *tail, view);
 		*tail = t->next;
