@@ -39,11 +39,12 @@
 
 static void note_peak(struct tpi_track *t, uint64_t unread)
 {
-	/* Relaxed: a figure for the tools. */
+	const uint32_t most = t->lane->mask + 1;
+
+	/* Relaxed: a figure for the tools. More than N is overwritten, and lost. */
 	if (unread > tpi_load_relaxed(&t->cell->peak))
-		tpi_store_relaxed(&t->cell->peak, unread < UINT32_MAX
-							  ? (uint32_t)unread
-							  : UINT32_MAX);
+		tpi_store_relaxed(&t->cell->peak,
+				  unread < most ? (uint32_t)unread : most);
 }
 
 /*
