@@ -497,6 +497,31 @@ int tapio_observe(struct tapio_observer *o, struct tapio_view *views,
 
 /* ---- what else one may ask -------------------------------------------------------- */
 
+/*
+ * What is published and not seen yet: still there, or overwritten. What was overwritten
+ * before the first read is neither, as in miss(). A lane whose class is refused has
+ * only what will be skipped.
+ */
+static void add_unread(const struct tapio_observer *o, const struct watch *w,
+		       struct tapio_observer_stats *sum)
+{
+	uint64_t state = tpi_lane_peek(w->lane);
+	uint64_t tail = TAPIO_STATE_TAIL(state), next = w->next;
+	uint64_t begins = tpi_lane_reap(w->lane, state);
+
+	if (!is_possible(w, state))
+		return;
+	/* As tpi_lane_intact(): the block at reap may be written. */
+	if (begins != tail)
+		begins = (begins + 1) & TAPIO_POSITION_MASK;
+	if (tapio_position_diff(begins, next) > 0) {
+		if (w->seen && tpi_filter_class(&o->filter, w->lane->klass))
+			sum->lost += (begins - next) & TAPIO_POSITION_MASK;
+		next = begins;
+	}
+	sum->in_flight += (tail - next) & TAPIO_POSITION_MASK;
+}
+
 int tapio_observer_stats_read(const struct tapio_observer *o,
 			      struct tapio_observer_stats *stats)
 {
@@ -511,10 +536,7 @@ int tapio_observer_stats_read(const struct tapio_observer *o,
 	if (!tpi_alive(&o->hot))
 		return -ECHILD;
 	for (i = 0; i < o->lane_count; i++)
-		sum.in_flight +=
-			(TAPIO_STATE_TAIL(tpi_lane_peek(o->watches[i].lane)) -
-			 o->watches[i].next) &
-			TAPIO_POSITION_MASK;
+		add_unread(o, &o->watches[i], &sum);
 	return tpi_stats_copy(stats, &sum, sizeof(sum));
 }
 
