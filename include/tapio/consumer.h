@@ -63,7 +63,9 @@ struct tapio_consumer_options {
 	uint32_t lag; /* UNTIL: positions, less than a lane (0: half a lane) */
 	uint32_t start; /* TAPIO_START_*, for the group's first member */
 	/* Filter. Events that do not pass are released unseen and counted as
-	 * skipped. Zero: everything passes. */
+	 * skipped. Zero: everything passes. All members of a group MUST have
+	 * the same one (-EBUSY). A durable group without members takes that
+	 * of the next member. */
 	uint8_t severity_min;
 	uint8_t reserved[3];
 	uint32_t class_mask; /* a bit per class index */
@@ -102,6 +104,15 @@ struct tapio_consumer_options {
 	uint32_t wake_events;
 	uint32_t reserved2;
 	uint64_t wake_ns; /* a minute at most (0: 100 ms) */
+	/*
+	 * After how many nanoseconds without a tapio_poll or tapio_release of
+	 * a member that holds unreleased events another member of the group
+	 * takes over its lanes and gets these events again, as after a death
+	 * (0: as the group has it, else 30 s; TAPIO_FOREVER: never). From a
+	 * member that holds none, lanes with unread events are taken over
+	 * after a second in any case, and no event comes twice.
+	 */
+	int64_t takeover_ns;
 };
 
 /*
@@ -114,8 +125,10 @@ struct tapio_consumer_options {
  *           | the largest lanes, without the role     |
  *           | `lossless`                              |
  *   -EACCES | the group was made by another uid       | a group in tapiod.conf(5)
- *   -EBUSY  | the group exists with another policy or | the same, or DEFAULT
- *           | lag, or is not durable                  |
+ *   -EBUSY  | the group exists with another policy,   | the same, or DEFAULT
+ *           | lag or takeover_ns, or is not durable   | and 0
+ *           | a member has another filter             | the same, or a group
+ *           |                                         | of its own
  *   -EUSERS | all group slots are in use, or wait for | raise groups_max, end
  *           | former members of other uids to end     | such processes
  *   -EINVAL | an option is wrong                      | options->broker.error
