@@ -6,10 +6,11 @@
  * valgrind knows no rseq, and without it a process uses side lanes. Counted is
  * the way that matters, so the calling thread gets an area of its own that says
  * "registered, on CPU 0": this program has one thread and a channel to itself,
- * so nobody else is on that lane, which is all that the kernel would see to. The
- * self-test, which would find out, is replaced at link time (--wrap). So is the
- * clock, which stands still: a consumer that finds 50 ms gone looks after its
- * leases, and under valgrind that may or may not happen in a short run.
+ * so no other thread is on that lane, which is all that the kernel would see
+ * to. The self-test, which would find out, is replaced at link time (--wrap).
+ * So is the clock, which stands still: a consumer that finds 50 ms gone looks
+ * after its leases, and under valgrind that may or may not happen in a short
+ * run.
  */
 #include <stdio.h>
 #include <stdlib.h>

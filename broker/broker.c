@@ -130,7 +130,7 @@ int tpi_broker_create(struct tpi_broker **out,
 	return 0;
 }
 
-/* Clients keep their mappings; they only have to know that we are gone. */
+/* Clients keep their mappings. They only have to know that we are gone. */
 static void say_goodbye(struct tpi_broker *broker)
 {
 	set_state(broker, TAPIO_BROKER_STOPPED);
@@ -152,7 +152,8 @@ int tpi_broker_run(struct tpi_broker *broker,
 	return err;
 }
 
-/* What clients left: freed without a sweep, nobody will look at it again. */
+/* The rest of the clients: freed without a sweep, since the memory goes with
+ * it. */
 static void forget_clients(struct tpi_broker *broker)
 {
 	struct tpi_registry *registry = &broker->registry;

@@ -9,7 +9,7 @@
  *	evict     what the living must not do   -> judge, group
  *	clock     TSC to CLOCK_REALTIME
  *
- * Everything runs on one thread, so there are no locks; callbacks of the loop
+ * Everything runs on one thread, so there are no locks. Callbacks of the loop
  * may end any attachment or process, which is why the lists are walked with care.
  */
 #ifndef TPI_BROKER_BROKER_H
@@ -38,7 +38,7 @@ struct tpi_broker {
 	struct tpi_timer tick;
 	uint32_t ticks;
 	uint32_t lingering; /* attachments whose connection is gone */
-	uint32_t linger_at; /* slot that is looked at next */
+	uint32_t linger_at; /* index that is looked at next */
 };
 
 /* ---- broker.c ------------------------------------------------------------- */
@@ -47,15 +47,15 @@ struct tpi_broker_setup {
 	const char *config_file;
 	const char *config_text;
 	const char *socket;         /* before the configuration's */
-	const char *socket_default; /* where neither says; NULL: abstract */
-	uint32_t cpus;              /* of a simulated machine; 0: this one */
+	const char *socket_default; /* where neither says. NULL: abstract */
+	uint32_t cpus;              /* of a simulated machine. 0: this one */
 	uint32_t nodes;
 	struct tpi_log log;
 };
 
 /*
  * Reads the configuration, allocates the segments, listens. Nothing is served
- * before tpi_broker_run. `error` has the reason with its numbers; *stage tells
+ * before tpi_broker_run. `error` has the reason with its numbers. *stage tells
  * what failed, for an exit status.
  */
 enum tpi_stage {
@@ -67,14 +67,14 @@ enum tpi_stage {
 int tpi_broker_create(struct tpi_broker **out,
 		      const struct tpi_broker_setup *setup,
 		      enum tpi_stage *stage, char *error, size_t error_bytes);
-/* Serves until tpi_loop_stop; then says goodbye to everybody. */
+/* Serves until tpi_loop_stop. Then says goodbye to everybody. */
 int tpi_broker_run(struct tpi_broker *broker,
 		   void (*idle)(void *arg, bool waits), void *arg);
 void tpi_broker_destroy(struct tpi_broker *broker);
 
 /* ---- group.c -------------------------------------------------------------- */
 
-/* What a consumer asked for, already found allowed. */
+/* The request of a consumer, already found allowed. */
 struct tpi_group_request {
 	const char *name; /* empty: a group of its own */
 	uint32_t policy;  /* TAPIO_GROUP_* (consumer.h) */
@@ -88,28 +88,28 @@ struct tpi_group_request {
 /*
  * Puts an attachment into a group, which it may have to make (*first). When it
  * returns 0, producers respect the group's heads. -EBUSY the group exists with
- * other options; -EACCES it is another uid's; -EPERM lossless is not granted;
- * -EUSERS no slot; -EINVAL.
+ * other options. -EACCES it is another uid's. -EPERM lossless is not granted.
+ * -EUSERS no slot. -EINVAL.
  */
 int tpi_group_join(struct tpi_broker *broker, struct tpi_attachment *attachment,
 		   const struct tpi_group_request *request, bool *first,
 		   char *error, size_t error_bytes);
-/* Takes it out again; the last member ends a group that is not durable. */
+/* Takes it out again. The last member ends a group that is not durable. */
 void tpi_group_leave(struct tpi_broker *broker,
 		     struct tpi_attachment *attachment);
 /* Makes the durable groups that the configuration names. */
 void tpi_groups_configured(struct tpi_broker *broker, struct tpi_host *host);
 /*
- * Ends a durable group that nobody is in, for its creator's uid or for one who may
- * do everything. -ENXIO no such group; -EBUSY it has members; -EACCES another
- * uid's; -EPERM the configuration's. The slot's number, or the error.
+ * Ends a durable group without members, for its creator's uid or for a client
+ * with every right. -ENXIO no such group. -EBUSY it has members. -EACCES
+ * another uid's. -EPERM the configuration's. The slot's number, or the error.
  */
 int tpi_group_remove(struct tpi_broker *broker, struct tpi_host *host,
 		     uid_t uid, const char *name, char *error,
 		     size_t error_bytes);
 /*
  * Ends a group whose cursors are impossible. Its slot waits for the death of all
- * who had it; one that is configured begins anew in another slot.
+ * who had it. One that is configured begins anew in another slot.
  */
 void tpi_group_evict(struct tpi_broker *broker, struct tpi_host *host,
 		     struct tpi_group *group);
@@ -127,10 +127,10 @@ void tpi_host_forget(struct tpi_host *host);
  */
 uint32_t tpi_attachment_end(struct tpi_broker *broker,
 			    struct tpi_attachment *attachment);
-/* Ends everything that a process, or an image of it, had; closes its
+/* Ends everything that a process, or an image of it, had. Closes its
  * connections. `how` is for the log. */
 void tpi_process_died(struct tpi_process *process, const char *how);
-/* Takes back abandoned blocks; looks at those whose connection is gone. */
+/* Takes back abandoned blocks. Looks at those whose connection is gone. */
 void tpi_reaper_tick(struct tpi_broker *broker);
 
 /* ---- wakeups.c ------------------------------------------------------------ */
@@ -156,7 +156,8 @@ uint32_t tpi_leases_clear(struct tpi_broker *broker, struct tpi_host *host,
 
 /* ---- evict.c -------------------------------------------------------------- */
 
-/* Judges all groups, ends those that lie; clears leases that are nobody's. */
+/* Judges all groups, ends those that lie. Clears leases whose holder is
+ * gone. */
 void tpi_evict_tick(struct tpi_broker *broker);
 
 #endif

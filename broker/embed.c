@@ -4,10 +4,10 @@
  *
  * FORK. A child has no broker thread, but it would have copies of the broker's
  * descriptors: the listening socket, so that connects hang after the parent has
- * died; the connections, so that clients never see it go. So around fork the
- * broker's thread is kept out of its callbacks, and the child closes them. What
- * the child's memory still says about the broker is then of no use, and it can
- * only be left alone.
+ * died. The connections, so that clients never see it go. So around fork the
+ * broker's thread is kept out of its callbacks, and the child closes them. The
+ * broker's data in the child's memory is then of no use, and the child leaves
+ * it alone.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -255,7 +255,7 @@ void tapio_broker_stop(struct tapio_broker *broker)
 	uint64_t one = 1;
 	int cancel;
 
-	/* In a forked child it is memory that belongs to nobody. */
+	/* In a forked child it is memory without an owner. */
 	if (!broker || broker->pid != getpid())
 		return;
 	cancel = tpi_cancel_off();

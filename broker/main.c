@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapiod: the broker as a program. Options, signals, exit statuses; the rest is
+ * tapiod: the broker as a program. Options, signals, exit statuses. The rest is
  * broker.c's. Stays in the foreground and logs to stderr, as service managers
  * want it.
  */
@@ -37,7 +37,7 @@ enum exit_status {
 	EXIT_OTHER = 6,
 };
 
-/* Where `cmake --install` puts the configuration; the unit names the same file. */
+/* Where `cmake --install` puts the configuration. The unit names the same file. */
 #define CONFIG_DEFAULT TAPIO_CONFIG_FILE
 
 enum {
@@ -300,7 +300,7 @@ static int watch_signals(struct tpi_broker *broker, const sigset_t *set)
 	return tpi_watch_start(broker->loop, &signals.watch, fd);
 }
 
-/* sd_notify(3) is one datagram; no library is needed for it. */
+/* sd_notify(3) is one datagram. No library is needed for it. */
 static void notify_ready(void)
 {
 	const char *name = getenv("NOTIFY_SOCKET");

@@ -8,8 +8,8 @@ install(DIRECTORY include/tapio DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
 	FILES_MATCHING PATTERN *.h)
 
 # The names under which other projects link: tapio::tapio, tapio::tapio-static,
-# tapio::tapio-broker. The static broker is for pkg-config --static alone: what
-# it links in turn (liburing, libconfuse) has no CMake package.
+# tapio::tapio-broker. The static broker is for pkg-config --static alone: its
+# own libraries (liburing, libconfuse) have no CMake package.
 set_target_properties(tapio_shared PROPERTIES EXPORT_NAME tapio)
 set_target_properties(tapio_static PROPERTIES EXPORT_NAME tapio-static)
 set(exported tapio_shared tapio_static)
@@ -77,7 +77,7 @@ if(TARGET tapiod)
 	install(TARGETS tapiod RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 	install(FILES ${PROJECT_BINARY_DIR}/tapio-broker.pc
 		DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-	# What an administrator has written is never replaced.
+	# A file that an administrator has written is never replaced.
 	configure_file(cmake/install_config.cmake.in install_config.cmake @ONLY)
 	install(SCRIPT ${PROJECT_BINARY_DIR}/install_config.cmake)
 	# systemd looks in PREFIX/lib, whatever the libraries' directory is.

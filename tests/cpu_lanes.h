@@ -2,9 +2,9 @@
 /*
  * Which flavour a test runs in: on CPUs' lanes, or on side lanes on purpose.
  *
- * A test that runs on side lanes where nobody asked for them shows nothing about the
- * sections and looks as if it did. So whoever tests sections calls
- * require_cpu_lanes(), and a process that cannot run them fails there.
+ * A test that runs on side lanes without being asked to shows nothing about the sections
+ * and looks as if it did. So a test of sections calls require_cpu_lanes(), and fails
+ * there if its process cannot run them.
  *
  * Side lanes are asked for by GLIBC_TUNABLES=glibc.pthread.rseq=0, which ctest sets
  * for NAME.side, for NAME.memcheck (valgrind has no rseq) and in builds with

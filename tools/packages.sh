@@ -5,13 +5,13 @@
 # Debian's packages are there. Asks dpkg first and touches apt only for what is
 # missing, so a second run needs no network and no rights.
 
-# What a build of everything needs.
+# For a build of everything.
 tapio_build_packages=(
 	cmake ninja-build gcc g++ pkg-config
 	liburing-dev libconfuse-dev libjansson-dev check
 )
 
-# What the tests want on top.
+# For the tests, on top.
 tapio_test_packages=(
 	git python3 strace valgrind spin clang libclang-rt-14-dev clang-format
 	mandoc shellcheck util-linux gcc-aarch64-linux-gnu
@@ -19,7 +19,7 @@ tapio_test_packages=(
 	busybox-static cpio abigail-tools
 )
 
-# What tapio-bench compares Tapio with, each if it is there.
+# The peers of tapio-bench, each if it is there.
 tapio_bench_packages=(
 	libck-dev libdpdk-dev libjemalloc-dev
 	libiceoryx-binding-c-dev iceoryx

@@ -12,7 +12,7 @@
 # No line is longer than 80 columns. The command runs in the foreground of a
 # pipeline, so that an interrupt reaches it and its questions can be answered.
 
-# tapio_step WHAT COMMAND...: returns the status of the command. What it printed is
+# tapio_step WHAT COMMAND...: returns the status of the command. Its output is
 # shown when it fails.
 tapio_step() {
 	local what=$1 log status=0 began=$SECONDS word="done"

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the questions of tapio-bench (bench/questions/) and the peers
- * (bench/peers/) share.
+ * Shared by the questions of tapio-bench (bench/questions/) and the peers
+ * (bench/peers/).
  *
- * A question is a file with a table of cases; a case is measured for several
+ * A question is a file with a table of cases. A case is measured for several
  * subjects: Tapio, floors, and what people would use instead. The frame
  * (bench/frame/) runs the subjects of a case in turns, A B C A B C, since on a
  * shared machine nothing can be compared across runs or even across minutes:
  * figures are medians of the turns, and ratios are taken turn by turn.
  *
  *	for each case that was asked for
- *		question->set_up once; peer->start once for each peer
+ *		question->set_up once. peer->start once for each peer
  *		for each turn
  *			for each subject: subject->run(...) -> figures
  *
  * A subject's run does its work in processes of its own, pinned, by
- * bench_sides_run(); the frame's process itself never measures, so that what a
+ * bench_sides_run(). The frame's process itself never measures, so that what a
  * peer leaves behind (threads, locked memory) disturbs no other.
  */
 #ifndef BENCH_BENCH_H
@@ -37,21 +37,21 @@
 enum bench_kind {
 	BENCH_TAPIO, /* the first of its kind in a case is what ratios are to */
 	BENCH_PEER,
-	BENCH_FLOOR, /* what the machine allows, with no safety at all */
+	BENCH_FLOOR, /* the limit of the machine, with no safety at all */
 };
 
-/* What a reader has to know before comparing; each a short phrase, or "". */
+/* A reader has to know this before comparing. Each a short phrase, or "". */
 struct bench_peer {
 	const char *name;    /* "Concurrency Kit ck_ring SPSC" */
-	const char *package; /* Debian's; "" */
-	const char *copies;  /* "in and out", "in; read in place", "none" */
+	const char *package; /* Debian's, or "" */
+	const char *copies;  /* "in and out", "in. Read in place", "none" */
 	const char *across;  /* "processes", "threads" */
 	const char *death;   /* "a producer's death mid-write stops the ring" */
 	enum bench_kind kind;
 	/*
 	 * Once before the first measurement, in the frame's process, and once at
 	 * the end: daemons, environments. start: 0, or -errno with bench_why()
-	 * called; the peer is then reported as absent with that reason. Both may
+	 * called. The peer is then reported as absent with that reason. Both may
 	 * be NULL.
 	 */
 	int (*start)(void);
@@ -71,20 +71,21 @@ struct bench_run {
 	const struct bench_case *of;
 	const int *cpus; /* to pin to: those of --cpus first, then the others */
 	unsigned int cpu_count;
-	uint64_t events; /* of this turn; few with --quick */
+	uint64_t events; /* of this turn. Few with --quick */
 	bool quick;
 };
 
 struct bench_subject {
 	const struct bench_peer *peer;
-	/* What tells two subjects of one peer apart in this case; NULL. */
+	/* The name that tells two subjects of one peer apart in this case, or
+	 * NULL. */
 	const char *variant;
 	/*
-	 * One turn. 0 with all figures of the case; BENCH_ABSENT, with
-	 * bench_why() called, when this cannot be had here; else negative, with
+	 * One turn. 0 with all figures of the case. BENCH_ABSENT, with
+	 * bench_why() called, when this cannot be had here, else negative, with
 	 * what went wrong said by bench_why(). An absent or failed subject is
 	 * not asked again. Wrong results (a lost, torn or repeated event) are
-	 * failures: nobody is measured who does not do the work.
+	 * failures: a subject is measured only if it does the work.
 	 */
 	int (*run)(const struct bench_run *run,
 		   const struct bench_subject *subject, double *figures);
@@ -93,7 +94,7 @@ struct bench_subject {
 
 #define BENCH_ABSENT 77
 
-/* A goal of the project; missed ones are reported as such. */
+/* A goal of the project. Missed ones are reported as such. */
 enum bench_goal_kind {
 	/* Tapio's figure, or that of its variant `against`, is held against limit,
 	 * in its unit. */
@@ -102,32 +103,32 @@ enum bench_goal_kind {
 	BENCH_GOAL_BEST_PEER, /* Tapio's over that of the best BENCH_PEER */
 };
 struct bench_goal {
-	const char *text; /* "at most 1.5 x the floor"; NULL ends the list */
+	const char *text; /* "at most 1.5 x the floor". NULL ends the list */
 	enum bench_goal_kind kind;
 	const char *against; /* its "peer" or "peer, variant" */
-	unsigned int figure; /* index; that figure's direction says whether
+	unsigned int figure; /* index. That figure's direction says whether
 				limit is a most or a least */
 	double limit;
 };
 
 struct bench_case {
-	const char *name; /* "stream/64/single": what --run matches */
+	const char *name; /* "stream/64/single", matched by --run */
 	const char *title;
-	uint32_t bytes;  /* of an event; 0 where it means nothing */
+	uint32_t bytes;  /* of an event. 0 where it means nothing */
 	uint32_t batch;  /* 1, 32 */
-	uint64_t param;  /* what the question varies: rate, groups, ... */
+	uint64_t param;  /* the question varies it: rate, groups, ... */
 	uint64_t events; /* per turn */
 	uint64_t quick_events;
 	struct bench_figure figures[BENCH_FIGURES_MAX]; /* NULL name ends */
 	const struct bench_subject *const *subjects;    /* NULL ends */
 	struct bench_goal goals[BENCH_GOALS_MAX + 1];
-	const char *param_name; /* "groups", "events/s"; NULL */
+	const char *param_name; /* "groups", "events/s", or NULL */
 	const void *arg;        /* the question's own */
 };
 
 /* A figure of others, from elsewhere: shown as published, never as measured. */
 struct bench_published {
-	const char *what; /* "put into the ring"; NULL ends a list */
+	const char *what; /* "put into the ring". NULL ends a list */
 	double value;
 	const char *unit;
 	const char *source;
@@ -145,7 +146,7 @@ struct bench_question {
 
 /* ---- running ------------------------------------------------------------------ */
 
-/* What the processes of one measurement share. */
+/* Shared by the processes of one measurement. */
 struct bench_shared {
 	uint32_t sides;
 	uint32_t ready; /* calls of bench_ready so far */
@@ -185,12 +186,12 @@ void bench_ready(struct bench_shared *shared);
 /* From the first start to the last end over all sides that set them. */
 double bench_span_ns(const struct bench_shared *shared);
 
-/* Why something failed or is absent; printf-like. In sides, too. */
+/* Why something failed or is absent. Printf-like. In sides, too. */
 void bench_why(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * Memory shared with all sides, zeroed, on huge pages if to be had, its pages
- * mapped in every side before that runs; or NULL with bench_why() called.
+ * Memory shared with all sides, zeroed, on huge pages if possible, its pages
+ * mapped in every side before that runs, or NULL with bench_why() called.
  */
 void *bench_memory(uint64_t bytes);
 void bench_memory_free(void *memory, uint64_t bytes);
@@ -199,7 +200,7 @@ uint64_t bench_now_ns(void);
 uint64_t bench_cpu_ns(void); /* used by this process so far */
 int bench_pin(int cpu);      /* 0, or -errno with bench_why() called */
 double bench_median(const double *values, unsigned int count);
-/* Sorts in place; q in [0, 1]. */
+/* Sorts in place. q in [0, 1]. */
 double bench_quantile(double *values, size_t count, double q);
 
 /* Reads every word but the first, as a reader with a use for them does. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Numbers and names as people read them. Pure; tests/unit/bench_numbers.c. */
+/* Numbers and names as people read them. Pure. Test:
+ * tests/unit/bench_numbers.c. */
 #include <math.h>
 #include <string.h>
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the frame share: the command line, what came out, and who
- * shows it. Questions and peers see bench.h alone.
+ * Shared by the files of the frame: the command line, the results, and their
+ * output. Questions and peers see bench.h alone.
  *
- *	main -> options -> turns (sides, peers, moment) -> table, json
+ *	main -> options -> run (side_processes, peers, machine_state) -> table, json
  *
- * One process and one thread of it does all this; what is measured runs in
- * processes that bench_sides_run() forks. Numbers (numbers.c, format.c,
- * select.c) are pure, and tested as such.
+ * One process and one thread of it does all this. Measurements run in processes
+ * that bench_sides_run() forks. Numbers (numbers.c, format.c, select.c) are
+ * pure, and tested as such.
  */
 #ifndef BENCH_FRAME_H
 #define BENCH_FRAME_H
@@ -28,7 +28,7 @@ struct bench_options {
 	unsigned int glob_count; /* 0: everything */
 	bool list;
 	bool quick;
-	const char *json;         /* a file, or "-"; NULL */
+	const char *json;         /* a file, or "-", or NULL */
 	bool table;               /* stdout is not the JSON's */
 	unsigned int turns;       /* of a case, at most */
 	bool all_turns;           /* however long they take */
@@ -65,16 +65,16 @@ struct bench_case_result {
 	struct bench_outcome subject[BENCH_SUBJECTS_MAX];
 };
 
-/* What kind of moment it was: see moment.c. */
-struct bench_moment {
+/* The state of the machine at a moment: see machine_state.c. */
+struct bench_machine_state {
 	double line_ns;  /* one cache line from CPU to CPU, one way */
 	double store_ns; /* 64 bytes stored into a cache */
 };
 
 struct bench_question_result {
 	const struct bench_question *of;
-	char why[BENCH_WHY_BYTES]; /* it could not be set up; "" */
-	struct bench_moment before, after;
+	char why[BENCH_WHY_BYTES]; /* it could not be set up, or "" */
+	struct bench_machine_state before, after;
 	struct bench_case_result *cases;
 	unsigned int case_count;
 };
@@ -106,7 +106,7 @@ double bench_least(const double *values, unsigned int count);
 double bench_most(const double *values, unsigned int count);
 
 /*
- * The median of the ratios turn by turn: what was noisy was so for both. NAN
+ * The median of the ratios turn by turn: a noisy turn was noisy for both. NAN
  * where that is no number.
  */
 double bench_ratio(const double *values, const double *against,
@@ -119,7 +119,8 @@ double bench_ratio(const double *values, const double *against,
 bool bench_follows(const struct bench_case_result *result, unsigned int figure,
 		   unsigned int other);
 
-/* What ratios of this case are to: the first Tapio that was measured; or NULL. */
+/* The base of this case's ratios: the first Tapio that was measured, or
+ * NULL. */
 const struct bench_outcome *
 bench_reference(const struct bench_case_result *result);
 
@@ -130,9 +131,9 @@ enum bench_verdict {
 };
 struct bench_judgement {
 	enum bench_verdict verdict;
-	double value; /* compared with the limit; NAN when open */
-	const struct bench_subject *against; /* of a ratio; or NULL */
-	const char *why;                     /* it is open; or NULL */
+	double value; /* compared with the limit. NAN when open */
+	const struct bench_subject *against; /* of a ratio, or NULL */
+	const char *why;                     /* it is open, or NULL */
 };
 struct bench_judgement bench_judge(const struct bench_case_result *result,
 				   const struct bench_goal *goal);
@@ -142,13 +143,13 @@ unsigned int bench_goal_count(const struct bench_case *c);
 
 /* ---- which cases ------------------------------------------------------------- */
 
-/* "stream/ *" of names, "2" and "2/ *" of numbers; a name alone means its tree. */
+/* "stream/ *" of names, "2" and "2/ *" of numbers. A name alone means its tree. */
 bool bench_matches(const char *glob, unsigned int number, const char *name);
 bool bench_selected(const struct bench_options *options,
 		    const struct bench_question *question,
 		    const struct bench_case *c);
 
-/* All questions, by number; NULL ends. See questions.c. */
+/* All questions, by number. NULL ends. See questions.c. */
 const struct bench_question *const *bench_questions(void);
 
 /* ---- text -------------------------------------------------------------------- */
@@ -165,10 +166,10 @@ struct bench_scale {
 /* One in which `least`, given in `unit`, has one to three digits. */
 struct bench_scale bench_scale(const char *unit, double least);
 
-/* Three digits or more: "0.031", "3.41", "122", "1,720"; "-" for no number. */
+/* Three digits or more: "0.031", "3.41", "122", "1,720". "-" for no number. */
 const char *bench_number(double value, char *text, size_t bytes);
 
-/* A ratio: "13.5 x", "0.62 x", "0.013 x"; "-  " for what is none. */
+/* A ratio: "13.5 x", "0.62 x", "0.013 x". "-  " for what is none. */
 const char *bench_times(double ratio, char *text, size_t bytes);
 
 /* The columns that a text takes. */
@@ -176,7 +177,7 @@ unsigned int bench_width(const char *text);
 
 /* ---- course ------------------------------------------------------------------ */
 
-/* What bench_why() was last told in this process, once; "" when nothing. */
+/* The last text of bench_why() in this process, once. "" when there is none. */
 const char *bench_why_taken(void);
 /* From now on into there: in a side. */
 void bench_why_into(char *text, size_t bytes);
@@ -187,8 +188,8 @@ void bench_memory_touch(void);
 void bench_machine_read(struct bench_machine *machine);
 
 /* NAN where it could not be measured. */
-void bench_moment_take(struct bench_moment *moment, const int cpus[2],
-		       bool quick);
+void bench_machine_state_take(struct bench_machine_state *moment,
+			      const int cpus[2], bool quick);
 
 /* 0, or why it cannot be had: started when first asked for, once. */
 int bench_peer_start(const struct bench_peer *peer, const char **why);
@@ -199,8 +200,8 @@ int bench_turns(const struct bench_options *options,
 		struct bench_results *results);
 void bench_results_free(struct bench_results *results);
 
-/* One line on the terminal, if there is one, about what is being done; turn 0 is
- * the one to warm up. */
+/* One line on the terminal, if there is one, about what is being done. Turn 0
+ * is the one to warm up. */
 void bench_progress(double done, const char *case_name,
 		    const struct bench_subject *subject, unsigned int turn,
 		    unsigned int turns);
@@ -208,7 +209,7 @@ void bench_progress_clear(void);
 
 /* ---- which peers were built -------------------------------------------------- */
 
-/* What bench/CMakeLists.txt looked for; peers.def is written by it. */
+/* The peers that bench/CMakeLists.txt looked for. */
 struct bench_built {
 	const char *name;
 	const char *package; /* Debian's */
@@ -233,11 +234,11 @@ const char *bench_micro(void); /* for a unit that begins with u */
 const char *bench_dash(void);  /* between two numbers */
 const char *bench_rule(void);  /* one column of a line */
 
-/* `text` in `columns`, cut or filled up; to the right with `right`. */
+/* `text` in `columns`, cut or filled up. To the right with `right`. */
 void bench_cell(const char *text, unsigned int columns, bool right);
 /*
- * As many words of `text` as fit in so many columns, one at least, into `line`;
- * returns what is left.
+ * As many words of `text` as fit in so many columns, one at least, into `line`.
+ * Returns what is left.
  */
 const char *bench_line(const char *text, unsigned int columns, char *line,
 		       size_t bytes);

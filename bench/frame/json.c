@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Everything that came out, as one JSON object; docs/man/tapio-bench.1 describes it,
- * and bench/report reads it. What is no number is null.
+ * All results, as one JSON object. docs/man/tapio-bench.1 describes it, and
+ * bench/report reads it. NAN is null.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -139,7 +139,7 @@ static json_t *one_case(const struct bench_options *o,
 
 /* ---- a question --------------------------------------------------------------- */
 
-static json_t *moment(const struct bench_moment *m)
+static json_t *moment(const struct bench_machine_state *m)
 {
 	return json_pack("{s:o, s:o}", "line_ns", number(m->line_ns),
 			 "store_ns", number(m->store_ns));
@@ -177,7 +177,7 @@ static json_t *machine(const struct bench_options *o,
 			 "hypervisor", m->hypervisor, "load", m->load);
 }
 
-/* The reason of the first case, if a peer was nowhere to be had. */
+/* The reason of the first case, if a peer was never available. */
 static const char *nowhere(const struct bench_results *r,
 			   const struct bench_peer *peer)
 {
@@ -341,7 +341,7 @@ int bench_json_check(const char *path)
 	if (slash)
 		snprintf(folder, sizeof(folder), "%.*s",
 			 (int)(slash > path ? slash - path : 1), path);
-	/* Not by opening it: what it holds is to stay if this run is stopped. */
+	/* Not by opening it: its contents MUST stay if this run is stopped. */
 	if (!access(path, W_OK) ||
 	    (errno == ENOENT && !access(folder, W_OK | X_OK)))
 		return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* --list: what could be run, and who would be compared. */
+/* --list: the cases that can run, and the peers that they compare. */
 #include <string.h>
 
 #include "bench/frame/frame.h"

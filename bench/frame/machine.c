@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What machine this is, as far as figures depend on it. What cannot be read is
+/* The machine, as far as figures depend on it. Values that cannot be read are
  * left empty. */
 #include <stdlib.h>
 #include <string.h>

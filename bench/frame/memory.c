@@ -2,10 +2,10 @@
 /*
  * Memory for rings and tables that is on the same kind of pages as Tapio's
  * segments: huge ones from the pool, else transparent huge ones, else plain
- * ones. Whoever is compared with Tapio shall not lose by its page size.
+ * ones. A peer MUST NOT lose against Tapio by its page size.
  *
  * A forked process has the mappings but not their pages, and would take a fault
- * for each while the clock runs; so every side maps them before it begins.
+ * for each while the clock runs. So every side maps them before it begins.
  */
 #include <errno.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static struct {
 	uint64_t bytes;
 } regions[REGIONS_MAX];
 
-/* What is less than a quarter of a huge page does not ask for one. */
+/* Memory of less than a quarter of a huge page does not ask for one. */
 static bool is_large(uint64_t bytes)
 {
 	return bytes >= HUGE_BYTES / 4;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Medians, quantiles, ratios and verdicts. Pure; tests/unit/bench_numbers.c.
+ * Medians, quantiles, ratios and verdicts. Pure. Test:
+ * tests/unit/bench_numbers.c.
  *
  * Ratios are medians of the ratios of the turns, never ratios of medians: two
  * subjects of one turn shared their moment, two medians need not.

@@ -2,7 +2,7 @@
 /*
  * The questions. One more: its file in bench/questions/, its line in
  * bench/CMakeLists.txt, and two here. They are shown in the order of their
- * numbers, whatever it is here; several may share one.
+ * numbers, whatever it is here. Several may share one.
  */
 #include "bench/frame/frame.h"
 

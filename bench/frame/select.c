@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which cases --run means. Pure; tests/unit/bench_numbers.c. */
+/* Which cases --run means. Pure. Test: tests/unit/bench_numbers.c. */
 #include <fnmatch.h>
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A case as a table: a row per subject, and per figure its median, the least and
- * the most, and the ratio to Tapio; of a figure that follows from an earlier one,
+ * the most, and the ratio to Tapio. Of a figure that follows from an earlier one,
  * as a rate from a time, the median alone. Figures stand side by side as far as
  * 100 columns go, and below each other from there on. All of a column are in one
  * unit, so that they can be compared by looking.
@@ -42,7 +42,7 @@ static unsigned int larger(unsigned int a, unsigned int b)
 	return a > b ? a : b;
 }
 
-/* What the unit of a column is to fit: Tapio's figure, or else the least. */
+/* The figure that the unit of a column fits: Tapio's, or else the least. */
 static double typical(const struct bench_case_result *result,
 		      unsigned int figure)
 {
@@ -149,7 +149,7 @@ static void fill_column(struct column *column,
 	const struct bench_outcome *tapio = bench_reference(result);
 
 	*column = (struct column){.of = &result->of->figures[figure]};
-	/* Not of one turn, and not to nobody. */
+	/* Not of one turn, and not without a base. */
 	column->ranged = result->turns > 1;
 	column->rated = measured_count(result) > 1;
 	for (unsigned int i = 0; i < figure; i++)
@@ -170,7 +170,7 @@ static void fill_column(struct column *column,
 
 /* ---- printing ----------------------------------------------------------------- */
 
-/* What of a block is printed: columns [first, end), behind the names. */
+/* The printed part of a block: columns [first, end), behind the names. */
 struct block {
 	const struct column *columns;
 	unsigned int first;
@@ -208,7 +208,7 @@ static void print_titles(const struct block *b)
 	printf("%s\n", bench_style(BENCH_PLAIN));
 }
 
-/* Behind Tapio is good, ahead of it is not; floors are what they are. */
+/* Behind Tapio is good, ahead of it is not. Floors are what they are. */
 static enum bench_style style_of_ratio(const struct column *column,
 				       const struct bench_outcome *s,
 				       double times)
@@ -316,7 +316,7 @@ static void print_title(const struct bench_options *options,
 	bench_wrapped(text, 2 + bench_width(c->name) + 2);
 }
 
-/* Nobody was measured, and for all it is for the same reason. */
+/* No subject was measured, and for all it is for the same reason. */
 static bool is_out_whole(const struct bench_case_result *result)
 {
 	const struct bench_outcome *s = result->subject;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See bpf_sender.h. The program is of the type that BPF_PROG_RUN runs; how many
- * events it has sent is its result.
+ * See bpf_sender.h. The program is of the type that BPF_PROG_RUN runs. Its
+ * result is the number of events that it has sent.
  */
 #include <errno.h>
 #include <linux/bpf.h>

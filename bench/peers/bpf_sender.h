@@ -12,8 +12,8 @@
 
 /* The only element of an array that a program and its user map. */
 struct bpf_send {
-	uint64_t word[128]; /* the event; the program sets the first word */
-	uint64_t from;      /* what it sets it to, and counts on from there */
+	uint64_t word[128]; /* the event. The program sets the first word */
+	uint64_t from;      /* set by the program, which counts on from it */
 	uint64_t count;     /* how many events it is to send */
 };
 
@@ -28,7 +28,7 @@ struct bpf_sender {
 int bpf_ring_make(uint32_t ring_bytes);
 
 /*
- * Loads a program that sends events of `bytes`; with `wakes` it wakes a sleeping
+ * Loads a program that sends events of `bytes`. With `wakes` it wakes a sleeping
  * reader when the ring was empty. 0, or negative with bench_why() called.
  */
 int bpf_sender_open(struct bpf_sender *sender, int ring, uint32_t bytes,

@@ -3,7 +3,7 @@
  * See place.h. Between the frame and the daemon stands a process, the keeper, that
  * makes the place, starts the daemon, and ends it and whatever it has started when
  * it is told to, or the frame has died. It ends when the last of them has, which
- * are all in one process group and fall to it when their parents die; the mounts
+ * are all in one process group and fall to it when their parents die. The mounts
  * go with them.
  *
  * There is no PID namespace, which would be surer: LTTng's daemon compares what
@@ -47,7 +47,7 @@ struct making {
 	gid_t gid;
 };
 
-/* What the keeper sends: 0, or the error of what it could not do. */
+/* The keeper's message: 0, or the error of the step that failed. */
 struct made {
 	int err;
 	char what[64];

@@ -7,7 +7,7 @@
  * the daemon leaves goes with the place, and the place goes with the frame's
  * process, however that ends.
  *
- * The frame's process makes and ends it; sides enter it to talk to the daemon.
+ * The frame's process makes and ends it. Sides enter it to talk to the daemon.
  */
 #ifndef BENCH_PLACE_H
 #define BENCH_PLACE_H
@@ -18,7 +18,7 @@
 struct place {
 	pid_t keeper; /* the daemon's parent */
 	int keeper_fd;
-	int log;     /* what the daemon has said */
+	int log;     /* the daemon's output */
 	bool user;   /* a user namespace, too */
 	bool inside; /* this process has entered */
 };
@@ -27,7 +27,7 @@ struct place {
 
 /*
  * Makes the place, with `covers` (ends with NULL) empty, and starts the daemon in
- * it. `keep` is a descriptor that the daemon inherits under its number; or -1. 0,
+ * it. `keep` is a descriptor that the daemon inherits under its number, or -1. 0,
  * or negative with bench_why() called.
  */
 int place_make(struct place *place, const char *const *covers,
@@ -44,7 +44,7 @@ bool place_lives(const struct place *place);
 int place_enter(struct place *place);
 
 /*
- * Runs a command, in a process that has entered; its output goes to the log, and
+ * Runs a command, in a process that has entered. Its output goes to the log, and
  * the last line to bench_why() if it fails. 0 or negative.
  */
 int place_command(const struct place *place, const char *const *command);

@@ -56,7 +56,7 @@ static void unmake(void *pool)
 	bench_memory_free(memory, bytes);
 }
 
-/* What the other side keeps is got again and again. */
+/* The objects that the other side keeps are got again and again. */
 static int take(void *handle, const struct pool_spec *spec, void **objects,
 		uint32_t count)
 {

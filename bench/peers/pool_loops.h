@@ -9,7 +9,7 @@
  *	GIVE(pool, object)    the same of an object that the other side got;
  *	                      if not PUT
  *	GET_BURST(pool, spec, objects), PUT_BURST(pool, objects)
- *	                      of POOL_BURST: true when done; where it has them
+ *	                      of POOL_BURST: true when done. Where it has them
  */
 #include "bench/peers/pool_peer.h"
 

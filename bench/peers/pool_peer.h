@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A pool of objects, or an allocator, as question 6 uses it. Each is a file in
- * bench/peers/ which defines a few calls and includes pool_loops.h; so what is a
+ * bench/peers/ which defines a few calls and includes pool_loops.h. So what is a
  * header is measured inlined, as it would be used, and a library through its
  * calls.
  */
@@ -22,15 +22,15 @@ struct pool_spec {
 struct pool_ops {
 	/* Of one process: the two sides of `across` are then two threads. */
 	bool threads;
-	/* In the frame's process: a pool with all objects free; 0, or negative
+	/* In the frame's process: a pool with all objects free. 0, or negative
 	 * with bench_why(). And when the sides have ended. Both may be NULL. */
 	int (*make)(void **pool, const struct pool_spec *spec);
 	void (*unmake)(void *pool);
-	/* In a side; 0 gets, 1 puts what 0 has got. NULL: the pool itself. */
+	/* In a side. 0 gets, 1 puts what 0 has got. NULL: the pool itself. */
 	int (*open)(void **handle, void *pool, unsigned int index);
 	/*
-	 * Each 0, or negative when an object was not to be had, not taken back
-	 * or not zero. One at a time: get it, put it. POOL_BURST at a time, by
+	 * Each 0, or negative when an object was not given, not taken back or
+	 * not zero. One at a time: get it, put it. POOL_BURST at a time, by
 	 * calls for so many where there are such.
 	 */
 	int (*pair)(void *handle, const struct pool_spec *spec, uint64_t count);

@@ -3,7 +3,7 @@
  * DPDK's rte_mempool with its cache per lcore.
  *
  * Its environment is started once, in the frame's process, without huge pages,
- * devices and files of its own; its memory is then shared with what is forked, and
+ * devices and files of its own. Its memory is then shared with what is forked, and
  * so are the lcores: the first side goes on as the main one, the second registers
  * as another, or both would use one cache. Starting it pins the thread that does
  * it, which is undone.

@@ -2,7 +2,7 @@
 /*
  * Tapio's pool. Each process has a name of its own and adopts what another one
  * got before it puts it, so that an object is in somebody's name at any moment.
- * The threads of a process have one name and need not; that is measured as two
+ * The threads of a process have one name and need not. That is measured as two
  * processes with one handle.
  */
 #include <string.h>

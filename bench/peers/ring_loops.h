@@ -7,7 +7,7 @@
  *	PUT(ring, v)    true when the value was put
  *	GET(ring, &v)   true when one was got
  *	PUT_BATCH(ring, values, n), GET_BATCH(ring, values, n)
- *	                how many of n; none: 0 or negative. Where it has them.
+ *	                how many of n. None: 0 or negative. Where it has them.
  *	RING_ONE_TO_ONE where there may be one producer and one consumer only
  *
  * and RING_LOOPS, what is then to be said in the struct ring_peer.

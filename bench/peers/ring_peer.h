@@ -2,7 +2,7 @@
 /*
  * A ring of 64-bit values as question 6 uses it: Tapio's, a floor, or a peer's.
  * Each is a file in bench/peers/ which defines a few calls and includes
- * ring_loops.h; so a ring that is a header is measured inlined, as it would be
+ * ring_loops.h. So a ring that is a header is measured inlined, as it would be
  * used, and Tapio's through the calls of its library.
  */
 #ifndef BENCH_RING_PEER_H
@@ -10,21 +10,22 @@
 
 #include "bench/frame/bench.h"
 
-/* What make() has made; the question frees the memory. */
+/* The result of make(). The question frees the memory. */
 struct ring_made {
-	void *ring; /* what the loops are given */
+	void *ring; /* given to the loops */
 	void *memory;
 	uint64_t bytes;
 };
 
 struct ring_peer {
 	struct bench_peer peer;
-	/* In the frame's process: an empty ring in bench_memory(); 0, or negative
-	 * with bench_why(). unmake: what is not in that memory; may be NULL. */
+	/* In the frame's process: an empty ring in bench_memory(). 0, or negative
+	 * with bench_why(). unmake frees the rest, which is not in that memory.
+	 * May be NULL. */
 	int (*make)(struct ring_made *made, uint32_t capacity);
 	void (*unmake)(void *ring);
 	/*
-	 * In a side; each 0, or negative when the ring did not do what it
+	 * In a side. Each 0, or negative when the ring did not do what it
 	 * should. NULL: not what this ring is for.
 	 *
 	 * One process: put one, get one. `count` puts in an empty ring, then as
@@ -40,7 +41,7 @@ struct ring_peer {
 	int (*receive)(void *ring, uint64_t count);
 	int (*send_batch)(void *ring, uint64_t count);
 	int (*receive_batch)(void *ring, uint64_t count);
-	/* Two processes, each of which puts one and gets one; the sum of what it
+	/* Two processes, each of which puts one and gets one. The sum of what it
 	 * got is added to *sum. */
 	int (*contend)(void *ring, uint64_t count, uint64_t *sum);
 };

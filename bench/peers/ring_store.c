@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Floor: one producer and one consumer with plain stores. A slot is empty when it
- * is 0; each process keeps its position to itself, so that a line is handed over
+ * Floor: one producer and one consumer with plain stores. A cell is empty when it
+ * is 0. Each process keeps its position to itself, so that a line is handed over
  * full and comes back empty, and nothing else is.
  */
 #include "lib/base/atomic.h"
@@ -10,34 +10,34 @@ struct store_ring {
 	uint64_t put; /* positions, of this process: its own copy */
 	uint64_t got;
 	uint64_t mask;
-	uint64_t *slots; /* value + 1 */
+	uint64_t *cells; /* value + 1 */
 };
 
 static inline bool store_put(struct store_ring *ring, uint64_t value)
 {
-	uint64_t *slot = &ring->slots[ring->put & ring->mask];
+	uint64_t *cell = &ring->cells[ring->put & ring->mask];
 
 	/* ORDER bench.store (acquire): pairs with the release of the other side. */
-	if (tpi_load_acquire(slot))
+	if (tpi_load_acquire(cell))
 		return false;
-	/* ORDER bench.store (release): what was done before. Pairs with the loads
-	 * of the other side. */
-	tpi_store_release(slot, value + 1);
+	/* ORDER bench.store (release): all that was done before. Pairs with the
+	 * loads of the other side. */
+	tpi_store_release(cell, value + 1);
 	ring->put++;
 	return true;
 }
 
 static inline bool store_get(struct store_ring *ring, uint64_t *value)
 {
-	uint64_t *slot = &ring->slots[ring->got & ring->mask];
+	uint64_t *cell = &ring->cells[ring->got & ring->mask];
 	/* ORDER bench.store (acquire): pairs with the release of the other side. */
-	uint64_t found = tpi_load_acquire(slot);
+	uint64_t found = tpi_load_acquire(cell);
 
 	if (!found)
 		return false;
 	*value = found - 1;
 	/* ORDER bench.store (release): pairs with the loads of the other side. */
-	tpi_store_release(slot, 0);
+	tpi_store_release(cell, 0);
 	ring->got++;
 	return true;
 }
@@ -74,9 +74,9 @@ static int make(struct ring_made *made, uint32_t capacity)
 {
 	static struct store_ring ring;
 
-	made->bytes = capacity * sizeof(*ring.slots);
+	made->bytes = capacity * sizeof(*ring.cells);
 	made->memory = bench_memory(made->bytes);
-	ring = (struct store_ring){.mask = capacity - 1, .slots = made->memory};
+	ring = (struct store_ring){.mask = capacity - 1, .cells = made->memory};
 	made->ring = &ring;
 	return made->memory ? 0 : -1;
 }

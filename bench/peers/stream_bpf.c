@@ -33,7 +33,7 @@ struct bpf_channel {
 	struct stream_spec spec;
 };
 
-/* An end; a producer can take records out, too. */
+/* An end. A producer can take records out, too. */
 struct bpf_end {
 	uint64_t *consumer_pos;
 	const uint64_t *producer_pos;
@@ -58,7 +58,7 @@ STREAM_INLINE const unsigned char *record(const struct bpf_end *end,
 	return end->data + (pos & (STREAM_RING_BYTES - 1));
 }
 
-/* 1: the record at pos is there; 0: not yet. */
+/* 1: the record at pos is there. 0: not yet. */
 STREAM_INLINE int record_ready(const struct bpf_end *end, uint64_t pos,
 			       uint32_t bytes)
 {
@@ -74,7 +74,7 @@ STREAM_INLINE int record_ready(const struct bpf_end *end, uint64_t pos,
 	return -1;
 }
 
-/* Sees which records are there; false when there is none. */
+/* Sees which records are there. False when there is none. */
 STREAM_INLINE bool look(struct bpf_end *end)
 {
 	if (end->head == end->tail)
@@ -125,7 +125,7 @@ STREAM_INLINE const uint64_t *bpf_event(const struct bpf_end *end, int i,
 STREAM_INLINE void bpf_done(struct bpf_end *end, int count, uint32_t bytes)
 {
 	end->head += (uint32_t)count * record_bytes(bytes);
-	/* The records were read; the kernel loads it with an acquire. */
+	/* The records were read. The kernel loads it with an acquire. */
 	tpi_store_release(end->consumer_pos, end->head);
 }
 
@@ -148,9 +148,9 @@ static int bpf_send_one(struct bpf_end *end, const uint64_t *event,
 #include "bench/peers/stream_loops.h"
 
 /*
- * Where nobody reads, all that is there is dropped. Producers that do that at once
- * may undo each other's, which is seen by the next that finds no room; what is
- * still being written is left alone by the kernel.
+ * Without a reader, all that is there is dropped. Producers that do that at
+ * once may undo each other's, which is seen by the next that finds no room. The
+ * kernel leaves alone the records that are still being written.
  */
 static void drop_all(struct bpf_end *end)
 {
@@ -244,7 +244,7 @@ static int map_ring(struct bpf_end *end)
 	if (!end->producer_pos)
 		return -1;
 	end->data = (const unsigned char *)end->producer_pos + page;
-	/* Relaxed: nobody takes anything out before this end is open. */
+	/* Relaxed: nothing is taken out before this end is open. */
 	end->head = end->tail = tpi_load_relaxed(end->consumer_pos);
 	return 0;
 }

@@ -22,7 +22,7 @@ static inline void line_sleep(const uint32_t *bell, const uint64_t *line,
 {
 	eventfd_t rung;
 
-	/* Relaxed: whoever finds it looks again, with acquire. */
+	/* Relaxed: a side that finds it looks again, with acquire. */
 	if (tpi_load_relaxed(line) != next)
 		eventfd_read((int)*bell, &rung);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the stream peers share that pass events through descriptors. These are
- * opened before the sides are forked; a side sends through `out`, or receives
+ * Shared by the stream peers that pass events through descriptors. These are
+ * opened before the sides are forked. A side sends through `out`, or receives
  * through `in` into `taken`.
  */
 #include <errno.h>
@@ -25,7 +25,7 @@ struct fd_end {
 #define FD_EVENT(h, i, bytes) \
 	((const uint64_t *)((h)->taken[0].word + (uint32_t)(i) * ((bytes) / 8)))
 
-/* What a call returned, or 0 when it would have had to wait. */
+/* The result of a call, or 0 when it would have had to wait. */
 STREAM_INLINE ssize_t fd_result(ssize_t result, const char *call)
 {
 	if (result >= 0 || errno == EAGAIN || errno == EINTR)
@@ -41,7 +41,7 @@ static int fd_nonblocking(int fd)
 	return flags < 0 ? flags : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
-/* A channel of these two; who may not wait for the other side polls. */
+/* A channel of these two. A side that may not wait for the other one polls. */
 static void *fd_make(const struct stream_spec *spec, int in, int out)
 {
 	struct fd_channel *channel = malloc(sizeof(*channel));
@@ -67,7 +67,7 @@ static void fd_unmake(void *arg)
 	free(channel);
 }
 
-/* What is true of all that the kernel passes on. */
+/* True of all that the kernel passes on. */
 #define FD_PEER(title)                                                        \
 	{                                                                     \
 		.name = title, .package = "",                                 \

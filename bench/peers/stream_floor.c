@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The floor: events through a ring of slots with a plain store for the payload,
+ * The floor: events through a ring of cells with a plain store for the payload,
  * one for the tail, and nothing else. No crash safety, no types, no second
- * producer; what a lane costs is measured against it.
+ * producer. The cost of a lane is measured against it.
  */
 #include <string.h>
 
@@ -14,7 +14,7 @@ struct floor_ring {
 	uint64_t reserved0[7];
 	uint64_t head;
 	uint64_t reserved1[7];
-	unsigned char slots[STREAM_RING_BYTES];
+	unsigned char cells[STREAM_RING_BYTES];
 };
 
 /* One end: its own index, and the other's as last seen. */
@@ -27,20 +27,20 @@ struct floor_end {
 STREAM_INLINE unsigned char *floor_slot(struct floor_end *end, uint64_t index,
 					uint32_t bytes)
 {
-	return &end->ring->slots[index * bytes % STREAM_RING_BYTES];
+	return &end->ring->cells[index * bytes % STREAM_RING_BYTES];
 }
 
 /* Publishes `count` events of which the first lies at `event`. */
 STREAM_INLINE int floor_send(struct floor_end *end, const uint64_t *event,
 			     uint32_t bytes, uint32_t count)
 {
-	const int64_t slots = STREAM_RING_BYTES / bytes;
+	const int64_t cells = STREAM_RING_BYTES / bytes;
 
-	if ((int64_t)(end->tail + count - end->head) > slots)
-		/* ORDER bench.head (acquire): the slots were read. Pairs with
+	if ((int64_t)(end->tail + count - end->head) > cells)
+		/* ORDER bench.head (acquire): the cells were read. Pairs with
 		 * the release in floor_done(). */
 		end->head = tpi_load_acquire(&end->ring->head);
-	if ((int64_t)(end->tail + count - end->head) > slots)
+	if ((int64_t)(end->tail + count - end->head) > cells)
 		return 0;
 	for (uint32_t i = 0; i < count; i++)
 		memcpy(floor_slot(end, end->tail++, bytes),
@@ -61,7 +61,7 @@ STREAM_INLINE int floor_fetch(struct floor_end *end)
 STREAM_INLINE void floor_done(struct floor_end *end, int count)
 {
 	end->head += (uint32_t)count;
-	/* ORDER bench.head (release): done with the slots. Pairs with the
+	/* ORDER bench.head (release): done with the cells. Pairs with the
 	 * acquire in floor_send(). */
 	tpi_store_release(&end->ring->head, end->head);
 }

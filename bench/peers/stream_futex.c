@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The floor of waking by a futex: one line is stored (stream_line.h), and who
- * sleeps is woken, with no question whether anyone does.
+ * The floor of waking by a futex: one line is stored (stream_line.h), and a
+ * wake follows, with no question whether anyone sleeps.
  */
 #include "lib/base/atomic.h"
 #include "lib/base/futex.h"

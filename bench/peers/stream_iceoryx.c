@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * iceoryx: a publisher loans a chunk of shared memory, fills and publishes it; a
+ * iceoryx: a publisher loans a chunk of shared memory, fills and publishes it. A
  * subscriber takes and releases it. A publisher waits for a subscriber whose queue
  * is full (256 chunks is the longest), so that nothing is lost.
  *
- * Where nobody reads there is a subscriber that takes nothing and whose oldest
+ * Without a reader there is a subscriber that takes nothing and whose oldest
  * chunks are dropped, in a process of its own: without any, publishing would do
  * nothing.
  *
@@ -40,7 +40,7 @@
 #define READY_S      30
 #define ROUDI_SOCKET "/tmp/roudi"
 
-/* Pools of a channel's chunks; a queue, a taken one and loans fit several times. */
+/* Pools of a channel's chunks. A queue, a taken one and loans fit several times. */
 static const char config[] = "[general]\n"
 			     "version = 1\n"
 			     "[[segment]]\n"
@@ -166,7 +166,8 @@ static int join(const struct iox_channel *channel, const char *role,
 	return 0;
 }
 
-/* Channels have names of their own: nobody meets who was in the last one. */
+/* Channels have names of their own, so no side meets one of the last
+ * channel. */
 static void name_channel(const struct iox_channel *channel, char name[16])
 {
 	snprintf(name, 16, "%u", channel->number);
@@ -258,7 +259,7 @@ static int open_consumer(void *channel, void **handle)
 	return 0;
 }
 
-/* ---- where nobody reads -------------------------------------------------- */
+/* ---- without a reader ---------------------------------------------------- */
 
 static _Noreturn void be_idle(const struct iox_channel *channel, pid_t frame)
 {
@@ -324,7 +325,7 @@ static void *make(const struct stream_spec *spec)
 
 /* ---- the daemon ---------------------------------------------------------- */
 
-/* It can be asked when its socket is there; then registering waits for it. */
+/* It can be asked when its socket is there. Then registering waits for it. */
 static int look_whether_ready(void *arg, struct bench_shared *shared,
 			      unsigned int index)
 {

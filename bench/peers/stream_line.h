@@ -2,14 +2,14 @@
 /*
  * The least that an event of one line takes from one CPU to another: its
  * sequence, stored last, is what the reader waits for, so that event and news of
- * it are one cache line. A floor of latencies: nobody holds a sender back, which
- * is fine as long as it sends more slowly than a reader reads, and the reader
- * notices when it was not.
+ * it are one cache line. A floor of latencies: nothing holds a sender back,
+ * which is fine as long as it sends more slowly than a reader reads, and the
+ * reader notices when it was not.
  *
  * The including file has defined what else it takes to wake who sleeps:
  *
  *	line_wake(bell)              after an event was stored
- *	line_sleep(bell, line, next) while *line is not `next`; may return at any
+ *	line_sleep(bell, line, next) while *line is not `next`. May return at any
  *	                             time
  */
 #include "bench/peers/stream_peer.h"

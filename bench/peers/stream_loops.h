@@ -6,12 +6,12 @@
  *	HANDLE                       the type behind the handles it opens
  *	SEND(h, event, bytes)        1: sent and visible; 0: no room now
  *	SEND_BATCH(h, events, bytes, count)
- *	                             how many of them, from the first; they lie
+ *	                             how many of them, from the first. They lie
  *	                             `bytes` apart. May be left out.
  *	FETCH(h, bytes)              how many events are there to be read, in the
  *	                             best way the peer has to take many at once
  *	                             (as many as it likes, where it copies at most
- *	                             STREAM_BATCH); 0 when there is none. Where the
+ *	                             STREAM_BATCH). 0 when there is none. Where the
  *	                             channel was made for a sleeping consumer it
  *	                             may block.
  *	EVENT(h, i, bytes)           the i-th of these, as const uint64_t *
@@ -24,7 +24,7 @@
  * that nothing can be received from defines no FETCH.
  *
  * It makes loop_send, loop_receive, loop_receive_shared, loop_send_paced and
- * loop_receive_timed, for STREAM_LOOPS in the peer's struct; and loop_open, for
+ * loop_receive_timed, for STREAM_LOOPS in the peer's struct, and loop_open, for
  * STREAM_ENDS there.
  *
  * `bytes` is a constant in each call for the sizes that the questions ask for,
@@ -42,7 +42,8 @@
 /*
  * How often a side that found nothing looks away before it looks again. An index
  * that is polled all the time changes hands with every event: streams are two to
- * four times slower then, everybody's. Where latency is asked for nobody does.
+ * four times slower then, everybody's. Where latency is asked for it never
+ * looks away.
  */
 #define STREAM_PAUSES 64
 
@@ -65,7 +66,7 @@ static inline int loop_open(void *channel, void **handle)
 #define STREAM_ENDS \
 	.open_producer = loop_open, .open_consumer = loop_open, .close = free
 
-/* `loop` with `bytes` as a constant; the rest of its arguments follow. */
+/* `loop` with `bytes` as a constant. The rest of its arguments follow. */
 #define STREAM_BY_BYTES(loop, handle, spec, ...)                       \
 	((spec)->bytes == 64    ? loop(handle, spec, 64, __VA_ARGS__)  \
 	 : (spec)->bytes == 256 ? loop(handle, spec, 256, __VA_ARGS__) \
@@ -83,7 +84,7 @@ STREAM_INLINE void stream_idle(const struct stream_spec *spec)
 		tpi_cpu_relax();
 }
 
-/* There is no room: makes some, where nobody else does. 0, or negative. */
+/* There is no room: makes some, where no other side does. 0, or negative. */
 STREAM_INLINE int stream_no_room(HANDLE *h, const struct stream_spec *spec,
 				 uint32_t bytes)
 {
@@ -114,7 +115,7 @@ STREAM_INLINE int stream_send_one(HANDLE *h, const struct stream_spec *spec,
 }
 
 /*
- * The sender's events are there already, but for their sequence; `bytes` apart.
+ * The sender's events are there already, but for their sequence. `bytes` apart.
  * They are made so many at a time even if each is sent alone: right after its
  * sequence was stored, copying an event waits for all stores before that one.
  */
@@ -330,7 +331,7 @@ static inline int loop_receive_shared(void *handle,
 	return STREAM_BY_BYTES(stream_receive_shared, h, spec, share);
 }
 
-/* What passed since the stamp that was just loaded. */
+/* The time since the stamp that was just loaded. */
 STREAM_INLINE uint32_t stream_ticks_since(uint64_t stamp)
 {
 	uint64_t ticks;

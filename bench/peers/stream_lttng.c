@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * LTTng-UST as a flight recorder: a snapshot session, whose buffers, one per CPU,
- * are overwritten while nobody takes a snapshot. It has no readers in our sense,
- * so that it is compared where nobody reads. Each event has a time stamp, too;
- * there are none without.
+ * are overwritten as long as no snapshot is taken. It has no readers in our
+ * sense, so it is compared without a reader. Each event has a time stamp, too.
+ * There are none without.
  *
  * The session daemon lives in a place of its own (place.h), the tracepoints in a
  * module that is loaded by the sides alone (lttng/provider.c).

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A POSIX message queue; it has no batches. Unprivileged users get queues of a
+ * A POSIX message queue. It has no batches. Unprivileged users get queues of a
  * few messages (/proc/sys/fs/mqueue/msg_max).
  */
 #include <mqueue.h>

@@ -49,7 +49,7 @@ static void *make(const struct stream_spec *spec)
 		bench_why("pipe2: %s", strerror(errno));
 		return NULL;
 	}
-	/* As large as ours if that is allowed; else as it is. */
+	/* As large as ours if that is allowed, else as it is. */
 	(void)fcntl(ends[1], F_SETPIPE_SZ, STREAM_RING_BYTES);
 	return fd_make(spec, ends[0], ends[1]);
 }

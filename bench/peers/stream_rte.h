@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the stream peers of DPDK's rte_ring share: the ring in shared memory, and
+ * Shared by the stream peers of DPDK's rte_ring: the ring in shared memory, and
  * its ends. Events lie in the ring itself, in elements of their size: with
  * pointers to blocks there would be the blocks' own way to and fro as well. The
  * environment layer is not needed for that.
@@ -26,8 +26,8 @@ struct rte_channel {
 
 static void *rte_make(const struct stream_spec *spec, unsigned int flags)
 {
-	uint32_t slots = STREAM_RING_BYTES / spec->bytes;
-	ssize_t size = rte_ring_get_memsize_elem(spec->bytes, slots);
+	uint32_t elements = STREAM_RING_BYTES / spec->bytes;
+	ssize_t size = rte_ring_get_memsize_elem(spec->bytes, elements);
 	struct rte_channel *channel;
 
 	if (size < 0) {
@@ -40,7 +40,7 @@ static void *rte_make(const struct stream_spec *spec, unsigned int flags)
 	channel->bytes = sizeof(*channel) + (uint64_t)size;
 	/* Of a ring that is not for pointers it sets all but their size, which
 	 * it does not keep. */
-	rte_ring_init(&channel->ring, "stream", slots, flags);
+	rte_ring_init(&channel->ring, "stream", elements, flags);
 	return channel;
 }
 

@@ -4,8 +4,8 @@
  * process. The including file has defined the way it emits, as SEND and
  * SEND_BATCH over struct tapio_end, and makes its peer with TAPIO_PEER().
  *
- * Consumers are lossless groups, which hold the producer: nothing is lost. With
- * nobody reading a lane is a flight recorder.
+ * Consumers are lossless groups, which hold the producer: nothing is lost.
+ * Without a reader a lane is a flight recorder.
  */
 #include <errno.h>
 #include <stdio.h>

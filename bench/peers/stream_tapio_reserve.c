@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Tapio, filling events in place: tapio_reserve and tapio_submit, and their
- * batches. What is filled in is what the others copy.
+ * batches. It fills in the bytes that the others copy.
  */
 #include <string.h>
 

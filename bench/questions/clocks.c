@@ -28,7 +28,7 @@ double clocks_ticks_per_ns(void)
 	return ticks_per_ns;
 }
 
-/* A ball that is thrown to and fro, and the clock of who threw it last. */
+/* A ball that is thrown to and fro, and the clock of the last thrower. */
 struct ball {
 	uint32_t throws;
 	uint32_t reserved;

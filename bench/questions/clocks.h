@@ -7,7 +7,7 @@
 #ifndef BENCH_CLOCKS_H
 #define BENCH_CLOCKS_H
 
-/* Ticks in a nanosecond; measured once. */
+/* Ticks in a nanosecond. Measured once. */
 double clocks_ticks_per_ns(void);
 
 /*

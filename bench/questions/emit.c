@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What does it cost to emit an event, with nobody reading? What overwrites its
- * oldest events just goes on; the others are filled half, and drained by the same
- * process while the clock stands still.
+ * What does it cost to emit an event, without a reader? A peer that overwrites
+ * its oldest events just goes on. The others are filled half, and drained by
+ * the same process while the clock stands still.
  */
 #include "bench/questions/pass.h"
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What if several readers want every event? One producer, and 1 to 8 readers that
- * all get everything. Tapio has a group for each, and the producer writes once;
- * with what passes an event to one reader, people give each its own ring or pipe,
+ * all get everything. Tapio has a group for each, and the producer writes once.
+ * With what passes an event to one reader, people give each its own ring or pipe,
  * and the producer writes into one after the other, 32 events at a time.
  *
  * Readers are spread over the CPUs that the producer does not use. Where there are
- * fewer of those than readers, all readers together can be no faster than one, and
- * who finds nothing gives way.
+ * fewer of those than readers, all readers together can be no faster than one,
+ * and a reader that finds nothing gives way.
  *
  * First the clock runs from the first event to the last one that came, which shows
- * how much is delivered; then the ring is filled half, again and again, with the
+ * how much is delivered. Then the ring is filled half, again and again, with the
  * readers at work but never so far behind that there is no room, and only the
  * producer's calls are timed.
  */

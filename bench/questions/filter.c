@@ -11,7 +11,7 @@
 #include "lib/base/atomic.h"
 
 #define VIEWS 32
-/* So many are sent; none of them is wanted. */
+/* So many are sent. None of them is wanted. */
 #define TYPES 61
 
 enum by {

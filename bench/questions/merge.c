@@ -3,8 +3,8 @@
  * What does order across lanes cost? The same events, stamped, from 1 to 16 lanes
  * that are full: once as they come, lane by lane, and once merged by their time
  * stamps. Two processes on two CPUs write, in up to eight classes of lanes each.
- * The reader looks at each event's stamp, as who wants order does, and the merged
- * ones have to be in order.
+ * The reader looks at each event's stamp, as a reader that wants order does,
+ * and the merged ones have to be in order.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "bench/questions/laps.h"
 
 #define BATCH   32
-#define LANE    2048 /* blocks of each; a side fills all of its lanes */
+#define LANE    2048 /* blocks of each. A side fills all of its lanes */
 #define CLASSES 8
 /* Long past when they are read, as all are written by then. */
 #define MERGE_NS 1
@@ -76,7 +76,7 @@ static int read_all(void *arg, uint64_t count)
 	uint64_t seen = 0;
 	int n = 0;
 
-	/* Until all came: what was stamped this instant waits for MERGE_NS. */
+	/* Until all came: an event stamped this instant waits for MERGE_NS. */
 	while (seen < count) {
 		n = tapio_poll(end->consumer, end->views, BATCH, 0);
 		if (n < 0 || tapio_release(end->consumer))

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What do observers cost, and what do they see? They get copies and hold nobody
- * back: the producer goes on at its full speed, without a group, and who is not
- * there in time has lost what was overwritten. What each one has seen and what its
- * gap records say that it has missed must be what was sent, to the event.
+ * What do observers cost, and what do they see? They get copies and hold no
+ * producer back. The producer goes on at its full speed, without a group, and a
+ * late observer has lost what was overwritten. The events that each one has
+ * seen and those that its gap records count MUST add up to those sent, to the
+ * event.
  *
- * Observers are spread over the CPUs that the producer does not use; where there
+ * Observers are spread over the CPUs that the producer does not use. Where there
  * are fewer of those, they take turns, and lose what passes meanwhile.
  */
 #include <sched.h>
@@ -105,13 +106,13 @@ static int look(struct sight *s)
 
 static bool is_over(const struct bench_shared *shared)
 {
-	/* ORDER bench.observed (acquire): what was sent, before the last look.
-	 * Pairs with the release in produce(). */
+	/* ORDER bench.observed (acquire): all that was sent, before the last
+	 * look. Pairs with the release in produce(). */
 	return tpi_load_acquire(&shared->stop);
 }
 
-/* As the readers of streams do: who looks all the time takes the line away from
- * the producer each time. */
+/* As the readers of streams do: a side that looks all the time takes the line
+ * away from the producer each time. */
 static void look_away(bool yields)
 {
 	if (yields)

@@ -5,7 +5,7 @@
 struct pass_side {
 	const struct pass *pass;
 	void *channel;
-	uint64_t from; /* of this producer; of the consumer: 0 */
+	uint64_t from; /* of this producer. Of the consumer: 0 */
 };
 
 struct stream_spec pass_spec(const struct bench_run *run,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Passing events from producers to a consumer or to nobody, for the questions
+ * Passing events from producers to a consumer or to none, for the questions
  * about streams: a channel is made, its sides are forked, opened and warmed up,
  * and then the clock runs.
  */
@@ -16,7 +16,7 @@ struct pass {
 	int consumer_cpu;
 };
 
-/* The spec of a case; `events` in this turn, which a slow peer has fewer of. */
+/* The spec of a case. `events` in this turn, which a slow peer has fewer of. */
 struct stream_spec pass_spec(const struct bench_run *run,
 			     const struct stream_peer *peer);
 
@@ -26,7 +26,7 @@ struct stream_spec pass_spec(const struct bench_run *run,
  */
 int pass_run(const struct pass *pass, double *span_ns);
 
-/* The handle of a side, opened; NULL with bench_why(). */
+/* The handle of a side, opened. NULL with bench_why(). */
 void *pass_open(const struct stream_peer *peer, void *channel, bool consumer);
 
 /* How many events there are to warm up with: each ring went round twice. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Question 6, the pool: what it costs to get an object of 64 bytes and to give it
+ * Question 6, the pool: the cost of getting an object of 64 bytes and giving it
  * back, on one CPU and on another one, beside what a program would use instead.
  *
  * Objects are what their last user left (dirty), as malloc's are, but for the
- * variant that zeroes. Tapio's pool refuses every double put unless it is lax;
- * the others do not look.
+ * variant that zeroes. Tapio's pool refuses every double put unless it is lax.
+ * The others do not look.
  */
 #include "bench/questions/pool_run.h"
 #include "bench/questions/published.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How pools and allocators are measured: see pool_run.h. Called by the questions
- * pool.c and bytes.c, in the frame's process; the sides are processes, or in
+ * pool.c and bytes.c, in the frame's process. The sides are processes, or in
  * `across`, for allocators that know one process only, threads.
  */
 #include <pthread.h>
@@ -13,13 +13,13 @@
 #define WARM 4096
 
 /*
- * What the sides of `across` share. They sleep while it is not their turn, and
+ * Shared by the sides of `across`. They sleep while it is not their turn, and
  * count their own processor time: two that spin for one another measure the
  * scheduler wherever others run, too.
  */
 struct table {
 	sem_t turn[2];
-	bool failed; /* by the second of two threads; the semaphores order it */
+	bool failed; /* by the second of two threads. The semaphores order it */
 	void *objects[POOL_PASSED];
 };
 
@@ -158,7 +158,7 @@ static void *second_main(void *arg)
 	second->err = bench_pin(second->job->cpu);
 	if (!second->err)
 		second->err = take_turns(second->job, second->shared, 1);
-	/* Nobody else would end the other's waiting. */
+	/* Only this ends the other's waiting. */
 	if (second->err) {
 		second->job->table->failed = true;
 		sem_post(&second->job->table->turn[0]);

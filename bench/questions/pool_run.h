@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is measured of a pool or an allocator, as a case's param says:
+ * The measurement of a pool or an allocator, as a case's param says:
  *
  *	pair	get an object, put it, again and again
  *	bulk	get 32, put these 32
  *	across	one side gets 1024, then the other, on another CPU, puts them
  *
- * Figures: nanoseconds per object, got and put; of `across` also those of the get
+ * Figures: nanoseconds per object, got and put. Of `across` also those of the get
  * and of the put alone.
  */
 #ifndef BENCH_POOL_RUN_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where figures that nobody measured here come from. */
+/* The sources of figures that were not measured here. */
 #ifndef BENCH_PUBLISHED_H
 #define BENCH_PUBLISHED_H
 

@@ -2,15 +2,16 @@
 /*
  * What do events cost at a fixed rate? Most programs do not run flat out. The
  * producer sleeps between bursts, ten thousand of them a second, so that it uses
- * the processor only for what it sends and for its timer; the consumer sleeps, too,
+ * the processor only for what it sends and for its timer. The consumer sleeps, too,
  * or is told of many events at once, or spins. How much of a CPU each of them uses
- * counts, and how long events are under way. Both read the processor's clock once
- * for each event, whoever is measured.
+ * counts, and how long events are under way. Both read the processor's clock
+ * once for each event, in every subject.
  *
- * What cannot keep up sends fewer than are asked for; so the rate that was reached
- * is shown, too. Its latencies are from the moment when it sent them at last.
+ * A subject that cannot keep up sends fewer than are asked for. So the rate
+ * that was reached is shown, too. Its latencies are from the moment when it
+ * sent them at last.
  *
- * Idle: nobody sends anything, until one event ends it.
+ * Idle: nothing is sent, until one event ends it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -98,7 +99,7 @@ static int send_all(void *arg, struct bench_shared *shared, unsigned int index)
 	return err;
 }
 
-/* What passed from a stamp on; a clock that is behind may say less than nothing. */
+/* The time since a stamp. A clock that is behind may say less than nothing. */
 static double way_ns(const struct rate *rate, uint32_t ticks)
 {
 	const double passed = ticks == UINT32_MAX ? 0 : ticks;

@@ -3,7 +3,7 @@
  * A broker in the frame's process and handles on its channels, for the questions
  * about what only Tapio has. As everywhere here, what fails has called bench_why().
  *
- * rig_start() is for a run in the frame's process, before its sides are forked; the
+ * rig_start() is for a run in the frame's process, before its sides are forked. The
  * rest is for sides.
  */
 #ifndef BENCH_RIG_H
@@ -23,7 +23,7 @@ struct rig {
 	char socket[128];
 };
 
-/* Who that is. */
+/* The peer of these questions. */
 #define RIG_PEER (&stream_tapio.peer)
 
 /* 0, or negative. */
@@ -33,7 +33,7 @@ void rig_stop(struct rig *rig);
 /* NULL when it fails. The channel's name is the same everywhere. */
 #define RIG_CHANNEL "bench"
 struct tapio_producer *rig_producer(const struct rig *rig);
-/* Options but for size and broker; NULL: a lossless group of its own. */
+/* Options but for size and broker. NULL: a lossless group of its own. */
 struct tapio_consumer *rig_consumer(const struct rig *rig,
 				    const struct tapio_consumer_options *with);
 struct tapio_observer *rig_observer(const struct rig *rig,
@@ -61,7 +61,7 @@ int rig_emit(struct tapio_producer *producer, struct rig_events events,
 
 /*
  * The next 32 of them, made but not emitted: how many, up to `count`. Right after
- * its number was stored, copying an event waits for all stores before that one; so
+ * its number was stored, copying an event waits for all stores before that one. So
  * events are made some at a time, though each is emitted alone.
  */
 unsigned int rig_make(struct stream_event *made, uint64_t from, uint64_t count);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Question 6, the ring: what it costs to put a value and to get it again, in one
- * process, from one process to another, and for two that both do both.
+ * Question 6, the ring: the cost of putting a value and getting it again, in
+ * one process, from one process to another, and for two that both do both.
  *
  * The peers for many producers stop for ever when one of their users is killed
- * inside a call; they are here for the price of not doing so. Those for one
+ * inside a call. They are here for the price of not doing so. Those for one
  * producer and one consumer do less, and are here for what that saves.
  */
 #include "bench/peers/ring_peer.h"
@@ -21,7 +21,7 @@ enum what {
 	CONTEND,
 };
 
-/* What one measurement is about, for the sides of it. */
+/* The subject of one measurement, for its sides. */
 struct job {
 	const struct ring_peer *peer;
 	void *ring;
@@ -79,7 +79,7 @@ static int side_rounds(void *arg, struct bench_shared *shared,
 	return check(err, job);
 }
 
-/* ---- two processes; the first values of either are not timed ------------------- */
+/* ---- two processes. The first values of either are not timed ------------------- */
 
 static int side_put(void *arg, struct bench_shared *shared, unsigned int index)
 {
@@ -124,7 +124,7 @@ static int side_contend(void *arg, struct bench_shared *shared,
 typedef int (*side_run)(void *arg, struct bench_shared *shared,
 			unsigned int index);
 
-/* Who does what, by the case; the second is NULL for one process. */
+/* The work of each side, by the case. The second is NULL for one process. */
 static void assign(struct job *job, const struct bench_case *of,
 		   side_run *first, side_run *second)
 {
@@ -154,7 +154,7 @@ static void assign(struct job *job, const struct bench_case *of,
 	}
 }
 
-/* Two that both put and got: what came out is what went in. */
+/* Two that both put and got: the sums that went in and came out are equal. */
 static int check_sum(const struct bench_shared *shared, uint64_t count)
 {
 	uint64_t sum = shared->side[0].count + shared->side[1].count;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Question 9: what grows with the number of clients, channels and CPUs, and how
- * far. The broker is the embedded one, in a process of its own.
+ * Question 9: the costs that grow with the number of clients, channels and
+ * CPUs, and how far. The broker is the embedded one, in a process of its own.
  */
 #include "bench/questions/scale.h"
 

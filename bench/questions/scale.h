@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Question 9: what grows with the number of clients, channels and CPUs. The table
- * is scale.c; what its subjects do is in scale_attach.c, scale_floor.c and
- * scale_lanes.c.
+ * Question 9: the costs that grow with the number of clients, channels and
+ * CPUs. The table is scale.c, its subjects are in scale_attach.c, scale_floor.c
+ * and scale_lanes.c.
  */
 #ifndef BENCH_SCALE_H
 #define BENCH_SCALE_H
@@ -11,7 +11,7 @@
 
 #include "bench/frame/bench.h"
 
-/* A run for a bench_subject each; arg of attach's: a struct scale_clients. */
+/* Each the run of a bench_subject. The arg of attach is a struct scale_clients. */
 int scale_attach(const struct bench_run *run,
 		 const struct bench_subject *subject, double *figures);
 int scale_channels(const struct bench_run *run,
@@ -23,13 +23,13 @@ int scale_poll(const struct bench_run *run, const struct bench_subject *subject,
 int scale_poll_floor(const struct bench_run *run,
 		     const struct bench_subject *subject, double *figures);
 
-/* In which order the clients come; a case's param. */
+/* In which order the clients come. A case's param. */
 enum scale_order {
 	SCALE_QUEUE, /* one when the last one is there */
 	SCALE_BURST, /* all at once */
 };
 
-/* Who serves whom. Both 0 or negative, with bench_why(). */
+/* The server and its clients. Both 0 or negative, with bench_why(). */
 struct scale_clients {
 	/* In the server's process, until the end of it. */
 	int (*serve)(const char *socket, void **server);
@@ -42,16 +42,16 @@ extern const struct scale_clients scale_producers;
 extern const struct scale_clients scale_consumers;
 extern const struct scale_clients scale_bare; /* the floor */
 
-/* Starts a broker in this process; cpus 0: those of this machine. */
+/* Starts a broker in this process. cpus 0: those of this machine. */
 int scale_broker(struct tapio_broker **broker, const char *config,
 		 const char *socket, uint32_t cpus);
 
-/* Of this process: what is its own, beside files and shared memory; and what it
+/* Of this process: its own memory, beside files and shared memory, and what it
  * maps of memfds whose names begin so. 0 when it cannot be read. */
 uint64_t scale_own_bytes(void);
 uint64_t scale_memfd_bytes(const char *name);
 
-/* What a process needs of descriptors; BENCH_ABSENT with bench_why(). */
+/* The descriptors that a process needs. BENCH_ABSENT with bench_why(). */
 int scale_need_fds(uint64_t count);
 
 #endif

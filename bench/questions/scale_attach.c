@@ -11,8 +11,9 @@
  *	  measured ------> leave ---------------> end, as if killed
  *	stops     <------- all have gone
  *
- * Whoever waits sleeps, and nobody is pinned: the two CPUs are for those who
- * attach and for the broker. Each client is a process that never attached before.
+ * All that wait sleep, and no process is pinned: the two CPUs are for those who
+ * attach and for the broker. Each client is a process that never attached
+ * before.
  */
 #include <errno.h>
 #include <semaphore.h>
@@ -29,7 +30,7 @@
 
 #include "bench/questions/scale.h"
 
-/* What the clients wait for a broker that is busy with others. */
+/* How long clients wait for a broker that is busy with others. */
 #define PATIENCE_NS INT64_C(20000000000)
 /* Descriptors: a connection and a pidfd each, and what the broker needs. */
 #define FDS(clients) (2 * (clients) + 512)
@@ -129,7 +130,7 @@ static int fork_clients(const struct job *job)
 	return 0;
 }
 
-/* In total; the median; the 99th of a hundred. */
+/* In total. The median. The 99th of a hundred. */
 static int figures_of(const struct job *job, double *value)
 {
 	const struct client *clients = job->board->client;

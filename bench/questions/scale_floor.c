@@ -103,7 +103,7 @@ static int serve(const char *socket, void **out)
 	return err;
 }
 
-/* What is open ends with the process. */
+/* Open descriptors end with the process. */
 static void stop(void *arg)
 {
 	struct server *server = arg;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What channels and CPUs cost: a broker's start and memory, attaching to many
- * lanes, and looking at them when there is nothing. Machines larger than this one
- * are simulated by the broker: the lanes are there, their CPUs are not.
+ * The costs of channels and CPUs: a broker's start and memory, attaching to
+ * many lanes, and looking at them when there is nothing. Machines larger than
+ * this one are simulated by the broker: the lanes are there, their CPUs are
+ * not.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,7 +120,7 @@ static int open_producer(const struct tapio_broker *broker,
 	return err;
 }
 
-/* Medians of some; the process has attached before, so rseq is proven. */
+/* Medians of some. The process has attached before, so rseq is proven. */
 static int time_attaching(const struct tapio_broker *broker, double *value)
 {
 	double produce[ATTACHES], consume[ATTACHES];
@@ -236,7 +237,7 @@ static int side_poll(void *arg, struct bench_shared *shared, unsigned int index)
 	return err;
 }
 
-/* One word of each lane's record, all in a row; and one written and read. */
+/* One word of each lane's record, all in a row, and one written and read. */
 static int side_poll_floor(void *arg, struct bench_shared *shared,
 			   unsigned int index)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a broker's process takes, as the kernel counts it. */
+/* The memory of a broker's process, as the kernel counts it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Do several producers of one channel get in each other's way? Two on one CPU, and
- * one on each of several; with nobody reading, when the producers of what does
- * not overwrite its oldest events take them out themselves, and with a reader,
- * which has a CPU of its own where there is one more.
+ * one on each of several. Without a reader, when the producers of a peer that
+ * does not overwrite its oldest events take them out themselves, and with a
+ * reader, which has a CPU of its own where there is one more.
  *
  * All send for the same time, not the same number of events: a shared ring's
  * producer waits for another one that was interrupted within its call, and if both
@@ -18,7 +18,7 @@
 #define QUICK_RUN_NS 8000000
 /* Of the time, to warm up with. */
 #define WARM_SHARE 4
-/* Sent between two looks at the clock; more by those that are quick. */
+/* Sent between two looks at the clock. More by those that are quick. */
 #define CHUNK_LEAST 1
 #define CHUNK_MOST  1024
 #define CHUNK_NS    50000
@@ -75,7 +75,7 @@ static void tell(const struct crowd *crowd, uint64_t sent)
 	struct told *told = crowd->told;
 
 	tpi_add_relaxed(&told->sent, sent);
-	/* ORDER bench.told (acq_rel): `sent` of who came before. Pairs with
+	/* ORDER bench.told (acq_rel): `sent` of the side before. Pairs with
 	 * itself. */
 	if (tpi_add_acq_rel(&told->done, 1) + 1 == crowd->spec.producers)
 		/* Relaxed: no more than a count of events that come anyway. */
@@ -130,7 +130,7 @@ static int consume(void *arg, struct bench_shared *shared, unsigned int index)
 
 /* ---- one turn -------------------------------------------------------------------- */
 
-/* The sides' CPUs; the reader's comes last. */
+/* The sides' CPUs. The reader's comes last. */
 static int place(struct crowd *crowd, const struct bench_run *run,
 		 struct bench_side *sides)
 {

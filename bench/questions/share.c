@@ -2,12 +2,12 @@
 /*
  * What if several readers share the work, each event for one of them? With Tapio
  * the members of a group lease lanes, so that each lane has one reader and stays in
- * order; a producer that writes to eight lanes, one for each class, can have up to
+ * order. A producer that writes to eight lanes, one for each class, can have up to
  * eight. Others take turns at one ring, which has no order among its readers.
  *
  * Members join one after the other and share the lanes when they have found out
  * which are busy. The clock does not run before they got about the same, for a
- * moment, or have had their time to. What is shown then is the least that any of
+ * moment, or have had their time to. The figure is then the least that any of
  * them had over the most.
  *
  * Readers are spread over the CPUs that the producer does not use. Where there are

@@ -2,8 +2,8 @@
 /*
  * What do time stamps cost? A channel stamps its events with nothing, with the
  * processor's clock, read inside the section, or with CLOCK_REALTIME, read before
- * it. Nobody reads; what is compared is one program with three configurations, and
- * with what reading these clocks costs alone.
+ * it. There is no reader. It compares one program in three configurations, and
+ * the cost of reading these clocks alone.
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How fast is one producer process to one consumer process? Each on a CPU of its
- * own; every event is filled whole and every word of it read. In the single cases
- * each event is visible before the next one is made; in the others 32 are handed
+ * own. Every event is filled whole and every word of it read. In the single cases
+ * each event is visible before the next one is made. In the others 32 are handed
  * over at once. Readers take what is there in the best way they have.
  */
 #include "bench/questions/pass.h"

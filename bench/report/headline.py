@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a newcomer is shown first: one case, one sentence, a few columns.
+"""The first view of a newcomer: one case, one sentence, a few columns.
 
 The names of cases are the benchmark's; where a run has none of those that are
 wanted, the first case that was measured stands in.

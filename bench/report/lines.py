@@ -26,7 +26,7 @@ class Family:
 
 
 def families(cases: Iterable[Case]) -> list[Family]:
-    """What can be drawn as lines; a case is in one family at most."""
+    """The families that can be drawn as lines. A case is in one family at most."""
     left = [c for c in cases if c.param]
     found = []
     while left:
@@ -61,7 +61,7 @@ def like(case: Case, other: Case, parts: list[str], free: int) -> bool:
 
 
 def parameter(family: list[Case]) -> str:
-    """What varies, in words: as the result says, or as the names let see."""
+    """The varying parameter, in words: as the result says, or as the names let see."""
     if family[0].param_name:
         return family[0].param_name
     names = [case.name.split("/") for case in family]

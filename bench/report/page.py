@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page: one HTML file with everything in it, no script and no other file.
 
-From the top: one sentence and one plot; the machine and the moment; the goals; each
-question with its plots, its figures and what its subjects do differently; who is
-absent and who failed; figures that others published.
+From the top: one sentence and one plot, the machine and the moment, the goals, each
+question with its plots, its figures and the differences of its subjects, the absent
+and failed subjects, and figures that others published.
 """
 from typing import Iterable
 
@@ -304,7 +304,7 @@ def family_tables(family: lines.Family) -> list[str]:
 
 
 def differences(peers: list[Peer]) -> str:
-    """What one has to know before comparing; no column with nothing in it."""
+    """The table to read before comparing, without empty columns."""
     columns = [(title, cls, said) for title, cls, said in (
         ("Across", "", [peer.across for peer in peers]),
         ("Copies", "", [peer.copies for peer in peers]),

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tapio-bench --json wrote, read and checked.
+"""The output of tapio-bench --json, read and checked.
 
-load() is the only way in. What it returns is complete and of the right types, so
-that nothing behind it has to ask; what it cannot accept it refuses with the place
-in the file ("questions[1].cases[0].bytes: ...") and an exit status. The format is
-described in docs/man/tapio-bench.1; bench/frame/json.c writes it.
+load() is the only way in. Its result is complete and of the right types, so that
+nothing behind it has to ask. It refuses a damaged file with the place in the file
+("questions[1].cases[0].bytes: ...") and an exit status. The format is described in
+docs/man/tapio-bench.1, and bench/frame/json.c writes it.
 """
 import json
 import math
@@ -117,7 +117,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Moment:
-    """What the machine could do just then; None where it was not measured."""
+    """The state of the machine at that moment. None where it was not measured."""
     line_ns: float | None  # a cache line from CPU to CPU, one way
     store_ns: float | None
 

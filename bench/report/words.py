@@ -11,7 +11,7 @@ import re
 
 from report.result import Case, Figure, Goal, Machine, Measured
 
-# What XML does not allow, not even escaped.
+# Characters that XML does not allow, not even escaped.
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 TIMES = "\u00d7"
@@ -71,7 +71,7 @@ def quantity(value: float, unit: str) -> str:
 
 
 def suffix(unit: str) -> str:
-    """What stands behind a number; "x" is a ratio's."""
+    """The text behind a number. "x" is a ratio's."""
     return {"%": "%", "x": TIMES, "": ""}.get(unit, f" {unit}")
 
 
@@ -142,7 +142,7 @@ def bound(goal: Goal, figure: Figure) -> str:
 
 
 def reached_value(goal: Goal, figure: Figure) -> str:
-    """What was measured, as bound() has it."""
+    """The measured value, as bound() has it."""
     if goal.value is None:
         return ""
     if goal.kind == "value":
@@ -155,7 +155,7 @@ def reached_value(goal: Goal, figure: Figure) -> str:
 
 
 def steadiness(before: float | None, after: float | None) -> str:
-    """What the ping-pong says of the time in between, or "" if all is well."""
+    """The verdict of the ping-pong on the time in between, or "" if all is well."""
     if not before or not after:
         return ""
     change = max(before, after) / min(before, after)

@@ -4,7 +4,7 @@
  * simulated topology to see whether a configuration would fit elsewhere.
  *
  * A number of blocks that the configuration names is a promise to the user and
- * is never changed; one that it leaves open follows the budget, so that the same
+ * is never changed. One that it leaves open follows the budget, so that the same
  * file works on 2 CPUs and on 256.
  */
 #include <errno.h>
@@ -61,10 +61,10 @@ static uint32_t present_cpus(const struct tpi_topology *topology)
 }
 
 /*
- * What `side_lanes = auto` is on this machine. A handle takes at most one of a class,
- * so more than there may be clients are of no use; each costs memory, and every
- * consumer a look. Few threads need one where rseq works, and every producer does where
- * it does not.
+ * The number that `side_lanes = auto` means on this machine. A handle takes at
+ * most one of a class, so more than there may be clients are of no use. Each
+ * costs memory, and every consumer a look. Few threads need one where rseq
+ * works, and every producer does where it does not.
  */
 static uint32_t sides_wanted(const struct tpi_config *config,
 			     const struct tpi_topology *topology)
@@ -95,7 +95,7 @@ static void set_sides(struct tpi_config *config,
 /* A number that the configuration leaves open, and what it costs. */
 struct open_number {
 	struct tapio_shm_class *klass;
-	bool sides; /* its side lanes; else the blocks of a lane */
+	bool sides; /* its side lanes, else the blocks of a lane */
 	uint64_t bytes;
 };
 
@@ -106,7 +106,8 @@ static void keep_larger(struct open_number *most, struct tapio_shm_class *klass,
 		*most = (struct open_number){klass, sides, bytes};
 }
 
-/* The one that takes most memory and may be halved; klass NULL: there is none. */
+/* The one that takes most memory and may be halved. klass NULL: there is
+ * none. */
 static struct open_number largest_open(struct tpi_config *config, uint32_t cpus)
 {
 	struct open_number most = {0};

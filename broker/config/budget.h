@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a configuration costs on a machine, before anything is allocated. */
-#ifndef TPI_BROKER_PLAN_H
-#define TPI_BROKER_PLAN_H
+/* The memory that a configuration costs on a machine, before anything is
+ * allocated. */
+#ifndef TPI_BROKER_BUDGET_H
+#define TPI_BROKER_BUDGET_H
 
 #include "broker/config/config.h"
 

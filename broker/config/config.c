@@ -3,8 +3,8 @@
  * Reading the configuration, with libconfuse: the grammar, and one load. Called
  * once at start, by tapiod and by tapio_broker_start().
  *
- * libconfuse knows the grammar; what a value may be is checked in two places:
- * values that stand alone in config_check.c, values that depend on each other in
+ * libconfuse knows the grammar. Values are checked in two places: those that
+ * stand alone in config_check.c, those that depend on each other in
  * config_take.c. Its scanner is one global object, so one load runs at a time.
  */
 #include <errno.h>
@@ -19,7 +19,7 @@
 
 static pthread_mutex_t scanner_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Where the first error goes; guarded by scanner_lock. */
+/* Where the first error goes. Guarded by scanner_lock. */
 static struct {
 	char *text;
 	size_t bytes;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The broker's configuration: what a file said, with every default filled in.
- * Read once at start; nothing changes it afterwards.
+ * The broker's configuration: the values of a file, with every default filled
+ * in. Read once at start. Nothing changes it afterwards.
  */
 #ifndef TPI_BROKER_CONFIG_H
 #define TPI_BROKER_CONFIG_H
@@ -26,7 +26,7 @@
 #define TPI_LANE_DEFAULT    (2u << 20) /* .. so many bytes */
 #define TPI_BLOCKS_LEAST    64 /* how small the budget may make a default */
 #define TPI_SIDES_LEAST     8  /* side lanes of a class that does not say, .. */
-#define TPI_SIDES_MOST      64 /* .. as many as there are CPUs, from .. to; .. */
+#define TPI_SIDES_MOST      64 /* as many as there are CPUs, from .. to */
 #define TPI_SIDES_ONLY      128 /* .. where no process can use a CPU's lane */
 #define TPI_SIDE_BLOCKS_MAX 256 /* as above, for side lanes */
 #define TPI_SIDE_DEFAULT    (256u << 10)
@@ -42,7 +42,7 @@ enum tpi_hugepages {
 	TPI_HUGE_NEVER
 };
 
-/* Roles as bits; the last is no role of its own but what a consumer may ask. */
+/* Roles as bits. The last is no role of its own but what a consumer may ask. */
 #define TPI_RIGHT_PRODUCE  (1u << TAPIO_ROLE_PRODUCE)
 #define TPI_RIGHT_CONSUME  (1u << TAPIO_ROLE_CONSUME)
 #define TPI_RIGHT_INSPECT  (1u << TAPIO_ROLE_INSPECT)
@@ -109,7 +109,7 @@ void tpi_config_free(struct tpi_config *config);
 /* Writes it so that it can be read again, every value with its meaning. */
 void tpi_config_print(const struct tpi_config *config, FILE *out);
 
-/* A size with an optional K, M or G; false when it is none or too large. */
+/* A size with an optional K, M or G. False when it is none or too large. */
 bool tpi_parse_bytes(const char *text, uint64_t *bytes);
 /* A duration with its unit: ns, us, ms, s. */
 bool tpi_parse_ns(const char *text, uint64_t *ns);

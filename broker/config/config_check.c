@@ -110,7 +110,7 @@ static int check_mode(cfg_t *cfg, cfg_opt_t *opt)
 	return -1;
 }
 
-/* The words an option may have, by its name; the index is the value (of a policy:
+/* The words an option may have, by its name. The index is the value (of a policy:
  * tpi_policy_parse). */
 static const struct choice {
 	const char *option;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the configuration's reader share; config.c calls the others. */
+/* Shared by the parts of the configuration's reader. config.c calls the
+ * others. */
 #ifndef TPI_BROKER_CONFIG_INNER_H
 #define TPI_BROKER_CONFIG_INNER_H
 
@@ -12,15 +13,15 @@
 void tpi_config_checks(cfg_t *cfg);
 /* The number of a word of an option that has a choice of words, or -1. */
 int tpi_config_choice(const char *option, const char *word);
-/* A user or group, by name or number; false when there is none. */
+/* A user or group, by name or number. False when there is none. */
 bool tpi_config_id(const char *text, bool group, unsigned int *id);
 
-/* A number of side lanes, or `auto`: TPI_SIDES_AUTO; false when it is neither. */
+/* A number of side lanes, or `auto`: TPI_SIDES_AUTO. False when it is neither. */
 #define TPI_SIDES_MAX  4096
 #define TPI_SIDES_AUTO UINT32_MAX
 bool tpi_config_side_lanes(const char *text, uint32_t *lanes);
 
-/* config_take.c: from libconfuse's tree to the structs; -EINVAL, -ENOMEM. */
+/* config_take.c: from libconfuse's tree to the structs. -EINVAL, -ENOMEM. */
 int tpi_config_take(struct tpi_config *config, cfg_t *cfg);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Printing a configuration in the syntax in which it is read, for
- * `tapiod --print-config`: what it prints, read again, prints the same.
+ * Printing a configuration in the syntax in which it is read, for `tapiod
+ * --print-config`. The text that it prints, read again, prints the same.
  */
 #include <inttypes.h>
 #include <string.h>

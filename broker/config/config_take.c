@@ -73,7 +73,7 @@ static void take_class(struct tpi_config_channel *channel, uint32_t i,
 	klass->priority = (uint32_t)cfg_getint(cfg, "priority");
 }
 
-/* What a channel gets that names no class: events of up to 4 KiB. */
+/* The class of a channel that names none: events of up to 4 KiB. */
 static void default_classes(struct tpi_config_channel *channel)
 {
 	channel->spec.class_count = 2;

@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
-/* An option at the very end: whoever finds it inside a section knows that the
- * section was not closed, which libconfuse does not mind. */
+/* An option at the very end. Found inside a section, it shows that the section
+ * was not closed, which libconfuse does not mind. */
 #define TPI_CONFIG_END "end_of_configuration"
 
 #define TPI_CONFIG_BYTES_MAX (4u << 20)

@@ -3,24 +3,25 @@
  * Judging groups by what is in their cursors, and ending those that lie. Called
  * once a second, on the broker's thread.
  *
- * What is impossible, and why no honest group ever shows it, is in judge.c. One
- * look would be enough by that argument; a group is evicted after LOOKS looks in a
- * row, so that it takes three seconds, and the log has said it twice before.
- * Where nobody that had the slot is alive, the liar is dead and the group is put
- * right instead: it goes on at the last head that was possible, or at the gate.
+ * judge.c tells what is impossible, and why no honest group ever shows it. One
+ * look would be enough by that argument. A group is evicted after LOOKS looks
+ * in a row, so that it takes three seconds, and the log has said it twice
+ * before. Where no process that had the slot is alive, the liar is dead and the
+ * group is put right instead: it goes on at the last head that was possible, or
+ * at the gate.
  *
  * EVICTION ends the slot (tpi_group_evict()): producers compute their gates
  * without it from the new generation on. No membarrier: a gate of the old
  * generation is at most too low, and a section that is about to store one is
  * aborted by the generation. Then the group is rung: its members find that the
- * slot is not their group's, hand out what is left and return -ENOTCONN; waiting
- * producers find room. The slot is nobody's before every process that had it is
- * dead, since one of them is known to write where it likes.
+ * slot is not their group's, hand out what is left and return -ENOTCONN. Waiting
+ * producers find room. The slot is not given away before every process that had
+ * it is dead, since one of them is known to write where it likes.
  *
  * LEASES of names that are no member of the group are cleared at the first look.
  * Members are this thread's to make and to end, and a name never comes back, so
  * who is not one now will not become one. It is what a former member leaves that
- * was stopped just before its swap; its heads would be of another incarnation.
+ * was stopped just before its swap. Its heads would be of another incarnation.
  */
 #include <stdio.h>
 #include <string.h>
@@ -31,7 +32,7 @@
 
 #define LOOKS 3 /* of TPI_TICK_NS each */
 
-/* What one look at a group found: the first lane of those that are wrong. */
+/* The result of one look at a group: the first lane of those that are wrong. */
 struct verdict {
 	uint32_t lanes;
 	uint32_t first;
@@ -121,7 +122,7 @@ static void report(struct tpi_broker *broker, const struct tpi_host *host,
 		(unsigned long long)seen->lost, group->looks, LOOKS);
 }
 
-/* Nobody that had the slot is alive, so nobody else writes here. */
+/* No process that had the slot is alive, so no other one writes here. */
 static void mend_lane(struct tpi_host *host, const struct tpi_suspect *suspect,
 		      uint32_t lane)
 {
@@ -139,8 +140,8 @@ static void mend_lane(struct tpi_host *host, const struct tpi_suspect *suspect,
 		return;
 	word = tpi_judge_mend(&host->judge, suspect->slot, lane, lossless,
 			      &seen, &start);
-	/* What the liar had skipped and lost is not known: all of it counts as
-	 * delivered. */
+	/* The liar's true counts of skipped and lost are not known: all of it
+	 * counts as delivered. */
 	cell = tpi_cursor_counting(cursor);
 	memset(cell->tally, 0, sizeof(cell->tally));
 	cursor->start = start;

@@ -2,9 +2,10 @@
 /*
  * Which heads are impossible. Called by evict.c, on the broker's thread.
  *
- * A group's members write its cursors, so they may hold anything. What may be
- * evicted for it is what no honest group can ever show, whatever its members are
- * doing: stopped, dead, overrun, joining, or woken up after years. The argument:
+ * A group's members write its cursors, so they may hold anything. A group may
+ * be evicted only for values that no honest group can ever show, whatever its
+ * members are doing: stopped, dead, overrun, joining, or woken up after years.
+ * The argument:
  *
  *  A1  A head is written by the broker (J1, J4, promotion) and by the lane's
  *	holder, who writes positions that it has read: at most the tail of that
@@ -25,31 +26,32 @@
  *  A4  Of another incarnation is what a former member of the slot writes that was
  *	stopped between its check and its store, for years perhaps. It may be
  *	alive only if the slot was given to a process before this group began:
- *	then a foreign head is nobody's fault, and harmless, since it is no news.
- *	If all who have had the slot and live got it in this group, one of them
+ *	then a foreign head is no fault, and harmless, since it is no news. If
+ *	all who have had the slot and live got it in this group, one of them
  *	lied, and there is no honest reason either for what follows from foreign
  *	heads: A5 and A6.
  *  A5  What is neither ahead of the last head nor beyond the tail lies behind.
  *	By the exception in A1 that may be honest, but never before the group's
  *	start. Behind the gate of a lossless group it may be, too: a producer may
  *	have computed the gate from the head before it was foreign, and store it
- *	after the holder has looked at the gate. What is behind, but not so far,
- *	only makes the group read its events again.
+ *	after the holder has looked at the gate. A head that is behind, but not
+ *	so far, only makes the group read its events again.
  *  A6  A former member may store a tally that is not this group's. Otherwise
  *	skipped and lost are parts of what was released, in the copy that the
- *	head names; judged if the head stood still while it was read.
- *  A7  `start` is the broker's; nobody else has any business there.
+ *	head names. Judged if the head stood still while it was read.
+ *  A7  `start` is the broker's. No other process may write it.
  *
  * A new group is remembered from J4 on, before anybody is answered, so a slot that
  * is reused brings nothing along.
  *
- * What is said of tail and gate is said by the channel's producers. Those that lie
- * can spoil all that their channel carries, and can make a group look guilty, too:
- * a tail that is taken back after it was read. A state that shows it is not judged;
- * a tail that goes back counts as one that went round, which excuses every head.
+ * The channel's producers write tail and gate. Those that lie can spoil all
+ * that their channel carries, and can make a group look guilty, too: a tail
+ * that is taken back after it was read. A state that shows it is not judged. A
+ * tail that goes back counts as one that went round, which excuses every head.
  * The gate is held against a group only when its head has moved back behind it
- * since the last look: else the gate may have been pushed. A head that went ahead
- * and back between two looks goes unnoticed, and is as good as one that stands.
+ * since the last look: else the gate may have been pushed. A head that went
+ * ahead and back between two looks goes unnoticed, and is as good as one that
+ * stands.
  */
 #include "broker/group/judge.h"
 
@@ -68,7 +70,7 @@ int tpi_judge_init(struct tpi_judge *judge, const struct tpi_channel *channel)
 
 	judge->lane_count = count;
 	judge->lanes = calloc(count, sizeof(*judge->lanes));
-	/* Zeroed pages that nobody touches before a group has its slot. */
+	/* Zeroed pages that are not touched before a group has its slot. */
 	judge->cursors = calloc((size_t)count * TAPIO_GROUP_SLOTS,
 				sizeof(*judge->cursors));
 	if (!judge->lanes || !judge->cursors)
@@ -114,7 +116,7 @@ uint64_t tpi_judge_last(const struct tpi_judge *judge, uint32_t slot,
 	return cursor_of(judge, slot, lane)->word;
 }
 
-/* A3, A5: the total of a head, in *total; 0 or why it is impossible. */
+/* A3, A5: the total of a head, in *total. 0 or why it is impossible. */
 static uint32_t place(const struct tpi_judged_lane *lane,
 		      const struct tpi_judged_cursor *last,
 		      const struct tpi_suspect *suspect,
@@ -184,8 +186,8 @@ uint64_t tpi_judge_mend(struct tpi_judge *judge, uint32_t slot, uint32_t lane,
 
 	*start = distance(TAPIO_HEAD_POSITION(last->word),
 			  last->total - last->start);
-	/* What producers waited for is gone before the gate: it was released
-	 * after the last look. Others find out what they have lost. */
+	/* The obstacle of the producers is gone before the gate: it was
+	 * released after the last look. Others find out what they have lost. */
 	if (!lossless || distance(seen->tail, seen->gate) > total - last->total)
 		position = TAPIO_HEAD_POSITION(last->word);
 	else

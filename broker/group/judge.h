@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Whether what a group says of its progress is possible. Private memory and
- * arithmetic only; the looks themselves, and what follows from them, are in
+ * arithmetic only. The looks themselves, and what follows from them, are in
  * evict.c. One for each channel.
  */
 #ifndef TPI_BROKER_JUDGE_H
@@ -19,7 +19,7 @@ struct tpi_judged_lane {
 	uint64_t total;
 };
 
-/* What a group's head was when it was last found possible. */
+/* A group's head when it was last found possible. */
 struct tpi_judged_cursor {
 	uint64_t word;
 	uint64_t total;
@@ -44,7 +44,7 @@ void tpi_judge_begin(struct tpi_judge *judge, uint32_t slot, uint32_t lane,
 uint64_t tpi_judge_last(const struct tpi_judge *judge, uint32_t slot,
 			uint32_t lane);
 
-/* What else is known of the group. */
+/* The other facts about the group. */
 struct tpi_suspect {
 	uint32_t slot;
 	uint32_t incarnation;
@@ -62,8 +62,8 @@ uint32_t tpi_judge_look(struct tpi_judge *judge,
 			const struct tpi_ledger *seen);
 
 /*
- * For a lane that was found wrong and that nobody can write any more: the head at
- * which to go on, with its tally's record 0, and the group's start.
+ * For a lane that was found wrong and that no process can write any more: the
+ * head at which to go on, with its tally's record 0, and the group's start.
  */
 uint64_t tpi_judge_mend(struct tpi_judge *judge, uint32_t slot, uint32_t lane,
 			bool lossless, const struct tpi_ledger *seen,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the broker says: levels of syslog, one line a message, to one sink. */
+/* The broker's log: levels of syslog, one line a message, to one sink. */
 #ifndef TPI_BROKER_LOG_H
 #define TPI_BROKER_LOG_H
 
@@ -11,7 +11,8 @@ struct tpi_log {
 	int level; /* messages above it (less urgent) are dropped */
 	void (*sink)(void *arg, int level, const char *message);
 	void *arg;
-	/* What clients can cause is limited, so that none can fill a disk. */
+	/* Messages that clients can cause are limited, so that none can fill a
+	 * disk. */
 	uint32_t burst;      /* left until the next refill */
 	uint32_t suppressed; /* since the last refill */
 };
@@ -34,7 +35,7 @@ void tpi_log_refill(struct tpi_log *log);
  */
 void tpi_log_stderr(void *arg, int level, const char *message);
 
-/* "error", "warning", ... to a level; -1 for any other word. */
+/* "error", "warning", ... to a level. -1 for any other word. */
 int tpi_log_level(const char *word);
 
 #endif

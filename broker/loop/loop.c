@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The event loop, on io_uring; the only file that includes liburing.
+ * The event loop, on io_uring. The only file that includes liburing.
  *
  * Descriptors are watched by one-shot polls that are armed again after each
  * callback, which makes them level-triggered. Reading and writing stay plain
@@ -9,8 +9,8 @@
  * may go away at any moment.
  *
  * A completion may arrive after its watch was stopped, started again or freed.
- * So user_data is not a pointer but slot and generation in the table below, and
- * a completion whose generation is not the slot's is dropped.
+ * So user_data is not a pointer but index and generation in the table below, and
+ * a completion whose generation is not that of the entry is dropped.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,10 +39,9 @@ struct entry {
 
 struct tpi_loop {
 	struct io_uring ring;
-	struct entry
-		*entries; /* entry 0 is never used: user_data 0 is nobody */
+	struct entry *entries; /* entry 0 is never used: user_data 0 is none */
 	uint32_t entry_count;
-	uint32_t free;            /* first free entry; 0: none */
+	uint32_t free;            /* first free entry. 0: none */
 	struct tpi_timer *timers; /* by time */
 	bool stop;
 };
@@ -282,7 +281,7 @@ static void fire_timers(struct tpi_loop *loop)
 
 /* ---- running --------------------------------------------------------------- */
 
-/* How long until the next timer, rounded up; -1: there is none. */
+/* How long until the next timer, rounded up. -1: there is none. */
 static int wait_ms(const struct tpi_loop *loop)
 {
 	uint64_t now, left;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The broker's event loop: descriptors that become ready, and timers. Everything
- * runs on the thread that runs the loop; nothing here may be called elsewhere
+ * runs on the thread that runs the loop. Nothing here may be called elsewhere
  * once it runs.
  */
 #ifndef TPI_BROKER_LOOP_H
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Embedded in whatever waits for a descriptor; zeroed before the first start. */
+/* Embedded in whatever waits for a descriptor. Zeroed before the first start. */
 struct tpi_watch {
 	/* `events` as poll's revents. May stop this watch, and free it then. */
 	void (*ready)(struct tpi_watch *watch, unsigned int events);
@@ -21,14 +21,14 @@ struct tpi_watch {
 
 struct tpi_timer {
 	void (*fire)(struct tpi_timer *timer);
-	uint64_t at_ns; /* CLOCK_MONOTONIC; 0: not started */
+	uint64_t at_ns; /* CLOCK_MONOTONIC. 0: not started */
 	struct tpi_timer *next;
 };
 
 struct tpi_loop;
 
 /*
- * -ENOSYS or -EPERM: io_uring is not to be had; `error` says which switch
+ * -ENOSYS or -EPERM: io_uring is not available. `error` says which switch
  * forbids it. -ENOMEM.
  */
 int tpi_loop_create(struct tpi_loop **out, char *error, size_t error_bytes);
@@ -44,7 +44,7 @@ void tpi_loop_forget(struct tpi_loop *loop);
 int tpi_watch_start(struct tpi_loop *loop, struct tpi_watch *watch, int fd);
 void tpi_watch_stop(struct tpi_loop *loop, struct tpi_watch *watch);
 
-/* Calls timer->fire once, delay_ns from now; starting again moves it. */
+/* Calls timer->fire once, delay_ns from now. Starting again moves it. */
 void tpi_timer_start(struct tpi_loop *loop, struct tpi_timer *timer,
 		     uint64_t delay_ns);
 void tpi_timer_stop(struct tpi_loop *loop, struct tpi_timer *timer);

@@ -3,8 +3,8 @@
  * Attachment names and their records in the catalog.
  *
  * An id is index:14 | generation:18, and never comes back: an owner or lease word
- * that holds it means one attachment for ever. Slots are reused oldest first, so
- * that generations wear evenly; a slot whose generations are used up is retired.
+ * that holds it means one attachment for ever. Records are reused oldest first,
+ * so that generations wear evenly. One whose generations are used up is retired.
  */
 #include <string.h>
 
@@ -63,7 +63,7 @@ void tpi_attachment_publish(struct tpi_registry *registry,
 	memcpy(record->comm, process->comm, sizeof(record->comm));
 	tpi_store_relaxed(&record->id, attachment->id);
 	/* ORDER attachment.state (release): the record before it counts. Pairs
-	 * with the acquire of whoever lists attachments (tools/). */
+	 * with the acquire of the tools that list attachments (tools/). */
 	tpi_store_release(&record->state, TAPIO_ATTACHMENT_ALIVE);
 }
 

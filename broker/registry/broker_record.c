@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the catalog says about the broker and the machine: who it is, what the
- * kernel allows, found out by asking it, and what the segments became. Written
- * at start, before the catalog leaves this process, except for the verdict on rseq:
+ * The broker's own record in the catalog: its identity, the features that the kernel
+ * allows (found out by asking it), and the results of making the segments. It is written
+ * at start, before the catalog leaves this process. The verdict on rseq is the exception:
  * where the test could not be made, the broker tries again on each tick.
  */
 #include <fcntl.h>
@@ -53,7 +53,7 @@ bool tpi_host_has_cpu_lanes(void)
 	       tpi_rseq_selftest(NULL) == TAPIO_RSEQ_PROVEN;
 }
 
-/* What this kernel allows, found out by asking it. */
+/* The features that this kernel allows, found out by asking it. */
 static uint32_t probe_features(struct tpi_registry *registry,
 			       struct tpi_log *log)
 {

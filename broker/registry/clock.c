@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calibration of the processor's clock. Run by the broker's timer; read by
- * whoever shows a time stamp.
+ * Calibration of the processor's counter: looks at the clocks, on the broker's
+ * timer, and publishes what the model makes of them (clock_model.c) as pieces that
+ * readers convert stamps by (lib/memory/calibration.h).
  *
- * A pair (ticks, CLOCK_REALTIME) is taken as the best of several attempts, in
- * which the clock is read between two reads of the ticks; the distance of those
- * two bounds the error. The rate comes from this pair and the one before it. So
- * the error of a conversion is that of a pair, some tens of nanoseconds, as long
- * as it reaches no further than the distance of the pairs, which is why intervals
- * begin short and double up to a second. NTP slews at most by 500 ppm and usually
- * by less than 1: a rate that is a second old is right to less than a microsecond.
+ * A look is the best of several attempts, in which the clocks are read between two
+ * reads of the ticks, and the distance of those two bounds its error. So a
+ * conversion is off by some tens of nanoseconds at a look, and by what the clock's
+ * rate has changed since the last one. Looks are a second apart while the clock runs
+ * as predicted, and begin again at short intervals when it does not: at the start,
+ * when the time was set, when a slew begins or ends.
  *
- * Readers never wait: the copy that is not in use is written, then the index.
+ * A piece begins LEAD_NS after the look, so that no stamp has been made that it
+ * covers (C1 of calibration.h). A publication that comes too late for that is left
+ * out, and the next look makes another one.
  */
 #include <errno.h>
 #include <string.h>
@@ -23,16 +25,20 @@
 #endif
 
 #include "broker/broker.h"
-#include "lib/base/own_fd.h"
 #include "lib/base/atomic.h"
+#include "lib/base/own_fd.h"
+#include "lib/base/testpoint.h"
 #include "lib/base/tsc.h"
 
 #define TRIES      24
-#define FIRST_NS   UINT64_C(10000000)
+#define FIRST_NS   UINT64_C(3000000) /* between the first looks */
+#define SHORT_NS   UINT64_C(50000000)
 #define LONGEST_NS UINT64_C(1000000000)
-#define MULT_SHIFT 32
-#define STEP_PPM   1000 /* more than any slew: somebody set the time */
-#define NS_PER_S   UINT64_C(1000000000)
+#define LEAD_NS    UINT64_C(20000000)
+/* A look that is less sharp is not used; twice that after each that was in vain. */
+#define WIDEST_NS UINT64_C(5000)
+#define VAIN_MAX  16
+#define NS_PER_S  UINT64_C(1000000000)
 
 bool tpi_tsc_invariant(void)
 {
@@ -47,107 +53,123 @@ bool tpi_tsc_invariant(void)
 #endif
 }
 
-static uint64_t realtime_ns(void)
+static uint64_t clock_now_ns(clockid_t id)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_REALTIME, &ts);
+	clock_gettime(id, &ts);
 	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
-/* Fills in base and, in ticks, the width of the attempt that was best. */
-static uint64_t take_pair(struct tapio_shm_calibration *pair)
+static void take_sample(struct tpi_clock_sample *sample)
 {
-	uint64_t best = UINT64_MAX;
-
+	sample->width_ticks = UINT64_MAX;
 	for (int i = 0; i < TRIES; i++) {
 		uint64_t before = tpi_tsc();
-		uint64_t ns = realtime_ns();
+		uint64_t real = clock_now_ns(CLOCK_REALTIME);
+		uint64_t steady = clock_now_ns(CLOCK_MONOTONIC);
 		uint64_t width = tpi_tsc() - before;
 
-		if (width >= best)
+		if (width >= sample->width_ticks)
 			continue;
-		best = width;
-		pair->base_tsc = before + width / 2;
-		pair->base_ns = ns;
+		sample->width_ticks = width;
+		sample->ticks = before + width / 2;
+		sample->real_ns = real;
+		sample->monotonic_ns = steady;
 	}
-	return best;
 }
 
-static uint64_t rate(const struct tapio_shm_calibration *from,
-		     const struct tapio_shm_calibration *to)
+/* The first looks, some milliseconds apart, and the piece that they give. False: there
+ * is none, and stamps have no time. */
+static bool begin(struct tpi_clock *clock)
 {
-	uint64_t ticks = to->base_tsc - from->base_tsc;
-	uint64_t ns = to->base_ns - from->base_ns;
+	const struct timespec nap = {.tv_nsec = FIRST_NS};
+	struct tpi_clock_sample samples[TPI_CLOCK_FIRST];
+	struct tapio_shm_calibration piece;
 
-	if (!ticks || to->base_ns <= from->base_ns)
-		return 0;
-	return (uint64_t)(((unsigned __int128)ns << MULT_SHIFT) / ticks);
-}
-
-/* A rate that is far from the one before was not measured but set. */
-static bool rate_jumped(uint64_t was, uint64_t is)
-{
-	uint64_t distance = was > is ? was - is : is - was;
-
-	return !is || distance > was / 1000000 * STEP_PPM;
-}
-
-void tpi_calibrate(struct tapio_shm_calibration *next,
-		   const struct tapio_shm_calibration *last)
-{
-	struct tapio_shm_calibration first = {0};
-	uint64_t width, mult;
-
-	memset(next, 0, sizeof(*next));
-	if (!tpi_tsc_invariant())
-		return;
-	if (!last || !last->mult) {
-		take_pair(&first);
-		do
-			width = take_pair(next);
-		while (next->base_ns - first.base_ns < FIRST_NS);
-		mult = rate(&first, next);
-	} else {
-		width = take_pair(next);
-		mult = rate(last, next);
-		if (rate_jumped(last->mult, mult))
-			mult = last->mult;
+	for (int i = 0; i < TPI_CLOCK_FIRST; i++) {
+		if (i)
+			nanosleep(&nap, NULL);
+		take_sample(&samples[i]);
 	}
-	next->shift = MULT_SHIFT;
-	next->mult = mult;
-	next->error_ns =
-		(uint32_t)((unsigned __int128)width * mult >> MULT_SHIFT) / 2;
+	if (!tpi_clock_model_begin(&clock->model, samples, &piece))
+		return false;
+	tpi_calibration_publish(&clock->broker->registry.catalog, &piece, 1);
+	return true;
 }
 
-static void refresh(struct tpi_broker *broker)
+static void show(const struct tpi_clock *clock)
 {
-	struct tapio_shm_broker *shm = broker->registry.catalog.broker;
-	/* Relaxed: we are the only writer. */
-	uint32_t index = tpi_load_relaxed(&shm->calibration_index) & 1;
-	struct tapio_shm_calibration next;
+	struct tapio_shm_broker *shm = clock->broker->registry.catalog.broker;
 
-	tpi_calibrate(&next, shm->calibration[index].mult
-				     ? &shm->calibration[index]
-				     : NULL);
-	shm->calibration[index ^ 1] = next;
-	/*
-	 * ORDER broker.calibration (release): the copy before the index that
-	 * names it. Pairs with the acquire in client/connection/time.c.
-	 */
-	tpi_store_release(&shm->calibration_index, index ^ 1);
+	/* Relaxed: shown only. */
+	tpi_store_relaxed(&shm->clock_error_ns, clock->model.error_ns);
+	tpi_store_relaxed(&shm->clock_steps, clock->model.steps);
+}
+
+/*
+ * One look. False when it was good for nothing: the broker was not on its CPU while
+ * it looked, or until it could publish.
+ */
+static bool look(struct tpi_clock *clock)
+{
+	struct tapio_shm_calibration pieces[TPI_CALIBRATION_PIECES];
+	struct tpi_clock_model next = clock->model;
+	struct tpi_clock_sample sample;
+	uint64_t lead = tpi_clock_model_ticks(&next, LEAD_NS), from;
+	uint32_t count;
+
+	take_sample(&sample);
+	if (tpi_clock_model_ns(&next, sample.width_ticks) >
+	    WIDEST_NS << clock->vain)
+		return false;
+	from = sample.ticks + lead;
+	count = tpi_clock_model_look(&next, &sample, clock->was_set, from,
+				     pieces);
+	TPI_TESTPOINT("clock.looked");
+	/* C1: half of the lead is left for the store. */
+	if (count && (int64_t)(from - tpi_tsc()) < (int64_t)(lead / 2))
+		return false;
+	if (count)
+		tpi_calibration_publish(&clock->broker->registry.catalog,
+					pieces, count);
+	clock->model = next;
+	clock->was_set = false;
+	show(clock);
+	return true;
+}
+
+/* When the next look is, after one that was good or not. */
+static void plan(struct tpi_clock *clock, bool good)
+{
+	if (good)
+		clock->vain = 0;
+	else if (clock->vain < VAIN_MAX)
+		clock->vain++;
+	if (!good || clock->model.surprised)
+		clock->interval_ns = SHORT_NS;
+	else if (clock->interval_ns < LONGEST_NS)
+		clock->interval_ns *= 2;
+	if (clock->interval_ns > LONGEST_NS)
+		clock->interval_ns = LONGEST_NS;
+	tpi_timer_start(clock->broker->loop, &clock->timer, clock->interval_ns);
+}
+
+/* A look, or a wait until the last piece has begun and there may be one. */
+static void refresh(struct tpi_clock *clock)
+{
+	uint64_t busy = tpi_clock_model_busy(&clock->model, tpi_tsc());
+
+	if (busy)
+		tpi_timer_start(clock->broker->loop, &clock->timer,
+				tpi_clock_model_ns(&clock->model, busy) + 1);
+	else
+		plan(clock, look(clock));
 }
 
 static void on_timer(struct tpi_timer *timer)
 {
-	struct tpi_clock *clock = (struct tpi_clock *)timer;
-
-	refresh(clock->broker);
-	if (clock->interval_ns < LONGEST_NS)
-		clock->interval_ns *= 2;
-	if (clock->interval_ns > LONGEST_NS)
-		clock->interval_ns = LONGEST_NS;
-	tpi_timer_start(clock->broker->loop, timer, clock->interval_ns);
+	refresh((struct tpi_clock *)timer);
 }
 
 /* A timer that never fires, but is cancelled when the clock is set. */
@@ -155,7 +177,8 @@ static void arm_step(int fd)
 {
 	struct itimerspec far = {.it_value.tv_sec = INT32_MAX};
 
-	far.it_value.tv_sec += (time_t)(realtime_ns() / NS_PER_S);
+	far.it_value.tv_sec +=
+		(time_t)(clock_now_ns(CLOCK_REALTIME) / NS_PER_S);
 	timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &far,
 			NULL);
 }
@@ -171,7 +194,8 @@ static void on_step(struct tpi_watch *watch, unsigned int events)
 	if (read(watch->fd, &count, sizeof(count)) < 0 && errno == ECANCELED) {
 		tpi_log(&clock->broker->log, TAPIO_LOG_NOTICE,
 			"the system's time was set: calibrating again");
-		refresh(clock->broker);
+		clock->was_set = true;
+		refresh(clock);
 	}
 	arm_step(watch->fd);
 }
@@ -185,12 +209,10 @@ void tpi_clock_start(struct tpi_broker *broker)
 	clock->timer.fire = on_timer;
 	clock->watch.ready = on_step;
 	clock->watch.fd = -1;
-	clock->interval_ns = FIRST_NS;
-	refresh(broker);
-	if (!tpi_tsc_invariant())
+	if (!tpi_tsc_invariant() || !begin(clock))
 		return;
-	tpi_timer_start(broker->loop, &clock->timer, clock->interval_ns);
-	/* Without it a step is noticed by the next timer. */
+	plan(clock, true);
+	/* Without it a step is noticed by the next look. */
 	fd = tpi_fd_above_stdio(
 		timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC));
 	if (fd < 0)

@@ -9,6 +9,7 @@
 #include <tapio/abi.h>
 
 #include "broker/loop/loop.h"
+#include "broker/registry/clock_model.h"
 
 struct tpi_broker;
 
@@ -16,7 +17,10 @@ struct tpi_clock {
 	struct tpi_timer timer;
 	struct tpi_watch watch; /* a timerfd that tells when time is set */
 	struct tpi_broker *broker;
+	struct tpi_clock_model model;
 	uint64_t interval_ns;
+	uint32_t vain; /* looks in a row that were good for nothing */
+	bool was_set; /* the system has said so, and no look has dealt with it */
 };
 
 /* Whether ticks run at one rate on all CPUs, so that they can be converted. */
@@ -25,12 +29,5 @@ bool tpi_tsc_invariant(void);
 /* Writes a first calibration and keeps it fresh from then on. */
 void tpi_clock_start(struct tpi_broker *broker);
 void tpi_clock_stop(struct tpi_broker *broker);
-
-/*
- * One calibration from the pair before it (NULL: measures for 10 ms). mult is 0
- * when the ticks cannot be converted.
- */
-void tpi_calibrate(struct tapio_shm_calibration *next,
-		   const struct tapio_shm_calibration *last);
 
 #endif

@@ -2,10 +2,10 @@
 /*
  * Making the catalog and the channels, at start. Everything that the broker will
  * ever share is allocated, faulted in, placed and sealed here, before the first
- * client connects; afterwards no request can fail for memory.
+ * client connects. Afterwards no request can fail for memory.
  *
- * Records in the catalog are written once and then READY; attachments.c, group.c and
- * clock.c change single words later.
+ * Records in the catalog are written once and then READY. attachments.c,
+ * group.c and clock.c change single words later.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@
 #define HUGE_BYTES (UINT64_C(2) << 20) /* of the hugetlb rung */
 #define OTHER_FDS  64 /* sockets, ring, timers, stdio, what the host has open */
 
-/* What making segments needs to know. */
+/* The parameters of making segments. */
 struct maker {
 	struct tpi_registry *registry;
 	const struct tpi_config *config;
@@ -66,7 +66,7 @@ static void note_segment(struct maker *m, const struct tpi_segment *segment,
 	record = &m->registry->catalog.segments[m->registry->segments_used++];
 	memcpy(record, &report, sizeof(report));
 	/* ORDER segment_record.ready (release): the record before its READY.
-	 * Pairs with the acquire of whoever lists segments (tools/). */
+	 * Pairs with the acquire of the tools that list segments (tools/). */
 	tpi_store_release(&record->ready, TAPIO_SEGMENT_READY);
 }
 
@@ -130,7 +130,7 @@ static int make_segment(struct maker *m, struct tpi_segment *segment,
 
 /*
  * Huge pages round a segment up. Where that would take what the plan has counted
- * for another one, `auto` does without them; `require` is refused later, with the
+ * for another one, `auto` does without them. `require` is refused later, with the
  * numbers.
  */
 static unsigned int first_rung(struct maker *m, const char *name,
@@ -319,7 +319,7 @@ static int raise_fd_limit(struct maker *m)
 	wish.rlim_max = limit.rlim_max > need ? limit.rlim_max : need;
 	if (!setrlimit(RLIMIT_NOFILE, &wish))
 		return 0;
-	/* What the segments need is needed now; clients may never come. */
+	/* The segments need their memory now. Clients may never come. */
 	wish = limit;
 	wish.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &wish);
@@ -393,7 +393,7 @@ static int make_all(struct maker *m)
 	return err;
 }
 
-/* A channel stamped with ticks that nobody can convert is of no use. */
+/* A channel stamped with ticks is of no use where ticks cannot be converted. */
 static void check_stamps(struct tpi_config *config, struct tpi_log *log,
 			 bool invariant)
 {

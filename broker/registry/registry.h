@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the broker owns: the catalog, the channels' segments, and the names that
- * it has given to attachments.
+ * Owned by the broker: the catalog, the channels' segments, and the ids
+ * that it has given to attachments.
  */
 #ifndef TPI_BROKER_REGISTRY_H
 #define TPI_BROKER_REGISTRY_H
@@ -34,7 +34,7 @@ struct tpi_group_filter {
 	uint64_t types;      /* digest of the set; 0: any type */
 };
 
-/* One group slot; the private twin of tapio_shm_group. */
+/* One group slot. The private twin of tapio_shm_group. */
 struct tpi_group {
 	uint32_t state;       /* TAPIO_SLOT_* */
 	uint32_t incarnation; /* of the group that has or last had the slot */
@@ -46,7 +46,7 @@ struct tpi_group {
 	uint64_t takeover_ns;           /* TAPIO_TAKEOVER_NEVER */
 	uint64_t openings; /* groups that the slot has had, this one included */
 	uint32_t looks;    /* in a row that found it impossible (evict.c) */
-	bool evicted; /* CLOSED for that; waits until all holders are dead */
+	bool evicted; /* CLOSED for that. Waits until all holders are dead */
 	bool durable;
 	bool configured; /* named by the configuration: not one uid's own */
 	bool private;    /* of one member, without a name */
@@ -101,14 +101,14 @@ struct tpi_registry {
 	struct tpi_host *hosts;
 	uint32_t attachment_id; /* of this run of the broker */
 	uint32_t attached;
-	struct tpi_attachment *attachments; /* by index; 1 is the broker's */
+	struct tpi_attachment *attachments; /* by index. 1 is the broker's */
 	STAILQ_HEAD(, tpi_attachment) free;
 	bool membarrier;
 };
 
 /*
  * Allocates everything that the configuration asks for. -ENOMEM, -EMFILE or what
- * the kernel said; `error` has the numbers. tpi_registry_destroy() also after an
+ * the kernel said. `error` has the numbers. tpi_registry_destroy() also after an
  * error.
  */
 int tpi_registry_create(struct tpi_registry *registry,
@@ -133,10 +133,10 @@ struct tpi_attachment *tpi_attachment_new(struct tpi_registry *registry,
 /* Its record ALIVE, with everything in it. */
 void tpi_attachment_publish(struct tpi_registry *registry,
 			    struct tpi_attachment *attachment);
-/* Its record DEAD: what it held is about to be taken back. */
+/* Its record DEAD: the broker is about to take back what it held. */
 void tpi_attachment_dead(struct tpi_registry *registry,
 			 struct tpi_attachment *attachment);
-/* Frees its record; the id never comes back. */
+/* Frees its record. The id never comes back. */
 void tpi_attachment_free(struct tpi_registry *registry,
 			 struct tpi_attachment *attachment);
 

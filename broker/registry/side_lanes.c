@@ -2,9 +2,8 @@
 /*
  * Running out of side lanes, as the log shows it. A producer that needs a side lane and
  * finds all taken is refused, and counts that on the class's first side lane
- * (tpi_no_lane()). The broker looks at these counts on each tick. It says so once when a
- * count has grown, and then at most once a minute for the channel, with what came
- * together meanwhile.
+ * (tpi_no_lane()). The broker looks at these counts on each tick. It warns when a count
+ * has grown, at most once a minute for a channel, with the sum since the last warning.
  */
 #include <inttypes.h>
 

@@ -11,8 +11,8 @@
  * the number used, and only if what bears it started before it connected.
  *
  * WHETHER IT LIVES. Its pidfd says so, and nothing else: a silent or stopped
- * client is alive. What execve does to an image we learn from the next HELLO of
- * the same process (its AT_RANDOM differs) or from /proc/PID/maps.
+ * client is alive. The next HELLO of the same process (its AT_RANDOM differs)
+ * or /proc/PID/maps tells that execve has replaced its image.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -100,7 +100,7 @@ uint64_t tpi_start_ticks(pid_t pid)
 	if (n <= 0)
 		return 0;
 	text[n] = 0;
-	/* Field 2, the name, may contain anything; it ends at the last ')'. */
+	/* Field 2, the name, may contain anything. It ends at the last ')'. */
 	at = strrchr(text, ')');
 	for (int field = 2; at && field < 22; field++) {
 		at = strchr(at + 1, ' ');
@@ -117,7 +117,7 @@ bool tpi_process_is_dead(const struct tpi_process *process)
 
 /* ---- which process is it ------------------------------------------------------ */
 
-/* The kernel's pidfd of whoever connected, or -1 where there is no such thing. */
+/* The kernel's pidfd of the peer, or -1 where there is no such thing. */
 static int peer_pidfd(int sock)
 {
 	socklen_t length = sizeof(int);
@@ -129,7 +129,7 @@ static int peer_pidfd(int sock)
 	return pidfd;
 }
 
-/* What a client sent as its own pidfd has to be of whoever connected. */
+/* The pidfd that a client sends as its own MUST be that of the peer. */
 static int check_own(int own, int peer, const struct tpi_cred *cred,
 		     char *error, size_t error_bytes)
 {
@@ -259,7 +259,7 @@ static struct tpi_process *make(struct tpi_broker *broker, int pidfd,
 	return process;
 }
 
-/* The same image that said HELLO before; an older image of it is gone now. */
+/* The same image that said HELLO before. An older image of it is gone now. */
 static struct tpi_process *find(struct tpi_broker *broker,
 				const struct tpi_process *fresh)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Processes at the other end: who they are, whether they live, what they map.
- * A process is named by its pidfd; numbers are for people.
+ * Processes at the other end: their identity, whether they live, and their
+ * mappings. A process is named by its pidfd. Numbers are for people.
  */
 #ifndef TPI_BROKER_PROCESS_H
 #define TPI_BROKER_PROCESS_H
@@ -31,7 +31,7 @@ struct tpi_process {
 	bool dead; /* the process, or this image of it */
 	bool inode_valid;
 	uint64_t inode; /* of the pidfd, where the kernel gives each its own */
-	pid_t pid;      /* in our namespace; 0: not visible there */
+	pid_t pid;      /* in our namespace. 0: not visible there */
 	uint64_t start_ticks;
 	uid_t uid;
 	gid_t gid;
@@ -46,10 +46,10 @@ TAILQ_HEAD(tpi_process_list, tpi_process);
 
 /*
  * Finds or makes the process behind a connection, with one reference for the
- * caller. `pidfd` is what the client sent, or -1; it is closed or kept in every
- * case. accepted_ns (CLOCK_BOOTTIME) is when the connection was made.
- * -EPERM the pidfd is of somebody else; -EBADF it is none; -ESRCH nobody there,
- * or no way to know; -ENOMEM.
+ * caller. `pidfd` is the one that the client sent, or -1. It is closed or kept
+ * in every case. accepted_ns (CLOCK_BOOTTIME) is when the connection was made.
+ * -EPERM the pidfd is of somebody else. -EBADF it is none. -ESRCH no process
+ * there, or no way to know. -ENOMEM.
  */
 int tpi_process_identify(struct tpi_broker *broker, struct tpi_process **out,
 			 int sock, int pidfd, const struct tpi_cred *cred,
@@ -74,7 +74,7 @@ struct tpi_file {
 int tpi_process_maps(const struct tpi_process *process,
 		     const struct tpi_file *files, uint32_t count);
 
-/* Field 22 of /proc/PID/stat: when it started, in clock ticks; 0 on error. */
+/* Field 22 of /proc/PID/stat: when it started, in clock ticks. 0 on error. */
 uint64_t tpi_start_ticks(pid_t pid);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the dead leave behind: blocks that they had reserved, side lanes, leases,
- * a place in a group, and sleepers that nobody else will wake.
+ * Takes back what the dead leave behind: blocks that they had reserved, side
+ * lanes, leases, a place in a group, and sleepers that no other process will
+ * wake.
  *
  * Run when a pidfd says that a process is dead, when a client detaches, and when
  * an image is gone (execve). None of it stops anybody: blocks go back by one
  * compare-and-swap each (lib/lane/sweep.c) and, from the lane's own CPU, by one
- * discard, for which this thread moves there; where it may not, the blocks are
+ * discard, for which this thread moves there. Where it may not, the blocks are
  * left ABANDONED and the next producer on that CPU takes them.
  */
 #include <errno.h>
@@ -16,7 +17,6 @@
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
 
-#define SWEEP_TRIES     100
 #define ALL_LANES_TICKS 16
 
 /* Larger than any kernel's set of CPUs. */
@@ -63,28 +63,21 @@ static void pin_end(struct pin *pin)
 
 /* ---- blocks -------------------------------------------------------------------- */
 
-/* Who is swept: what they hold, and by whom. */
+/* One sweep: the attachment that is swept, and the one that sweeps. */
 struct sweep {
 	struct tpi_broker *broker;
 	uint32_t dead;
 	struct pin pin;
 	uint32_t found;
-	uint64_t scratch[TAPIO_BLOCKS_MAX / 64];
 };
 
 static void sweep_lane(struct sweep *sweep, const struct tpi_lane *lane,
 		       uint32_t dead, bool on_cpu)
 {
 	uint32_t me = sweep->broker->registry.attachment_id;
-	int n = -EAGAIN;
+	int n = tpi_lane_sweep(lane, dead, me, on_cpu);
 
-	for (int i = 0; i < SWEEP_TRIES && n == -EAGAIN; i++)
-		n = tpi_lane_sweep(lane, dead, me, on_cpu, sweep->scratch);
-	/* The CPU is lost again and again: leave them to the next producer. */
-	if (n == -EAGAIN)
-		n = tpi_lane_sweep(lane, dead, me, false, sweep->scratch);
-	if (n > 0)
-		sweep->found += (uint32_t)n;
+	sweep->found += (uint32_t)n;
 }
 
 static bool holds(const struct tpi_lane *lane)
@@ -92,17 +85,18 @@ static bool holds(const struct tpi_lane *lane)
 	return TAPIO_STATE_HELD(tpi_lane_peek(lane)) != 0;
 }
 
-/* Everything that was abandoned here before now; this thread is on the CPU. */
+/* Everything that was abandoned here before now. This thread is on the CPU. */
 static void sweep_abandoned(struct sweep *sweep, const struct tpi_lane *lane)
 {
 	tpi_store_relaxed(&lane->shm->hint, 0);
-	/* The hint before the scan: what is abandoned after the scan passed it
-	 * sets the hint again, and must do so after this. */
+	/* The hint before the scan: a block that is abandoned after the scan
+	 * passed it sets the hint again, and MUST do so after this. */
 	tpi_fence_full();
 	sweep_lane(sweep, lane, TAPIO_ABANDONED, true);
 }
 
-/* What `dead` holds, and then what lies abandoned: see tpi_lane_abandon(). */
+/* First the blocks that `dead` holds, then the abandoned ones: see
+ * tpi_lane_abandon(). */
 static void sweep_cpu_lane(struct sweep *sweep, const struct tpi_lane *lane)
 {
 	bool on_cpu;
@@ -116,7 +110,7 @@ static void sweep_cpu_lane(struct sweep *sweep, const struct tpi_lane *lane)
 		sweep_abandoned(sweep, lane);
 }
 
-/* A side lane is swept by its owner; so we are the owner until it is done. */
+/* A side lane is swept by its owner. So we are the owner until it is done. */
 static void sweep_side_lane(struct sweep *sweep, const struct tpi_lane *lane)
 {
 	uint32_t me = sweep->broker->registry.attachment_id;
@@ -125,9 +119,9 @@ static void sweep_side_lane(struct sweep *sweep, const struct tpi_lane *lane)
 
 	if (owner == TAPIO_NOBODY && !holds(lane))
 		return;
-	/* ORDER lane.owner (acq_rel): what the last owner did to the lane before
-	 * what we do. Pairs with the release by its owner, and with the swap of
-	 * the next one (client/). */
+	/* ORDER lane.owner (acq_rel): all that the last owner did to the lane
+	 * comes before our work. Pairs with the release by its owner, and with
+	 * the swap of the next one (client/). */
 	if (!tpi_cas_acq_rel(&lane->shm->owner, &owner, me))
 		return;
 	if (holds(lane)) {
@@ -139,21 +133,14 @@ static void sweep_side_lane(struct sweep *sweep, const struct tpi_lane *lane)
 	tpi_store_release(&lane->shm->owner, TAPIO_NOBODY);
 }
 
-/* Every lane of a channel; or only those that hint at abandoned blocks. */
+/* Every lane of a channel, or only those that hint at abandoned blocks. */
 static uint32_t sweep_host(struct tpi_broker *broker, struct tpi_host *host,
 			   uint32_t dead, bool hinted)
 {
 	struct tapio_shm_broker *shm = broker->registry.catalog.broker;
-	struct sweep *sweep = malloc(sizeof(*sweep));
-	uint32_t found;
+	struct sweep sweep = {.broker = broker, .dead = dead};
 
-	/* Out of memory: the blocks stay under the dead one's name. */
-	if (!sweep)
-		return 0;
-	sweep->broker = broker;
-	sweep->dead = dead;
-	sweep->found = 0;
-	pin_begin(&sweep->pin);
+	pin_begin(&sweep.pin);
 	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
 		const struct tpi_lane *lane = &host->lanes.lanes[i];
 
@@ -161,16 +148,14 @@ static uint32_t sweep_host(struct tpi_broker *broker, struct tpi_host *host,
 		if (hinted && !tpi_load_relaxed(&lane->shm->hint))
 			continue;
 		if (lane->cpu == TAPIO_CPU_SIDE)
-			sweep_side_lane(sweep, lane);
+			sweep_side_lane(&sweep, lane);
 		else
-			sweep_cpu_lane(sweep, lane);
+			sweep_cpu_lane(&sweep, lane);
 	}
-	pin_end(&sweep->pin);
-	found = sweep->found;
-	free(sweep);
+	pin_end(&sweep.pin);
 	tpi_add_relaxed(&shm->sweeps, 1);
-	tpi_add_relaxed(&shm->swept_blocks, found);
-	return found;
+	tpi_add_relaxed(&shm->swept_blocks, sweep.found);
+	return sweep.found;
 }
 
 /* ---- ends --------------------------------------------------------------------------- */
@@ -212,7 +197,8 @@ void tpi_process_died(struct tpi_process *process, const char *how)
 		return;
 	tpi_process_get(process);
 	process->dead = true;
-	/* Before the first record is FREE: whoever sees that finds it counted. */
+	/* Before the first record is FREE: a process that sees that finds it
+	 * counted. */
 	if (!TAILQ_EMPTY(&process->attachments))
 		tpi_add_relaxed(&shm->deaths, 1);
 	while ((attachment = TAILQ_FIRST(&process->attachments))) {
@@ -246,7 +232,7 @@ static void look_at_lingering(struct tpi_broker *broker)
 			&registry->attachments[broker->linger_at];
 
 		broker->linger_at = (broker->linger_at + 1) % count;
-		/* Slot 1 is our own. */
+		/* Index 1 is our own. */
 		if (a->index < 2 || a->id == TAPIO_NOBODY || a->session)
 			continue;
 		looks++;

@@ -38,9 +38,9 @@ static void ring_announced(struct tpi_host *host)
 	uint32_t armed;
 
 	/*
-	 * ORDER wake.barrier (full): what was published, by us or by the dead,
-	 * before the look at `armed`. Pairs with tpi_barrier(), whose interrupt
-	 * need not reach this process.
+	 * ORDER wake.barrier (full): all that was published, by us or by the
+	 * dead, before the look at `armed`. Pairs with tpi_barrier(), whose
+	 * interrupt need not reach this process.
 	 */
 	tpi_fence_full();
 	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++) {

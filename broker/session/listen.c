@@ -3,7 +3,7 @@
  * The listening socket: taking its name, and giving it back.
  *
  * A socket file outlives a broker that was killed. Whether one is stale is found
- * out by connecting to it; the directory is locked meanwhile, so that two brokers
+ * out by connecting to it. The directory is locked meanwhile, so that two brokers
  * that start together cannot both find it stale and one take the other's away.
  */
 #include <errno.h>
@@ -28,7 +28,7 @@
 #define BACKLOG  128
 #define DYING_NS INT64_C(1000000000)
 
-/* Locks the directory of a path; made if only it is missing. -errno. */
+/* Locks the directory of a path. Made if only it is missing. -errno. */
 static int lock_directory(const char *path, char *error, size_t error_bytes)
 {
 	char copy[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
@@ -62,7 +62,7 @@ static int new_socket(void)
 		AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
-/* 1: somebody serves there. 0: nobody. -EAGAIN: somebody did, and hung up. */
+/* 1: a broker serves there. 0: none does. -EAGAIN: one did, and hung up. */
 static int knock(const struct sockaddr_un *address, socklen_t length,
 		 int64_t until)
 {

@@ -2,7 +2,7 @@
 /*
  * Rights. Called by sessions on every HELLO and ATTACH. The kernel says who the
  * peer is (SO_PEERCRED, as of its connect), the configuration says what such a
- * one may do; nothing that the client writes plays a part.
+ * one may do. Nothing that the client writes plays a part.
  */
 #include <errno.h>
 #include <fnmatch.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who may do what: peer credentials against the configuration's rules. */
+/* The rights of clients: peer credentials against the configuration's rules. */
 #ifndef TPI_BROKER_RIGHTS_H
 #define TPI_BROKER_RIGHTS_H
 
@@ -8,14 +8,14 @@
 #define TPI_GROUPS_MAX 256 /* supplementary groups that are looked at */
 
 struct tpi_cred {
-	pid_t pid; /* in our PID namespace; 0: not visible there */
+	pid_t pid; /* in our PID namespace. 0: not visible there */
 	uid_t uid;
 	gid_t gid;
 	uint32_t group_count;
 	gid_t groups[TPI_GROUPS_MAX];
 };
 
-/* What the other end of a connected Unix socket is. */
+/* The identity of the other end of a connected Unix socket. */
 int tpi_cred_read(struct tpi_cred *cred, int sock);
 
 /* The rights that the rules together give on a channel (NULL: on any at all). */
@@ -26,7 +26,7 @@ uint32_t tpi_rights(const struct tpi_config *config,
 const char *tpi_right_name(uint32_t right);
 
 /*
- * Why a right is missing, naming the rules that exist for the channel; returns
+ * Why a right is missing, naming the rules that exist for the channel. Returns
  * -EACCES.
  */
 int tpi_rights_refuse(const struct tpi_config *config,

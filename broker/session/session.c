@@ -2,12 +2,12 @@
 /*
  * Connections: one is one client, and has at most one attachment at a time.
  *
- * What a client can do to us is bounded here. A message is read into one buffer
- * on the stack and answered by one message; nothing is queued in between, so a
- * connection costs one struct. A client that does not read fills its small socket
- * buffer and is closed. Descriptors beyond the one that HELLO may carry are closed
- * by the receive itself. Newcomers, and how many of them there may be, are
- * accept.c's.
+ * This file bounds the costs that a client can cause. A message is read into
+ * one buffer on the stack and answered by one message. Nothing is queued in
+ * between, so a connection costs one struct. A client that does not read fills
+ * its small socket buffer and is closed. Descriptors beyond the one that HELLO
+ * may carry are closed by the receive itself. Newcomers, and how many of them
+ * there may be, are accept.c's.
  *
  * A connection that ends says nothing about its process: that is the pidfd's.
  */
@@ -233,7 +233,8 @@ static void on_hello(struct tpi_session *session,
 
 /* ---- ATTACH ------------------------------------------------------------------------- */
 
-/* Nodes first, then cursors: what each role may write is in the fd. */
+/* Nodes first, then cursors. The fd itself carries the role's right to
+ * write. */
 static unsigned int collect_fds(const struct tpi_attachment *attachment,
 				int *fds)
 {
@@ -292,7 +293,7 @@ static int check_name(const char *what, const char *text, char *why,
 			what, TAPIO_NAME_BYTES - 1);
 }
 
-/* Who may attach to what; *host on success. */
+/* Checks the right to attach. *host on success. */
 static int check_attach(struct tpi_session *session,
 			const struct tpi_wire_attach *attach,
 			struct tpi_host **host, char *why, size_t why_bytes)
@@ -506,7 +507,7 @@ static void dispatch(struct tpi_session *session,
 	}
 }
 
-/* One message each time, so that nobody keeps the others waiting. */
+/* One message each time, so that no client keeps the others waiting. */
 void tpi_session_message(struct tpi_watch *watch, unsigned int events)
 {
 	struct tpi_session *session = (struct tpi_session *)watch;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mapping what the broker handed out, each with the right that the role has:
+ * Mapping the segments that the broker handed out, each with the right of the role:
  *
  *	            catalog  channel segments  cursors
  *	producer    read     read, write       read (every slot's)
@@ -8,8 +8,8 @@
  *	inspector   read     read              read (every slot's)
  *
  * A producer maps the cursors of every group slot now and never has to learn of a
- * new group. Every offset and count was checked by layout.c; what the broker said
- * in its message is checked here against the catalog and against the limits.
+ * new group. Every offset and count was checked by layout.c. The numbers in the
+ * broker's message are checked here against the catalog and against the limits.
  */
 #include <errno.h>
 #include <string.h>

@@ -7,13 +7,14 @@
  *           -> ATTACH          -> ATTACHED (+ segments) | REFUSED
  *        or -> REMOVE          -> REMOVED | REFUSED
  *
- * A broker that is not there yet, that has just died (its keeper holds the
- * listening socket meanwhile, so that connecting works and nobody answers), or
- * that goes away between two messages is the same case: all of it is tried again
- * until the caller's time is over. A refusal is an answer, and final.
+ * A broker that is not there yet and one that goes away between two messages are the same
+ * case: the open begins again until the caller's time is over. A broker that is there and
+ * does not answer ends the open (answer_ns). A refusal is an answer, and final.
  *
- * SIGKILL at any point closes the connection; the broker sees the pidfd. Received
- * descriptors are CLOEXEC and are closed as soon as they are mapped.
+ * SIGKILL at any point closes the connection, and the broker sees the pidfd. Received
+ * descriptors are CLOEXEC and above 2, and are closed as soon as they are mapped. The
+ * connection stays open. The program may have closed it and given its number to another
+ * file, so each use looks first (own_fd.h). No thread is cancelled in here.
  */
 #include <errno.h>
 #include <poll.h>
@@ -39,7 +40,7 @@
 /* How long a broker that accepted a connection may take to answer, at least, where
  * the options do not say. */
 #define ANSWER_NS INT64_C(1000000000)
-/* How long close waits for the broker to take back what we held. */
+/* How long close waits for the broker to take back our blocks and leases. */
 #define LEAVE_NS INT64_C(1000000000)
 /* Between two attempts to connect: from .. to. */
 #define RETRY_FIRST_NS INT64_C(1000000)
@@ -197,7 +198,7 @@ static int not_ours(struct dial *d)
 			       "this program has closed the connection");
 }
 
-/* Receives one message of type `want`; fds as tpi_recv_fds. */
+/* Receives one message of type `want`. fds as tpi_recv_fds. */
 static int receive(struct dial *d, enum tpi_wire_type want,
 		   union tpi_wire_message *message, int *fds,
 		   unsigned int *fd_count)
@@ -287,7 +288,7 @@ static int say_hello(struct dial *d, const struct tpi_request *request)
 void tpi_client_hear_verdict(const struct tpi_client *client)
 {
 	/* ORDER broker.rseq (acquire): nothing is read after it that depends on
-	 * it; the order is the broker's. Pairs with the release in
+	 * it. The order is the broker's. Pairs with the release in
 	 * tpi_registry_test_rseq(). */
 	tpi_rseq_hear(tpi_load_acquire(&client->catalog.broker->rseq_verdict));
 }
@@ -412,7 +413,7 @@ static int dial_and_ask(struct dial *d, const struct tpi_request *request)
 	return err;
 }
 
-/* Sleeps before the next attempt; false when the time is over. */
+/* Sleeps before the next attempt. False when the time is over. */
 static bool pause_before_retry(int64_t *nap, int64_t until)
 {
 	int64_t left = until - tpi_now_ns();
@@ -558,7 +559,7 @@ int tpi_client_connected(const struct tpi_client *client)
 	if (sock < 0)
 		return 0;
 	/* ORDER broker.state (acquire): nothing is read after it that depends on
-	 * it; the order is the broker's. Pairs with the release when it stops. */
+	 * it. The order is the broker's. Pairs with the release when it stops. */
 	if (tpi_load_acquire(&client->catalog.broker->state) ==
 	    TAPIO_BROKER_STOPPED)
 		return 0;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory of a handle, and what fork does to it.
+ * The memory of a handle, and its fate in a fork.
  *
- * A handle is one mapping of two parts. The hot part comes first, is what the
- * public pointer points to, and reads as zeros in a child of fork, so `alive` is 0
- * there and every table that the fast path follows is empty: a child falls off
- * the fast path by the checks that are there anyway, and no instruction is spent
- * on fork. The cold part stays, so that the child can free what it owns.
+ * A handle is one mapping of two parts. The public pointer points to the hot part, which
+ * comes first. It reads as zeros in a child of fork, so `alive` is 0 there and every table
+ * that the fast path follows is empty: a child falls off the fast path by the checks that
+ * are there anyway, and no instruction is spent on fork. The cold part stays, so that the
+ * child can free its memory.
  *
  * The kernel wipes the hot part at the fork itself (MADV_WIPEONFORK), before the
  * child runs an instruction: a signal handler may emit in a child before any
@@ -40,14 +40,15 @@ struct tpi_handle {
 	struct tpi_handle *next;
 	struct tpi_handle *prev;
 	struct tpi_hot *hot;
-	size_t bytes;            /* of the mapping */
-	struct tpi_own_fd sock;  /* control connection; none: or the parent's */
-	struct tpi_own_fd event; /* eventfd or timerfd; the same */
+	size_t bytes; /* of the mapping */
+	/* None in a forked child: they are the parent's. */
+	struct tpi_own_fd sock;  /* control connection */
+	struct tpi_own_fd event; /* eventfd or timerfd */
 };
 
 /*
- * A zeroed, page-aligned handle of `bytes`, whose struct tpi_handle is at `cold`
- * (>= TPI_HOT_BYTES); alive. NULL when there is no memory.
+ * A zeroed, page-aligned handle of `bytes`, whose struct tpi_handle is at
+ * `cold` (>= TPI_HOT_BYTES). It is alive. NULL when there is no memory.
  */
 void *tpi_handle_new(size_t bytes, size_t cold);
 void tpi_handle_free(struct tpi_handle *handle);

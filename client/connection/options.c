@@ -21,7 +21,7 @@ int tpi_options_copy(void *to, size_t to_bytes, const void *from)
 	if (size < sizeof(size))
 		return -EINVAL;
 	memcpy(to, from, size < to_bytes ? size : to_bytes);
-	/* A newer caller may set what we do not know; that we cannot do. */
+	/* A newer caller may set what we do not know. That we cannot do. */
 	for (i = to_bytes; i < size; i++)
 		if (extra[i])
 			return -EINVAL;

@@ -1,50 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Time stamps as CLOCK_REALTIME. The broker keeps the TSC's calibration in the
- * catalog as two copies and the index of the one that counts; it rewrites the
- * other one, then the index.
+ * Time stamps as CLOCK_REALTIME. Stamps by the TSC are converted by the piece of the
+ * broker's calibration that covers them (lib/memory/calibration.h), so that one
+ * event has one time, however late and however often it is looked at.
  */
 #include "client/connection/client.h"
-
-static uint64_t convert(const struct tapio_shm_calibration *c, uint64_t tsc)
-{
-	int64_t ticks = (int64_t)(tsc - c->base_tsc);
-	uint64_t ns;
-
-	if (!c->mult || c->shift > 63)
-		return 0;
-	if (ticks >= 0) {
-		ns = (uint64_t)((unsigned __int128)ticks * c->mult >> c->shift);
-		return c->base_ns + ns;
-	}
-	ns = (uint64_t)((unsigned __int128)(0 - (uint64_t)ticks) * c->mult >>
-			c->shift);
-	return c->base_ns - ns;
-}
+#include "lib/memory/calibration.h"
 
 void tpi_client_calibration(const struct tpi_client *client,
 			    struct tapio_shm_calibration *copy)
 {
-	const struct tapio_shm_broker *broker = client->catalog.broker;
-	uint32_t index, tries;
-
-	for (tries = 0; tries < 8; tries++) {
-		/* ORDER broker.calibration (acquire): the copy it names is
-		 * whole. Pairs with the broker's release of the index. */
-		index = tpi_load_acquire(&broker->calibration_index);
-		*copy = broker->calibration[index & 1];
-		/* ORDER broker.calibration (load-load): the copy before the
-		 * second look. Pairs with the same release: a copy that is
-		 * rewritten while we read was given up before. */
-		tpi_fence_load_load();
-		if (tpi_load_relaxed(&broker->calibration_index) == index)
-			break;
-	}
+	if (!tpi_calibration_newest(&client->catalog, copy))
+		*copy = (struct tapio_shm_calibration){0};
 }
 
 uint64_t tpi_client_time_ns(const struct tpi_client *client, uint64_t time)
 {
-	struct tapio_shm_calibration copy;
+	struct tapio_shm_calibration piece;
 
 	switch (client->channel.info.stamp) {
 	case TAPIO_STAMP_CLOCK:
@@ -54,8 +26,7 @@ uint64_t tpi_client_time_ns(const struct tpi_client *client, uint64_t time)
 	default:
 		return 0;
 	}
-	if (!time)
+	if (!time || !tpi_calibration_find(&client->catalog, time, &piece))
 		return 0;
-	tpi_client_calibration(client, &copy);
-	return convert(&copy, time);
+	return tpi_calibration_ns(&piece, time);
 }

@@ -156,8 +156,8 @@ struct tapio_consumer {
 	bool lossless; /* producers cannot overrun us */
 	bool ended;    /* the slot is not our group's any more */
 	bool fence;    /* no membarrier reaches us: fence each release */
-	/* 1: membarrier is not to be had, so we poll. Relaxed: a hint to the
-	 * helper thread, which looks every time. */
+	/* 1: there is no membarrier, so we poll. Relaxed: a hint to the helper
+	 * thread, which looks every time. */
 	uint32_t deaf;
 
 	struct tpi_track *tracks; /* by lane id */

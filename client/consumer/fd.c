@@ -17,19 +17,20 @@
  * and the ring, so H2 sees `armed`. While the descriptor stays readable the helper
  * does nothing, and no producer rings.
  *
- * WITH A MERGE what is unread may have to wait for its time, and nobody rings for
- * that. The helper may be anywhere on its way to sleep then, and cannot be told in
- * time; so the descriptor is a timerfd: raised by a timer that is over at once, and
- * by the kernel itself when the next event is ripe (C5). The helper may raise it
- * between C4 and C5, and C5 takes that back; so C6 looks whether it is still armed.
- * A timer that has gone off leaves `armed` as it is, so every look that finds
- * nothing arms it anew. Meanwhile nothing is announced, since no news is wanted.
- * Where there is no timerfd to be had, the helper sleeps until then: it is nudged,
- * may miss that on its way to sleep, and then is late by 100 ms at most.
+ * WITH A MERGE an unread event may have to wait for its time, and no producer
+ * rings for that. The helper may be anywhere on its way to sleep then, and
+ * cannot be told in time. So the descriptor is a timerfd: raised by a timer
+ * that is over at once, and by the kernel itself when the next event is ripe
+ * (C5). The helper may raise it between C4 and C5, and C5 takes that back; so
+ * C6 looks whether it is still armed. A timer that has gone off leaves `armed`
+ * as it is, so every look that finds nothing arms it anew. Meanwhile nothing is
+ * announced, since no news is wanted. Where the kernel has no timerfd, the
+ * helper sleeps until then: it is nudged, may miss that on its way to sleep,
+ * and then is late by 100 ms at most.
  *
  * WITH A WATERMARK the helper sets the marks that watermark.c would. A tapio_poll that
  * may wait sets its own: it disarms the helper first, and leaves the descriptor
- * readable, so that whoever waits for it comes by.
+ * readable, so that a waiter for it comes by.
  *
  * SIGKILL and SIGSTOP take helper and descriptor with the process; fork closes the
  * child's copy.
@@ -194,7 +195,7 @@ static unsigned int last_look(struct tapio_consumer *c,
 	n = tpi_gather(c, views, max);
 	if (n || !napping || c->merge.due_ns)
 		return n;
-	/* What waited for its time has gone elsewhere. */
+	/* The event that waited for its time has gone elsewhere. */
 	tpi_store_relaxed(&c->bellhop.due_ns, 0);
 	tpi_announce(c);
 	return tpi_gather(c, views, max);

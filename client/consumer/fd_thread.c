@@ -10,7 +10,7 @@
  *	H5 FUTEX_WAIT(doorbell, heard), bounded, and again from H1
  *
  * An announcement is unanswered as long as the doorbell has not moved since: then
- * no producer has loaded it. Whoever rings, for whatever reason, may have answered
+ * no producer has loaded it. A ring, for whatever reason, may have answered
  * ours, too, so we announce ourselves again before the next sleep.
  *
  * ENOUGH is one event; or with a watermark as many as watermark.c waits for, by the same
@@ -23,10 +23,10 @@
  * WITH A MERGE it may be known when the next event is ripe (`due_ns`). Until then no
  * news is wanted, so nothing is announced, as in sleep.c.
  *
- * What is read of the handle besides struct tpi_fd_thread are `deaf`, each track's
- * `idle`, which was written before `armed`, and what never changes. All signals
- * are blocked. fork does not copy the thread; SIGKILL and SIGSTOP take it with the
- * process.
+ * Besides struct tpi_fd_thread it reads of the handle `deaf`, each track's
+ * `idle`, which was written before `armed`, and fields that never change. All
+ * signals are blocked. fork does not copy the thread; SIGKILL and SIGSTOP take
+ * it with the process.
  */
 #include <errno.h>
 #include <signal.h>
@@ -41,7 +41,7 @@
 /* How long to sleep where no producer can know of us. */
 #define DEAF_NS INT64_C(10000000)
 
-/* What the thread remembers from one round to the next. */
+/* The thread's memory from one round to the next. */
 struct rounds {
 	uint32_t epoch;     /* the arming that all of it is about */
 	int64_t first;      /* when something was seen unread; 0: nothing is */
@@ -233,7 +233,7 @@ static void serve(struct tapio_consumer *c, struct rounds *r, uint32_t heard,
 	if (due_ns ? !wait_due(c, due_ns, ns) : !listen(c, r, heard, ns))
 		return;
 	set_marks(c, r, false);
-	/* Relaxed: whoever arms it again looks first. */
+	/* Relaxed: a consumer that arms it again looks first. */
 	tpi_store_relaxed(&c->bellhop.armed, 0);
 	tpi_fd_thread_raise(c);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TAPIO_START_OLDEST: what the lanes still held when a group began.
+ * TAPIO_START_OLDEST: the events that the lanes still held when a group began.
  *
  * The group's first member reads it as an observer does, into a buffer of its
  * own, before it reads anything else of a lane; the group's promises begin at its
  * start, and none of this is in its ledger. Events that were overwritten before
- * the first one was read are no gap: nobody knows where the past begins.
+ * the first one was read are no gap: the history has no known beginning.
  *
  * Called by poll.c, lane by lane, or by merge_poll.c, event by event.
  */
@@ -53,7 +53,8 @@ int tpi_history_init(struct tapio_consumer *c)
 	return 0;
 }
 
-/* What is missed between `from` and `past` is a gap if something was read before. */
+/* The missed events between `from` and `past` are a gap if something was read
+ * before. */
 static unsigned int tell(struct tapio_consumer *c, struct tpi_track *t,
 			 uint32_t cause, uint64_t from, struct tapio_view *view)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Noting latencies; what is recorded is in latency.h. Called by the thread that
- * polls, after the views of a lane are filled: their stamps are in them, so that
+ * Noting latencies. latency.h says which ones. Called by the thread that polls,
+ * after the views of a lane are filled: their stamps are in them, so that
  * neither blocks nor descriptors are looked at again.
  */
 #include "client/consumer/latency.h"

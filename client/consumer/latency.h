@@ -2,13 +2,14 @@
 /*
  * How long events were under way, noted when tapio_poll hands them out.
  *
- * What is recorded: of each batch that one lane gives in one look, one event out
- * of every 32, picked by its position's hash and counted for all of its 32. So the
- * histogram's `count` is the number of events handed out, and those that are
- * handed out again after a death count again. The clock is read once per such
- * batch: rdtsc where the channel stamps with the TSC, CLOCK_REALTIME where it
- * stamps with that. Channels without stamps record nothing, nor do consumers that
- * ask for none (options.latency), nor copies of what lay there before the group.
+ * The recorded latencies: of each batch that one lane gives in one look, one
+ * event out of every 32, picked by its position's hash and counted for all of
+ * its 32. So the histogram's `count` is the number of events handed out, and
+ * those that are handed out again after a death count again. The clock is read
+ * once per such batch: rdtsc where the channel stamps with the TSC,
+ * CLOCK_REALTIME where it stamps with that. Channels without stamps record
+ * nothing, nor do consumers that ask for none (options.latency), nor copies of
+ * what lay there before the group.
  */
 #ifndef TPI_LATENCY_H
 #define TPI_LATENCY_H

@@ -34,7 +34,7 @@ struct waiting {
 	bool announced;
 };
 
-/* What a lane waits for: half of it at most, and less if it may be overrun. */
+/* The goal of a lane: half of it at most, and less if it may be overrun. */
 uint32_t tpi_watermark_goal(const struct tapio_consumer *c,
 			    const struct tpi_track *t)
 {
@@ -63,7 +63,8 @@ static bool reached(const struct tapio_consumer *c, bool *any)
 	for (i = 0; i < c->lane_count; i++) {
 		const struct tpi_track *t = &c->tracks[i];
 
-		/* What cannot be handed out before a release does not count. */
+		/* Events that cannot be handed out before a release do not
+		 * count. */
 		if (!t->leased || t->giving)
 			continue;
 		unread = (TAPIO_STATE_TAIL(tpi_lane_peek(t->lane)) - t->next) &

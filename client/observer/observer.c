@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Observers: copies of what passes, at nobody's cost. An observer maps everything
- * read-only, belongs to no group, and announces itself to nobody, so producers
- * never ring for it: it polls.
+ * Observers: copies of the events that pass, without a cost to others. An
+ * observer maps everything read-only, belongs to no group, and never announces
+ * itself, so producers never ring for it: it polls.
  *
- * SIGKILL, SIGSTOP: nobody notices.
+ * SIGKILL, SIGSTOP: no other process notices.
  */
 #include <errno.h>
 #include <limits.h>
@@ -32,11 +32,11 @@ struct watch {
 	const struct tpi_lane *lane;
 	uint64_t next;
 	uint64_t limit; /* merging: how far this round looks */
-	bool seen;      /* something was read: what is missing now is a gap */
+	bool seen;      /* something was read: missing events are a gap now */
 	bool gapped;    /* `gap` is in the caller's hands */
 	struct tapio_gap gap;
 	struct tapio_gap
-		owed; /* to be told in the next call; count 0: nothing */
+		owed; /* to be told in the next call. count 0: nothing */
 	struct tpi_sights sights; /* merging */
 };
 
@@ -215,9 +215,9 @@ static unsigned int tell_all_owed(struct tapio_observer *o,
 }
 
 /*
- * [next, to) is missed. What was overwritten before anything was read is no gap:
- * nobody knows where the past begins. One record of a lane in each call; what does
- * not fit is told in the next one.
+ * [next, to) is missed. Events overwritten before the first read are no gap:
+ * the history has no known beginning. One record of a lane in each call. A
+ * record that does not fit is told in the next one.
  */
 static unsigned int miss(struct tapio_observer *o, struct watch *w,
 			 uint32_t cause, uint64_t to, struct tapio_view *view)
@@ -283,7 +283,7 @@ static unsigned int bad_descriptors(struct tapio_observer *o, struct watch *w,
 		    view);
 }
 
-/* What -EOVERFLOW and -EBADMSG of copy.h come to. */
+/* The results of -EOVERFLOW and -EBADMSG of copy.h. */
 static unsigned int not_copied(struct tapio_observer *o, struct watch *w,
 			       int err, uint64_t tail, struct tapio_view *view)
 {
@@ -344,8 +344,9 @@ static uint64_t stamp(struct tapio_observer *o, struct watch *w)
 }
 
 /*
- * Passes over what the filter refuses; false when nothing else is there. A record
- * of what could not be read is counted in *n, if there is room for it in `view`.
+ * Passes over what the filter refuses. False when nothing else is there. A
+ * record of what could not be read is counted in *n, if there is room for it in
+ * `view`.
  */
 static bool skip(struct tapio_observer *o, struct watch *w,
 		 struct tapio_view *view, unsigned int *n)
@@ -371,7 +372,7 @@ static void look(struct tapio_observer *o, struct watch *w,
 	w->limit = TAPIO_STATE_TAIL(state);
 	if (tpi_unlikely(!is_possible(w, state)))
 		*n += bad_state(o, w, w->limit, view);
-	/* What is not in the ring is not walked through. */
+	/* Positions that are no longer in the ring are not walked through. */
 	else if (((w->limit - w->next) & TAPIO_POSITION_MASK) >
 		 (uint64_t)w->lane->mask + 1)
 		*n += overrun(o, w, view);
@@ -399,7 +400,7 @@ static unsigned int collect(struct tapio_observer *o, struct tapio_view *views,
 	return n;
 }
 
-/* The event on top; how many views. False: the buffer is full. */
+/* The event on top. How many views. False: the buffer is full. */
 static bool merge_one(struct tapio_observer *o, struct watch *w,
 		      struct tapio_view *view, unsigned int *n)
 {

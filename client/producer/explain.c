@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a refusal means, in words: which value met which limit.
+ * The meaning of a refusal in words: which value met which limit.
  *
  * Emitting calls return no text: they may be made by several threads and signal
  * handlers at once, and refuse often. A caller that wants a reason asks here, with
@@ -29,7 +29,7 @@ struct why {
 
 #define SAY(w, ...) tpi_fail(0, (w)->text, (w)->bytes, __VA_ARGS__)
 
-/* The class that the event would go to; a too long one: the largest. */
+/* The class that the event would go to. A too long one: the largest. */
 static const struct tpi_size *class_of(const struct tpi_emit *emit,
 				       uint32_t tag, uint32_t length)
 {
@@ -58,7 +58,7 @@ static void wrong(const struct why *w)
 		    w->length, w->klass, w->size->bytes);
 }
 
-/* The lane that this thread emits through, as far as can be told; or NULL. */
+/* The lane that this thread emits through, as far as can be told, or NULL. */
 static const struct tpi_lane *lane_of(const struct tapio_producer *p,
 				      const struct tpi_size *size)
 {

@@ -26,7 +26,7 @@
 void tpi_count_drop(const struct tpi_lane *lane, unsigned int cause,
 		    uint64_t count)
 {
-	/* Atomic, because threads of many processes count here; relaxed,
+	/* Atomic, because threads of many processes count here. Relaxed,
 	 * because a count orders nothing. */
 	tpi_add_relaxed(&lane->shm->dropped[cause], count);
 }
@@ -79,12 +79,13 @@ static void announce(struct tapio_producer *p, const struct tpi_lane *lane,
 }
 
 int tpi_full_wait(struct tapio_producer *p, const struct tpi_lane *lane,
-		  int result, uint32_t count, struct tpi_full *room)
+		  int result, uint32_t tag, uint32_t count,
+		  struct tpi_full *room)
 {
 	const struct tapio_shm_channel *info = &p->client.channel.info;
 	int64_t now, left;
 
-	if (info->full_policy != TAPIO_FULL_WAIT || room->no_wait)
+	if (info->full_policy != TAPIO_FULL_WAIT || (tag & TAPIO_NO_WAIT))
 		return refuse(lane,
 			      result == TPI_HELD ? TAPIO_DROP_HELD
 						 : TAPIO_DROP_FULL,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What stands in the way of a producer without room: the group that holds the
- * lane, with the process that reads it there, or the process that has reserved most
+ * Finds the obstacle of a producer without room: the group that holds the lane,
+ * with the process that reads it there, or the process that has reserved most
  * of the blocks. For tapio_producer_explain().
  *
  * All of it is read from memory that changes meanwhile and that peers write. So it
@@ -15,7 +15,7 @@
 #include "client/producer/producer.h"
 
 #define NAME_BYTES 128
-/* Attachments that are told apart; more hold a block each, or few. */
+/* Attachments that are told apart. More hold a block each, or few. */
 #define OWNERS_MAX 32
 
 /* ---- a process -------------------------------------------------------------- */
@@ -27,7 +27,7 @@ static void make_printable(char *text)
 			*text = '?';
 }
 
-/* The record of an attachment; false when it is another's, or free. */
+/* The record of an attachment. False when it is another's, or free. */
 static bool copy_attachment(const struct tapio_producer *p, uint32_t id,
 			    struct tapio_shm_attachment *copy)
 {
@@ -163,7 +163,8 @@ static void say_owners(const struct tapio_producer *p,
 	for (block = 0; block <= lane->mask; block++)
 		if (!(ring[block / 64] >> block % 64 & 1))
 			count_owner(&owners,
-				    tpi_load_relaxed(&lane->owner[block]));
+				    TAPIO_TICKET_OWNER(tpi_load_relaxed(
+					    &lane->tickets[block])));
 	if (!owners.count)
 		return;
 	for (uint32_t i = 1; i < owners.count; i++)

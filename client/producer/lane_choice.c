@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where an event goes: the lane of the CPU that the thread is on, else its side
- * lane. Called by every slow path; nothing here waits for room.
+ * lane. Called by every slow path. Nothing here waits for room.
  *
- * A section that fails has found another CPU, another state, or was aborted: each
- * is tried again on what is current now, and after TPI_TRIES failures in a row (a
- * debugger that steps through it aborts it every time) the side lane does it.
+ * A section that fails has found another CPU, another state, or was aborted. It is tried
+ * again with the present CPU and state, and after TPI_TRIES failures in a row (a debugger
+ * that steps through it aborts it every time) the side lane does it.
  *
  * SIGKILL between taking blocks and putting them back: they bear our attachment's
  * name, and the broker's sweep takes them. SIGSTOP there: they are held until the
- * process goes on; others use the rest of the lane. A signal handler there emits
- * on its own: it finds less room by what we hold.
+ * process goes on, and others use the rest of the lane. A signal handler there emits
+ * on its own, and finds less room by the blocks that we hold.
  */
 #include <errno.h>
 #include <string.h>
@@ -25,14 +25,14 @@
 static const struct tpi_lane *lane_here(const struct tapio_producer *p,
 					const struct tpi_size *size)
 {
-	/* Relaxed: our own thread's area; only the kernel writes it. */
+	/* Relaxed: our own thread's area, which only the kernel writes. */
 	if (tpi_load_relaxed(&tpi_rseq_area()->cpu_id) >= UINT32_C(1) << 31)
 		return NULL;
 	return tpi_lane_here(&p->hot.emit, size);
 }
 
 uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
-		   uint32_t want, uint32_t *blocks)
+		   uint32_t want, uint32_t *blocks, uint64_t *tickets)
 {
 	/* Relaxed: where to look is only a habit, and any thread's will do. */
 	uint32_t at = tpi_load_relaxed(&p->claim_at);
@@ -40,9 +40,10 @@ uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
 	int block;
 
 	if (lane->cpu == TAPIO_CPU_SIDE)
-		return 0; /* nobody abandons blocks of a side lane */
+		return 0; /* blocks of a side lane are never abandoned */
 	while (n < want) {
-		block = tpi_lane_claim(lane, p->hot.emit.me, &at, CLAIM_LOOKS);
+		block = tpi_lane_claim(lane, p->hot.emit.me, tpi_next_serial(p),
+				       &at, CLAIM_LOOKS, &tickets[n]);
 		if (block < 0)
 			break;
 		blocks[n++] = (uint32_t)block;
@@ -53,16 +54,17 @@ uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
 }
 
 /*
- * As many as there are, by halves. What was found out about a full lane is in
- * *result; TPI_MOVED is for the caller to try again.
+ * As many as there are, by halves. *result says why a lane had none. With TPI_MOVED the
+ * caller tries again.
  */
 static uint32_t reserve_some(struct tapio_producer *p,
 			     const struct tpi_lane *lane, uint32_t want,
-			     uint32_t *blocks, int *result)
+			     uint32_t *blocks, uint64_t *tickets, int *result)
 {
 	for (; want; want /= 2) {
-		*result = tpi_lane_reserve(lane, &p->hot.emit.gating,
-					   p->hot.emit.me, blocks, want);
+		*result =
+			tpi_lane_reserve(lane, &p->hot.emit.gating,
+					 p->hot.emit.me, blocks, tickets, want);
 		if (!*result)
 			return want;
 		if (*result == TPI_MOVED)
@@ -72,7 +74,7 @@ static uint32_t reserve_some(struct tapio_producer *p,
 }
 
 static int take_on_side(struct tapio_producer *p, const struct tpi_size *size,
-			uint32_t want, uint32_t *blocks,
+			uint32_t want, uint32_t *blocks, uint64_t *tickets,
 			const struct tpi_lane **lane, int *result)
 {
 	sigset_t signals;
@@ -83,7 +85,7 @@ static int take_on_side(struct tapio_producer *p, const struct tpi_size *size,
 	if (err)
 		return err;
 	do {
-		n = reserve_some(p, *lane, want, blocks, result);
+		n = reserve_some(p, *lane, want, blocks, tickets, result);
 		/* Here it only means that groups have come or gone. */
 	} while (!n && *result == TPI_MOVED);
 	tpi_side_lane_leave(p, &signals);
@@ -91,8 +93,8 @@ static int take_on_side(struct tapio_producer *p, const struct tpi_size *size,
 }
 
 int tpi_take(struct tapio_producer *p, const struct tpi_size *size,
-	     uint32_t want, uint32_t *blocks, const struct tpi_lane **lane,
-	     int *result)
+	     uint32_t want, uint32_t *blocks, uint64_t *tickets,
+	     const struct tpi_lane **lane, int *result)
 {
 	uint32_t n;
 	int tries;
@@ -101,18 +103,19 @@ int tpi_take(struct tapio_producer *p, const struct tpi_size *size,
 		*lane = lane_here(p, size);
 		if (!*lane)
 			break;
-		n = reserve_some(p, *lane, want, blocks, result);
+		n = reserve_some(p, *lane, want, blocks, tickets, result);
 		if (!n && *result != TPI_MOVED)
-			n = tpi_claim(p, *lane, want, blocks);
+			n = tpi_claim(p, *lane, want, blocks, tickets);
 		TPI_TESTPOINT("take.reserved");
 		if (n || *result != TPI_MOVED)
 			return (int)n;
 	}
-	return take_on_side(p, size, want, blocks, lane, result);
+	return take_on_side(p, size, want, blocks, tickets, lane, result);
 }
 
 static int put_on_side(struct tapio_producer *p, const struct tpi_lane *lane,
-		       const uint64_t *descs, uint32_t count)
+		       const uint64_t *descs, const uint64_t *tickets,
+		       uint32_t count)
 {
 	const struct tpi_lane *mine;
 	sigset_t signals;
@@ -122,7 +125,7 @@ static int put_on_side(struct tapio_producer *p, const struct tpi_lane *lane,
 	if (err)
 		return -EINVAL;
 	if (mine == lane)
-		err = tpi_lane_publish(lane, descs, count,
+		err = tpi_lane_publish(lane, descs, tickets, count,
 				       tpi_stamp(&p->hot.emit));
 	else
 		err = -EINVAL; /* never ours: no reservation of this handle */
@@ -131,19 +134,19 @@ static int put_on_side(struct tapio_producer *p, const struct tpi_lane *lane,
 }
 
 int tpi_put(struct tapio_producer *p, const struct tpi_lane *lane,
-	    const uint64_t *descs, uint32_t count)
+	    const uint64_t *descs, const uint64_t *tickets, uint32_t count)
 {
 	const struct tpi_size *size = &p->hot.emit.classes[lane->klass];
 	uint64_t time;
 	int tries, err;
 
 	if (lane->cpu == TAPIO_CPU_SIDE)
-		return put_on_side(p, lane, descs, count);
+		return put_on_side(p, lane, descs, tickets, count);
 	time = tpi_stamp(&p->hot.emit);
 	for (tries = 0; tries < TPI_TRIES; tries++) {
 		if (lane_here(p, size) != lane)
 			break;
-		err = tpi_lane_publish(lane, descs, count, time);
+		err = tpi_lane_publish(lane, descs, tickets, count, time);
 		if (err != TPI_MOVED)
 			return err;
 	}

@@ -7,11 +7,12 @@
  * client/producer/producer.c, fast path in lib/lane/emit_fast.h (compiled by
  * lib/lane/lane.c), slow path in client/producer/output.c.
  *
- * What is filled from a buffer is never copied from block to block: a thread that
- * has moved since it took its blocks abandons them and begins again from the
+ * An event from a buffer is never copied from block to block: a thread that has
+ * moved since it took its blocks abandons them and begins again from the
  * buffer. Nothing has been accepted by then, so nothing is doubled.
  */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "client/producer/producer.h"
@@ -79,8 +80,8 @@ static inline void copy_in(unsigned char *block, const void *data,
 
 /* Fills blocks of one lane from items, and publishes them all at once. */
 static int fill_and_put(struct tapio_producer *p, const struct tpi_lane *lane,
-			const uint32_t *blocks, const struct tapio_item *items,
-			uint32_t count)
+			const uint32_t *blocks, const uint64_t *tickets,
+			const struct tapio_item *items, uint32_t count)
 {
 	uint64_t descs[TPI_BATCH];
 	uint32_t i;
@@ -96,17 +97,17 @@ static int fill_and_put(struct tapio_producer *p, const struct tpi_lane *lane,
 		descs[i] = tpi_meta(items[i].tag, items[i].length) | blocks[i];
 	}
 	TPI_TESTPOINT("output.filled");
-	err = tpi_put(p, lane, descs, count);
+	err = tpi_put(p, lane, descs, tickets, count);
 	TPI_TESTPOINT("output.put");
 	if (err == TPI_MOVED)
 		for (i = 0; i < count; i++)
-			tpi_lane_abandon(lane, blocks[i]);
+			tpi_lane_abandon(lane, blocks[i], tickets[i]);
 	return err;
 }
 
 /*
  * By way of reservations: as many of `count` (<= TPI_BATCH) items as one lane has
- * room for. How many; 0 when it has none (*result says why) or when the thread
+ * room for. How many. 0 when it has none (*result says why) or when the thread
  * moved too often (TPI_MOVED).
  */
 static int emit_reserved(struct tapio_producer *p, const struct tpi_size *size,
@@ -114,13 +115,15 @@ static int emit_reserved(struct tapio_producer *p, const struct tpi_size *size,
 			 const struct tpi_lane **lane, int *result)
 {
 	uint32_t blocks[TPI_BATCH];
+	uint64_t tickets[TPI_BATCH];
 	int moves, n;
 
 	for (moves = 0; moves < TPI_MOVES; moves++) {
-		n = tpi_take(p, size, count, blocks, lane, result);
+		n = tpi_take(p, size, count, blocks, tickets, lane, result);
 		if (n <= 0)
 			return n;
-		*result = fill_and_put(p, *lane, blocks, items, (uint32_t)n);
+		*result = fill_and_put(p, *lane, blocks, tickets, items,
+				       (uint32_t)n);
 		if (!*result)
 			return n;
 		if (*result < 0)
@@ -138,6 +141,7 @@ static int emit_copy(struct tapio_producer *p, const struct tpi_size *size,
 		     const struct tpi_lane **lane, int *result)
 {
 	uint32_t block;
+	uint64_t ticket;
 
 	*result = tpi_copy(p, size, tpi_meta(item->tag, item->length),
 			   item->data, item->length, lane);
@@ -145,9 +149,9 @@ static int emit_copy(struct tapio_producer *p, const struct tpi_size *size,
 		return 1;
 	if (*result < 0)
 		return *result;
-	if (!tpi_claim(p, *lane, 1, &block))
+	if (!tpi_claim(p, *lane, 1, &block, &ticket))
 		return 0;
-	*result = fill_and_put(p, *lane, &block, item, 1);
+	*result = fill_and_put(p, *lane, &block, &ticket, item, 1);
 	if (*result < 0)
 		return *result;
 	return *result ? 0 : 1;
@@ -177,7 +181,7 @@ static int emit_items(struct tapio_producer *p, const struct tpi_size *size,
 		      const struct tapio_item *items, uint32_t count,
 		      uint32_t offered)
 {
-	struct tpi_full room = tpi_full_begin(items->tag);
+	struct tpi_full room = {0};
 	const struct tpi_lane *lane = NULL;
 	int n, err, result = 0;
 
@@ -193,7 +197,8 @@ static int emit_items(struct tapio_producer *p, const struct tpi_size *size,
 			return n;
 		if (result == TPI_MOVED)
 			continue;
-		err = tpi_full_wait(p, lane, result, offered, &room);
+		err = tpi_full_wait(p, lane, result, items->tag, offered,
+				    &room);
 		if (err)
 			return err;
 	}
@@ -220,8 +225,8 @@ __attribute__((cold)) int tpi_output_slow(const struct tpi_emit *emit,
 }
 
 /*
- * How many items from the first on go to one class, which is *size. A batch is mostly
- * of one tag and of one size; what differs is looked up.
+ * How many items from the first on go to one class, which is *size. A batch is
+ * mostly of one tag and of one size. A different one is looked up.
  */
 static uint32_t same_class(const struct tapio_producer *p,
 			   const struct tapio_item *items, uint32_t count,
@@ -258,6 +263,8 @@ int tapio_output_batch(struct tapio_producer *p, const struct tapio_item *items,
 
 	if (!tpi_alive(&p->hot.hot))
 		return -ECHILD;
+	if (count > INT_MAX) /* the result is an int */
+		count = INT_MAX;
 	while (done < count) {
 		run = same_class(p, items + done, count - done, &size);
 		if (run)

@@ -34,7 +34,7 @@ static void fill_size(struct tapio_producer *p, uint32_t klass,
 
 /*
  * Untagged events choose by size among the classes of the lowest priority: a
- * flood of them may not fill what is kept for critical ones.
+ * flood of them may not fill the lanes that are kept for critical ones.
  */
 static void fill_sizes(struct tapio_producer *p)
 {
@@ -94,7 +94,7 @@ static bool barriers_reach(const struct tapio_producer *p, bool registered)
 void tpi_producer_choose_lanes(struct tapio_producer *p)
 {
 	/* ORDER broker.rseq (acquire): nothing is read after it that depends on
-	 * it; the order is the broker's. Pairs with the release in
+	 * it. The order is the broker's. Pairs with the release in
 	 * tpi_registry_test_rseq(). */
 	tpi_rseq_hear(
 		tpi_load_acquire(&p->client.catalog.broker->rseq_verdict));
@@ -139,7 +139,7 @@ static int open_producer(struct tapio_producer *p, const char *channel,
 
 	p->verdict = tpi_rseq_selftest(NULL);
 	request.rseq_verdict = p->verdict;
-	/* Before the first commit; without it we use side lanes and fences. */
+	/* Before the first commit. Without it we use side lanes and fences. */
 	registered = tpi_barrier_register() == 0;
 	err = tpi_side_lanes_init(&p->sides);
 	if (err)

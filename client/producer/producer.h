@@ -2,7 +2,7 @@
 /*
  * The producer's handle and its inlined parts.
  *
- *   producer.c  opening, closing; tapio_output, whose fast path is in lib/lane/emit.h
+ *   producer.c  opening, closing, and tapio_output, whose fast path is in lib/lane/emit.h
  *   output.c    the slow path of output, large events, batches
  *   reserve.c   reserve, submit, discard; moving an event to another CPU's lane
  *   lane_choice.c     taking blocks and putting them back, wherever the thread runs
@@ -35,7 +35,7 @@
 /* So often a large event follows its thread to another CPU's lane. */
 #define TPI_MOVES 3
 /* Blocks in one section. */
-#define TPI_BATCH 64
+#define TPI_BATCH TPI_SECTION_BLOCKS
 
 /* In a forked child all of it is zero. */
 struct tpi_producer_hot {
@@ -63,6 +63,7 @@ struct tapio_producer {
 	uint32_t max_bytes;
 	uint32_t verdict;  /* TAPIO_RSEQ_* of this process */
 	uint32_t claim_at; /* where the next look for abandoned blocks begins */
+	uint32_t serial;   /* of the next ticket that no section gives */
 	bool fence; /* no membarrier reaches us, or none is made: fence each commit */
 };
 
@@ -81,7 +82,7 @@ tpi_producer_of(const struct tpi_emit *emit)
  */
 void tpi_producer_choose_lanes(struct tapio_producer *p);
 
-/* What lib/lane/emit.h leaves to us; output.c, reserve.c. */
+/* The slow paths of lib/lane/emit.h (output.c, reserve.c). */
 tpi_output_fn tpi_output_slow;
 tpi_reserve_fn tpi_reserve_slow;
 tpi_submit_fn tpi_submit_slow;
@@ -90,40 +91,33 @@ tpi_submit_fn tpi_submit_slow;
 /* Why tpi_size_of found no class: -EINVAL or -EMSGSIZE, which is counted. */
 int tpi_no_size(struct tapio_producer *p, uint32_t tag);
 /*
- * -ENOBUFS for `count` events, counted on the first side lane of the class, so that the
- * count says which class has too few; on the first lane of the channel, if the class has
- * none.
+ * -ENOBUFS for `count` events. They are counted on the first side lane of the
+ * class, so that the count says which class has too few, or on the first lane
+ * of the channel, if the class has none.
  */
 const struct tpi_lane *tpi_no_lane_lane(const struct tapio_producer *p,
 					uint32_t klass);
 int tpi_no_lane(struct tapio_producer *p, uint32_t klass, uint32_t count);
 
-/*
- * full_policy.c: one wait for room, from the first refusal on. Begins with zeros, or
- * with what tpi_full_begin() makes of the caller's tag.
- */
+/* full_policy.c: one wait for room, from the first refusal on. Begin with zeros. */
 struct tpi_full {
-	bool no_wait;  /* the caller's tag has TAPIO_NO_WAIT */
 	int64_t until; /* 0: not begun */
 	const uint32_t *word;
 	uint32_t heard;
 };
-static inline struct tpi_full tpi_full_begin(uint32_t tag)
-{
-	return (struct tpi_full){.no_wait = (tag & TAPIO_NO_WAIT) != 0};
-}
-
 /*
- * `result` (TPI_FULL, TPI_HELD) is why a lane had no block for `count` events.
+ * `result` (TPI_FULL, TPI_HELD) is why a lane had no block for `count` events, the
+ * first with that tag.
  * 0: try again. -EAGAIN, -ETIMEDOUT: refused, and counted.
  */
 int tpi_full_wait(struct tapio_producer *p, const struct tpi_lane *lane,
-		  int result, uint32_t count, struct tpi_full *room);
+		  int result, uint32_t tag, uint32_t count,
+		  struct tpi_full *room);
 void tpi_count_drop(const struct tpi_lane *lane, unsigned int cause,
 		    uint64_t count);
 
 /*
- * holder.c: which group and which process leave a lane without room, now; begins
+ * holder.c: which group and which process leave a lane without room, now. Begins
  * with ": ", or is empty when there is room again.
  */
 void tpi_holder_say(const struct tapio_producer *p, const struct tpi_lane *lane,
@@ -132,24 +126,30 @@ void tpi_holder_say(const struct tapio_producer *p, const struct tpi_lane *lane,
 /* lane_choice.c */
 /*
  * Takes up to `want` (<= TPI_BATCH) blocks of a class on one lane: this CPU's, or
- * the side lane. How many; 0 when there is none, with the lane that had none and
- * *result TPI_FULL or TPI_HELD; -ENOBUFS.
+ * the side lane. How many. 0 when there is none, with the lane that had none and
+ * *result TPI_FULL or TPI_HELD. -ENOBUFS.
  */
 int tpi_take(struct tapio_producer *p, const struct tpi_size *size,
-	     uint32_t want, uint32_t *blocks, const struct tpi_lane **lane,
-	     int *result);
-/* Blocks that others abandoned there, as our reservations; how many. */
+	     uint32_t want, uint32_t *blocks, uint64_t *tickets,
+	     const struct tpi_lane **lane, int *result);
+/* Blocks that others abandoned there, as our reservations. How many. */
 uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
-		   uint32_t want, uint32_t *blocks);
+		   uint32_t want, uint32_t *blocks, uint64_t *tickets);
 /*
- * Publishes blocks that we hold, on their own lane. 0; TPI_MOVED: this thread is
- * not on that CPU; -EINVAL: they are not held.
+ * Publishes blocks that we hold, on their own lane. 0. TPI_MOVED: this thread is
+ * not on that CPU. -EINVAL: they are not all held by these tickets.
  */
 int tpi_put(struct tapio_producer *p, const struct tpi_lane *lane,
-	    const uint64_t *descs, uint32_t count);
+	    const uint64_t *descs, const uint64_t *tickets, uint32_t count);
+/* A serial for tpi_lane_retake() and tpi_lane_claim(). */
+static inline uint32_t tpi_next_serial(struct tapio_producer *p)
+{
+	/* Atomic, since any thread may ask. Relaxed, since it orders nothing. */
+	return tpi_add_relaxed(&p->serial, 1);
+}
 /*
  * Copies one event of at most fast_bytes (any length on a side lane) into the
- * lane of this CPU, or the side lane. 0, TPI_FULL, TPI_HELD, -ENOBUFS; `lane` is
+ * lane of this CPU, or the side lane. 0, TPI_FULL, TPI_HELD, -ENOBUFS. `lane` is
  * the one that said so.
  */
 int tpi_copy(struct tapio_producer *p, const struct tpi_size *size,
@@ -158,7 +158,7 @@ int tpi_copy(struct tapio_producer *p, const struct tpi_size *size,
 
 /* side_lane.c */
 int tpi_side_lanes_init(struct tpi_side_lanes *sides);
-/* Gives back the lanes on which nothing is held; the broker sweeps the others. */
+/* Gives back the lanes on which nothing is held. The broker sweeps the others. */
 void tpi_side_lanes_fini(struct tapio_producer *p);
 /*
  * Enters this handle's side lane of a class, taking one if need be: 0 with all
@@ -167,7 +167,7 @@ void tpi_side_lanes_fini(struct tapio_producer *p);
 int tpi_side_lane_enter(struct tapio_producer *p, uint32_t klass,
 			sigset_t *signals, const struct tpi_lane **lane);
 void tpi_side_lane_leave(struct tapio_producer *p, const sigset_t *signals);
-/* Why this producer, or one of its threads, needs a side lane; in words. */
+/* Why this producer, or one of its threads, needs a side lane, in words. */
 const char *tpi_side_lane_reason(const struct tapio_producer *p);
 
 #endif

@@ -3,22 +3,32 @@
  * Filling in place: reserve, submit, discard, singly and in batches.
  *
  * A reservation is a block out of its lane's ring under our attachment's name.
- * What a kill, a stop or a move does to it:
+ * The effect of a kill, a stop or a move on it:
  *
  *   reserved, being filled   SIGKILL: the broker's sweep puts it back. SIGSTOP: it
  *                            is held, the rest of the lane works on. A move to
  *                            another CPU is noticed by submit.
  *   submit at home           one section; accepted by its commit
- *   submit elsewhere         copy into a lane of this CPU (accepted by that
- *                            commit), then abandon the old block. SIGKILL between
- *                            the two: the sweep finds the old block; the event
- *                            exists once.
+ *   submit elsewhere         change the ticket, so that no other copy of the
+ *                            reservation is open any more. Copy into a lane of
+ *                            this CPU (accepted by that commit). Abandon the old
+ *                            block. SIGKILL between them: the sweep finds the old
+ *                            block. The event exists once or not at all.
  *   discard elsewhere        abandon: whoever needs a block there, or the sweep,
  *                            takes it
  *
  * A signal handler may reserve, submit and emit at any of these points.
+ *
+ * A reservation that was submitted or discarded is closed, and so are its copies:
+ * -EINVAL. That is exact for calls of which one has returned before the other begins,
+ * and for calls at once on the block's CPU, or at once on others. Only if one thread
+ * submits on the block's CPU and another thread submits or discards a copy elsewhere in
+ * the same instant, both may succeed, and the event may come twice: no instruction
+ * without a lock prefix could tell. No other process's event is touched even then
+ * (lib/lane/lane.c, T6).
  */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "client/producer/producer.h"
@@ -29,23 +39,29 @@ static int invalid(const struct tapio_producer *p)
 	return tpi_alive(&p->hot.hot) ? -EINVAL : -ECHILD;
 }
 
+/* The result of a call with nothing to do. */
+static int invalid_if_dead(const struct tapio_producer *p)
+{
+	return tpi_alive(&p->hot.hot) ? 0 : -ECHILD;
+}
+
 /* ---- reserve ----------------------------------------------------------------- */
 
-/* `blocks` on one lane; how many, or -errno after waiting as the policy says. */
+/* `blocks` on one lane. How many, or -errno after waiting as the policy says. */
 static int take_or_wait(struct tapio_producer *p, const struct tpi_size *size,
 			uint32_t tag, uint32_t count, uint32_t *blocks,
-			const struct tpi_lane **lane)
+			uint64_t *tickets, const struct tpi_lane **lane)
 {
-	struct tpi_full room = tpi_full_begin(tag);
+	struct tpi_full room = {0};
 	int n, err, result = 0;
 
 	for (;;) {
-		n = tpi_take(p, size, count, blocks, lane, &result);
+		n = tpi_take(p, size, count, blocks, tickets, lane, &result);
 		if (n > 0)
 			return n;
 		if (n < 0)
 			return tpi_no_lane(p, size->klass, count);
-		err = tpi_full_wait(p, *lane, result, count, &room);
+		err = tpi_full_wait(p, *lane, result, tag, count, &room);
 		if (err)
 			return err;
 	}
@@ -58,6 +74,7 @@ reserve_slow(struct tapio_producer *p, uint32_t tag, uint32_t length,
 	const struct tpi_lane *lane;
 	const struct tpi_size *size;
 	uint32_t blocks[TPI_BATCH];
+	uint64_t tickets[TPI_BATCH];
 	int i, n;
 
 	if (!tpi_alive(&p->hot.hot))
@@ -67,9 +84,10 @@ reserve_slow(struct tapio_producer *p, uint32_t tag, uint32_t length,
 	size = tpi_size_of(&p->hot.emit, tag, length, false);
 	if (!size)
 		return tpi_no_size(p, tag);
-	n = take_or_wait(p, size, tag, count, blocks, &lane);
+	n = take_or_wait(p, size, tag, count, blocks, tickets, &lane);
 	for (i = 0; i < n; i++)
-		tpi_reservation_fill(&out[i], lane, blocks[i], tag, length);
+		tpi_reservation_fill(&out[i], lane, blocks[i], tickets[i], tag,
+				     length);
 	return n;
 }
 
@@ -94,7 +112,7 @@ int tapio_reserve_batch(struct tapio_producer *p, uint32_t tag, uint32_t length,
 			struct tapio_reservation *out, unsigned int count)
 {
 	if (!count)
-		return tpi_alive(&p->hot.hot) ? 0 : -ECHILD;
+		return invalid_if_dead(p);
 	out->data = NULL;
 	return reserve_slow(p, tag, length, out,
 			    count < TPI_BATCH ? count : TPI_BATCH);
@@ -102,65 +120,109 @@ int tapio_reserve_batch(struct tapio_producer *p, uint32_t tag, uint32_t length,
 
 /* ---- submit ------------------------------------------------------------------- */
 
+/* One tapio_submit on its way. */
+struct submission {
+	struct tapio_producer *p;
+	struct tapio_reservation *r;
+	const struct tpi_lane *lane;  /* of the block */
+	const struct tpi_lane *other; /* copied to, or it had no room */
+	uint32_t moves;
+	bool alone; /* every copy of the reservation but this one is closed */
+};
+
+/*
+ * Away from the block's CPU no section decides which of several copies of a
+ * reservation is submitted. So the first one to get here changes the ticket.
+ */
+static int close_copies(struct submission *s)
+{
+	struct tapio_reservation *r = s->r;
+	uint64_t ticket = tpi_reservation_ticket(&s->p->hot.emit, r);
+	int err;
+
+	if (s->alone)
+		return 0;
+	err = tpi_lane_retake(s->lane, r->block, &ticket,
+			      tpi_next_serial(s->p));
+	if (err)
+		return err;
+	TPI_TESTPOINT("submit.retaken");
+	r->ticket = TAPIO_TICKET_PLACE(ticket);
+	s->alone = true;
+	return 0;
+}
+
+static void give_up(const struct submission *s)
+{
+	tpi_lane_abandon(s->lane, s->r->block,
+			 tpi_reservation_ticket(&s->p->hot.emit, s->r));
+}
+
 /*
  * A large event follows its thread: a block on this CPU's lane is reserved and
  * filled from the old one, which is abandoned. TPI_MOVED: done, the reservation
  * names the new block. Else as tpi_take.
  */
-static int relocate(struct tapio_producer *p, const struct tpi_size *size,
-		    struct tapio_reservation *r, const struct tpi_lane **lane,
-		    const struct tpi_lane **full)
+static int relocate(struct submission *s, const struct tpi_size *size)
 {
+	struct tapio_reservation *r = s->r;
 	const struct tpi_lane *to;
-	uint32_t block;
 	int n, result = 0;
+	uint64_t ticket;
+	uint32_t block;
 	void *data;
 
-	n = tpi_take(p, size, 1, &block, &to, &result);
+	n = tpi_take(s->p, size, 1, &block, &ticket, &to, &result);
 	if (n <= 0) {
-		*full = to;
+		s->other = to;
 		return n ? n : result;
 	}
 	data = tpi_lane_block(to, block);
 	memcpy(data, r->data, r->length);
 	/* SIGKILL here: two blocks are held, none is published. */
 	TPI_TESTPOINT("relocate.filled");
-	tpi_lane_abandon(*lane, r->block);
+	give_up(s);
 	TPI_TESTPOINT("relocate.abandoned");
 	r->data = data;
 	r->lane = to->id;
 	r->block = block;
-	r->moves++;
-	*lane = to;
+	r->ticket = TAPIO_TICKET_PLACE(ticket);
+	s->lane = to;
+	s->alone = false;
+	s->moves++;
 	return TPI_MOVED;
 }
 
 /*
- * One attempt from wherever the thread is. 0 accepted; TPI_MOVED try again (the
- * reservation may name another block); TPI_FULL, TPI_HELD, -errno: not accepted,
- * still valid.
+ * One attempt from wherever the thread is. 0 accepted. TPI_MOVED try again (the
+ * reservation may name another block). TPI_FULL, TPI_HELD, -errno: not accepted,
+ * still valid, but for -EINVAL: it was not open.
  */
-static int submit_once(struct tapio_producer *p, struct tapio_reservation *r,
-		       const struct tpi_lane **lane,
-		       const struct tpi_lane **full)
+static int submit_once(struct submission *s)
 {
-	const struct tpi_size *size = &p->hot.emit.classes[(*lane)->klass];
-	uint64_t desc = tpi_meta(r->tag, r->length) | r->block;
+	const struct tpi_emit *emit = &s->p->hot.emit;
+	const struct tpi_size *size = &emit->classes[s->lane->klass];
+	const struct tapio_reservation *r = s->r;
+	uint64_t meta = tpi_meta(r->tag, r->length);
+	uint64_t desc = meta | r->block;
+	uint64_t ticket = tpi_reservation_ticket(emit, r);
 	int err;
 
-	err = tpi_put(p, *lane, &desc, 1);
+	err = tpi_put(s->p, s->lane, &desc, &ticket, 1);
 	if (err != TPI_MOVED)
 		return err;
-	if (r->length > size->fast_bytes && r->moves < TPI_MOVES)
-		return relocate(p, size, r, lane, full);
-	err = tpi_copy(p, size, tpi_meta(r->tag, r->length), r->data, r->length,
-		       full);
+	err = close_copies(s);
 	if (err)
 		return err;
-	/* Accepted by the copy's commit; SIGKILL here leaves the old block to
+	if (r->length > size->fast_bytes && s->moves < TPI_MOVES)
+		return relocate(s, size);
+	err = tpi_copy(s->p, size, meta, r->data, r->length, &s->other);
+	if (err)
+		return err;
+	/* Accepted by the copy's commit. SIGKILL here leaves the old block to
 	 * the sweep. */
 	TPI_TESTPOINT("submit.copied");
-	tpi_lane_abandon(*lane, r->block);
+	give_up(s);
 	TPI_TESTPOINT("submit.abandoned");
 	return 0;
 }
@@ -169,13 +231,13 @@ __attribute__((noinline, cold)) static int
 submit_slow(struct tapio_producer *p, struct tapio_reservation *r,
 	    const struct tpi_lane *lane)
 {
-	const struct tpi_lane *full;
-	struct tpi_full room = tpi_full_begin(r->tag);
+	struct submission s = {.p = p, .r = r, .lane = lane};
+	struct tpi_full room = {0};
 	int err;
 
 	for (;;) {
-		full = NULL;
-		err = submit_once(p, r, &lane, &full);
+		s.other = NULL;
+		err = submit_once(&s);
 		if (!err)
 			break;
 		if (err == -ENOBUFS)
@@ -184,13 +246,13 @@ submit_slow(struct tapio_producer *p, struct tapio_reservation *r,
 			return err;
 		if (err == TPI_MOVED)
 			continue;
-		err = tpi_full_wait(p, full, err, 1, &room);
+		err = tpi_full_wait(p, s.other, err, r->tag, 1, &room);
 		if (err)
 			return err;
 	}
 	r->data = NULL;
 	/* Where it was copied to, if it was. */
-	tpi_ring_if_armed(&p->hot.emit, full ? full : lane);
+	tpi_ring_if_armed(&p->hot.emit, s.other ? s.other : s.lane);
 	return 0;
 }
 
@@ -211,16 +273,17 @@ int tapio_submit(struct tapio_producer *p, struct tapio_reservation *r)
 }
 
 /*
- * Reservations from the first on that lie on one lane and are open, at most
- * TPI_BATCH; their descriptors. `discard`: as discards.
+ * Reservations from the first on that name blocks of one lane, at most TPI_BATCH. Their
+ * descriptors and tickets. Whether they are open, tpi_put says. `discard`: as discards.
  */
 static uint32_t gather(const struct tapio_producer *p,
 		       const struct tapio_reservation *r, uint32_t count,
 		       bool discard, const struct tpi_lane **lane,
-		       uint64_t *descs)
+		       uint64_t *descs, uint64_t *tickets)
 {
-	const uint32_t id = r->lane, me = p->hot.emit.me;
-	const struct tpi_lane *l = tpi_reservation_lane(&p->hot.emit, r);
+	const struct tpi_emit *emit = &p->hot.emit;
+	const struct tpi_lane *l = tpi_reservation_lane(emit, r);
+	const uint32_t id = r->lane;
 	uint32_t n;
 
 	if (!l)
@@ -228,9 +291,10 @@ static uint32_t gather(const struct tapio_producer *p,
 	*lane = l;
 	for (n = 0; n < count && n < TPI_BATCH; n++, r++) {
 		if (tpi_unlikely(r->lane != id || !r->data ||
-				 !tpi_reservation_open(l, r, me)))
+				 r->block > l->mask))
 			break;
 		descs[n] = r->block;
+		tickets[n] = tpi_reservation_ticket(emit, r);
 		if (discard)
 			continue;
 		if (tpi_unlikely(!tpi_reservation_fits(l, r)))
@@ -240,70 +304,130 @@ static uint32_t gather(const struct tapio_producer *p,
 	return n;
 }
 
+/* How many one call deals with: its result is an int. */
+static uint32_t batch_limit(unsigned int count)
+{
+	return count < INT_MAX ? count : INT_MAX;
+}
+
+/*
+ * The rest that could not be put back at once goes one by one, each as far as
+ * there is room, up to the first that is not open. How many. *err says why not
+ * all.
+ */
+static uint32_t submit_singly(struct tapio_producer *p,
+			      struct tapio_reservation *r, uint32_t count,
+			      const struct tpi_lane *lane, int *err)
+{
+	uint32_t n;
+
+	for (n = 0; n < count; n++) {
+		*err = submit_slow(p, &r[n], lane);
+		if (*err)
+			break;
+	}
+	return n;
+}
+
+static void close_all(struct tapio_reservation *r, uint32_t count)
+{
+	while (count--)
+		r++->data = NULL;
+}
+
 int tapio_submit_batch(struct tapio_producer *p,
 		       struct tapio_reservation *reservations,
 		       unsigned int count)
 {
+	const uint32_t limit = batch_limit(count);
+	uint64_t descs[TPI_BATCH], tickets[TPI_BATCH];
 	const struct tpi_lane *lane = NULL;
-	uint64_t descs[TPI_BATCH];
 	uint32_t done = 0, n;
-	int err = 0;
+	int err = limit ? 0 : invalid_if_dead(p);
 
-	while (done < count && !err) {
+	while (done < limit && !err) {
 		struct tapio_reservation *r = reservations + done;
 
-		n = gather(p, r, count - done, false, &lane, descs);
+		n = gather(p, r, limit - done, false, &lane, descs, tickets);
 		if (!n) {
 			err = invalid(p);
 			break;
 		}
-		err = tpi_put(p, lane, descs, n);
-		if (!err) {
-			tpi_ring_if_armed(&p->hot.emit, lane);
-			for (done += n; n; n--)
-				r++->data = NULL;
-		} else if (err == TPI_MOVED) {
-			/* One by one, each as far as there is room. */
-			err = submit_slow(p, r, lane);
-			done += !err;
+		err = tpi_put(p, lane, descs, tickets, n);
+		if (err) {
+			done += submit_singly(p, r, n, lane, &err);
+			continue;
 		}
+		tpi_ring_if_armed(&p->hot.emit, lane);
+		close_all(r, n);
+		done += n;
 	}
 	return done ? (int)done : err;
 }
 
 /* ---- discard ------------------------------------------------------------------ */
 
+static int discard_one(struct tapio_producer *p, struct tapio_reservation *r,
+		       const struct tpi_lane *lane)
+{
+	uint64_t desc = r->block;
+	uint64_t ticket = tpi_reservation_ticket(&p->hot.emit, r);
+	int err = tpi_put(p, lane, &desc, &ticket, 1);
+
+	if (err == TPI_MOVED)
+		err = tpi_lane_abandon(lane, r->block, ticket);
+	else if (!err)
+		tpi_ring_if_armed(&p->hot.emit, lane);
+	TPI_TESTPOINT("discard.done");
+	if (!err)
+		r->data = NULL;
+	return err;
+}
+
+static uint32_t discard_singly(struct tapio_producer *p,
+			       struct tapio_reservation *r, uint32_t count,
+			       const struct tpi_lane *lane, int *err)
+{
+	uint32_t n;
+
+	for (n = 0; n < count; n++) {
+		*err = discard_one(p, &r[n], lane);
+		if (*err)
+			break;
+	}
+	return n;
+}
+
 int tapio_discard_batch(struct tapio_producer *p,
 			struct tapio_reservation *reservations,
 			unsigned int count)
 {
+	const uint32_t limit = batch_limit(count);
+	uint64_t descs[TPI_BATCH], tickets[TPI_BATCH];
 	const struct tpi_lane *lane = NULL;
-	uint64_t descs[TPI_BATCH];
-	uint32_t done = 0, n, i;
-	int err;
+	uint32_t done = 0, n;
+	int err = limit ? 0 : invalid_if_dead(p);
 
-	while (done < count) {
+	while (done < limit && !err) {
 		struct tapio_reservation *r = reservations + done;
 
-		n = gather(p, r, count - done, true, &lane, descs);
-		if (!n)
-			return done ? (int)done : invalid(p);
-		err = tpi_put(p, lane, descs, n);
-		if (err && err != TPI_MOVED)
-			return done ? (int)done : err;
-		for (i = 0; i < n; i++) {
-			if (err)
-				tpi_lane_abandon(lane, r[i].block);
-			TPI_TESTPOINT("discard.done");
-			r[i].data = NULL;
+		n = gather(p, r, limit - done, true, &lane, descs, tickets);
+		if (!n) {
+			err = invalid(p);
+			break;
+		}
+		err = tpi_put(p, lane, descs, tickets, n);
+		if (err) {
+			done += discard_singly(p, r, n, lane, &err);
+			continue;
 		}
 		/* A discard takes a position too: consumers have to pass it
-		 * before its slot is free again. */
-		if (!err)
-			tpi_ring_if_armed(&p->hot.emit, lane);
+		 * before its entry is free again. */
+		tpi_ring_if_armed(&p->hot.emit, lane);
+		close_all(r, n);
 		done += n;
 	}
-	return (int)done;
+	return done ? (int)done : err;
 }
 
 int tapio_discard(struct tapio_producer *p, struct tapio_reservation *r)

@@ -9,14 +9,14 @@
  *
  * A handle takes at most one per class, when it is first needed, and keeps it
  * until it is closed. Between processes the lane is exclusive by its `owner` word
- * alone; inside the process a private mutex keeps its threads apart. No lock is
+ * alone. Inside the process a private mutex keeps its threads apart. No lock is
  * shared: a process that dies while it is inside leaves a lane that the broker
- * sweeps and frees, and nobody waits for it.
+ * sweeps and frees, and no other process waits for it.
  *
  * The mutex is taken with every signal blocked, and held for a bounded number of
  * instructions, so a handler that emits never finds its own thread inside. SIGSTOP
- * inside stops the whole process, so nobody else wants the mutex. SIGKILL: the
- * mutex is gone with the process.
+ * inside stops all threads that could want the mutex. SIGKILL: the mutex is gone with
+ * the process.
  */
 #include <errno.h>
 
@@ -29,7 +29,7 @@ int tpi_side_lanes_init(struct tpi_side_lanes *sides)
 }
 
 /*
- * One lane of the class that belongs to nobody becomes ours. SIGKILL after the
+ * One lane of the class that has no owner becomes ours. SIGKILL after the
  * swap: it belongs to a dead attachment, which the broker frees.
  */
 static const struct tpi_lane *take_lane(struct tapio_producer *p,

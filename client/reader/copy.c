@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The observer's test. Copies are made in short runs; after each run one look at
+ * The observer's test. Copies are made in short runs. After each run one look at
  * the state tells whether its first event was still in the ring, and then so were
  * the others, which are younger. Strictly above reap: the block at reap itself may
  * be under the pen of a section that has not committed.
  *
  * A producer that is killed, stopped or migrated anywhere changes nothing here:
- * what is not committed is not looked at, and a block that was reused shows by
- * reap. Descriptors may be rewritten while they are read, so each is loaded once
- * and bounded before its block is touched, and believed only after the test.
+ * the copy looks at committed events only, and a block that was reused shows by
+ * reap. Descriptors may be rewritten while they are read, so each is loaded
+ * once and bounded before its block is touched, and believed only after the
+ * test.
  */
 #include "client/reader/copy.h"
 
@@ -39,7 +40,7 @@ void tpi_copies_fini(struct tpi_copies *copies)
 	copies->buffer = NULL;
 }
 
-/* Copies one event; false when the buffer is full. */
+/* Copies one event. False when the buffer is full. */
 static bool copy_event(struct tpi_copies *copies, const struct tpi_lane *lane,
 		       uint64_t position, uint64_t desc,
 		       struct tapio_view *view)

@@ -15,7 +15,7 @@
 #include "client/reader/filter.h"
 #include "lib/lane/lane.h"
 
-/* Where copies go; emptied by setting `used` to 0. */
+/* Where copies go. Emptied by setting `used` to 0. */
 struct tpi_copies {
 	unsigned char *buffer;
 	size_t bytes;
@@ -29,7 +29,7 @@ void tpi_copies_fini(struct tpi_copies *copies);
 
 /*
  * Copies events of [*next, end) that pass, and moves *next past what was looked
- * at; *skipped grows by those that do not pass. How many views were filled, with
+ * at. *skipped grows by those that do not pass. How many views were filled, with
  * *next at `end` when all is read: fewer than that and than `max`: the buffer is
  * full. -EOVERFLOW: the event at *next was overwritten. -EBADMSG: its descriptor
  * is impossible.
@@ -40,9 +40,9 @@ int tpi_copy_events(struct tpi_copies *copies, const struct tpi_filter *filter,
 		    uint64_t *skipped);
 
 /*
- * Moves *next past what does not pass, up to one that does, or `end`; *skipped
- * grows by that. 0, or -EOVERFLOW: what was looked at was overwritten, *next is
- * where it was.
+ * Moves *next past what does not pass, up to one that does, or `end`. *skipped
+ * grows by that. 0, or -EOVERFLOW: the descriptors were overwritten, and *next
+ * is where it was.
  */
 int tpi_copy_skip(const struct tpi_filter *filter, const struct tpi_lane *lane,
 		  uint64_t *next, uint64_t end, uint64_t *skipped);

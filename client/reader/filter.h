@@ -13,12 +13,12 @@
 #include <tapio/common.h>
 
 struct tpi_filter {
-	uint64_t *types; /* a bit per type; NULL: any type */
+	uint64_t *types; /* a bit per type. NULL: any type */
 	uint32_t severity_min;
-	uint32_t class_mask; /* a bit per class; 0: any class */
+	uint32_t class_mask; /* a bit per class. 0: any class */
 };
 
-/* -ENOMEM; -EINVAL, with the reason in broker->error: types announced but NULL, or
+/* -ENOMEM. -EINVAL, with the reason in broker->error: types announced but NULL, or
  * a severity above 15. */
 int tpi_filter_init(struct tpi_filter *filter, uint8_t severity_min,
 		    uint32_t class_mask, const uint16_t *types,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The merge's heap and clock; what it does is in merge.h. Used by consumers
+ * The merge's heap and clock. merge.h describes the merge. Used by consumers
  * (merge_poll.c) and observers (observer.c). Private memory only.
  */
 #include "client/reader/merge.h"

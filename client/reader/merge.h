@@ -3,17 +3,18 @@
  * Order across lanes: a k-way merge by time stamp with a bounded wait.
  *
  * An event is handed out when it is `wait` old, the one with the earliest stamp
- * of all lanes first. A producer stamps in its section, just before it commits; so
+ * of all lanes first. A producer stamps in its section, just before it commits. So
  * as long as no producer takes longer than `wait` from stamp to commit, and clocks
- * agree that well, everything earlier is there by then. What comes later than
- * that is handed out at once and counted as late. Nothing is copied or kept: what
- * waits, waits in its lane, and heads hold it there.
+ * agree that well, everything earlier is there by then. An event that comes
+ * later than that is handed out at once and counted as late. Nothing is copied
+ * or kept: a waiting event stays in its lane, and heads hold it there.
  *
  * A STAMP FROM THE FUTURE (a clock that was set back, or runs ahead in a container)
  * would wait for ever. So an event counts as stamped no later than it was first
- * seen here, by a clock of the reader that nobody can set: the TSC, or
- * CLOCK_MONOTONIC. Then nothing waits longer than `wait` after it was first seen.
- * An honest stamp is older than that, so that this changes nothing for it:
+ * seen here, by a clock of the reader that cannot be set: the TSC, or
+ * CLOCK_MONOTONIC. Then nothing waits longer than `wait` after it was first
+ * seen. An honest stamp is older than that, so that this changes nothing for
+ * it:
  *
  *	stamp  <=  commit  <  the look that sees it  <=  `tick`, which is read after it
  *
@@ -64,13 +65,13 @@ struct tpi_merge {
 	uint64_t offset; /* from that to the unit of the stamps */
 	uint64_t last;   /* latest stamp that was handed out */
 	uint64_t late;   /* events with an earlier stamp than one before them */
-	int64_t due_ns; /* CLOCK_MONOTONIC: when the next one is ripe; 0: none */
+	int64_t due_ns; /* CLOCK_MONOTONIC: when the next one is ripe. 0: none */
 	uint64_t mult;  /* TSC: ns = ticks * mult >> shift */
 	uint32_t shift;
 };
 
 /*
- * For up to `sources`; wait_ns 0: no merge. -EINVAL no stamps, -ENOMEM; broker has
+ * For up to `sources`. wait_ns 0: no merge. -EINVAL no stamps, -ENOMEM; broker has
  * the place for why.
  */
 int tpi_merge_init(struct tpi_merge *merge, const struct tpi_client *client,
@@ -112,7 +113,7 @@ static inline bool tpi_merge_before(uint64_t a, uint64_t b)
 	return (int64_t)(a - b) < 0;
 }
 
-/* The source whose turn it is, still in the heap; NULL: the rest must wait. */
+/* The source whose turn it is, still in the heap. NULL: the rest must wait. */
 static inline void *tpi_merge_top(const struct tpi_merge *merge)
 {
 	if (!merge->count)

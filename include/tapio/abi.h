@@ -44,10 +44,10 @@
  *   | BROKER        1           |  | DOORBELLS 1 (used in node index 0)|
  *   | ATTACHMENTS   clients     |  | LANES     one per lane of the node|
  *   | SEGMENTS      segments    |  +-----------------------------------+
- *   | CHANNELS      channels    |  | per lane: owners, descriptors,    |
+ *   | CHANNELS      channels    |  | per lane: tickets, descriptors,   |
  *   | GROUPS        channels*64 |  | times, blocks, found by the       |
- *   +---------------------------+  | offsets in its tapio_shm_lane     |
- *                                  +-----------------------------------+
+ *   | CALIBRATIONS  8192        |  | offsets in its tapio_shm_lane     |
+ *   +---------------------------+  +-----------------------------------+
  *   cursors (64 per channel, one per group slot)
  *   +---------------------------+
  *   | tapio_shm_header          |
@@ -249,6 +249,7 @@
 #define TAPIO_BLOCK_BYTES_MAX 1048512 /* 2^20 - 64: length has 20 bits */
 #define TAPIO_HELD_MAX        65535
 #define TAPIO_CLIENTS_MAX     16383 /* attachment records 1..16383 */
+#define TAPIO_CALIBRATIONS    8192  /* pieces that are kept */
 
 /* tapio_shm_header.kind */
 #define TAPIO_SEGMENT_CATALOG 1
@@ -272,6 +273,7 @@
 #define TAPIO_REGION_GROUP_CONTROL 8
 #define TAPIO_REGION_CURSORS       9
 #define TAPIO_REGION_HISTOGRAM     10
+#define TAPIO_REGION_CALIBRATIONS  11
 
 /*
  * At the start of every segment.
@@ -429,10 +431,10 @@ struct tapio_shm_lane {
 	uint32_t block_count; /* N */
 	uint32_t block_bytes; /* a multiple of 64 */
 	uint32_t reserved2;
-	uint64_t owner_offset; /* uint32_t[N]: the last holder of the block */
-	uint64_t desc_offset;  /* uint64_t[N] */
-	uint64_t time_offset;  /* uint64_t[N] (0: the channel has no stamps) */
-	uint64_t block_offset; /* N * block_bytes */
+	uint64_t ticket_offset; /* uint64_t[N], by block */
+	uint64_t desc_offset;   /* uint64_t[N] */
+	uint64_t time_offset;   /* uint64_t[N] (0: the channel has no stamps) */
+	uint64_t block_offset;  /* N * block_bytes */
 	uint64_t reserved3;
 };
 TAPIO_ASSERT_SIZE(tapio_shm_lane, 256);
@@ -449,11 +451,39 @@ TAPIO_ASSERT_OFFSET(tapio_shm_lane, klass, 200);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, block_count, 204);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, block_bytes, 208);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, reserved2, 212);
-TAPIO_ASSERT_OFFSET(tapio_shm_lane, owner_offset, 216);
+TAPIO_ASSERT_OFFSET(tapio_shm_lane, ticket_offset, 216);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, desc_offset, 224);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, time_offset, 232);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, block_offset, 240);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, reserved3, 248);
+
+/*
+ * The ticket: who took a block out of the ring last, and which taking it was. While
+ * the block is in hands, its holder can prove by the word that the reservation is
+ * open. The word of a block in the ring that bears an owner says where it lies.
+ *
+ * ticket = owner:32 | place:32 << 32
+ * place  = index:k | serial:30-k | CLAIMED | ENTERED, where N = 2^k
+ *
+ * The serial, with CLAIMED, differs between any two takings of the block by one owner.
+ * (It comes round after 2^29 positions; with CLAIMED after 2^(30-k) claims.) The index is that of the descriptor from which the block
+ * was taken; or, once ENTERED, of the one with which its holder has begun to put it
+ * back.
+ *
+ * part       | writer                      | reader    | store   | load
+ * whole word | producers on CPU: reserve   | producers,| plain   | acquire
+ * whole word | producers, broker: claim,   | broker    | swap    | acquire
+ *            |   retake, abandon, sweep    |           |         |
+ * owner      | producers on CPU: output    | the same  | plain   | acquire
+ * place      | producers on CPU: publish   | the same  | plain   | acquire
+ */
+#define TAPIO_PLACE_ENTERED UINT32_C(0x80000000)
+#define TAPIO_PLACE_CLAIMED UINT32_C(0x40000000)
+#define TAPIO_TICKET(owner, place)            \
+	(TAPIO_CAST_(uint64_t, place) << 32 | \
+	 TAPIO_CAST_(uint64_t, TAPIO_CAST_(uint32_t, owner)))
+#define TAPIO_TICKET_OWNER(ticket) TAPIO_CAST_(uint32_t, ticket)
+#define TAPIO_TICKET_PLACE(ticket) TAPIO_CAST_(uint32_t, (ticket) >> 32)
 
 /* The state word and positions. */
 #define TAPIO_HELD_BITS     16
@@ -704,11 +734,24 @@ TAPIO_ASSERT_OFFSET(tapio_shm_histogram, bucket, 64);
 #define TAPIO_RSEQ_INCONCLUSIVE \
 	4 /* no test was possible, the next open tries */
 
-/* TSC to CLOCK_REALTIME: ns = base_ns + ((tsc - base_tsc) * mult >> shift). */
+/*
+ * One piece of the map from the TSC to CLOCK_REALTIME, in the region CALIBRATIONS:
+ *
+ *     ns = base_ns + ((tsc - base_tsc) * mult >> shift)
+ *
+ * Piece i of all that were ever made lies at index i modulo the count of
+ * records, and tapio_shm_broker.calibrations is their number. A
+ * piece covers the stamps from its base up to the base of the next one, and the
+ * first that is left covers the stamps before it, too. A piece is published
+ * before its base has come, and MUST NOT change: a stamp has one time.
+ *
+ * field      | writer | reader | store                         | load
+ * everything | broker | all    | plain, before `calibrations`  | plain, checked
+ */
 struct tapio_shm_calibration {
 	uint64_t base_tsc;
 	uint64_t base_ns; /* CLOCK_REALTIME */
-	uint64_t mult;    /* 0: not calibrated */
+	uint64_t mult;
 	uint32_t shift;
 	uint32_t error_ns; /* of the pair that base was taken from */
 };
@@ -721,8 +764,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_calibration, error_ns, 28);
 
 /*
  * The broker itself. Single words are stored with release and loaded with
- * acquire. The calibration is two copies and the index of the one that counts,
- * so that a reader never waits for a writer that died.
+ * acquire. `calibrations` is stored with release, after the pieces that it
+ * counts.
  */
 struct tapio_shm_broker {
 	uint32_t attachment; /* id of this run, used by its sweeps */
@@ -738,8 +781,12 @@ struct tapio_shm_broker {
 	uint32_t cpus_possible;
 	uint32_t nodes;
 	uint32_t clients_max;
-	uint32_t calibration_index;
-	struct tapio_shm_calibration calibration[2];
+	uint32_t reserved0;
+	uint64_t calibrations; /* pieces made so far; 0: stamps have no time */
+	/* By how much the clock was off at the last look, at most. */
+	uint64_t clock_error_ns;
+	uint64_t clock_steps; /* how often it was set */
+	uint64_t reserved1[5];
 	char version[32];
 	char rseq_reason[64];
 	/* Counters, in units of their names. Relaxed. */
@@ -770,8 +817,11 @@ TAPIO_ASSERT_OFFSET(tapio_shm_broker, rseq_verdict, 68);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, cpus_possible, 72);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, nodes, 76);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, clients_max, 80);
-TAPIO_ASSERT_OFFSET(tapio_shm_broker, calibration_index, 84);
-TAPIO_ASSERT_OFFSET(tapio_shm_broker, calibration, 88);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, reserved0, 84);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, calibrations, 88);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, clock_error_ns, 96);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, clock_steps, 104);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, reserved1, 112);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, version, 152);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, rseq_reason, 184);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, hellos, 248);

@@ -21,7 +21,8 @@
  * SIGNAL HANDLERS MAY make the emitting calls of a producer, at any
  * instruction of the interrupted thread, and the other calls that say so. They
  * MUST NOT make any other call. On a channel whose full policy is `wait`, an
- * emitting call MAY sleep in the handler for as long as the channel waits.
+ * emitting call sleeps in the handler for up to the channel's wait, unless its
+ * tag has TAPIO_NO_WAIT.
  *
  * FORK. A child has no mappings of ours and no use of its parent's handles:
  * every call returns -ECHILD there, and data that a view or a reservation

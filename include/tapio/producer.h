@@ -100,8 +100,9 @@ TAPIO_API int tapio_output_batch(struct tapio_producer *producer,
  * Memory for one event, in the caller's hands until it is submitted or
  * discarded, by any thread of the process. The caller MAY change `tag`, and
  * `length` up to `capacity`, before tapio_submit. It MUST NOT change the other
- * fields, and MUST submit or discard each reservation once: a copy of the
- * struct is the same reservation.
+ * fields, and MUST submit or discard each reservation once. A copy of the
+ * struct is the same reservation: submitting or discarding one copy closes all,
+ * and -EINVAL answers the others. Two threads MUST NOT use copies at once.
  *
  * `data` is shared memory, aligned to 64 bytes, with the bytes of an older
  * event. While a reservation is open, its lane has one block less, so a
@@ -124,7 +125,7 @@ struct tapio_reservation {
 	uint32_t capacity; /* in bytes */
 	uint32_t lane;     /* private to the library, as the fields below */
 	uint32_t block;
-	uint32_t moves;
+	uint32_t ticket;
 };
 
 /*

@@ -164,7 +164,7 @@ TAPIO_API uint32_t tapio_ring_high_water(const struct tapio_ring *ring);
 
 /*
  * Counts of the whole ring, by all processes, since it was made. `puts` and
- * `gets` come from the slots themselves, so they are exact after any kill. The
+ * `gets` come from the cells themselves, so they are exact after any kill. The
  * rest is exact unless a process was killed inside a call.
  */
 struct tapio_ring_stats {

@@ -9,9 +9,9 @@
  *
  * At each use of an acquire, a release or a fence stands a comment
  *
- *	ORDER <name> (<kind>): what is ordered. Pairs with <where>.
+ *	ORDER <name> (<kind>): the order that it gives. Pairs with <where>.
  *
- * with the same name at both ends; tests/abi/order-names checks that no end is
+ * with the same name at both ends. tests/abi/order-names checks that no end is
  * alone. A relaxed access says why it may be one.
  */
 #ifndef TPI_ATOMIC_H
@@ -36,8 +36,8 @@
 #define tpi_swap_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
 
 /*
- * Compare-and-swap, strong. True when *p was *expected and is now desired;
- * otherwise *expected holds what was found.
+ * Compare-and-swap, strong. True when *p was *expected and is now desired.
+ * Otherwise *expected holds the value that was found.
  */
 #define tpi_cas_acq_rel(p, expected, desired)                          \
 	__atomic_compare_exchange_n((p), (expected), (desired), false, \

@@ -6,8 +6,8 @@
  * that into a call of libatomic, which falls back to a lock that lives in one
  * process, and that neither excludes another process nor survives a kill.
  *
- * x86-64: lock cmpxchg16b (in every 64-bit processor since 2006; needs no
- * compiler flag here). aarch64: casp where the compiler may assume it, else an
+ * x86-64: lock cmpxchg16b (in every 64-bit processor since 2006, no compiler
+ * flag is needed here). aarch64: casp where the compiler may assume it, else an
  * exclusive pair, which exists everywhere.
  */
 #ifndef TPI_ATOMIC128_H
@@ -92,7 +92,7 @@ static inline bool tpi_cas128_asm(struct tpi_pair *p, struct tpi_pair was,
 #endif
 
 /*
- * True when *p was `was` and is now `is`; strong; acquire and release. The
+ * True when *p was `was` and is now `is`. Strong, acquire and release. The
  * thread sanitizer cannot see into assembly and is told.
  */
 static inline bool tpi_cas128_acq_rel(struct tpi_pair *p, struct tpi_pair was,

@@ -35,7 +35,7 @@ void tpi_fd_occupy_stdio(void)
 		if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
 			continue;
 		/* The lowest number that is free is this one. The other way round,
-		 * so that it is as good as closed; a root without a /dev will do. */
+		 * so that it is as good as closed. A root without a /dev will do. */
 		if (open("/dev/null", fd ? O_RDONLY : O_WRONLY) < 0)
 			(void)!open("/", O_PATH);
 	}

@@ -16,8 +16,8 @@
 
 /*
  * `fd` itself if it is above 2 (or -1, which passes with its errno). Else a copy that is
- * above 2 and CLOEXEC, with `fd` closed; -1 with errno if there can be none. Between the
- * call that made `fd` and this one another thread may still write to the number.
+ * above 2 and CLOEXEC, with `fd` closed, or -1 with errno if there can be none. Between
+ * the call that made `fd` and this one another thread may still write to the number.
  */
 int tpi_fd_above_stdio(int fd);
 
@@ -29,8 +29,8 @@ int tpi_fd_above_stdio(int fd);
 void tpi_fd_occupy_stdio(void);
 
 /*
- * A descriptor that stays open between calls, and what tells it from another file that
- * got its number. Fields are private; all zero but for the number -1: none.
+ * A descriptor that stays open between calls, and the marks that tell it from another
+ * file that got its number. The fields are private. The number is -1 where there is none.
  */
 struct tpi_own_fd {
 	int number;
@@ -41,20 +41,19 @@ struct tpi_own_fd {
 #define TPI_OWN_FD_NONE ((struct tpi_own_fd){.number = -1})
 
 /*
- * Takes over `fd` (above 2 afterwards) and notes what it is. 0; or -errno, and `fd` is
- * closed.
+ * Takes over `fd`, moves it above 2, and notes its marks. 0, or -errno with `fd` closed.
  *
  * A socket, a pipe or a file is known by device and inode. Descriptors without an inode
- * of their own (eventfd, timerfd) all have the same one; they get a tag as well: the
- * signal that F_SETSIG stores in an open file, and that nothing uses there, because these
- * files never send one.
+ * of their own (eventfd, timerfd) all have the same one, so they get a tag as well: the
+ * signal that F_SETSIG stores in an open file. Nothing uses it there, because these files
+ * never send one.
  */
 int tpi_own_fd_keep(struct tpi_own_fd *kept, int fd);
 
 /*
- * Its number; -1 if there is none, or the number is another file's by now. Two system
- * calls. MUST be asked before each use: what the program does to the number between the
- * question and the use cannot be known.
+ * Its number, or -1 if there is none, or if the number is another file's by now. One or
+ * two system calls. The caller MUST ask before each use. The program may still change
+ * the number between the question and the use, and that cannot be noticed.
  */
 int tpi_own_fd_number(const struct tpi_own_fd *kept);
 

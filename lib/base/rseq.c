@@ -74,7 +74,8 @@ static const struct {
 				"the test may not leave its real-time class"},
 };
 
-/* A TPI_PROOF_*. Relaxed everywhere: what it stands for is constant. */
+/* A TPI_PROOF_*. Relaxed everywhere: a verdict stands for nothing but
+ * itself. */
 static uint32_t known;
 /* 1: a broker of this boot has proved it. */
 static uint32_t heard;

@@ -20,7 +20,7 @@ struct tpi_rseq {
 /*
  * Offset of the area from the thread pointer. Set once by the library's
  * constructor to libc's __rseq_offset, or to an area that is never registered
- * when libc has none; the instruction counts under valgrind point it at a fake.
+ * when libc has none. The instruction counts under valgrind point it at a fake.
  */
 extern ptrdiff_t tpi_rseq_offset __attribute__((visibility("hidden")));
 
@@ -32,16 +32,16 @@ static inline struct tpi_rseq *tpi_rseq_area(void)
 
 /*
  * The verdict on this process, TAPIO_RSEQ_* (abi.h). A verdict that the test
- * reached is kept, and later calls return it at once. INCONCLUSIVE means that the
- * test could not be made; it is never kept, so the next call tries again.
+ * reached is kept, and later calls return it at once. INCONCLUSIVE means that
+ * the test could not be made. It is never kept, so the next call tries again.
  *
- * `reason`, if not NULL, gets a string of static storage. Any thread, several at
- * once; not for signal handlers. The test starts one thread and joins it.
+ * `reason`, if not NULL, gets a string of static storage. Any thread, several
+ * at once, but no signal handler. The test starts one thread and joins it.
  */
 uint32_t tpi_rseq_selftest(const char **reason);
 
 /*
- * What is known without a test: UNKNOWN until a test has reached a verdict. Any
+ * The verdict so far, without a test: UNKNOWN until a test has reached one. Any
  * context.
  */
 uint32_t tpi_rseq_known(void);

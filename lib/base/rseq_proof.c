@@ -46,10 +46,11 @@
  * SCHED_FIFO and SCHED_RR, where two threads of one priority do not preempt each
  * other, and a caller that sleeps there would not get its only CPU back.
  *
- * SIGKILL: nothing is left. SIGSTOP stops both; afterwards the abort is owed all the
- * same. Signal handlers: blocked in both threads. fork in another thread: the child has
- * neither of them, and a verdict only if there was one. exec: the process is another.
- * dlclose: the victim is joined before the open returns.
+ * SIGKILL: nothing is left. SIGSTOP stops both, and afterwards the abort is
+ * owed all the same. Signal handlers: blocked in both threads. fork in another
+ * thread: the child has neither of them, and a verdict only if there was one.
+ * exec: the process is another. dlclose: the victim is joined before the open
+ * returns.
  */
 #include <sched.h>
 #include <string.h>
@@ -63,7 +64,7 @@
 #include "lib/base/rseq.h"
 #include "lib/base/rseq_proof.h"
 
-/* linux/membarrier.h; spelt here because old headers lack them. */
+/* From linux/membarrier.h, spelt here because old headers lack them. */
 #define BARRIER_RSEQ          128
 #define BARRIER_REGISTER_RSEQ 256
 
@@ -92,10 +93,10 @@ _Static_assert(offsetof(struct trial, flag) == 0, "section: flag");
 _Static_assert(offsetof(struct trial, entered) == 8, "section: entered");
 
 /*
- * V1. True: it came out of the loop (V3); false: it was aborted (V2). `entered` is
- * stored inside, because before there is nothing to abort. In this file and not beside
- * the lane's sections, because nobody else calls it; not inlined, so that its
- * descriptor exists once.
+ * V1. True: it came out of the loop (V3). False: it was aborted (V2). `entered`
+ * is stored inside, because before there is nothing to abort. In this file and
+ * not beside the lane's sections, because this file alone calls it. Not
+ * inlined, so that its descriptor exists once.
  */
 #if defined(__x86_64__)
 __attribute__((noinline)) static bool stay_inside(struct trial *t,
@@ -192,7 +193,7 @@ static uint32_t be_victim(struct trial *t)
 {
 	uint32_t stay;
 
-	/* Relaxed: its own area; only the kernel writes it. */
+	/* Relaxed: its own area, written only by the kernel. */
 	if (tpi_load_relaxed(&tpi_rseq_area()->cpu_id) >= UINT32_C(1) << 31)
 		return TPI_PROOF_ABSENT;
 	if (!is_preemptible())
@@ -226,7 +227,8 @@ static void nap(long *ns)
 		*ns *= 2;
 }
 
-/* C1 and C4. True: the victim is inside for the stay-th time; false: it is at its end. */
+/* C1 and C4. True: the victim is inside for the stay-th time. False: it is at
+ *    its end. */
 static bool is_inside(struct trial *t, uint32_t stay)
 {
 	long nap_ns = NAP_FIRST_NS;
@@ -260,7 +262,8 @@ static bool barrier(void)
 	       tpi_sys_membarrier(BARRIER_RSEQ) >= 0;
 }
 
-/* C2; the second stay is for the barrier, which settles it. False: nothing helped. */
+/* C2. The second stay is for the barrier, which settles it. False: nothing
+ * helped. */
 static bool owe_abort(struct trial *t, uint32_t stay)
 {
 	if (stay != 2 && displace(t))

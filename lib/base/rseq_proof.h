@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The self-test of rseq: rseq_proof.c makes it, rseq.c keeps what it finds. */
+/* The self-test of rseq. rseq_proof.c makes it, and rseq.c keeps the result. */
 #ifndef TPI_RSEQ_PROOF_H
 #define TPI_RSEQ_PROOF_H
 

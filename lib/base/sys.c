@@ -31,7 +31,7 @@ static int result(long value)
 	return value < 0 ? -errno : (int)value;
 }
 
-/* What a program prints must not go into a segment. */
+/* A program's output MUST NOT go into a segment. */
 static int new_fd(int fd)
 {
 	return result(tpi_fd_above_stdio(fd));

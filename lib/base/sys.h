@@ -2,11 +2,11 @@
 /*
  * System calls that may be missing or refused, each in one place.
  *
- * Thin wrappers that return a value or -errno. Who calls: segment.c, and whoever
+ * Thin wrappers that return a value or -errno. Callers: segment.c, and all that
  * needs membarrier, futexes or pidfds. They are functions of our own for two
  * reasons: glibc has no names for several of them, and a test must be able to
- * see what a kernel or a seccomp profile without them does to us. In builds with
- * TAPIO_TESTPOINTS each of them first asks whether it is to fail.
+ * see what a kernel or a seccomp profile without them does to us. In builds
+ * with TAPIO_TESTPOINTS each of them first asks whether it is to fail.
  */
 #ifndef TPI_SYS_H
 #define TPI_SYS_H
@@ -23,10 +23,10 @@ int tpi_sys_fchmod(int fd, unsigned int mode);
 int tpi_sys_add_seals(int fd, int seals);
 /* The seals, or -errno (-EINVAL: not a file that can be sealed). */
 int tpi_sys_get_seals(int fd);
-/* A new fd on the same file, CLOEXEC, by way of /proc; `flags` as of open. */
+/* A new fd on the same file, CLOEXEC, by way of /proc. `flags` as of open. */
 int tpi_sys_reopen(int fd, int flags);
 
-/* MAP_SHARED at offset 0; *base is NULL on error. */
+/* MAP_SHARED at offset 0. *base is NULL on error. */
 int tpi_sys_mmap(void **base, uint64_t bytes, int prot, int fd);
 int tpi_sys_madvise(void *base, uint64_t bytes, int advice);
 /* Binds a range to one node (MPOL_BIND); node < 1024. */
@@ -42,7 +42,7 @@ int tpi_sys_page_nodes(void **pages, int *status, size_t count);
 struct tpi_cpu_set {
 	uint64_t bits[TPI_CPU_SET_CPUS / 64];
 };
-/* The calling thread's set; 0 or -errno. */
+/* The calling thread's set. 0 or -errno. */
 int tpi_sys_get_affinity(struct tpi_cpu_set *set);
 /* Of a thread of this process by its kernel id, 0: the calling thread. */
 int tpi_sys_set_affinity(pid_t tid, const struct tpi_cpu_set *set);
@@ -53,7 +53,7 @@ int tpi_sys_membarrier(int command);
 int tpi_sys_pidfd_open(pid_t pid, unsigned int flags);
 /*
  * Futexes that work between processes. wait: 0 woken, -EAGAIN the word was not
- * `expected`, -ETIMEDOUT, -EINTR; a read-only mapping is enough. `timeout` is
+ * `expected`, -ETIMEDOUT, -EINTR. A read-only mapping is enough. `timeout` is
  * relative, NULL for ever. wake: how many were woken.
  */
 int tpi_sys_futex_wait(const uint32_t *word, uint32_t expected,

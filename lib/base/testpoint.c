@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hook of lib/base/testpoint.h; linked only where TAPIO_TESTPOINTS is set. */
+/* The hook of lib/base/testpoint.h, linked only where TAPIO_TESTPOINTS is
+ * set. */
 #include "lib/base/testpoint.h"
 
 #ifdef TAPIO_TESTPOINTS

@@ -23,7 +23,7 @@
  */
 extern void (*tpi_testpoint_hook)(const char *name);
 
-/* Relaxed: a hook is set while nobody is inside the code under test. */
+/* Relaxed: a hook is set while no thread is inside the code under test. */
 #define TPI_TESTPOINT(name)                                    \
 	do {                                                   \
 		void (*tpi_hook_)(const char *) =              \

@@ -4,9 +4,10 @@
  *
  * Called when a broker starts and by tests. Three kinds of CPU matter and are
  * not the same: *possible* ids may appear in cpu_id, so tables are sized by
- * them; *present* ones get a lane, also while they are offline; *online* ones
+ * them. *Present* ones get a lane, also while they are offline. *Online* ones
  * are all that a node's cpulist shows. A present CPU that no cpulist has is
- * looked up by the link nodeN/cpuM, and counts for node index 0 if there is none.
+ * looked up by the link nodeN/cpuM, and counts for node index 0 if there is
+ * none.
  */
 #include "lib/base/thread.h"
 #include "lib/base/topology.h"
@@ -83,7 +84,7 @@ static int set_read(struct set *set, const char *path)
 	return err ? err : set_parse(set, text);
 }
 
-/* An optional list: what is not there is `fallback`. */
+/* An optional list. A file that is not there reads as `fallback`. */
 static int set_read_or(struct set *set, const char *path,
 		       const struct set *fallback)
 {
@@ -95,7 +96,7 @@ static int set_read_or(struct set *set, const char *path,
 	return 0;
 }
 
-/* Scratch of one reading; the sets are too large for a stack. */
+/* Scratch of one reading: the sets are too large for a stack. */
 struct reader {
 	const char *root;
 	struct set possible;
@@ -139,7 +140,7 @@ static bool linked(const struct reader *reader, uint32_t node, uint32_t cpu)
 	return access(path, F_OK) == 0;
 }
 
-/* Gives each CPU of a node its number; a node without a directory has none. */
+/* Gives each CPU of a node its number. A node without a directory has none. */
 static int read_node(struct reader *reader, uint32_t node)
 {
 	char path[PATH_BYTES];

@@ -21,7 +21,7 @@ struct tpi_topology {
 
 /*
  * Reads this machine's. `root` is "/sys/devices/system" unless a test says
- * otherwise. -errno when even the CPU list cannot be read; no NUMA directory
+ * otherwise. -errno when even the CPU list cannot be read. No NUMA directory
  * means one node, 0.
  */
 int tpi_topology_read(struct tpi_topology *topology, const char *root);

@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-/* In ticks; not ordered with loads and stores around it, which stamps do not
- * need: 10 ns is their resolution, not their truth. */
+/* In ticks. It is not ordered with the loads and stores around it, and stamps
+ * do not need that: 10 ns is their resolution, not their truth. */
 static inline uint64_t tpi_tsc(void)
 {
 #if defined(__x86_64__)

@@ -2,9 +2,10 @@
 /*
  * Building events, in a buffer of the caller or in place in a reserved block.
  *
- * The builder's own lengths are private, and the header's are stored once, at the
- * end: whoever else can write the block cannot make the builder write elsewhere.
- * The first error sticks, so that a collector may check once, at finish.
+ * The builder's own lengths are private, and the header's are stored once, at
+ * the end. So another process that can write the block cannot make the builder
+ * write elsewhere. The first error sticks, so that a collector may check once,
+ * at finish.
  */
 #include <errno.h>
 #include <string.h>

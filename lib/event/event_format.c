@@ -100,7 +100,7 @@ static void put_enum(struct writer *w, const struct tapio_event_value *value)
 		tpi_out_char(&w->out, '"');
 }
 
-/* The names of the bits that are set; bits without a name as one number. */
+/* The names of the bits that are set. Bits without a name as one number. */
 static void put_flags(struct writer *w, const struct tapio_event_field *field,
 		      uint64_t flags)
 {
@@ -125,7 +125,7 @@ static void put_flags(struct writer *w, const struct tapio_event_field *field,
 		tpi_out_char(&w->out, ']');
 }
 
-/* JSON has no infinity; the names are those of Protocol Buffers' JSON. */
+/* JSON has no infinity. The names are those of Protocol Buffers' JSON. */
 static void put_double(struct writer *w, double number)
 {
 	if (isfinite(number))
@@ -263,7 +263,7 @@ static void put_column(struct writer *w, const struct tapio_event_view *v,
 		tpi_out_char(&w->out, '-');
 }
 
-/* What people need not be told: seen by the collector when it happened. */
+/* Not worth a word to people: seen by the collector when it happened. */
 static bool is_repeated(const struct tapio_event_view *v,
 			const struct tapio_event_field *field)
 {

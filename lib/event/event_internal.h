@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the typed events share. */
+/* Shared by the files of the typed events. */
 #ifndef TPI_EVENT_INTERNAL_H
 #define TPI_EVENT_INTERNAL_H
 
@@ -7,7 +7,7 @@
 
 #include <tapio/event.h>
 
-/* The name of an enum's value or a type's number; NULL: it has none. */
+/* The name of an enum's value or a type's number. NULL: it has none. */
 const char *tpi_event_value_name(const struct tapio_event_field *field,
 				 uint64_t value);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The text of events: numbers, times and strings. What a locale could change
- * (the decimal point) is put right here: output never depends on it.
+ * The text of events: numbers, times and strings. A locale could change the
+ * decimal point. That is put right here, so output never depends on it.
  */
 #include <limits.h>
 #include <stdbool.h>
@@ -159,7 +159,7 @@ void tpi_out_time(struct tpi_out *out, uint64_t ns)
 }
 
 /*
- * Length of a character by its first byte, and the bits of it that count; 0: not
+ * Length of a character by its first byte, and the bits of it that count. 0: not
  * a first byte. 0xc0, 0xc1 and what is above 0xf4 begin nothing.
  */
 static size_t utf8_length(unsigned char c, uint32_t *bits)
@@ -245,7 +245,7 @@ static void out_utf8(struct tpi_out *out, uint32_t c)
 	tpi_out_char(out, (char)(0x80 | (c & 0x3f)));
 }
 
-/* Backslash and four hexadecimal digits; c < 0x10000. */
+/* Backslash and four hexadecimal digits. c < 0x10000. */
 static void out_escape(struct tpi_out *out, uint32_t c)
 {
 	const unsigned char bytes[2] = {(unsigned char)(c >> 8),

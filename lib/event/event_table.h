@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How rows of the event tables are written (event_table_*.c) and where the
- * tables are; event_registry.c looks things up in them.
+ * tables are. event_registry.c looks things up in them.
  *
  * A table's file defines S, the struct that its rows are about, before each
  * table. A row whose kind has another size than its member does not compile.
@@ -13,7 +13,7 @@
 
 #define TPI_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Bytes of a member of each kind; 0: the member's own affair. */
+/* Bytes of a member of each kind. 0: the member's own affair. */
 enum {
 	TPI_BYTES_U8 = 1,
 	TPI_BYTES_U16 = 2,
@@ -57,7 +57,7 @@ enum {
 		.unset = TAPIO_UNSET_##u,                                      \
 	}
 
-/* A plain field; one under another name; one with names for its values. */
+/* A plain field. One under another name. One with names for its values. */
 #define TPI_FIELD(member, k, u, unit, attribute, metric, summary)        \
 	TPI_ROW(#member, member, k, u, unit, attribute, metric, NULL, 0, \
 		summary)

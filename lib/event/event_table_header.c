@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The table of the header that all events share, and of severities. The order of
- * the rows is the order in which tools show them; lengths and versions are not
+ * the rows is the order in which tools show them. Lengths and versions are not
  * shown.
  */
 #include "lib/event/event_table.h"

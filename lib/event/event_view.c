@@ -4,9 +4,9 @@
  *
  * Invariants, for whatever the memory holds and however it changes meanwhile:
  *   1. header, fields and the length of the string area are loaded once, into the
- *      view, and only the copies are checked and used;
+ *      view, and only the copies are checked and used.
  *   2. once a view is made, every string reference in its copy of the fields lies
- *      within `strings_bytes`, and that lies within the event;
+ *      within `strings_bytes`, and that lies within the event.
  *   3. string bytes are read where they are, each through one atomic load, and
  *      nothing but what is printed depends on them. The lengths in an attribute
  *      list are the exception: loaded once and checked at each step.
@@ -57,7 +57,7 @@ static int check_header(const struct tapio_event *h, size_t length)
 	return 0;
 }
 
-/* Finds the string area behind the fields; an event may have none. */
+/* Finds the string area behind the fields. An event may have none. */
 static int find_strings(struct tapio_event_view *v)
 {
 	const uint32_t rest = v->header.payload_bytes - v->header.fields_bytes;
@@ -77,7 +77,7 @@ static int find_strings(struct tapio_event_view *v)
 	return 0;
 }
 
-/* Takes what both writer and reader know of the fields; the rest is unset. */
+/* Takes what both writer and reader know of the fields. The rest is unset. */
 static void copy_fields(struct tapio_event_view *v)
 {
 	const size_t known =

@@ -3,8 +3,8 @@
  * tapio_bytes: get and put. (bytes_init.c makes and attaches, bytes_heap.c has
  * the buffers that come from the heap.)
  *
- * All that is shared, and all that can be cut short by a kill, is in the pools;
- * the arguments are in pool.c. Here an address is turned into its class by
+ * All that is shared, and all that can be cut short by a kill, is in the pools.
+ * The arguments are in pool.c. Here an address is turned into its class by
  * comparing it with where the classes end, in private memory: nothing that lies
  * beside a buffer, where its owner could overwrite it, says how large it is.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The memory of tapio_bytes: a header, and one tapio_pool after the other, the
- * smaller classes first. What the files of lib/kit/bytes*.c share.
+ * smaller classes first. Shared by the files lib/kit/bytes*.c.
  */
 #ifndef TPI_BYTES_H
 #define TPI_BYTES_H
@@ -28,7 +28,7 @@ struct tapio_shm_bytes {
 	uint32_t version;
 	uint32_t flags;
 	uint64_t length_bytes;
-	/* Of each pool, from the start of this struct; 0: there is none. */
+	/* Of each pool, from the start of this struct. 0: there is none. */
 	uint64_t offset[TAPIO_BYTES_CLASSES];
 	uint32_t reserved;
 	uint32_t ready;
@@ -54,9 +54,9 @@ struct tpi_heap_buffer {
 /* The handle: private copies of what was checked at attach. */
 struct tapio_bytes {
 	struct tapio_pool *pool[TAPIO_BYTES_CLASSES]; /* NULL: none */
-	/* Where the objects of the class end; of an absent one, as before. */
+	/* Where the objects of the class end. Of an absent one, as before. */
 	uintptr_t end[TAPIO_BYTES_CLASSES];
-	/* The class that serves a class: itself or a larger one; or CLASSES. */
+	/* The class that serves a class: itself or a larger one, or CLASSES. */
 	uint8_t serves[TAPIO_BYTES_CLASSES + 1];
 	unsigned char *memory;
 	uint32_t owner;
@@ -69,7 +69,7 @@ struct tapio_bytes {
 	uint32_t heap_max;
 };
 
-/* The buffers from the heap: -EAGAIN, -ENOMEM; -EINVAL. */
+/* The buffers from the heap: -EAGAIN, -ENOMEM. -EINVAL. */
 int tpi_bytes_heap_get(struct tapio_bytes *bytes, size_t length, void **buffer);
 int tpi_bytes_heap_put(struct tapio_bytes *bytes, void *buffer);
 int64_t tpi_bytes_heap_capacity(const struct tapio_bytes *bytes,

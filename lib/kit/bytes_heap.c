@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio_bytes: what is too large for any class and comes from the heap.
+ * tapio_bytes: buffers that are too large for any class and come from the heap.
  *
  * The addresses that were given out stand in a table, so that a put can tell one
  * of ours from any other address without looking at what lies there. An entry is
@@ -28,7 +28,7 @@ static bool replace(const struct tapio_bytes *bytes, uint32_t place,
 	for (i = 0; i < bytes->heap_max; i++) {
 		seen = tpi_load_relaxed(&bytes->heap[place]);
 		/*
-		 * ORDER bytes.heap (acq_rel): what stands before the buffer is
+		 * ORDER bytes.heap (acq_rel): the header before the buffer is
 		 * there when its address is found. Pairs with itself.
 		 */
 		if (seen == from &&

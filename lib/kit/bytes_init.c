@@ -2,7 +2,7 @@
 /*
  * tapio_bytes: making, attaching and closing.
  *
- * The header says where the pools begin; each pool says, and checks, the rest.
+ * The header says where the pools begin. Each pool says, and checks, the rest.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -252,7 +252,7 @@ static int check_header(const struct tapio_shm_bytes *shm, size_t bytes)
 	return 0;
 }
 
-/* Copies the offsets; false: they are not ascending, or lie outside. */
+/* Copies the offsets. False: they are not ascending, or lie outside. */
 static bool read_offsets(const struct tapio_shm_bytes *shm, size_t bytes,
 			 struct plan *plan)
 {

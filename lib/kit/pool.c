@@ -4,14 +4,14 @@
  * back what the dead had, pool_init.c makes and attaches pools.)
  *
  * WHAT IT IS. A free object lies in one of two kinds of places: in a CPU's list,
- * which only code that runs on that CPU changes, inside a restartable section;
+ * which only code that runs on that CPU changes, inside a restartable section,
  * or in its node's depot, a bitmap that anyone changes by atomic operations. The
  * state of an object (lib/kit/pool.h) is {name, place}, and this always holds:
  *
  *	An object lies in the list, or in the depot, that its state names, or it
  *	is in the hands of the name in its state. It lies nowhere else.
  *
- * A list is {word, slots}: a stack of which the word holds the height. A section
+ * A list is {word, entries}: a stack of which the word holds the height. A section
  * becomes visible by its one store of the word.
  *
  *	                   G3 section_pop        G4
@@ -24,34 +24,33 @@
  *	                     D1               D2
  *
  * GET	G1  c = this CPU, word = its list's; empty: G5
- *	G2  i = slots[count - 1]
+ *	G2  i = entries[count - 1]
  *	G3  section: still on c, word as before, place of i is LIST+c?
  *	    state[i] = {me, LIST+c}; word: one less		<- commit
  *	G4  state[i] = {me, HELD}
  *	G5  take up to `batch` from a depot: T1, T2; return one, P2 and P3 for all
  *	    others at once
  * PUT	P1  state[i]: {me, HELD} -> {me, MOVING} by compare-and-swap (LAX: is it
- *	    {me, HELD}?); zero it, call reset
- *	P2  c = this CPU, word = its list's; full: P4
+ *	    {me, HELD}?). Zero it, call reset
+ *	P2  c = this CPU, word = its list's. Full: P4
  *	P3  section: still on c, word as before, state[i] as in P1?
- *	    slots[count] = i; state[i] = {me, LIST+c}; word: one more <- commit
- *	P4  G1 to G3 for the `batch` topmost at once, then D1, D2; then P2 again
+ *	    entries[count] = i, state[i] = {me, LIST+c}, word: one more <- commit
+ *	P4  G1 to G3 for the `batch` topmost at once, then D1, D2. Then P2 again
  *
  * THE ARGUMENT
  *
  *  1	G3 aborted after its first store: i still lies in the list, its state
- *	names another thief of the same place. Whoever comes next in the list
+ *	names another thief of the same place. The next one in the list
  *	overwrites it. So a name in the state of a listed object means nothing,
- *	and nobody acts on it without looking into the list first
- *	(tpi_pool_claim).
- *  2	P3 aborted after any of its stores: the slot lies above the height, where
- *	nothing is read before it is written again; i is in the hands of the name
- *	in its state, which is me (for several at once, each of them). I find
- *	{me, LIST+c} and claim it back: it is in the list only if somebody else
- *	put it too, and then I am refused.
+ *	and code that acts on it MUST look into the list first (tpi_pool_claim).
+ *  2	P3 aborted after any of its stores: the entry lies above the height,
+ *	where nothing is read before it is written again. i is in the hands of
+ *	the name in its state, which is me (for several at once, each of them).
+ *	I find {me, LIST+c} and claim it back: it is in the list only if
+ *	somebody else put it too, and then I am refused.
  *  3	The word never comes back while it is remembered: it counts operations,
- *	48 bits of them, 13 days at 4 ns each. So in G3 slots[count - 1] is still
- *	i, and in P3 the slot written is the first free one.
+ *	48 bits of them, 13 days at 4 ns each. So in G3 entries[count - 1] is still
+ *	i, and in P3 the entry written is the first free one.
  *  4	Exactly one owner. An object becomes HELD in G4 by the one whose section
  *	took it off the list, or in T2 by compare-and-swap.
  *  5	Double and foreign puts. While an object is not {me, HELD} a put is
@@ -77,18 +76,19 @@
  *	after T2			{dead, HELD}: reclaimed
  *	after D1, before D2		{dead, DEPOT} without its bit: as after T1
  *
- * SIGSTOP, at any of these: what the stopped one has in hands stays his, at most
- * a batch; nobody waits for it. Inside a section he is sent back first.
+ * SIGSTOP, at any of these: the stopped thread keeps what it has in hands, at
+ * most a batch, and no other thread waits for it. Inside a section it is sent
+ * back first.
  *
  * Migration: between G1 and G3, or P2 and P3, the section notices. Elsewhere it
  * does not matter: nothing refers to the CPU.
  *
  * A signal handler that gets or puts: between G1 and G3 (P2 and P3) it changes the
- * word, and the section notices; inside a section it aborts it first; elsewhere
- * what is interrupted has in hands what it works on.
+ * word, and the section notices. Inside a section it aborts it first. Elsewhere
+ * the interrupted call has in hands what it works on.
  *
  * A value that comes from memory is checked before it is used as an index: heights
- * against the slots, objects against their number.
+ * against the entries, objects against their number.
  */
 #include <errno.h>
 #include <string.h>
@@ -110,8 +110,8 @@ enum {
 #define POOL_TRIES 16
 
 _Static_assert(TPI_PLACE_LIST == 16, "sections: the CPU of a stamp");
-_Static_assert(offsetof(struct tapio_shm_pool_list, slots) == 8,
-	       "sections: slots");
+_Static_assert(offsetof(struct tapio_shm_pool_list, entries) == 8,
+	       "sections: entries");
 _Static_assert(offsetof(struct tpi_rseq, cpu_id) == 4, "sections: cpu_id");
 _Static_assert(offsetof(struct tpi_rseq, rseq_cs) == 8, "sections: rseq_cs");
 _Static_assert(TAPIO_POOL_CACHE_MAX <= UINT16_MAX, "the height of a list");
@@ -124,7 +124,7 @@ _Static_assert(TAPIO_POOL_CACHE_MAX <= UINT16_MAX, "the height of a list");
 #error "Tapio has rseq sections for x86-64 and aarch64"
 #endif
 
-/* Fast paths are leaves: what is rare is behind tail calls. */
+/* Fast paths are leaves: rare cases are behind tail calls. */
 #define POOL_RARE __attribute__((noinline, cold))
 
 static inline uint32_t my_name(const struct tapio_pool *pool)
@@ -141,7 +141,7 @@ struct view {
 };
 
 /*
- * Steps G1 and P2. Relaxed loads, here and of the slots: only this CPU writes
+ * Steps G1 and P2. Relaxed loads, here and of the entries: only this CPU writes
  * these words, and if we have moved, the section notices. `fast_cpus` is read plainly,
  * as `cpus` is in tpi_lane_here().
  */
@@ -149,7 +149,7 @@ static inline int look(const struct tapio_pool *pool, struct view *view)
 {
 	uint32_t cpu = tpi_load_relaxed(&tpi_rseq_area()->cpu_id_start);
 
-	view->stamp = pool->held; /* nobody's, until there is a list */
+	view->stamp = pool->held; /* of no CPU, until there is a list */
 	if (tpi_unlikely(cpu >= pool->fast_cpus))
 		return POOL_NO_LIST;
 	view->list = tpi_pool_list(pool, cpu);
@@ -167,7 +167,7 @@ static inline int top(const struct tapio_pool *pool, const struct view *view,
 		return POOL_EMPTY;
 	if (tpi_unlikely(view->count > pool->cache))
 		return -EBADMSG;
-	*index = tpi_load_relaxed(&view->list->slots[view->count - 1]);
+	*index = tpi_load_relaxed(&view->list->entries[view->count - 1]);
 	return tpi_likely(*index < pool->count) ? 0 : -EBADMSG;
 }
 
@@ -187,7 +187,7 @@ static inline int pop(const struct tapio_pool *pool, uint32_t *index)
 			   view.stamp);
 }
 
-/* Argument 5: the top is an entry that its state contradicts; away with it. */
+/* Argument 5: the state contradicts the top entry, which is removed. */
 POOL_RARE static void drop_stale(const struct tapio_pool *pool)
 {
 	struct view view;
@@ -222,7 +222,7 @@ static inline int push(const struct tapio_pool *pool, uint32_t index,
 	return err;
 }
 
-/* The `count` topmost, in one section; POOL_OTHER also: there are fewer. */
+/* The `count` topmost, in one section. POOL_OTHER also: there are fewer. */
 static int pop_many(const struct tapio_pool *pool, uint32_t *indices,
 		    uint32_t count)
 {
@@ -235,8 +235,8 @@ static int pop_many(const struct tapio_pool *pool, uint32_t *indices,
 	if (view.count < count || view.count > pool->cache)
 		return POOL_OTHER;
 	for (i = 0; i < count; i++) {
-		indices[i] =
-			tpi_load_relaxed(&view.list->slots[view.count - 1 - i]);
+		indices[i] = tpi_load_relaxed(
+			&view.list->entries[view.count - 1 - i]);
 		if (indices[i] >= pool->count)
 			return -EBADMSG;
 	}
@@ -297,7 +297,7 @@ POOL_RARE static int refuse(const struct tapio_pool *pool, uint64_t state)
 	return foreign ? -EINVAL : -EALREADY;
 }
 
-/* Argument 2: after an abort of P3, the object is as it was; or is refused. */
+/* Argument 2: after an abort of P3, the object is as it was, or is refused. */
 static int take_back(const struct tapio_pool *pool, uint32_t index,
 		     uint64_t want, uint64_t stamp)
 {
@@ -407,7 +407,7 @@ static int refill(const struct tapio_pool *pool, uint32_t *index,
 	return 0;
 }
 
-/* G1 to G5, any number of times, or out of the depot; the object is HELD. */
+/* G1 to G5, any number of times, or out of the depot. The object is HELD. */
 static int get_index(const struct tapio_pool *pool, uint32_t *index, int err)
 {
 	uint32_t tries;
@@ -491,7 +491,7 @@ __attribute__((noinline)) static int put_cleaned(const struct tapio_pool *pool,
 	if (!(pool->flags & TAPIO_POOL_LAX)) {
 		TPI_TESTPOINT("pool.put.seen");
 		want = tpi_pool_state(my_name(pool), TPI_PLACE_MOVING);
-		/* Relaxed: whoever gets it next is told by list or depot. */
+		/* Relaxed: list or depot pass it on to the next owner. */
 		if (!tpi_cas_relaxed(&pool->states[index], &state, want))
 			return refuse(pool, state);
 	}
@@ -514,7 +514,7 @@ int tapio_pool_put(struct tapio_pool *pool, void *object)
 
 	if (tpi_unlikely(index >= pool->count))
 		return refuse_foreign(pool);
-	/* Relaxed: while it is ours, nobody else writes it. */
+	/* Relaxed: while it is ours, no other thread writes it. */
 	state = tpi_load_relaxed(&pool->states[index]);
 	if (tpi_unlikely(state != pool->held))
 		return refuse(pool, state);
@@ -534,8 +534,8 @@ static int rename_object(const struct tapio_pool *pool, const void *object,
 	if (index >= pool->count || !from || !to)
 		return -EINVAL;
 	/*
-	 * ORDER pool.rename (acq_rel): what the one did to the object before it
-	 * was given, the other sees once it adopted it. Pairs with itself.
+	 * ORDER pool.rename (acq_rel): the adopter sees all that the giver did
+	 * to the object before. Pairs with itself.
 	 */
 	if (tpi_cas_acq_rel(&pool->states[index], &state,
 			    tpi_pool_state(to, TPI_PLACE_HELD)))

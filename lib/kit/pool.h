@@ -12,7 +12,7 @@
  *	+------------------+ nodes_offset
  *	| node of each CPU |  a byte each
  *	+------------------+ lists_offset
- *	| lists            |  one per CPU: a word and `cache` slots
+ *	| lists            |  one per CPU: a word and `cache` entries
  *	+------------------+ groups_offset
  *	| groups           |  a bit per object: it lies in its depot
  *	+------------------+ states_offset
@@ -57,20 +57,20 @@
 #define TPI_STATE_PLACE(state)      ((uint32_t)(state))
 
 /*
- * A CPU's list, a stack: slots[count - 1] is its top. The word is operations:48
+ * A CPU's list, a stack: entries[count - 1] is its top. The word is operations:48
  * | count:16, so that no word comes back while a thread sleeps on an old one.
  *
  * field | writer          | reader            | store            | load
  * word  | code on its CPU | its CPU, reclaim  | release, section | acquire
- * slots | code on its CPU | its CPU, reclaim  | plain, section   | relaxed
+ * entries | code on its CPU | its CPU, reclaim  | plain, section   | relaxed
  */
 struct tapio_shm_pool_list {
 	uint64_t word;
-	uint32_t slots[];
+	uint32_t entries[];
 };
 TAPIO_ASSERT_SIZE(tapio_shm_pool_list, 8);
 TAPIO_ASSERT_OFFSET(tapio_shm_pool_list, word, 0);
-TAPIO_ASSERT_OFFSET(tapio_shm_pool_list, slots, 8);
+TAPIO_ASSERT_OFFSET(tapio_shm_pool_list, entries, 8);
 
 #define TPI_LIST_COUNT(word) ((uint32_t)(uint16_t)(word))
 
@@ -122,7 +122,7 @@ struct tapio_shm_pool {
 	uint32_t count;
 	uint32_t align;
 	uint32_t stride; /* from object to object */
-	uint32_t cache;  /* slots of a list */
+	uint32_t cache;  /* entries of a list */
 	uint32_t list_bytes;
 	uint32_t cpus;
 	uint32_t nodes;
@@ -188,7 +188,7 @@ struct tapio_pool {
 	uint32_t count;
 	uint32_t list_bytes;
 	uint32_t cache;
-	uint32_t fast_cpus; /* CPUs whose list we may use; 0: none (yet) */
+	uint32_t fast_cpus; /* CPUs whose list we may use. 0: none (yet) */
 	uint32_t flags;
 	/* The first line ends here. */
 	uint32_t object_bytes;
@@ -222,7 +222,7 @@ static inline void *tpi_pool_at(const struct tapio_pool *pool, uint32_t index)
 }
 
 /*
- * The number of an object; pool->count or more when `object` is none. Exact: the
+ * The number of an object. pool->count or more when `object` is none. Exact: the
  * offset is below 2^44 and the stride at most 2^20 (tapio_pool_init), so that the
  * error of the inverse stays below one stride.
  */
@@ -247,11 +247,11 @@ void tpi_pool_look_for_lists(const struct tapio_pool *pool);
 void tpi_pool_count(const struct tapio_pool *pool, enum tpi_pool_count which,
 		    uint64_t n);
 
-/* What a put does to an object before others may see it. */
+/* The work of a put on an object before others may see it. */
 void tpi_pool_clean(const struct tapio_pool *pool, uint32_t index);
 
 /*
- * Up to `wanted` (at most 64) objects out of the depots, nearest node first; they
+ * Up to `wanted` (at most 64) objects out of the depots, nearest node first. They
  * are ours then, HELD. How many.
  */
 uint32_t tpi_pool_take(const struct tapio_pool *pool, uint32_t *indices,
@@ -274,11 +274,12 @@ bool tpi_pool_give_back(const struct tapio_pool *pool, uint32_t index,
 bool tpi_pool_claim(const struct tapio_pool *pool, uint32_t index,
 		    uint64_t seen, uint64_t next);
 
-/* Free objects: in lists, and in depots. Exact while nobody works. */
+/* Free objects: in lists, and in depots. Exact while no operation runs. */
 uint32_t tpi_pool_cached(const struct tapio_pool *pool);
 uint64_t tpi_pool_in_depots(const struct tapio_pool *pool);
 
-/* What a look at every object found. Exact while nobody works. */
+/* The counts of an audit, which looks at every object. Exact while no operation
+ * runs. */
 struct tpi_pool_audit {
 	uint32_t cached;    /* in one list, where the state says */
 	uint32_t deposited; /* in the depot */

@@ -10,23 +10,23 @@
  *			D2  bit set			      T2  {x, DEPOT} -> {me, HELD}
  *							          by compare-and-swap
  *
- *  1	Whoever clears a bit tries T2, and whoever stores DEPOT sets the bit
- *	after it. So a set bit may be wrong (T2 fails then, and the bit is gone),
- *	and a bit is missing only while somebody is between T1 and T2, or between
- *	D1 and D2.
+ *  1	A thread that clears a bit tries T2, and one that stores DEPOT sets the
+ *	bit after it. So a set bit may be wrong (T2 fails then, and the bit is
+ *	gone), and a bit is missing only while somebody is between T1 and T2, or
+ *	between D1 and D2.
  *  2	So anyone may set any bit at any time: it can make T2 fail, no more. That
  *	is how tapio_pool_reclaim mends what a kill between T1 and T2, or D1 and
- *	D2, leaves; it need not know who is dead for that.
+ *	D2, leaves. It need not know who is dead for that.
  *  3	T2 makes exactly one of those who try the owner.
  *  4	`free` counts bits: it is raised before they are set and lowered after
- *	they were cleared, so it is never less than they are, whoever is killed.
- *	Zero means that there is nothing to find.
+ *	they were cleared, so no kill makes it less than they are. Zero means
+ *	that there is nothing to find.
  *
  * A bitmap rather than a stack of batches: a batch that is being moved is in no
  * list, so that its mover has to be written down before he takes it, and undone by
- * others when he dies; here each object carries the name of who has it, in the
- * same compare-and-swap that gives it to him. And objects return to the depot of
- * the node on which they lie, and come out of it side by side.
+ * others when he dies. Here each object carries its owner's name, from the same
+ * compare-and-swap that gives it to him. And objects return to the depot of the
+ * node on which they lie, and come out of it side by side.
  */
 #include <errno.h>
 #include <sched.h>
@@ -50,7 +50,7 @@ static uint64_t lowest(uint64_t bits, uint32_t n)
 
 /*
  * The states' lines come from the CPUs that put the objects. A compare-and-swap
- * waits for its line; ask for all of them first.
+ * waits for its line. Ask for all of them first.
  */
 static void fetch_states(const struct tapio_pool *pool, uint32_t group,
 			 uint64_t bits)

@@ -4,8 +4,8 @@
  *
  * The memory is believed once, here: attaching computes the layout from the few
  * numbers that make it, checks every other constant and the length against it,
- * and puts what the operations need into a private handle, which nobody else can
- * change.
+ * and puts what the operations need into a private handle, which no other
+ * process can change.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -233,7 +233,7 @@ static struct tapio_pool *handle_new(void *memory, const struct plan *p)
 	return pool;
 }
 
-/* Where each CPU's node is; what memory says about it is only a preference. */
+/* The node of each CPU. The memory's word on it is only a preference. */
 static void copy_nodes(struct tapio_pool *pool, const struct plan *p)
 {
 	const uint8_t *from = (uint8_t *)pool->shm + p->nodes_offset;
@@ -312,8 +312,8 @@ static void format(struct tapio_pool *pool, const struct plan *p,
 	size_t after = offsetof(struct tapio_shm_pool, next_owner);
 
 	/*
-	 * READY goes first and comes last. Whoever attaches in between finds it
-	 * missing, also when this process is killed here.
+	 * READY goes first and comes last. A process that attaches in between
+	 * finds it missing, also when this process is killed here.
 	 */
 	tpi_store_relaxed(&shm->ready, 0);
 	tpi_fence_store_store();

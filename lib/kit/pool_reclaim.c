@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio_pool: what the dead had in hands, and the audit.
+ * tapio_pool: reclaiming the objects of the dead, and the audit.
  *
  * A dead name can be in the state of an object in three ways (pool.c):
  *
@@ -12,23 +12,23 @@
  * CLAIM. Let the state of i be {x, LIST+c}, x dead, as loaded in step 1.
  *
  *  1	seen = state[i]
- *  2	word of list c; then its slots below that height: is i one of them?
+ *  2	word of list c; then its entries below that height: is i one of them?
  *  3	if not: compare-and-swap state[i] from seen to what we want
  *
  * i is in list c, or it never will be unless somebody claims it, for x puts it
  * nowhere any more. If it was in the list at step 2's load of the word and we do
- * not find it, then it was popped since; the pop stored another state before its
- * word, and before anything else was stored in i's slot, so step 3 fails: seen
+ * not find it, then it was popped since. The pop stored another state before its
+ * word, and before anything else was stored in i's entry, so step 3 fails: seen
  * never comes back, for x stores no state any more. If we find it and it is not
  * there, then it was popped since, too, and is no longer x's. Slots above the
  * height, where an aborted push may have left i, are not looked at, and when the
- * height grows over such a slot, it has been written again before.
+ * height grows over such an entry, it has been written again before.
  *
  * The same holds when x is alive and it is x itself that claims, for an object
  * that its own aborted push had in hands.
  *
- * Two that reclaim at once: the swap decides. One that is killed: what it had
- * claimed is in its own name.
+ * Two that reclaim at once: the swap decides. One that is killed: its claims
+ * are in its own name.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -43,14 +43,14 @@ static bool in_list(const struct tapio_pool *pool, uint32_t cpu, uint32_t index)
 	uint32_t count, i;
 
 	/*
-	 * ORDER pool.list (acquire): states and slots as of that height. Pairs
+	 * ORDER pool.list (acquire): states and entries as of that height. Pairs
 	 * with the commits of the sections (plain stores on x86).
 	 */
 	count = TPI_LIST_COUNT(tpi_load_acquire(&list->word));
 	if (count > pool->cache)
 		count = pool->cache;
 	for (i = 0; i < count; i++)
-		if (tpi_load_relaxed(&list->slots[i]) == index)
+		if (tpi_load_relaxed(&list->entries[i]) == index)
 			return true;
 	return false;
 }
@@ -69,19 +69,19 @@ bool tpi_pool_claim(const struct tapio_pool *pool, uint32_t index,
 	    in_list(pool, place - TPI_PLACE_LIST, index))
 		return false;
 	/*
-	 * ORDER pool.slot (load-load): the slots before the state. Pairs with
+	 * ORDER pool.entry (load-load): the entries before the state. Pairs with
 	 * the store-store in the sections (aarch64).
 	 */
 	tpi_fence_load_load();
 	return tpi_cas_acq_rel(&pool->states[index], &seen, next);
 }
 
-/* Whether the object has its bit; if not, it gets it. */
+/* Whether the object has its bit. If not, it gets it. */
 static void mend_bit(const struct tapio_pool *pool, uint32_t index)
 {
 	uint64_t bit = UINT64_C(1) << index % TAPIO_POOL_GROUP;
 
-	/* Relaxed: setting it once too often harms nobody. */
+	/* Relaxed: setting it once too often does no harm. */
 	if (!(tpi_load_relaxed(&pool->groups[index / TAPIO_POOL_GROUP]) & bit))
 		tpi_pool_deposit(pool, index / TAPIO_POOL_GROUP, bit);
 }
@@ -135,7 +135,7 @@ static void audit_lists(const struct tapio_pool *pool,
 		list = tpi_pool_list(pool, cpu);
 		count = TPI_LIST_COUNT(tpi_load_relaxed(&list->word));
 		for (i = 0; i < count && i < pool->cache; i++) {
-			index = tpi_load_relaxed(&list->slots[i]);
+			index = tpi_load_relaxed(&list->entries[i]);
 			place = index < pool->count
 					? TPI_STATE_PLACE(tpi_load_relaxed(
 						  &pool->states[index]))

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The restartable sections of the pool for aarch64; pool_section_x86_64.h tells
- * what they do. Included by pool.c alone.
+ * The restartable sections of the pool for aarch64. pool_section_x86_64.h
+ * describes them. Included by pool.c alone.
  *
- * ORDER pool.list (release): the stlr of each commit: state and slot before the
- * word. Pairs with the acquire in tpi_pool_claim(). ORDER pool.slot
+ * ORDER pool.list (release): the stlr of each commit: state and entry before the
+ * word. Pairs with the acquire in tpi_pool_claim(). ORDER pool.entry
  * (store-store): the dmb ishst of each section: the commits on this CPU before
  * the stores of later sections. Pairs with tpi_pool_claim(). ORDER pool.state
  * (store-store): the same barrier, for the states among them. Pairs with

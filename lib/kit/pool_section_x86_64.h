@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The restartable sections of the pool for x86-64. Included by pool.c alone.
- * section_x86_64.h tells how a section is built; which of our stores may be cut
- * off, and why that harms nobody, is in pool.c.
+ * section_x86_64.h tells how a section is built. pool.c tells which of our
+ * stores may be cut off, and why that does no harm.
  *
  * `stamp` is the state that the object gets: our name, and TPI_PLACE_LIST + the
  * CPU that this section is for. The word of the list is operations:48 | count:16.
@@ -26,7 +26,7 @@
 	"cmpq %[old], (%[list])\n\t"         \
 	"jne 5f\n\t"
 
-/* After the commit; 5: and 6: are ways out with nothing changed. */
+/* After the commit. 5: and 6: are ways out with nothing changed. */
 #define POOL_SECTION_LEAVE                                \
 	"2:\n\t"                                          \
 	"movq $0, 8(%[rs])\n\t"                           \
@@ -43,7 +43,7 @@
 	"jmp %l[other]\n\t"                               \
 	".popsection\n\t"
 
-/* Step G3. 0; POOL_MOVED; POOL_OTHER: the object is not in this list. */
+/* Step G3. 0, POOL_MOVED, or POOL_OTHER: the object is not in this list. */
 static inline int section_pop(struct tapio_shm_pool_list *list, uint64_t old,
 			      uint64_t *state, uint64_t stamp)
 {
@@ -65,7 +65,7 @@ other:
 	return POOL_OTHER;
 }
 
-/* Step P3. 0; POOL_MOVED; POOL_OTHER: its state is not `want`. */
+/* Step P3. 0, POOL_MOVED, or POOL_OTHER: its state is not `want`. */
 static inline int section_push(struct tapio_shm_pool_list *list, uint64_t old,
 			       uint64_t *state, uint64_t stamp, uint64_t want,
 			       uint32_t index)
@@ -123,7 +123,7 @@ other:
 	return POOL_OTHER;
 }
 
-/* Step P3 for `count` objects that are in our hands; there is room. */
+/* Step P3 for `count` objects that are in our hands. There is room. */
 static inline int section_push_many(struct tapio_shm_pool_list *list,
 				    uint64_t old, uint64_t *states,
 				    uint64_t stamp, const uint32_t *indices,

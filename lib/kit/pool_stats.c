@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio_pool: what can be said about one.
+ * tapio_pool: statistics.
  *
  * Nothing is counted by a get or put that finds its list neither empty nor full.
- * The numbers of objects come from the lists and the depots themselves; only
+ * The numbers of objects come from the lists and the depots themselves. Only
  * what leaves no trace there is counted, in a line that a CPU shares with few
  * others.
  */

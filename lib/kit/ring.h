@@ -12,7 +12,7 @@
  *	+-------------------+ 384
  *	| counters          |  a line for each stripe (stripes.h)
  *	+-------------------+ 1408
- *	| slots             |  capacity x 16 bytes
+ *	| cells             |  capacity x 16 bytes
  *	+-------------------+
  *
  * Two lines between things that different threads write: processors fetch lines
@@ -33,7 +33,7 @@
 #define TAPIO_RING_READY   UINT32_C(0x59444552) /* "REDY" */
 
 /*
- * Who waits at one end; see ring_wait.c.
+ * The threads that wait at one end. See ring_wait.c.
  *
  * field | writer       | reader       | store      | load
  * bell  | other end    | sleepers     | atomic add | acquire (futex)
@@ -43,7 +43,7 @@
 struct tapio_shm_ring_wait {
 	uint32_t bell;     /* + 1 whenever sleepers are woken */
 	uint32_t armed;    /* + 1 when somebody is about to sleep */
-	uint32_t answered; /* how many of these have been answered; <= armed */
+	uint32_t answered; /* how many of these have been answered. <= armed */
 	uint32_t reserved;
 };
 TAPIO_ASSERT_SIZE(tapio_shm_ring_wait, 16);
@@ -55,7 +55,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_ring_wait, reserved, 12);
 /*
  * One end of the ring. `waiters` are those that wait for what is done at this
  * end: at the tail consumers that found it empty, at the head producers that
- * found it full. So whoever works at an end finds all it needs in one line.
+ * found it full. So a thread that works at an end finds all it needs in one
+ * line.
  *
  * field      | writer       | reader    | store   | load
  * position   | this end     | all       | release | acquire
@@ -76,7 +77,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_ring_end, peak, 16);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring_end, waiters, 24);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring_end, reserved, 40);
 
-/* What cannot be told from the slots: index of tapio_shm_ring.counts. */
+/* Counts that do not follow from the cells: index of tapio_shm_ring.counts. */
 enum tpi_ring_count {
 	TPI_RING_REFUSED_FULL,
 	TPI_RING_REFUSED_EMPTY,
@@ -101,8 +102,8 @@ struct tapio_shm_ring {
 	uint32_t version;
 	uint32_t capacity;
 	uint64_t length_bytes; /* of all of it */
-	uint64_t slots_offset; /* from the start of this struct */
-	uint32_t slot_bytes;
+	uint64_t cells_offset; /* from the start of this struct */
+	uint32_t cell_bytes;
 	uint32_t stripes;
 	uint64_t reserved[10];
 	uint32_t reserved1;
@@ -116,8 +117,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_ring, magic, 0);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring, version, 8);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring, capacity, 12);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring, length_bytes, 16);
-TAPIO_ASSERT_OFFSET(tapio_shm_ring, slots_offset, 24);
-TAPIO_ASSERT_OFFSET(tapio_shm_ring, slot_bytes, 32);
+TAPIO_ASSERT_OFFSET(tapio_shm_ring, cells_offset, 24);
+TAPIO_ASSERT_OFFSET(tapio_shm_ring, cell_bytes, 32);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring, stripes, 36);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring, reserved, 40);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring, reserved1, 120);
@@ -127,7 +128,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_ring, head, 256);
 TAPIO_ASSERT_OFFSET(tapio_shm_ring, counts, 384);
 
 /*
- * A slot is the pair {value, turn}. The turn of the slot of position p is 2p
+ * A cell is the pair {value, turn}. The turn of the cell of position p is 2p
  * while p is still to be put, 2p + 1 while its value lies there, and
  * 2(p + capacity) once it was got: it says lap and state, and never comes back.
  */
@@ -137,25 +138,25 @@ TAPIO_ASSERT_OFFSET(tapio_shm_ring, counts, 384);
 /* The handle: private copies of what was checked at attach. Never changes. */
 struct tapio_ring {
 	struct tapio_shm_ring *shm;
-	struct tpi_pair *slots; /* low: value, high: turn */
+	struct tpi_pair *cells; /* low: value, high: turn */
 	uint64_t mask;          /* capacity - 1 */
 	void *owned;            /* to be freed with the handle */
 } __attribute__((aligned(64)));
 
-static inline struct tpi_pair *tpi_ring_slot(const struct tapio_ring *ring,
+static inline struct tpi_pair *tpi_ring_cell(const struct tapio_ring *ring,
 					     uint64_t position)
 {
-	return &ring->slots[position & ring->mask];
+	return &ring->cells[position & ring->mask];
 }
 
-static inline uint64_t tpi_ring_turn(const struct tpi_pair *slot)
+static inline uint64_t tpi_ring_turn(const struct tpi_pair *cell)
 {
 	/*
-	 * ORDER ring.slot (acquire): what the writer of this turn, and of the
-	 * positions before it, did is visible. Pairs with the
-	 * swaps in swap_put() and swap_get().
+	 * ORDER ring.cell (acquire): all that the writers of this turn and of
+	 * the positions before it did is visible. Pairs with the swaps in
+	 * swap_put() and swap_get().
 	 */
-	return tpi_load_acquire(&slot->high);
+	return tpi_load_acquire(&cell->high);
 }
 
 /* Adds to a counter, in the stripe of this CPU. Any context. */
@@ -181,14 +182,14 @@ static inline void tpi_ring_store_hint(struct tapio_shm_ring_end *end,
 	tpi_store_release(&end->position, position);
 }
 
-/* What a turn must be ahead of 2p for p to have been put, or got. */
+/* How far a turn is ahead of 2p once p has been put, or got. */
 #define TPI_RING_PUT       1
 #define TPI_RING_GOT(ring) (2 * ((ring)->mask + 1))
 
 /* Position p, which must have been put, has been got. */
 static inline bool tpi_ring_is_got(const struct tapio_ring *ring, uint64_t p)
 {
-	return (int64_t)(tpi_ring_turn(tpi_ring_slot(ring, p)) -
+	return (int64_t)(tpi_ring_turn(tpi_ring_cell(ring, p)) -
 			 tpi_ring_turn_empty(p)) >= (int64_t)TPI_RING_GOT(ring);
 }
 
@@ -200,12 +201,12 @@ static inline bool tpi_ring_is_got(const struct tapio_ring *ring, uint64_t p)
 int tpi_ring_seek(const struct tapio_ring *ring, uint64_t passed, uint64_t from,
 		  uint64_t *position);
 
-/* True positions; the hints when the ring is damaged. */
+/* True positions. The hints when the ring is damaged. */
 uint64_t tpi_ring_tail(const struct tapio_ring *ring);
 uint64_t tpi_ring_head(const struct tapio_ring *ring);
 
 /*
- * Up to `count` puts or gets, as many as are possible now; nothing is counted as
+ * Up to `count` puts or gets, as many as are possible now. Nothing is counted as
  * refused. How many, or if none -EAGAIN or -EBADMSG.
  */
 int tpi_ring_put_now(struct tapio_ring *ring, const uint64_t *values,

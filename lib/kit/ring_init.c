@@ -4,7 +4,7 @@
  *
  * The memory is believed once, here: attaching checks every constant against the
  * length that the caller says is mapped, and puts what the operations need into
- * a private handle, which nobody else can change.
+ * a private handle, which no other process can change.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -43,7 +43,7 @@ static int handle_new(struct tapio_ring **out, struct tapio_shm_ring *shm,
 	if (!ring)
 		return -ENOMEM;
 	ring->shm = shm;
-	ring->slots = (struct tpi_pair *)(shm + 1);
+	ring->cells = (struct tpi_pair *)(shm + 1);
 	ring->mask = capacity - 1;
 	ring->owned = owned;
 	*out = ring;
@@ -52,12 +52,12 @@ static int handle_new(struct tapio_ring **out, struct tapio_shm_ring *shm,
 
 static void format(struct tapio_shm_ring *shm, uint32_t capacity)
 {
-	struct tpi_pair *slots = (struct tpi_pair *)(shm + 1);
+	struct tpi_pair *cells = (struct tpi_pair *)(shm + 1);
 	uint32_t i;
 
 	/*
-	 * READY goes first and comes last. Whoever attaches in between finds it
-	 * missing, also when this process is killed here.
+	 * READY goes first and comes last. A process that attaches in between
+	 * finds it missing, also when this process is killed here.
 	 */
 	tpi_store_relaxed(&shm->ready, 0);
 	tpi_fence_store_store();
@@ -65,14 +65,14 @@ static void format(struct tapio_shm_ring *shm, uint32_t capacity)
 	memset(&shm->tail, 0,
 	       sizeof(*shm) - offsetof(struct tapio_shm_ring, tail));
 	for (i = 0; i < capacity; i++) {
-		slots[i].low = 0;
-		slots[i].high = tpi_ring_turn_empty(i);
+		cells[i].low = 0;
+		cells[i].high = tpi_ring_turn_empty(i);
 	}
 	shm->version = TAPIO_RING_VERSION;
 	shm->capacity = capacity;
 	shm->length_bytes = tapio_ring_bytes(capacity);
-	shm->slots_offset = sizeof(*shm);
-	shm->slot_bytes = sizeof(struct tpi_pair);
+	shm->cells_offset = sizeof(*shm);
+	shm->cell_bytes = sizeof(struct tpi_pair);
 	shm->stripes = TAPIO_STRIPES;
 	shm->magic = TAPIO_RING_MAGIC;
 	/*
@@ -124,8 +124,8 @@ int tapio_ring_attach(struct tapio_ring **out, void *memory, size_t bytes)
 	if (!capacity_ok(capacity) || bytes < tapio_ring_bytes(capacity) ||
 	    tpi_load_relaxed(&shm->length_bytes) !=
 		    tapio_ring_bytes(capacity) ||
-	    tpi_load_relaxed(&shm->slots_offset) != sizeof(*shm) ||
-	    tpi_load_relaxed(&shm->slot_bytes) != sizeof(struct tpi_pair) ||
+	    tpi_load_relaxed(&shm->cells_offset) != sizeof(*shm) ||
+	    tpi_load_relaxed(&shm->cell_bytes) != sizeof(struct tpi_pair) ||
 	    tpi_load_relaxed(&shm->stripes) != TAPIO_STRIPES)
 		return -EBADMSG;
 	return handle_new(out, shm, capacity, NULL);

@@ -4,9 +4,9 @@
  *
  * Exact would be easy if every put looked at the head, and slow: that is the line
  * that consumers write. So a put first compares with an old head, which it finds
- * in its own line; as heads only grow, it can be wrong only by asking too often.
+ * in its own line. As heads only grow, it can be wrong only by asking too often.
  * It comes here when that does not rule a new high water out. In a ring that is
- * mostly emptier than it once was, the first question here settles it, by a slot
+ * mostly emptier than it once was, the first question here settles it, by a cell
  * that consumers left long ago.
  */
 #include "lib/kit/ring.h"

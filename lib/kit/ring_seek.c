@@ -2,23 +2,23 @@
 /*
  * tapio_ring: step S of ring.c, from a hint to where an end really is.
  *
- * Needed by whoever finds its hint out of date, and for exact statistics. Reads
- * only. Every position it returns is one of which it knows that all before it
- * were passed; if nobody moves the end meanwhile, it is the end.
+ * Needed where a hint is out of date, and for exact statistics. Reads only.
+ * Every position it returns is one of which it knows that all before it were
+ * passed. If no thread moves the end meanwhile, it is the end.
  */
 #include <errno.h>
 
 #include "lib/kit/ring.h"
 
 /*
- * Is position p passed? If so, *next is the first position that the slot's turn
+ * Is position p passed? If so, *next is the first position that the cell's turn
  * does not show to be passed: p + 1, or laps further. A turn of position q says
- * that q - N was got, and put before; a full one that q was put, too.
+ * that q - N was got, and put before. A full one that q was put, too.
  */
 static int look(const struct tapio_ring *ring, uint64_t passed, uint64_t p,
 		uint64_t *next)
 {
-	uint64_t turn = tpi_ring_turn(tpi_ring_slot(ring, p));
+	uint64_t turn = tpi_ring_turn(tpi_ring_cell(ring, p));
 	uint64_t q = turn >> 1;
 
 	/* In a true ring, no position comes near 2^62: nothing wraps below. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio_ring: what can be said about one.
+ * tapio_ring: statistics.
  *
  * Puts, gets and the number of values are the ends' true positions, found from
- * the hints and the slots: nothing is counted on the fast path, and no kill can
- * make them wrong. Only what leaves no trace in a slot (refusals, retries,
+ * the hints and the cells: nothing is counted on the fast path, and no kill can
+ * make them wrong. Only what leaves no trace in a cell (refusals, retries,
  * sleeps) is counted, by the one it happened to, in a line that its CPU shares
  * with few others. Everything here works in memory that can only be read, except
  * tpi_ring_count().

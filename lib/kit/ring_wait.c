@@ -2,8 +2,8 @@
 /*
  * tapio_ring: waiting for room or for a value, and waking who waits.
  *
- * Consumers that found the ring empty wait at its tail, where values come in;
- * producers that found it full wait at its head. The two are alike, so below
+ * Consumers that found the ring empty wait at its tail, where values come in.
+ * Producers that found it full wait at its head. The two are alike, so below
  * "mover" is who puts (gets), and "sleeper" who waits for that.
  *
  * THE SLEEPER (wait_more)            THE MOVER (wake in ring.c, tpi_ring_wake)
@@ -15,7 +15,7 @@
  *	    SLEEP_NS at most            W4  swap answered for answered + k; for `armed` if
  *	    again from A1                   W3 woke fewer than k; once
  *
- * PROOF that nobody sleeps beside what he waits for
+ * PROOF that no thread sleeps beside what it waits for
  *
  *  1  A move is seen by A3, or its W1 sees A2: both have a full barrier between
  *     their store and their load.
@@ -25,26 +25,26 @@
  *     W2, and A4 finds another bell.
  *  3  armed - answered is never less than the number of sleepers. A2 adds one to it
  *     before there can be one more. W4 takes off k when W3 ended k sleeps. When
- *     W3 woke fewer, nobody was left asleep at that instant, by 2 none of those
+ *     W3 woke fewer, no sleeper was left at that instant, by 2 none of those
  *     counted in `a` will be, and armed - a are all the later ones. W4 is tried
- *     once, and only from the value of W1, so what several movers do at the same
- *     time takes off as much as one of them: answered is never too large.
- *  4  So after a move either nobody sleeps, or W3 ends a sleep for each value
- *     (for each sleeper, if these are fewer). Whoever is woken, or finds another
- *     bell, looks again and then starts from A1.
+ *     once, and only from the value of W1, so what several movers do at the
+ *     same time takes off as much as one of them: answered is never too large.
+ *  4  So after a move either no thread sleeps, or W3 ends a sleep for each
+ *     value (for each sleeper, if these are fewer). A thread that is woken, or
+ *     finds another bell, looks again and then starts from A1.
  *  5  Killed or stopped between the move and W3, or after being woken and before
  *     getting (putting): another may sleep beside a value, until its SLEEP_NS
  *     are over. Killed between W3 and W4, or between A2 and the end of A4:
  *     armed - answered stays too large by that much, which costs a mover one system
- *     call, once: its W3 wakes nobody and its W4 settles all of them.
+ *     call, once: its W3 finds no sleeper and its W4 settles all of them.
  *
  * So the kernel is entered by movers at most once per announcement, and never
- * while nobody waits. Idle sleepers announce themselves every SLEEP_NS, and by
+ * without a waiter. Idle sleepers announce themselves every SLEEP_NS, and by
  * the last rule of 3 a whole night of that is settled by one call.
  *
- * Nobody is woken for nothing and all but one sent back to sleep, as waking all
- * would. tests/model/ring_wait.pml checks all of this, and that without the bell,
- * the look, the barrier, or with another W4, it does not hold.
+ * A move does not wake all sleepers and send all but one back to sleep.
+ * tests/model/ring_wait.pml checks all of this, and that without the bell, the
+ * look, the barrier, or with another W4, it does not hold.
  */
 #include <errno.h>
 #include <limits.h>
@@ -69,7 +69,7 @@ struct wait {
 	struct tapio_shm_ring_wait *waiters;
 	int64_t timeout_ns;
 	int64_t sleep_ns; /* of one sleep, at most */
-	int64_t deadline; /* CLOCK_MONOTONIC; set when the first sleep is near */
+	int64_t deadline; /* CLOCK_MONOTONIC. Set when the first sleep is near */
 	uint32_t looks;
 	uint32_t bell;
 	bool armed;
@@ -83,7 +83,7 @@ static int64_t now_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* What is left of the time-out, at most one sleep. */
+/* The rest of the time-out, at most one sleep. */
 static int64_t time_left(const struct wait *wait)
 {
 	int64_t left;
@@ -114,7 +114,7 @@ static void announce(struct wait *wait)
 
 /*
  * Called each time that nothing could be done. 0: look again (the look that
- * follows an announcement is A3); -EAGAIN, -ETIMEDOUT: give up.
+ * follows an announcement is A3). -EAGAIN, -ETIMEDOUT: give up.
  */
 static int wait_more(struct wait *wait)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reading a cursor that other processes write: which of its cells counts, and what
- * its head is. Who calls: producers (the gate, marks), consumers, the ledger, the
- * broker. What the words mean, and why a former holder's late stores are no news,
- * is in client/consumer/lease.h.
+ * its head is. Callers: producers (the gate, marks), consumers, the ledger, the
+ * broker. client/consumer/lease.c tells the meaning of the words, and why a
+ * former holder's late stores are no news.
  */
 #ifndef TPI_CURSOR_H
 #define TPI_CURSOR_H
@@ -15,7 +15,7 @@
 
 #include "lib/base/atomic.h"
 
-/* The number of the cell that a lease names; inside the cursor, whatever it says. */
+/* The number of the cell that a lease names. Inside the cursor, whatever it says. */
 static inline uint32_t tpi_lease_cell(uint64_t lease)
 {
 	uint32_t cell = TAPIO_LEASE_CELL(lease);
@@ -23,7 +23,7 @@ static inline uint32_t tpi_lease_cell(uint64_t lease)
 	return cell < TAPIO_CELLS ? cell : 0;
 }
 
-/* The same holder and flags; another cell and epoch would be another word. */
+/* The same holder and flags. Another cell and epoch would be another word. */
 static inline uint64_t tpi_lease_next(uint64_t lease, uint32_t holder,
 				      uint64_t flags)
 {
@@ -31,7 +31,7 @@ static inline uint64_t tpi_lease_next(uint64_t lease, uint32_t holder,
 			   TAPIO_LEASE_EPOCH(lease) + 1);
 }
 
-/* What counts now, for whoever is content with a moment ago. */
+/* The count of a moment ago, for callers that need no more. */
 static inline const struct tapio_shm_cell *
 tpi_cursor_cell(const struct tapio_shm_cursor *cursor)
 {
@@ -57,7 +57,7 @@ static inline uint32_t tpi_cursor_holder(const struct tapio_shm_cursor *cursor)
 
 /*
  * The head of the cell that counts. False: the lane was moving to another cell, so
- * there is no news. What is in *head then is at most where the next holder goes on.
+ * there is no news. *head then is at most where the next holder goes on.
  *
  * The second look at the lease proves that the head was stored before the lease
  * left its writer: a reader that sees a store which came after the swap sees the

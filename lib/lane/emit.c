@@ -55,7 +55,7 @@ static void ring_slot(const struct tpi_emit *emit, const struct tpi_lane *lane,
 	tpi_wake_group(emit->doorbells, (uint32_t)slot, armed);
 }
 
-/* Each group by itself: what one waits for does not wake another. */
+/* Each group by itself: an event that one waits for does not wake another. */
 __attribute__((noinline, cold)) void tpi_ring(const struct tpi_emit *emit,
 					      const struct tpi_lane *lane)
 {

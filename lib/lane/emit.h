@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What emitting an event reads, and its fast paths: the lane of this CPU, one
- * section, and a look whether somebody sleeps. tapio_output, tapio_reserve and
- * tapio_submit jump there. The fast paths leave the rest, by another jump, to the
- * functions that the struct names.
+ * The data that emitting an event reads, and its fast paths: the lane of this
+ * CPU, one section, and a look whether somebody sleeps. tapio_output,
+ * tapio_reserve and tapio_submit jump there. The fast paths leave the rest, by
+ * another jump, to the functions that the struct names.
  *
  * Where tapio_output is: declared in tapio/producer.h, entered in
  * client/producer/producer.c, fast path in lib/lane/emit_fast.h (compiled by
  * lib/lane/lane.c), slow path in client/producer/output.c.
  *
  * Nothing is written here but the lane, so any thread and any signal handler may be
- * in it at any instruction. Who fills the struct: client/producer/producer.c, once.
+ * in it at any instruction. client/producer/producer.c fills the struct, once.
  */
 #ifndef TPI_EMIT_H
 #define TPI_EMIT_H
@@ -33,7 +33,7 @@ struct tpi_size {
 	uint32_t bytes;      /* longest of all */
 	uint32_t klass;
 	uint32_t reserved;
-	struct tpi_lane *const *row; /* [cpus], by CPU; NULL: no lane there */
+	struct tpi_lane *const *row; /* [cpus], by CPU. NULL: no lane there */
 };
 
 struct tpi_emit;
@@ -49,10 +49,11 @@ typedef int tpi_submit_fn(const struct tpi_emit *emit,
  * zero.
  */
 struct tpi_emit {
-	/* Of each row; 0: side lanes only. It rises once at most, when a process
+	/* Of each row. 0: side lanes only. It rises once at most, when a process
 	 * whose self-test could not be made learns that it may run sections. */
 	uint32_t cpus;
-	/* What any block takes and needs no loop: 64; 0: there are stamps. */
+	/* The bytes that any block takes and that need no loop: 64. 0: there
+	 * are stamps. */
 	uint32_t plain_bytes;
 	uint32_t size_count;
 	uint32_t class_count;
@@ -72,10 +73,11 @@ struct tpi_emit {
 };
 
 /*
- * The fast paths; emit_fast.h. Each does all of tapio_output, tapio_reserve or
- * tapio_submit, or nothing, and then returns what the struct's slow one makes of
- * the same arguments: a refusal to be explained, a lane without room, a thread that
- * is not on a CPU with a lane or has just left it, an event that no section copies.
+ * The fast paths (emit_fast.h). Each does all of tapio_output, tapio_reserve or
+ * tapio_submit, or nothing, and then returns what the struct's slow one makes
+ * of the same arguments: a refusal to be explained, a lane without room, a
+ * thread that is not on a CPU with a lane or has just left it, an event that no
+ * section copies.
  *
  *   choosing class and lane   a kill or a stop here: nothing has happened
  *   the section               before its commit nothing, after it all (lane.c)
@@ -83,7 +85,7 @@ struct tpi_emit {
  *                             next producer, by the broker, or by the bound
  *
  * Migration and signal handlers: the lane was a guess, the section checks it. A
- * handler that emits here runs a whole operation of its own; ours finds another
+ * handler that emits here runs a whole operation of its own. Ours finds another
  * state then.
  */
 tpi_output_fn tpi_emit_output;
@@ -122,7 +124,7 @@ static inline const struct tpi_size *tpi_size_of(const struct tpi_emit *emit,
 	return NULL;
 }
 
-/* The lane of the CPU that we are on, as far as one can tell; or NULL. */
+/* The lane of the CPU that we are on, as far as one can tell, or NULL. */
 static inline const struct tpi_lane *tpi_lane_here(const struct tpi_emit *emit,
 						   const struct tpi_size *size)
 {
@@ -149,10 +151,10 @@ _Static_assert(TAPIO_DESC_META(0x1234, 5, 6) ==
 			6 << 20),
 	       "tpi_meta() of a tag is its TAPIO_DESC_META()");
 
-/* CLOCK_REALTIME in nanoseconds; emit.c. */
+/* CLOCK_REALTIME in nanoseconds (emit.c). */
 uint64_t tpi_clock_ns(void);
 
-/* How the event is stamped; a clock is read now, before the section. */
+/* How the event is stamped. A clock is read now, before the section. */
 static inline uint64_t tpi_stamp(const struct tpi_emit *emit)
 {
 	return tpi_likely(emit->stamp != TAPIO_STAMP_CLOCK) ? TPI_STAMP_TSC
@@ -160,15 +162,15 @@ static inline uint64_t tpi_stamp(const struct tpi_emit *emit)
 }
 
 /*
- * Rings the bell of each group that waits for what was published on `lane` (NULL:
- * it may be any); emit.c.
+ * Rings the bell of each group that waits for what was published on `lane`
+ * (NULL: it may be any). In emit.c.
  */
 void tpi_ring(const struct tpi_emit *emit, const struct tpi_lane *lane);
 
 /*
  * After each commit: does a consumer sleep? No fence: a consumer that announces
  * itself runs a membarrier (ORDER wake.barrier, in tpi_barrier()), so either it
- * sees our commit in its last look, or we see its announcement; the same goes for
+ * sees our commit in its last look, or we see its announcement. The same goes for
  * `active`, after whose change the broker runs one. Relaxed loads: a stale `answered`
  * costs one ring too many.
  */
@@ -190,36 +192,33 @@ static inline void tpi_ring_if_armed(const struct tpi_emit *emit,
 	}
 }
 
-/* What the caller of tapio_reserve gets. */
+/* The reservation that the caller of tapio_reserve gets. */
 static inline void tpi_reservation_fill(struct tapio_reservation *out,
 					const struct tpi_lane *lane,
-					uint32_t block, uint32_t tag,
-					uint32_t length)
+					uint32_t block, uint64_t ticket,
+					uint32_t tag, uint32_t length)
 {
-	out->data = tpi_lane_block(lane, block);
+	const uint32_t block_bytes = lane->block_bytes;
+
+	out->data = lane->blocks + (size_t)block * block_bytes;
 	out->length = length;
 	out->tag = tag;
-	out->capacity = lane->block_bytes;
+	out->capacity = block_bytes;
 	out->lane = lane->id;
 	out->block = block;
-	out->moves = 0;
+	out->ticket = TAPIO_TICKET_PLACE(ticket);
 }
 
-/* Whether a reservation on this lane names a block that bears our name. */
-static inline bool tpi_reservation_open(const struct tpi_lane *lane,
-					const struct tapio_reservation *r,
-					uint32_t me)
+/* The ticket of its block while the reservation is open. */
+static inline uint64_t tpi_reservation_ticket(const struct tpi_emit *emit,
+					      const struct tapio_reservation *r)
 {
-	/* Relaxed: if it is our name, this process wrote it. */
-	return r->block <= lane->mask &&
-	       tpi_load_relaxed(&lane->owner[r->block]) == me;
+	return TAPIO_TICKET(emit->me, r->ticket);
 }
 
 /*
- * The lane of an open reservation, or NULL. A copy of a reservation that was
- * submitted already is found out when somebody else has taken the block since, or
- * when nothing is held any more; the owner word of a block in the ring says
- * nothing, so a quicker double submit of a copy cannot be told.
+ * The lane of a reservation that may be open, or NULL. Whether it is, the ticket of
+ * its block says, inside the section that puts the block back.
  */
 static inline const struct tpi_lane *
 tpi_reservation_lane(const struct tpi_emit *emit,
@@ -230,9 +229,7 @@ tpi_reservation_lane(const struct tpi_emit *emit,
 	if (tpi_unlikely(!r->data || r->lane >= emit->lane_count))
 		return NULL;
 	lane = &emit->lanes[r->lane];
-	if (tpi_unlikely(!tpi_reservation_open(lane, r, emit->me)))
-		return NULL;
-	return lane;
+	return tpi_likely(r->block <= lane->mask) ? lane : NULL;
 }
 
 /* Whether it may be submitted with the length and tag that it has now. */

@@ -7,16 +7,16 @@
  * client/producer/producer.c, fast path in lib/lane/emit_fast.h (compiled by
  * lib/lane/lane.c), slow path in client/producer/output.c.
  *
- * What they cost is counted in instructions and in stores (bench/instructions): a
- * lane takes an event every few nanoseconds, and a register that a function saves
- * is a store, too. So each kind of output is a function of its own with few
- * values alive, reached by a jump and not by a call; what does not happen leaves by
- * a jump likewise.
+ * Their cost is counted in instructions and in stores (bench/instructions): a
+ * lane takes an event every few nanoseconds, and a register that a function
+ * saves is a store, too. So each kind of output is a function of its own with
+ * few values alive, reached by a jump and not by a call. Rare cases leave by a
+ * jump likewise.
  */
 #ifndef TPI_EMIT_FAST_H
 #define TPI_EMIT_FAST_H
 
-/* In a forked child there is nobody to ask. */
+/* A forked child has no slow path. */
 __attribute__((cold, noinline)) static int
 output_slow(const struct tpi_emit *emit, uint32_t tag, const void *data,
 	    uint32_t length)
@@ -47,20 +47,18 @@ submit_slow(const struct tpi_emit *emit, struct tapio_reservation *r)
 }
 
 /* Whether the gate, as it stands, lets one block be taken. */
-static inline bool room_for_one(const struct tpi_lane *lane, uint64_t state)
+static inline bool room_for_one(const struct sight *s)
 {
-	uint64_t taken = TAPIO_STATE_TAIL(state) + TAPIO_STATE_HELD(state);
-	uint64_t gate = tpi_load_relaxed(&lane->shm->gate);
-
-	/* gate > reap = taken - N */
-	return tpi_likely(tapio_position_diff(gate + lane->mask, taken) >= 0);
+	/* gate > reap = oldest - N */
+	return tpi_likely(tapio_position_diff(s->gate + s->mask, s->oldest) >=
+			  0);
 }
 
 /*
  * Asks for the lines of the block that will be taken some events from now: by then
  * they are ours again, and the stores into it do not wait for a consumer's cache.
  * 12 lines ahead hide one transfer. Blocks lie in the ring in their order in memory
- * unless reservations have mixed them up; a wrong guess costs nothing but the hint.
+ * unless reservations have mixed them up. A wrong guess costs nothing but the hint.
  */
 static inline __attribute__((always_inline)) void
 prefetch_ahead(const unsigned char *block, uint64_t length,
@@ -87,15 +85,16 @@ static inline __attribute__((always_inline)) int
 output_as(OUTPUT_PARAMETERS, enum output_size size, enum output_stamp stamp)
 {
 	uint64_t time = stamp == OUTPUT_VALUE ? tpi_clock_ns() : 0;
-	uint64_t state = tpi_load_relaxed(&lane->shm->state);
+	const struct sight s = sight_of(lane);
 	uint64_t bytes = length;
 	struct spot at;
 
-	if (!room_for_one(lane, state))
+	if (!room_for_one(&s))
 		return output_slow(emit, tag, data, (uint32_t)bytes);
-	at = spot_of(lane, state, tpi_meta(tag, (uint32_t)bytes));
-	prefetch_ahead(at.block, bytes, size);
-	if (tpi_unlikely(cpu_output(lane, state, &at, data, bytes, time, size,
+	at = spot_of(lane, &s, tpi_meta(tag, (uint32_t)bytes));
+	prefetch_ahead(at.payload, bytes, size);
+	TPI_TESTPOINT("output.looked");
+	if (tpi_unlikely(cpu_output(lane, s.state, &at, data, bytes, time, size,
 				    stamp)))
 		return output_slow(emit, tag, data, (uint32_t)bytes);
 	TPI_TESTPOINT("output.published");
@@ -193,25 +192,26 @@ int tpi_emit_reserve(const struct tpi_emit *emit, uint32_t tag, uint32_t length,
 {
 	const struct tpi_size *size = tpi_size_of(emit, tag, length, false);
 	const struct tpi_lane *lane;
-	uint64_t state;
-	uint32_t block;
+	uint64_t block, ticket;
+	struct sight s;
 
 	if (tpi_unlikely(!size || !TAPIO_TAG_TYPE(tag)))
 		return reserve_slow(emit, tag, length, out);
 	lane = tpi_lane_here(emit, size);
 	if (tpi_unlikely(!lane))
 		return reserve_slow(emit, tag, length, out);
-	state = tpi_load_relaxed(&lane->shm->state);
-	if (tpi_unlikely(TAPIO_STATE_HELD(state) >= held_limit(lane)) ||
-	    !room_for_one(lane, state))
+	s = sight_of(lane);
+	if (tpi_unlikely((s.state & TAPIO_HELD_MASK) > s.mask >> 1) ||
+	    !room_for_one(&s))
 		return reserve_slow(emit, tag, length, out);
-	block = block_at(lane,
-			 TAPIO_STATE_TAIL(state) + TAPIO_STATE_HELD(state));
-	if (tpi_unlikely(section_reserve_one(lane, state, &lane->owner[block],
-					     emit->me)))
+	block = oldest_block(lane, &s);
+	ticket = TAPIO_TICKET(
+		emit->me, tpi_place_taken(lane, s.oldest, s.oldest & s.mask));
+	TPI_TESTPOINT("reserve.looked");
+	if (tpi_unlikely(section_reserve_one(lane, s.state, block, ticket)))
 		return reserve_slow(emit, tag, length, out);
 	TPI_TESTPOINT("reserve.taken");
-	tpi_reservation_fill(out, lane, block, tag, length);
+	tpi_reservation_fill(out, lane, (uint32_t)block, ticket, tag, length);
 	return 0;
 }
 
@@ -220,16 +220,22 @@ submit_as(const struct tpi_emit *emit, struct tapio_reservation *r,
 	  const struct tpi_lane *lane, enum output_stamp stamp)
 {
 	uint64_t time = stamp == OUTPUT_VALUE ? tpi_clock_ns() : 0;
-	uint64_t state = tpi_load_relaxed(&lane->shm->state);
-	uint64_t tail = TAPIO_STATE_TAIL(state);
+	uint64_t state = tpi_lane_glance(lane);
+	uint64_t index = TAPIO_STATE_TAIL(state) & lane->mask;
 	struct spot at = {
-		.slot = &lane->desc[tail & lane->mask],
-		.time = lane->time ? &lane->time[tail & lane->mask] : NULL,
+		.block = r->block,
+		.entry = &lane->desc[index],
+		.time = lane->time ? &lane->time[index] : NULL,
 		.desc = tpi_meta(r->tag, r->length) | r->block,
 	};
 
-	if (tpi_unlikely(!TAPIO_STATE_HELD(state)) ||
-	    tpi_unlikely(BY_STAMP(section_publish_one, lane, state, &at, time)))
+	TPI_TESTPOINT("submit.looked");
+	/* A lane of which nothing is held has no open ticket, so the section
+	 * need not look at that. */
+	if (tpi_unlikely(BY_STAMP(section_publish_one, lane, state, &at,
+				  tpi_reservation_ticket(emit, r),
+				  tpi_place_entered(lane, r->ticket, index),
+				  time)))
 		return submit_slow(emit, r);
 	TPI_TESTPOINT("submit.published");
 	r->data = NULL;

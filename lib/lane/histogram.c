@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading and clearing histograms; adding to them is inline in histogram.h. */
+/* Reading and clearing histograms. Adding to them is inline in histogram.h. */
 #include "lib/lane/histogram.h"
 
 uint64_t tpi_histogram_value(uint32_t bucket)

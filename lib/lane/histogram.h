@@ -3,11 +3,12 @@
  * The histogram of a group's latencies (abi.h says what it holds). Consumers add
  * to it (client/consumer/latency.h), tools read it, the broker clears it.
  *
- * Adding is a few relaxed loads and plain stores, no locked instruction: members
- * of a group that collide lose an addition, and nobody else is ever disturbed.
- * SIGKILL between two of the stores leaves `count` and the buckets apart by what
- * was being added; so does a reader that looks meanwhile. A reader takes its total
- * from the buckets, so its quantiles are of what it has read.
+ * Adding is a few relaxed loads and plain stores, no locked instruction:
+ * members of a group that collide lose an addition, and no other process is
+ * ever disturbed. SIGKILL between two of the stores leaves `count` and the
+ * buckets apart by what was being added. So does a reader that looks meanwhile.
+ * A reader takes its total from the buckets, so its quantiles are of what it
+ * has read.
  */
 #ifndef TPI_HISTOGRAM_H
 #define TPI_HISTOGRAM_H
@@ -18,7 +19,7 @@
 
 #include "lib/base/atomic.h"
 
-/* What a bucket may hold before all are halved. */
+/* The most that a bucket holds before all are halved. */
 #define TPI_HISTOGRAM_FULL UINT32_C(0x80000000)
 
 static inline uint32_t tpi_histogram_bucket(uint64_t ns)
@@ -77,7 +78,7 @@ void tpi_histogram_merge(struct tpi_histogram *to,
 
 /*
  * The smallest value that at least a fraction of all events are not larger than,
- * within 0.1 %, never above max_ns; 0 when there are none.
+ * within 0.1 %, never above max_ns. 0 when there are none.
  */
 uint64_t tpi_histogram_quantile(const struct tpi_histogram *copy,
 				double fraction);

@@ -2,12 +2,12 @@
 /*
  * The lane's operations: output, reserve, publish, and the gate they respect.
  *
- * THE ARGUMENT. Two facts carry everything (design section 4):
+ * THE ARGUMENT. Two facts carry everything:
  *
  *  L1  Exclusivity. Only code that runs on CPU c changes lane c, inside an rseq
- *	section; the kernel aborts a section when its thread is preempted,
- *	migrated or signalled. A side lane is changed by its owner alone, under
- *	the owner's private mutex with signals blocked.
+ *	section. The kernel aborts a section when its thread is preempted, migrated
+ *	or signalled. A side lane is changed by its owner alone, under the owner's
+ *	private mutex with signals blocked.
  *  L2  One-word commit. Every operation becomes visible by one plain store of
  *	`state`, the last store of its section.
  *
@@ -17,16 +17,58 @@
  *	grows. So what was computed from a state outside the section holds inside
  *	it if the state is still the same.
  *  L4  Before its commit a section changes, of what lies in [reap, tail), only
- *	the block at reap, its owner word, and type and length in its descriptor.
- *	output writes slot `tail`: with held = 0 that is the slot of reap and gets
- *	the same block back; with held > 0 it lies outside [reap, tail). publish
- *	writes n <= held slots from tail on, which lie outside.
+ *	the block at reap, its stamp, type and length in its descriptor, and the
+ *	tickets of blocks that it is about to take. output writes entry `tail`:
+ *	with held = 0 that is the entry of reap and gets the same block back. With
+ *	held > 0 it lies outside [reap, tail). publish writes n <= held entries from
+ *	tail on, which lie outside.
  *  L5  In-ring blocks plus held blocks are N. So publishing never fails for lack
- *	of a slot; only taking a block can be refused.
- *  L6  A block that is not in the ring was taken by a committed reserve, and the
- *	last section that wrote its owner was that one. Nobody writes an owner
- *	outside a section but abandon, claim and sweep, and those only for blocks
- *	that are out of the ring.
+ *	of an entry. Only taking a block can be refused.
+ *
+ * TICKETS. Each block has a word, its ticket: owner:32 | place:32, where the place has
+ * an index, a serial and the mark ENTERED (abi.h). output stores owner = NOBODY and
+ * nothing else of it. reserve stores the whole word: its own id, the index from which
+ * it takes the block, and a serial. publish compares the whole word with the one that
+ * the reservation carries, and stores the place: ENTERED, and the index where the
+ * block enters. All of these stores stand before the commit. Outside of sections the
+ * word changes by swaps alone (sweep.c), which keep the index.
+ *
+ *  T1  For a block in the ring at position p that bears an owner, the index is p mod
+ *	N. A publish at p has stored it, or a reserve that was aborted: that one had
+ *	found the block at p. An output has stored no owner. No swap changes the
+ *	index.
+ *  T2  So a block that bears an owner lies in the ring if and only if the position
+ *	with that index is in [reap, tail) and the descriptor there names the block:
+ *	descriptors in [reap, tail) name exactly the blocks in the ring. An index that
+ *	is left from an aborted publish, or from an earlier lap, does no harm, since
+ *	the descriptor decides.
+ *  T3  A block that is out of the ring was taken by a committed reserve, and the last
+ *	section that wrote its owner was that one. So its owner is the true holder,
+ *	until a swap says otherwise.
+ *  T4  A reservation is open if and only if its block bears its owner and its serial,
+ *	and lies outside of the ring. The section of a publish compares the whole word
+ *	with a ticket that is not ENTERED. If they are the same, the block is
+ *	outside: a block that has entered is marked, or bears another owner, or
+ *	was stored by an aborted reserve with a serial that was never given out.
+ *	If the word is ENTERED, an attempt of this reservation was aborted after
+ *	the mark, or it was published. Then T2 decides, for the state that the
+ *	section compares (publish_checked()).
+ *  T5  No two reservations of a block by one owner have the same serial. A reserve
+ *	takes the serial from its position, in half laps: before the block is taken
+ *	again, it enters at a position that is more than N / 2 later, since held <=
+ *	N / 2. A swap takes it from a counter of its owner, with the mark CLAIMED.
+ *	(A serial comes round after 2^29 positions, and then only for a copy that
+ *	was kept so long.)
+ *  T6  A batch with one block twice is refused: the first one marks the word, so the
+ *	second comparison fails, before the commit.
+ *
+ * The comparison must stand inside the section. Two threads on this CPU are kept apart
+ * by the state. But a thread on another CPU may copy the event to its own lane and
+ * give the block up, which does not change this lane's state. The swap and the section
+ * may still cross, in the few instructions between the comparison and the commit. Then
+ * the event comes twice, and the block is in the ring although its word says ABANDONED
+ * or bears a new serial. It keeps the right index, so T2 still finds it there, and
+ * neither claim nor sweep takes it (sweep.c, S6).
  *
  * THE GATE is a lower bound of what gating groups have released: a block is taken only
  * if its position lies before the gate.
@@ -61,7 +103,7 @@
  *  U4  What lies at reap is overwritten under the group only when the bound is
  *	needed. The group finds out as with any overrun: reap has passed its head.
  *
- * SIGKILL before the commit: nothing happened; after it: all happened. Between
+ * SIGKILL before the commit: nothing happened. After it: all happened. Between
  * reserve and publish: the block is out of the ring under the dead one's name,
  * which sweep.c takes back. There are no other cases.
  *
@@ -83,7 +125,7 @@
 _Static_assert(sizeof(struct tpi_lane) == 64, "a lane's handle is one line");
 _Static_assert(offsetof(struct tpi_lane, shm) == 0, "sections: shm");
 _Static_assert(offsetof(struct tpi_lane, desc) == 8, "sections: desc");
-_Static_assert(offsetof(struct tpi_lane, owner) == 16, "sections: owner");
+_Static_assert(offsetof(struct tpi_lane, tickets) == 16, "sections: tickets");
 _Static_assert(offsetof(struct tpi_lane, time) == 24, "sections: time");
 _Static_assert(offsetof(struct tpi_lane, cpu) == 40, "sections: cpu");
 _Static_assert(offsetof(struct tpi_lane, mask) == 44, "sections: mask");
@@ -99,22 +141,24 @@ struct payload {
 	vec16 x[4];
 };
 
-/* Where an event goes: what a section stores to, computed before it. */
+/* Where an event goes: the addresses that a section stores to, computed before
+ * it. */
 struct spot {
-	unsigned char *block;
-	uint32_t *owner;
-	uint64_t *slot; /* of the descriptor, at the tail */
-	uint64_t *time; /* of the stamp; not to be used by lanes without */
+	unsigned char *payload;
+	uint64_t *ticket;
+	uint64_t block;
+	uint64_t *entry; /* of the descriptor, at the tail */
+	uint64_t *time;  /* of the stamp. Not to be used by lanes without */
 	uint64_t desc;
 };
 
 /* As many blocks as may be reserved on a lane at once. */
 static inline uint32_t held_limit(const struct tpi_lane *lane)
 {
-	uint32_t half = (lane->mask + 1) / 2;
-
-	return half < TAPIO_HELD_MAX ? half : TAPIO_HELD_MAX;
+	return (lane->mask >> 1) + 1;
 }
+_Static_assert(TAPIO_BLOCKS_MAX / 2 <= TAPIO_HELD_MAX,
+	       "half of a lane can be counted");
 
 static inline vec16 load16(const unsigned char *at)
 {
@@ -164,25 +208,24 @@ static void stamp(const struct tpi_lane *lane, uint64_t position, uint64_t time)
 		return;
 	if (time == TPI_STAMP_TSC)
 		time = tpi_tsc();
-	/* Relaxed: an observer may look while we write; it checks. */
+	/* Relaxed: an observer may look while we write. It checks. */
 	tpi_store_relaxed(&lane->time[position & lane->mask], time);
 }
 
 static void side_commit(const struct tpi_lane *lane, uint64_t state)
 {
 	/*
-	 * ORDER lane.state (release): block, descriptor and stamp are visible to
-	 * whoever sees this state. Pairs with the acquire in tpi_lane_peek().
+	 * ORDER lane.state (release): block, descriptor and stamp are visible
+	 * to all that see this state. Pairs with the acquire in
+	 * tpi_lane_peek().
 	 */
 	tpi_store_release(&lane->shm->state, state);
 }
 
 static int side_output(const struct tpi_lane *lane, uint64_t state,
-		       uint32_t block, uint64_t meta, uint64_t time,
-		       const void *data, uint32_t length)
+		       const struct spot *at, uint64_t time, const void *data,
+		       uint32_t length)
 {
-	uint64_t tail = TAPIO_STATE_TAIL(state);
-
 	/*
 	 * ORDER lane.reuse (store-store): the commit that freed this block is
 	 * visible before what is written into it, so that an observer whose
@@ -190,21 +233,22 @@ static int side_output(const struct tpi_lane *lane, uint64_t state,
 	 */
 	tpi_fence_store_store();
 	if (length)
-		memcpy(tpi_lane_block(lane, block), data, length);
-	tpi_store_relaxed(&lane->owner[block], TAPIO_NOBODY);
-	tpi_store_relaxed(&lane->desc[tail & lane->mask], meta | block);
-	stamp(lane, tail, time);
+		memcpy(at->payload, data, length);
+	tpi_store_relaxed((uint32_t *)(void *)at->ticket, TAPIO_NOBODY);
+	tpi_store_relaxed(at->entry, at->desc);
+	stamp(lane, TAPIO_STATE_TAIL(state), time);
 	side_commit(lane, state + TAPIO_STATE(1, 0));
 	return 0;
 }
 
 static int side_reserve(const struct tpi_lane *lane, uint64_t state,
-			const uint32_t *blocks, uint32_t count, uint32_t me)
+			const uint32_t *blocks, const uint64_t *words,
+			uint32_t count)
 {
 	uint32_t i;
 
 	for (i = 0; i < count; i++)
-		tpi_store_relaxed(&lane->owner[blocks[i]], me);
+		tpi_store_relaxed(&lane->tickets[blocks[i]], words[i]);
 	side_commit(lane, state + count);
 	/* ORDER lane.reuse (store-store): as in side_output(), for the caller's
 	 * stores into the blocks. Pairs with tpi_lane_intact(). */
@@ -212,8 +256,25 @@ static int side_reserve(const struct tpi_lane *lane, uint64_t state,
 	return 0;
 }
 
+/* Says by the ticket where a block enters the ring. False if it is not open. */
+static bool side_enter(const struct tpi_lane *lane, uint32_t block,
+		       uint64_t expected, uint64_t position)
+{
+	uint64_t *ticket = &lane->tickets[block];
+	uint32_t place;
+
+	/* Relaxed: a change by others makes it another word. */
+	if (tpi_load_relaxed(ticket) != expected)
+		return false;
+	place = tpi_place_entered(lane, TAPIO_TICKET_PLACE(expected),
+				  position & lane->mask);
+	tpi_store_relaxed((uint32_t *)(void *)ticket + 1, place);
+	return true;
+}
+
 static int side_publish(const struct tpi_lane *lane, uint64_t state,
-			const uint64_t *descs, uint32_t count, uint64_t time)
+			const uint64_t *descs, const uint64_t *tickets,
+			uint32_t count, uint64_t time)
 {
 	uint64_t tail = TAPIO_STATE_TAIL(state);
 	uint32_t i;
@@ -221,6 +282,9 @@ static int side_publish(const struct tpi_lane *lane, uint64_t state,
 	if (lane->time && time == TPI_STAMP_TSC)
 		time = tpi_tsc();
 	for (i = 0; i < count; i++) {
+		if (!side_enter(lane, TAPIO_DESC_BLOCK(descs[i]), tickets[i],
+				tail + i))
+			return TPI_MOVED;
 		tpi_store_relaxed(&lane->desc[(tail + i) & lane->mask],
 				  descs[i]);
 		stamp(lane, tail + i, time);
@@ -231,7 +295,8 @@ static int side_publish(const struct tpi_lane *lane, uint64_t state,
 
 /* ---- the gate ------------------------------------------------------------- */
 
-/* What a group has released on a lane; the gate, if its head is no news. */
+/* The position that a group has released on a lane, or the gate, if its head is
+ * no news. */
 static uint64_t released(const struct tpi_lane *lane,
 			 const struct tapio_shm_cursor *cursor, uint64_t slot)
 {
@@ -370,7 +435,7 @@ refresh_gate(const struct tpi_lane *lane, const struct tpi_gating *gating,
 	return TPI_FULL;
 }
 
-/* Whether `count` blocks may be taken in `state`; 0 or a TPI_ result. */
+/* Whether `count` blocks may be taken in `state`. 0 or a TPI_ result. */
 static inline int room(const struct tpi_lane *lane,
 		       const struct tpi_gating *gating, uint64_t state,
 		       uint32_t count)
@@ -383,32 +448,52 @@ static inline int room(const struct tpi_lane *lane,
 	return refresh_gate(lane, gating, count);
 }
 
-/* The block at a position that is in the ring; masked, so always inside. */
-static inline uint32_t block_at(const struct tpi_lane *lane, uint64_t position)
-{
-	return (uint32_t)tpi_load_relaxed(&lane->desc[position & lane->mask]) &
-	       lane->mask;
-}
-
 /* ---- the operations --------------------------------------------------------- */
 
 /*
- * The event with that `meta` in the block that is the oldest in the ring: the one
- * at reap = tail + held - N, which is a slot of the same index as tail + held.
+ * The result of one look at a lane. Values of the handle are here as well: a
+ * compiler loads them again after each atomic load.
  */
-static inline __attribute__((always_inline)) struct spot
-spot_of(const struct tpi_lane *lane, uint64_t state, uint64_t meta)
+struct sight {
+	uint64_t state;
+	uint64_t gate;
+	uint64_t
+		oldest; /* the position of the oldest block in the ring, plus N */
+	uint64_t mask;
+};
+
+static inline __attribute__((always_inline)) struct sight
+sight_of(const struct tpi_lane *lane)
 {
-	const uint32_t mask = lane->mask;
-	uint64_t tail = TAPIO_STATE_TAIL(state);
-	uint64_t oldest = tail + TAPIO_STATE_HELD(state);
-	uint32_t block = block_at(lane, oldest);
+	const struct tapio_shm_lane *shm = lane->shm;
+	struct sight s = {.mask = lane->mask};
+
+	/* Relaxed: see tpi_lane_glance(). */
+	s.state = tpi_load_relaxed(&shm->state);
+	s.gate = tpi_load_relaxed(&shm->gate);
+	s.oldest = TAPIO_STATE_TAIL(s.state) + (s.state & TAPIO_HELD_MASK);
+	return s;
+}
+
+static inline uint64_t oldest_block(const struct tpi_lane *lane,
+				    const struct sight *s)
+{
+	return tpi_load_relaxed(&lane->desc[s->oldest & s->mask]) & s->mask;
+}
+
+/* The event with that `meta` in the block that is the oldest in the ring. */
+static inline __attribute__((always_inline)) struct spot
+spot_of(const struct tpi_lane *lane, const struct sight *s, uint64_t meta)
+{
+	uint64_t index = TAPIO_STATE_TAIL(s->state) & s->mask;
+	uint64_t block = oldest_block(lane, s);
 
 	return (struct spot){
-		.block = tpi_lane_block(lane, block),
-		.owner = &lane->owner[block],
-		.slot = &lane->desc[tail & mask],
-		.time = lane->time ? &lane->time[tail & mask] : NULL,
+		.payload = tpi_lane_block(lane, (uint32_t)block),
+		.ticket = &lane->tickets[block],
+		.block = block,
+		.entry = &lane->desc[index],
+		.time = lane->time ? &lane->time[index] : NULL,
 		.desc = meta | block,
 	};
 }
@@ -479,82 +564,146 @@ int tpi_lane_output(const struct tpi_lane *lane,
 		    const struct tpi_gating *gating, uint64_t meta,
 		    uint64_t time, const void *data, uint32_t length)
 {
-	/* Relaxed, as are gate and descriptors: only this CPU writes them, and
-	 * if we have moved, the section notices. */
-	uint64_t state = tpi_load_relaxed(&lane->shm->state);
+	const struct sight s = sight_of(lane);
 	struct spot at;
 	int err;
 
-	err = room(lane, gating, state, 1);
+	err = room(lane, gating, s.state, 1);
 	if (tpi_unlikely(err))
 		return err;
-	at = spot_of(lane, state, meta);
+	at = spot_of(lane, &s, meta);
+	TPI_TESTPOINT("lane.looked");
 	if (lane->cpu == TAPIO_CPU_SIDE)
-		return side_output(lane, state, TAPIO_DESC_BLOCK(at.desc), meta,
-				   time, data, length);
-	return cpu_output(lane, state, &at, data, length, time,
+		return side_output(lane, s.state, &at, time, data, length);
+	return cpu_output(lane, s.state, &at, data, length, time,
 			  output_size_of(length), stamp_of(lane, time));
 }
 
-/* block_at() for `count` positions: a run up to the ring's end, and one after. */
-static void blocks_at(const struct tpi_lane *lane, uint64_t position,
-		      uint32_t *blocks, uint32_t count)
+/*
+ * oldest_block() for `count` positions, and the tickets of `me` for them: a run up
+ * to the end of a half lap, in which places are neighbours, and one after.
+ */
+static void take_at(const struct tpi_lane *lane, uint64_t oldest, uint32_t me,
+		    uint32_t *blocks, uint64_t *tickets, uint32_t count)
 {
-	const uint32_t mask = lane->mask;
-	uint32_t at = (uint32_t)position & mask;
+	const uint32_t mask = lane->mask, half = mask >> 1;
 	uint32_t n, run;
 
 	while (count) {
-		const uint64_t *desc = &lane->desc[at];
+		const uint64_t *desc = &lane->desc[oldest & mask];
+		uint64_t ticket = TAPIO_TICKET(
+			me, tpi_place_taken(lane, oldest, oldest & mask));
 
-		run = mask + 1 - at < count ? mask + 1 - at : count;
-		for (n = 0; n < run; n++)
+		run = half + 1 - ((uint32_t)oldest & half);
+		if (run > count)
+			run = count;
+		for (n = 0; n < run; n++) {
 			blocks[n] = (uint32_t)tpi_load_relaxed(&desc[n]) & mask;
+			tickets[n] = ticket + TAPIO_TICKET(0, n);
+		}
 		blocks += run;
+		tickets += run;
 		count -= run;
-		at = 0;
+		oldest += run;
 	}
 }
 
 int tpi_lane_reserve(const struct tpi_lane *lane,
 		     const struct tpi_gating *gating, uint32_t me,
-		     uint32_t *blocks, uint32_t count)
+		     uint32_t *blocks, uint64_t *tickets, uint32_t count)
 {
-	uint64_t state = tpi_load_relaxed(&lane->shm->state);
-	uint64_t reap = tpi_lane_reap_unmasked(lane, state);
+	uint64_t state = tpi_lane_glance(lane);
+	uint64_t oldest = TAPIO_STATE_TAIL(state) + TAPIO_STATE_HELD(state);
 	int err;
 
+	if (tpi_unlikely(count - 1 >= TPI_SECTION_BLOCKS))
+		return -EINVAL;
 	if (tpi_unlikely(TAPIO_STATE_HELD(state) + count > held_limit(lane)))
 		return TPI_HELD;
 	err = room(lane, gating, state, count);
 	if (tpi_unlikely(err))
 		return err;
-	blocks_at(lane, reap, blocks, count);
+	take_at(lane, oldest, me, blocks, tickets, count);
+	TPI_TESTPOINT("lane.looked");
 	if (lane->cpu == TAPIO_CPU_SIDE)
-		return side_reserve(lane, state, blocks, count, me);
-	return section_reserve(lane, state, blocks, count, me);
+		return side_reserve(lane, state, blocks, tickets, count);
+	return section_reserve(lane, state, blocks, tickets, count);
+}
+
+/* One attempt, for tickets that are what the words of open blocks are in `state`. */
+static int publish_in(const struct tpi_lane *lane, uint64_t state,
+		      const uint64_t *descs, const uint64_t *tickets,
+		      uint32_t count, uint64_t time)
+{
+	uint64_t next = state + TAPIO_STATE(count, 0) - count;
+	uint64_t at = TAPIO_STATE_TAIL(state) & lane->mask;
+	enum output_stamp stamp = stamp_of(lane, time);
+
+	TPI_TESTPOINT("lane.looked");
+	if (lane->cpu == TAPIO_CPU_SIDE)
+		return side_publish(lane, state, descs, tickets, count, time);
+	if (tpi_unlikely(at + count > (uint64_t)lane->mask + 1))
+		return BY_STAMP(section_publish, lane, state, next, descs,
+				tickets, count, time);
+	return BY_STAMP(section_publish_run, lane, state, next, lane->desc + at,
+			lane->time ? lane->time + at : NULL, descs, tickets,
+			count, time);
+}
+
+/* T4, for a state that was loaded after the word. */
+static bool is_open(const struct tpi_lane *lane, uint64_t state, uint32_t block,
+		    uint64_t word, uint64_t ticket)
+{
+	return tpi_ticket_same(lane, word, ticket) &&
+	       !tpi_lane_in_ring(lane, state, block, TAPIO_TICKET_PLACE(word));
+}
+
+static bool is_twice(const uint64_t *descs, uint32_t i)
+{
+	uint32_t j;
+
+	for (j = 0; j < i; j++)
+		if (TAPIO_DESC_BLOCK(descs[j]) == TAPIO_DESC_BLOCK(descs[i]))
+			return true;
+	return false;
+}
+
+/*
+ * A section has failed: because of the CPU, the state, an abort, or a ticket. An
+ * earlier attempt may have marked some that are open all the same, so each is looked
+ * at, and the attempt is made with the words as they are.
+ */
+__attribute__((noinline, cold)) static int
+publish_checked(const struct tpi_lane *lane, const uint64_t *descs,
+		const uint64_t *tickets, uint32_t count, uint64_t time)
+{
+	uint64_t state = tpi_lane_peek(lane);
+	uint64_t words[TPI_SECTION_BLOCKS];
+	uint32_t i, block;
+
+	if (TAPIO_STATE_HELD(state) < count)
+		return -EINVAL;
+	for (i = 0; i < count; i++) {
+		block = TAPIO_DESC_BLOCK(descs[i]);
+		words[i] = tpi_load_relaxed(&lane->tickets[block]);
+		if (!is_open(lane, state, block, words[i], tickets[i]) ||
+		    is_twice(descs, i))
+			return -EINVAL;
+	}
+	return publish_in(lane, state, descs, words, count, time);
 }
 
 int tpi_lane_publish(const struct tpi_lane *lane, const uint64_t *descs,
-		     uint32_t count, uint64_t time)
+		     const uint64_t *tickets, uint32_t count, uint64_t time)
 {
-	uint64_t state = tpi_load_relaxed(&lane->shm->state);
-	uint64_t next = state + TAPIO_STATE(count, 0) - count;
-	enum output_stamp stamp;
-	uint64_t at;
+	uint64_t state = tpi_lane_glance(lane);
 
-	if (tpi_unlikely(TAPIO_STATE_HELD(state) < count))
+	if (tpi_unlikely(count - 1 >= TPI_SECTION_BLOCKS ||
+			 TAPIO_STATE_HELD(state) < count))
 		return -EINVAL;
-	if (lane->cpu == TAPIO_CPU_SIDE)
-		return side_publish(lane, state, descs, count, time);
-	at = TAPIO_STATE_TAIL(state) & lane->mask;
-	stamp = stamp_of(lane, time);
-	if (tpi_unlikely(at + count > (uint64_t)lane->mask + 1))
-		return BY_STAMP(section_publish, lane, state, next, descs,
-				count, time);
-	return BY_STAMP(section_publish_run, lane, state, next, lane->desc + at,
-			lane->time ? lane->time + at : NULL, descs, count,
-			time);
+	if (tpi_likely(!publish_in(lane, state, descs, tickets, count, time)))
+		return 0;
+	return publish_checked(lane, descs, tickets, count, time);
 }
 
 #include "lib/lane/emit_fast.h"

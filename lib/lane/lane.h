@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The lane: a private, checked handle on one lane in shared memory and the
- * operations on it. Who calls: producers (client/), the broker's sweep, tests.
- * What may be called where, and why it is right, is in lane.c.
+ * operations on it. Callers: producers (client/), the broker's sweep, tests.
+ * lane.c tells what may be called where, and why it is right.
  */
 #ifndef TPI_LANE_H
 #define TPI_LANE_H
@@ -16,14 +16,14 @@
 #include "lib/base/atomic.h"
 
 /*
- * A checked copy of a lane's geometry (layout.c makes it); exactly one line, so
+ * A checked copy of a lane's geometry (layout.c makes it). Exactly one line, so
  * that a producer's fast path has it with one miss. The arrays are in the
  * segment and, for consumers and observers, read-only.
  */
 struct tpi_lane {
 	struct tapio_shm_lane *shm;
 	uint64_t *desc;
-	uint32_t *owner;
+	uint64_t *tickets;
 	uint64_t *time; /* NULL: no stamps */
 	unsigned char *blocks;
 	uint32_t cpu;  /* or TAPIO_CPU_SIDE */
@@ -31,7 +31,7 @@ struct tpi_lane {
 	uint32_t block_bytes;
 	uint32_t id;
 	uint32_t klass;
-	uint32_t reserved;
+	uint32_t serials; /* tpi_place_serials() */
 };
 
 /*
@@ -44,6 +44,30 @@ struct tpi_gating {
 	const struct tapio_shm_group *groups; /* [TAPIO_GROUP_SLOTS] */
 	const struct tapio_shm_cursor *cursors[TAPIO_GROUP_SLOTS];
 };
+
+/* The bits of a place that hold its serial, in a lane of mask + 1 blocks. */
+static inline uint32_t tpi_place_serials(uint32_t mask)
+{
+	return ~mask & ~(TAPIO_PLACE_ENTERED | TAPIO_PLACE_CLAIMED);
+}
+
+/*
+ * The place of a block that is taken at position `oldest` - N, with that index. The
+ * serial counts half laps: a block that is taken again has gone through more than half
+ * of the ring.
+ */
+static inline uint32_t tpi_place_taken(const struct tpi_lane *lane,
+				       uint64_t oldest, uint64_t index)
+{
+	return ((uint32_t)oldest * 2 & lane->serials) | (uint32_t)index;
+}
+
+/* The place of a block that is taken with that one, once it enters at an index. */
+static inline uint32_t tpi_place_entered(const struct tpi_lane *lane,
+					 uint32_t place, uint64_t index)
+{
+	return (place & ~lane->mask) | (uint32_t)index | TAPIO_PLACE_ENTERED;
+}
 
 /* Results beside 0 and -errno. */
 #define TPI_MOVED 1 /* aborted, or the CPU or the state changed: try again */
@@ -61,7 +85,7 @@ static inline unsigned char *tpi_lane_block(const struct tpi_lane *lane,
 
 /*
  * The oldest position whose block is in the ring. Unmasked: with more than 48
- * bits, which differences and slot indices do not mind.
+ * bits, which differences and indices do not mind.
  */
 static inline uint64_t tpi_lane_reap_unmasked(const struct tpi_lane *lane,
 					      uint64_t state)
@@ -83,13 +107,24 @@ static inline bool tpi_lane_state_sane(const struct tpi_lane *lane,
 	return TAPIO_STATE_HELD(state) <= lane->mask + 1;
 }
 
+/*
+ * The lane's state, for a producer. Relaxed: it goes on to descriptors whose addresses
+ * are computed from it, and so are at least as new. That matters to a thread which is
+ * moved away and back between this load and its section: the section finds the same
+ * state there. The gate may be of any age, since it is a lower bound.
+ */
+static inline uint64_t tpi_lane_glance(const struct tpi_lane *lane)
+{
+	return tpi_load_relaxed(&lane->shm->state);
+}
+
 /* The lane's state, to be followed to descriptors and blocks. */
 static inline uint64_t tpi_lane_peek(const struct tpi_lane *lane)
 {
 	/*
-	 * ORDER lane.state (acquire): what the state says is published can be
-	 * read. Pairs with the commit of every operation: side_commit(), and the
-	 * last store of the sections (section_*.h).
+	 * ORDER lane.state (acquire): the events that the state says are
+	 * published can be read. Pairs with the commit of every operation:
+	 * side_commit(), and the last store of the sections (section_*.h).
 	 */
 	return tpi_load_acquire(&lane->shm->state);
 }
@@ -122,34 +157,50 @@ static inline bool tpi_lane_intact(const struct tpi_lane *lane,
  * a value or TPI_STAMP_TSC (ignored by lanes without stamps).
  *
  * output   copies `length` <= block_bytes bytes and publishes them
- * reserve  takes 1 <= count <= 64 blocks out of the ring, indices in blocks[]
- * publish  puts `count` blocks that the caller holds back, as the descriptors
- *          given (TAPIO_DESC_META | block); type DISCARD: consumers skip it.
- *          -EINVAL when fewer are held (a double submit)
+ * reserve  takes 1 <= count <= TPI_SECTION_BLOCKS blocks out of the ring: their
+ *          numbers in blocks[], their tickets in tickets[]
+ * publish  puts `count` reserved blocks back, as the descriptors given
+ *          (TAPIO_DESC_META | block); type DISCARD: consumers skip it. All of them,
+ *          or none: -EINVAL when one is not open by its ticket, or is there twice
  *
- * 0, TPI_MOVED, TPI_FULL, TPI_HELD (the last two not from publish).
+ * 0, TPI_MOVED, TPI_FULL, TPI_HELD (the last two not from publish). -EINVAL for a
+ * count of 0, or of more than TPI_SECTION_BLOCKS.
  */
+#define TPI_SECTION_BLOCKS 64
+
 int tpi_lane_output(const struct tpi_lane *lane,
 		    const struct tpi_gating *gating, uint64_t meta,
 		    uint64_t time, const void *data, uint32_t length);
 int tpi_lane_reserve(const struct tpi_lane *lane,
 		     const struct tpi_gating *gating, uint32_t me,
-		     uint32_t *blocks, uint32_t count);
+		     uint32_t *blocks, uint64_t *tickets, uint32_t count);
 int tpi_lane_publish(const struct tpi_lane *lane, const uint64_t *descs,
-		     uint32_t count, uint64_t time);
+		     const uint64_t *tickets, uint32_t count, uint64_t time);
 
 /*
- * A reserved block that cannot go back from here: whoever runs on the lane's CPU
- * next may claim it, or the broker's sweep takes it. Any thread.
+ * Blocks in hands, from any thread. `ticket` is the reservation's.
+ *
+ * holds    whether a reservation with that ticket is open
+ * retake   makes *ticket the only one that is: other copies of the reservation are
+ *          closed from here on. -EINVAL when it was not open. `serial` must not be
+ *          one that this owner has used before
+ * abandon  gives the block up: the next producer on the lane's CPU may claim it, or
+ *          the broker's sweep takes it. -EINVAL when it was not open
  */
-void tpi_lane_abandon(const struct tpi_lane *lane, uint32_t block);
+bool tpi_lane_holds(const struct tpi_lane *lane, uint32_t block,
+		    uint64_t ticket);
+int tpi_lane_retake(const struct tpi_lane *lane, uint32_t block,
+		    uint64_t *ticket, uint32_t serial);
+int tpi_lane_abandon(const struct tpi_lane *lane, uint32_t block,
+		     uint64_t ticket);
 
 /*
- * Claims one abandoned block as `me`'s reservation, if the hint says that there
- * are some; looks at `limit` blocks from *at on. The block's index, or -ENOENT.
+ * Claims one abandoned block as a reservation of `me`, if the hint says that there are
+ * some. Looks at `limit` blocks from *at on. The block's number, with its ticket in
+ * *ticket, or -ENOENT. On the lane's CPU. `serial` as for retake.
  */
-int tpi_lane_claim(const struct tpi_lane *lane, uint32_t me, uint32_t *at,
-		   uint32_t limit);
+int tpi_lane_claim(const struct tpi_lane *lane, uint32_t me, uint32_t serial,
+		   uint32_t *at, uint32_t limit, uint64_t *ticket);
 
 /*
  * How far behind the tail an `until` group may hold a lane: below N on every lane, or
@@ -191,20 +242,44 @@ bool tpi_gate_compute(const struct tpi_lane *lane,
 
 /*
  * Broker: reads the gate and changes its epoch, so that no swap succeeds any more
- * whose value was computed from what was shown before. Returns the position: nobody
- * has taken a block at or behind it, and from here on nobody moves the gate without
- * having seen the slots as the caller has stored them.
+ * whose value was computed from what was shown before. Returns the position: no
+ * producer has taken a block at or behind it, and from here on none moves the
+ * gate without having seen the slots as the caller has stored them.
  */
 uint64_t tpi_gate_seal(const struct tpi_lane *lane);
 
 /*
- * Takes back what attachment `dead` holds on a lane (TAPIO_ABANDONED: what lies
- * abandoned), as `sweeper`. Must run on the lane's CPU; where it may not, pass
- * on_cpu = false and the blocks are left ABANDONED. `scratch` is a bitmap of
- * (N + 63) / 64 words. Returns how many blocks went back or were abandoned,
- * -errno, or TPI_MOVED as -EAGAIN when the CPU was lost: call again.
+ * Takes back what attachment `dead` holds on a lane (TAPIO_ABANDONED: the
+ * abandoned blocks), as `sweeper`. Must run on the lane's CPU. Where it may
+ * not, pass on_cpu = false and the blocks are left ABANDONED. Returns how many
+ * blocks went back or were abandoned.
  */
 int tpi_lane_sweep(const struct tpi_lane *lane, uint32_t dead, uint32_t sweeper,
-		   bool on_cpu, uint64_t *scratch);
+		   bool on_cpu);
+
+/*
+ * Whether a block with that place lies in the ring in that state. Exact for each
+ * block that bears an owner: T1 and T2 of lane.c.
+ */
+static inline bool tpi_lane_in_ring(const struct tpi_lane *lane, uint64_t state,
+				    uint32_t block, uint32_t place)
+{
+	uint32_t index = place & lane->mask;
+	uint32_t ahead =
+		(index - (uint32_t)tpi_lane_reap(lane, state)) & lane->mask;
+	uint64_t desc = tpi_load_relaxed(&lane->desc[index]);
+
+	return ahead + TAPIO_STATE_HELD(state) <= lane->mask &&
+	       ((uint32_t)desc & lane->mask) == block;
+}
+
+/* Whether a word is of the taking that a ticket names, published or not. */
+static inline bool tpi_ticket_same(const struct tpi_lane *lane, uint64_t word,
+				   uint64_t ticket)
+{
+	uint32_t ignored = TAPIO_PLACE_ENTERED | lane->mask;
+
+	return !((word ^ ticket) & ~TAPIO_TICKET(0, ignored));
+}
 
 #endif

@@ -22,9 +22,10 @@
  * the second matters for p = reap alone, whose block no section may be writing
  * into. So the first position that can be read is reap or reap + 1. The gate is
  * loaded a second time for that, after the state: gate <= reap then says that it
- * was so at the moment of the state, because gates only grow. What lies between head
- * and that position is lost. For a group that holds the gate there is nothing: reap
- * <= gate <= head, and reap + 1 <= gate where the second test fails.
+ * was so at the moment of the state, because gates only grow. The positions
+ * between head and that one are lost. For a group that holds the gate there is
+ * nothing: reap <= gate <= head, and reap + 1 <= gate where the second test
+ * fails.
  */
 #include "lib/lane/ledger.h"
 
@@ -51,7 +52,7 @@ static uint64_t distance(uint64_t to, uint64_t from)
 	return (to - from) & TAPIO_POSITION_MASK;
 }
 
-/* The gate as a producer would compute it now; not below the lane's word. */
+/* The gate as a producer would compute it now. Not below the lane's word. */
 static uint64_t gate_now(const struct tpi_lane *lane,
 			 const struct tpi_gating *gating, uint64_t word)
 {
@@ -67,7 +68,7 @@ static uint64_t gate_now(const struct tpi_lane *lane,
 	return tapio_position_diff(gate, word) > 0 ? gate : word;
 }
 
-/* Positions from a gate to a tail; not more than there are. */
+/* Positions from a gate to a tail. Not more than there are. */
 static uint32_t count_used(const struct tpi_lane *lane, uint64_t gate,
 			   uint64_t tail)
 {
@@ -94,7 +95,7 @@ void tpi_lane_account_read(const struct tpi_lane *lane,
 	 * in raise_gate() of a value that was computed from a tail.
 	 */
 	account->gate = tpi_load_acquire(&shm->gate) & TAPIO_POSITION_MASK;
-	/* ORDER lane.state (acquire): see lane.c; here only counts are taken. */
+	/* ORDER lane.state (acquire): see lane.c. Here only counts are taken. */
 	account->state = tpi_load_acquire(&shm->state);
 	account->tail = TAPIO_STATE_TAIL(account->state);
 	account->held = TAPIO_STATE_HELD(account->state);
@@ -115,7 +116,7 @@ void tpi_lane_account_read(const struct tpi_lane *lane,
 				   account->tail);
 }
 
-/* What members have found, and passed over. */
+/* The faults that members have found, and passed over. */
 static uint32_t faults_found(const struct tapio_shm_cursor *cursor)
 {
 	/* Relaxed: shown only. */
@@ -125,8 +126,8 @@ static uint32_t faults_found(const struct tapio_shm_cursor *cursor)
 	       (found & TAPIO_CURSOR_BAD_DESCRIPTOR ? TPI_FAULT_DESCRIPTOR : 0);
 }
 
-/* One attempt; true when head stood still, in the cell that counts. `passed`: the
- * gate, loaded last. */
+/* One attempt. True when head stood still, in the cell that counts. `passed`:
+ * the gate, loaded last. */
 static bool read_once(const struct tpi_lane *lane,
 		      const struct tapio_shm_cursor *cursor, uint64_t *head,
 		      uint64_t *passed, struct tpi_ledger *ledger)
@@ -176,7 +177,7 @@ static uint64_t reap_of(const struct tpi_lane *lane,
 	return tpi_lane_reap(lane, TAPIO_STATE(ledger->tail, ledger->held));
 }
 
-/* The first position that can still be read; `passed` is the gate loaded last. */
+/* The first position that can still be read. `passed` is the gate loaded last. */
 static uint64_t ring_begins(const struct tpi_lane *lane,
 			    const struct tpi_ledger *ledger, uint64_t passed)
 {
@@ -207,7 +208,7 @@ static bool gate_allowed(const struct tpi_lane *lane, uint64_t slot,
 	return tapio_position_diff(ledger->gate, bound) <= 0;
 }
 
-/* What of the unread ones is overwritten: it moves from in flight to lost. */
+/* The overwritten part of the unread ones moves from in flight to lost. */
 static void count_overrun(const struct tpi_lane *lane, uint64_t passed,
 			  struct tpi_ledger *ledger)
 {
@@ -282,7 +283,7 @@ int tpi_ledger_read(const struct tpi_lane *lane,
 		steady = read_once(lane, cursor, &head, &passed, ledger);
 	ledger->word = head;
 	ledger->head = TAPIO_HEAD_POSITION(head);
-	/* relaxed: written before the answer; the others are shown only */
+	/* relaxed: written before the answer. The others are shown only */
 	ledger->start = tpi_load_relaxed(&cursor->start) & TAPIO_POSITION_MASK;
 	ledger->lease = TAPIO_LEASE_HOLDER(ledger->lease_word);
 	ledger->want = tpi_load_relaxed(&cursor->want);

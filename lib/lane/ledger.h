@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ledger: what became of every position of a lane, for one group.
+ * The ledger: the fate of every position of a lane, for one group.
  *
  *	tail - start = delivered + skipped + lost + in flight
  *
@@ -9,11 +9,12 @@
  * memory that peers write, and never waits for them.
  *
  * A position is in flight while a member can still read it, so a lane has at most N
- * of them in flight. What was overwritten before a member came is lost from that
- * moment on, whether a member has noticed or not: a group may sleep, be stopped, or
- * have no member for hours. Only a view in a member's hands may count twice over: a
- * member that has asked tapio_view_intact() in time delivers at its next release
- * what counts as lost from the overwriting to that release.
+ * of them in flight. An event that was overwritten before a member came is lost
+ * from that moment on, whether a member has noticed or not: a group may sleep,
+ * be stopped, or have no member for hours. Only a view in a member's hands may
+ * count twice over: a member that has asked tapio_view_intact() in time
+ * delivers at its next release what counts as lost from the overwriting to that
+ * release.
  */
 #ifndef TPI_LEDGER_H
 #define TPI_LEDGER_H
@@ -24,7 +25,7 @@
 
 #include "lib/lane/lane.h"
 
-/* What is impossible in an honest lane or group: bits of `faults`. */
+/* Facts that are impossible in an honest lane or group: bits of `faults`. */
 #define TPI_FAULT_HELD     UINT32_C(1)   /* more blocks held than there are */
 #define TPI_FAULT_GATE     UINT32_C(2)   /* gate beyond what the group allows */
 #define TPI_FAULT_HEAD     UINT32_C(4)   /* head beyond the tail */
@@ -33,7 +34,7 @@
 #define TPI_FAULT_UNREAD   UINT32_C(32)  /* holds the gate, N or more behind */
 #define TPI_FAULT_FOREIGN  UINT32_C(64)  /* head of another incarnation */
 #define TPI_FAULT_UNSTEADY UINT32_C(128) /* head moved during every read */
-/* Found by a member, which passed it over; they stay when it has. */
+/* Found by a member, which passed it over. They stay when it has. */
 #define TPI_FAULT_STATE      UINT32_C(256) /* the lane's state was impossible */
 #define TPI_FAULT_DESCRIPTOR UINT32_C(512) /* a descriptor was */
 #define TPI_FAULTS_FOUND     (TPI_FAULT_STATE | TPI_FAULT_DESCRIPTOR)
@@ -65,7 +66,7 @@ void tpi_lane_account_read(const struct tpi_lane *lane,
 			   const struct tpi_gating *gating,
 			   struct tpi_lane_account *account);
 
-/* One group on one lane; all counts in positions. */
+/* One group on one lane. All counts in positions. */
 struct tpi_ledger {
 	uint64_t start; /* positions */
 	uint64_t head;
@@ -88,7 +89,7 @@ struct tpi_ledger {
 	uint32_t faults; /* 0: it balances */
 };
 
-/* What the group itself has counted as lost. */
+/* The group's own count of lost ones. */
 static inline uint64_t tpi_ledger_tallied(const struct tpi_ledger *ledger)
 {
 	return ledger->lost - ledger->overrun;
@@ -99,7 +100,7 @@ static inline uint64_t tpi_ledger_tallied(const struct tpi_ledger *ledger)
  * fewer than 2^48 positions lie behind `start`. With a fault the counts are what
  * was read and need not add up.
  *
- * -ENOENT the slot has no active group; -EAGAIN its group is still joining, or
+ * -ENOENT the slot has no active group. -EAGAIN its group is still joining, or
  * gave way to another one meanwhile.
  */
 int tpi_ledger_read(const struct tpi_lane *lane,

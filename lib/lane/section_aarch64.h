@@ -1,29 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The restartable sections of the lane for aarch64; section_x86_64.h tells how a
- * section is built and what happens at each point of it. Included by lane.c
+ * The restartable sections of the lane for aarch64. section_x86_64.h tells how
+ * a section is built and what happens at each point of it. Included by lane.c
  * alone.
  *
- * What ARM's weaker order adds:
+ * Added by ARM's weaker order:
  *
- *   commit	stlr: block, descriptor, owner and stamp before the state.
+ *   commit	stlr: block, descriptor, ticket and stamp before the state.
  *   reuse	dmb ishst after the checks and before the first store, in every
  *		section: the previous commit on this CPU before stores into what
- *		that commit freed; after reserve's commit again, before the
+ *		that commit freed. After reserve's commit again, before the
  *		caller writes into the blocks.
  *
  * ORDER lane.state (release): the stlr of each commit. Pairs with the acquire in
  * tpi_lane_peek(). ORDER lane.reuse (store-store): the dmb ishst of each section.
  * Pairs with tpi_lane_intact().
  *
- * x9 to x15 are scratch; x10 holds the shared lane throughout.
+ * x9 to x15 are scratch. x10 holds the shared lane throughout.
  */
 #ifndef TPI_SECTION_AARCH64_H
 #define TPI_SECTION_AARCH64_H
 
 #define TPI_LANE_SHM  "0"
 #define TPI_LANE_DESC "8"
-#define TPI_LANE_OWN  "16"
+#define TPI_LANE_TICK "16"
 #define TPI_LANE_TIME "24"
 #define TPI_LANE_CPU  "40"
 #define TPI_LANE_MASK "44"
@@ -101,15 +101,15 @@
 	"str x13, [%[time]]\n\t"
 
 #define OUTPUT_COMMIT                      \
-	"str wzr, [%[owner]]\n\t"          \
-	"str %[desc], [%[slot]]\n\t"       \
+	"str wzr, [%[ticket]]\n\t"         \
+	"str %[desc], [%[entry]]\n\t"      \
 	"add x9, %[old], #16, lsl #12\n\t" \
 	"stlr x9, [x10]\n"
 
 #define OUTPUT_IN                                                    \
 	[rs] "r"(tpi_rseq_area()), [lane] "r"(lane), [old] "r"(old), \
-		[owner] "r"(at->owner), [slot] "r"(at->slot),        \
-		[desc] "r"(at->desc), [dst] "r"(at->block),          \
+		[ticket] "r"(at->ticket), [entry] "r"(at->entry),    \
+		[desc] "r"(at->desc), [dst] "r"(at->payload),        \
 		[length] "r"(length)
 #define IN_32   , [x0] "w"(in->x[0]), [x1] "w"(in->x[1])
 #define IN_64   IN_32, [x2] "w"(in->x[2]), [x3] "w"(in->x[3])
@@ -151,18 +151,18 @@ DEFINE_OUTPUT(section_output_long, LONG, NONE)
 DEFINE_OUTPUT(section_output_long_value, LONG, VALUE)
 DEFINE_OUTPUT(section_output_long_tsc, LONG, TSC)
 
-/* owner = me; commit held + 1. */
+/* ticket[block] = word. Commit held + 1. */
 static inline int section_reserve_one(const struct tpi_lane *lane, uint64_t old,
-				      uint32_t *owner, uint32_t me)
+				      uint64_t block, uint64_t word)
 {
 	__asm__ __volatile__ goto(
 		SECTION_ENTER SECTION_CHECK_STATE
-		"str %w[me], [%[owner]]\n\t"
+		"str %[word], [%[ticket]]\n\t"
 		"add x9, %[old], #1\n\t"
 		"stlr x9, [x10]\n" SECTION_LEAVE "dmb ishst\n\t"
 		: /* none */
 		: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane), [old] "r"(old),
-		  [owner] "r"(owner), [me] "r"(me)
+		  [ticket] "r"(&lane->tickets[block]), [word] "r"(word)
 		: SCRATCH
 		: moved);
 	return 0;
@@ -170,44 +170,56 @@ moved:
 	return TPI_MOVED;
 }
 
-/* *slot = desc; commit tail + 1, held - 1. */
-#define DEFINE_PUBLISH_ONE(name, STAMP)                                 \
-	static inline __attribute__((always_inline)) int name(          \
-		const struct tpi_lane *lane, uint64_t old,              \
-		const struct spot *at, uint64_t value)                  \
-	{                                                               \
-		(void)value;                                            \
-		__asm__ __volatile__ goto(                              \
-			SECTION_ENTER SECTION_CHECK_STATE STAMP_##STAMP \
-			"str %[desc], [%[slot]]\n\t"                    \
-			"add x9, %[old], #16, lsl #12\n\t"              \
-			"sub x9, x9, #1\n\t"                            \
-			"stlr x9, [x10]\n" SECTION_LEAVE                \
-			: /* none */                                    \
-			: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane),  \
-			  [old] "r"(old), [slot] "r"(at->slot),         \
-			  [desc] "r"(at->desc)IN_##STAMP:SCRATCH        \
-			: moved);                                       \
-		return 0;                                               \
-moved:                                                                  \
-		return TPI_MOVED;                                       \
+/*
+ * If ticket[block] is what the holder expects: its place = place, *entry = desc. Commit
+ * tail + 1, held - 1.
+ */
+#define DEFINE_PUBLISH_ONE(name, STAMP)                                    \
+	static inline __attribute__((always_inline)) int name(             \
+		const struct tpi_lane *lane, uint64_t old,                 \
+		const struct spot *at, uint64_t expected, uint32_t place,  \
+		uint64_t value)                                            \
+	{                                                                  \
+		(void)value;                                               \
+		__asm__ __volatile__ goto(                                 \
+			SECTION_ENTER SECTION_CHECK_STATE                  \
+			"ldr x11, [%[ticket]]\n\t"                         \
+			"cmp x11, %[expected]\n\t"                         \
+			"b.ne 5f\n\t"                                      \
+			"str %w[place], [%[ticket], #4]\n\t" STAMP_##STAMP \
+			"str %[desc], [%[entry]]\n\t"                      \
+			"add x9, %[old], #16, lsl #12\n\t"                 \
+			"sub x9, x9, #1\n\t"                               \
+			"stlr x9, [x10]\n" SECTION_LEAVE                   \
+			: /* none */                                       \
+			: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane),     \
+			  [old] "r"(old),                                  \
+			  [ticket] "r"(&lane->tickets[at->block]),         \
+			  [expected] "r"(expected), [place] "r"(place),    \
+			  [entry] "r"(at->entry),                          \
+			  [desc] "r"(at->desc)IN_##STAMP:SCRATCH           \
+			: moved);                                          \
+		return 0;                                                  \
+moved:                                                                     \
+		return TPI_MOVED;                                          \
 	}
 DEFINE_PUBLISH_ONE(section_publish_one, NONE)
 DEFINE_PUBLISH_ONE(section_publish_one_value, VALUE)
 DEFINE_PUBLISH_ONE(section_publish_one_tsc, TSC)
 
-/* owner[blocks[i]] = me for i < count; commit held + count. */
+/* ticket[blocks[i]] = words[i] for i < count. Commit held + count. */
 static inline int section_reserve(const struct tpi_lane *lane, uint64_t old,
-				  const uint32_t *blocks, uint64_t count,
-				  uint32_t me)
+				  const uint32_t *blocks, const uint64_t *words,
+				  uint64_t count)
 {
 	__asm__ __volatile__ goto(
 		SECTION_ENTER SECTION_CHECK_STATE
-		"ldr x11, [%[lane], #" TPI_LANE_OWN "]\n\t"
+		"ldr x11, [%[lane], #" TPI_LANE_TICK "]\n\t"
 		"mov x12, #0\n"
 		"6:\n\t"
 		"ldr w13, [%[blocks], x12, lsl #2]\n\t"
-		"str %w[me], [x11, x13, lsl #2]\n\t"
+		"ldr x14, [%[words], x12, lsl #3]\n\t"
+		"str x14, [x11, x13, lsl #3]\n\t"
 		"add x12, x12, #1\n\t"
 		"cmp x12, %[count]\n\t"
 		"b.lo 6b\n\t"
@@ -215,7 +227,7 @@ static inline int section_reserve(const struct tpi_lane *lane, uint64_t old,
 		"stlr x9, [x10]\n" SECTION_LEAVE "dmb ishst\n\t"
 		: /* none */
 		: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane), [old] "r"(old),
-		  [blocks] "r"(blocks), [count] "r"(count), [me] "r"(me)
+		  [blocks] "r"(blocks), [words] "r"(words), [count] "r"(count)
 		: SCRATCH
 		: moved);
 	return 0;
@@ -223,16 +235,32 @@ moved:
 	return TPI_MOVED;
 }
 
-/* desc[tail + i] = descs[i] for i < count; commit tail + count, held - count. */
+/*
+ * desc[tail + i] = descs[i] for i < count, and the place of each block = ENTERED at
+ * that entry, if its ticket is what the holder expects. Commit tail + count, held -
+ * count. x9 is the block, x14 and x15 are what is at hand, x13 is the stamp.
+ */
 #define PUBLISH_LOOP                                 \
 	"lsr x11, %[old], #16\n\t"                   \
 	"mov x12, #0\n"                              \
 	"6:\n\t"                                     \
 	"ldr w14, [%[lane], #" TPI_LANE_MASK "]\n\t" \
 	"and x11, x11, x14\n\t"                      \
-	"ldr x14, [%[descs], x12, lsl #3]\n\t"       \
+	"ldr x9, [%[descs], x12, lsl #3]\n\t"        \
 	"ldr x15, [%[lane], #" TPI_LANE_DESC "]\n\t" \
-	"str x14, [x15, x11, lsl #3]\n\t"
+	"str x9, [x15, x11, lsl #3]\n\t"             \
+	"and x9, x9, #0xfffff\n\t"                   \
+	"ldr x15, [%[lane], #" TPI_LANE_TICK "]\n\t" \
+	"add x9, x15, x9, lsl #3\n\t"                \
+	"ldr x15, [%[tickets], x12, lsl #3]\n\t"     \
+	"ldr x16, [x9]\n\t"                          \
+	"cmp x16, x15\n\t"                           \
+	"b.ne 5f\n\t"                                \
+	"lsr x15, x15, #32\n\t"                      \
+	"bic w15, w15, w14\n\t"                      \
+	"orr w15, w15, w11\n\t"                      \
+	"orr w15, w15, #0x80000000\n\t"              \
+	"str w15, [x9, #4]\n\t"
 #define PUBLISH_STAMP                                \
 	"ldr x15, [%[lane], #" TPI_LANE_TIME "]\n\t" \
 	"str x13, [x15, x11, lsl #3]\n\t"
@@ -246,7 +274,8 @@ moved:
 #define DEFINE_PUBLISH(name, READ, STAMP)                                     \
 	static inline int name(const struct tpi_lane *lane, uint64_t old,     \
 			       uint64_t new, const uint64_t *descs,           \
-			       uint64_t count, uint64_t time)                 \
+			       const uint64_t *tickets, uint64_t count,       \
+			       uint64_t time)                                 \
 	{                                                                     \
 		__asm__ __volatile__ goto(                                    \
 			SECTION_ENTER SECTION_CHECK_STATE READ PUBLISH_LOOP   \
@@ -254,8 +283,9 @@ moved:
 			: /* none */                                          \
 			: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane),        \
 			  [old] "r"(old), [new] "r"(new), [descs] "r"(descs), \
-			  [count] "r"(count), [time] "r"(time)                \
-			: SCRATCH                                             \
+			  [tickets] "r"(tickets), [count] "r"(count),         \
+			  [time] "r"(time)                                    \
+			: SCRATCH, "x16"                                      \
 			: moved);                                             \
 		return 0;                                                     \
 moved:                                                                        \
@@ -265,15 +295,15 @@ DEFINE_PUBLISH(section_publish, , )
 DEFINE_PUBLISH(section_publish_value, "mov x13, %[time]\n\t", PUBLISH_STAMP)
 DEFINE_PUBLISH(section_publish_tsc, "mrs x13, cntvct_el0\n\t", PUBLISH_STAMP)
 
-/* As in section_x86_64.h; here one way serves both. */
-#define DEFINE_PUBLISH_RUN(name, publish)                                      \
-	static inline int name(const struct tpi_lane *lane, uint64_t old,      \
-			       uint64_t new, uint64_t *slots, uint64_t *times, \
-			       const uint64_t *descs, uint64_t count,          \
-			       uint64_t value)                                 \
-	{                                                                      \
-		(void)slots, (void)times;                                      \
-		return publish(lane, old, new, descs, count, value);           \
+/* As in section_x86_64.h. Here one way serves both. */
+#define DEFINE_PUBLISH_RUN(name, publish)                                     \
+	static inline int name(                                               \
+		const struct tpi_lane *lane, uint64_t old, uint64_t new,      \
+		uint64_t *entries, uint64_t *times, const uint64_t *descs,    \
+		const uint64_t *tickets, uint64_t count, uint64_t value)      \
+	{                                                                     \
+		(void)entries, (void)times;                                   \
+		return publish(lane, old, new, descs, tickets, count, value); \
 	}
 DEFINE_PUBLISH_RUN(section_publish_run, section_publish)
 DEFINE_PUBLISH_RUN(section_publish_run_value, section_publish_value)

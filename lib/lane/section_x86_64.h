@@ -9,19 +9,20 @@
  *	store &descriptor to rseq_cs	immediately before 1:
  *   1:	cpu_id == lane->cpu ?		else out, nothing changed
  *	shm->state == old ?		else out, nothing changed
- *	stores that nobody reads before the commit
- *	commit: one plain store of the state
+ *	publish: ticket == expected ?	else out, marks that do no harm (T2)
+ *	stores that are not read before the commit commit: one plain store of
+ *	the state
  *   2:	rseq_cs = 0
  *
  * Between 1: and 2: the kernel sends a thread that is preempted, migrated or
- * signalled to 4:, which is preceded by the signature that libc registered. What
- * happens to the stores then, at each point:
+ * signalled to 4:, which is preceded by the signature that libc registered. The
+ * effect on the stores, at each point:
  *
  *   SIGKILL    before the commit nothing was published; after it, all was
  *   SIGSTOP    as preemption: the section starts again after SIGCONT
  *   migration  4:, and the caller looks its new CPU's lane up
  *   signal     4: first, then the handler, which may run a section of its own on
- *              this lane; the state has moved then, and the retry sees it
+ *              this lane. The state has moved then, and the retry sees it
  *
  * Operands are few (at -O0 and under ASan registers run out) and what a section
  * needs beyond them it loads from the private struct tpi_lane: its offsets are
@@ -55,7 +56,7 @@
 	"cmpq %[old], (%[shm])\n\t" \
 	"jne 5f\n\t"
 
-/* After the commit; 5: is the way out with nothing changed. */
+/* After the commit. 5: is the way out with nothing changed. */
 #define SECTION_LEAVE                                     \
 	"2:\n\t"                                          \
 	"movq $0, %%fs:" TPI_RSEQ_CS "(%[rs])\n\t"        \
@@ -79,7 +80,7 @@
 	"movups %[x2], -32(%[dst], %[length])\n\t" \
 	"movups %[x3], -16(%[dst], %[length])\n\t"
 
-/* 64 bytes at a time, the last 64 again up to the end; length >= 64. */
+/* 64 bytes at a time, the last 64 again up to the end. length >= 64. */
 #define COPY_STEP(at)                           \
 	"movups (%[src], " at "), %%xmm0\n\t"   \
 	"movups 16(%[src], " at "), %%xmm1\n\t" \
@@ -104,18 +105,18 @@
 	"orq %%rdx, %%rax\n\t" \
 	"movq %%rax, (%[time])\n\t"
 
-/* Owner first: a block that output took bears nobody's name (see sweep). */
+/* A block that output took bears no owner (T1). */
 #define OUTPUT_COMMIT                     \
-	"movl $0, (%[owner])\n\t"         \
-	"movq %[desc], (%[slot])\n\t"     \
+	"movl $0, (%[ticket])\n\t"        \
+	"movq %[desc], (%[entry])\n\t"    \
 	"leaq 0x10000(%[old]), %%rax\n\t" \
 	"movq %%rax, (%[shm])\n"
 
-#define OUTPUT_IN                                                             \
-	[rs] "r"(tpi_rseq_offset), [lane] "r"(lane), [shm] "r"(lane->shm),    \
-		[old] "r"(old), [owner] "r"(at->owner), [slot] "r"(at->slot), \
-		[desc] "x"(at->desc), [dst] "r"(at->block),                   \
-		[length] "r"(length)
+#define OUTPUT_IN                                                          \
+	[rs] "r"(tpi_rseq_offset), [lane] "r"(lane), [shm] "r"(lane->shm), \
+		[old] "r"(old), [ticket] "r"(at->ticket),                  \
+		[entry] "r"(at->entry), [desc] "x"(at->desc),              \
+		[dst] "r"(at->payload), [length] "r"(length)
 #define IN_32 , [x0] "x"(in->x[0]), [x1] "x"(in->x[1])
 #define IN_64                                                         \
 	, [x0] "x"(in->x[0]), [x1] "x"(in->x[1]), [x2] "x"(in->x[2]), \
@@ -162,19 +163,20 @@ DEFINE_OUTPUT(section_output_long, LONG, NONE)
 DEFINE_OUTPUT(section_output_long_value, LONG, VALUE)
 DEFINE_OUTPUT(section_output_long_tsc, LONG, TSC)
 
-/* owner = me; commit held + 1. */
+/* ticket[block] = word. Commit held + 1. */
 static inline __attribute__((always_inline)) int
-section_reserve_one(const struct tpi_lane *lane, uint64_t old, uint32_t *owner,
-		    uint32_t me)
+section_reserve_one(const struct tpi_lane *lane, uint64_t old, uint64_t block,
+		    uint64_t word)
 {
 	__asm__ __volatile__ goto(SECTION_ENTER SECTION_CHECK_STATE
-				  "movl %[me], (%[owner])\n\t"
+				  "movq %[word], (%[table], %[block], 8)\n\t"
 				  "leaq 1(%[old]), %%rax\n\t"
 				  "movq %%rax, (%[shm])\n" SECTION_LEAVE
 				  : /* none */
 				  : [rs] "r"(tpi_rseq_offset), [lane] "r"(lane),
 				    [shm] "r"(lane->shm), [old] "r"(old),
-				    [owner] "r"(owner), [me] "r"(me)
+				    [table] "r"(lane->tickets),
+				    [block] "r"(block), [word] "r"(word)
 				  : "memory", "cc", "rax"
 				  : moved);
 	return 0;
@@ -182,27 +184,37 @@ moved:
 	return TPI_MOVED;
 }
 
-/* *slot = desc; commit tail + 1, held - 1. */
-#define DEFINE_PUBLISH_ONE(name, STAMP)                                        \
-	static inline __attribute__((always_inline)) int name(                 \
-		const struct tpi_lane *lane, uint64_t old,                     \
-		const struct spot *at, uint64_t value)                         \
-	{                                                                      \
-		(void)value;                                                   \
-		__asm__ __volatile__ goto(                                     \
-			SECTION_ENTER SECTION_CHECK_STATE STAMP_##STAMP        \
-			"movq %[desc], (%[slot])\n\t"                          \
-			"leaq 0xffff(%[old]), %%rax\n\t"                       \
-			"movq %%rax, (%[shm])\n" SECTION_LEAVE                 \
-			: /* none */                                           \
-			: [rs] "r"(tpi_rseq_offset), [lane] "r"(lane),         \
-			  [shm] "r"(lane->shm), [old] "r"(old),                \
-			  [slot] "r"(at->slot), [desc] "r"(at->desc)IN_##STAMP \
-			: "memory", "cc", "rax" CLOBBERS_##STAMP               \
-			: moved);                                              \
-		return 0;                                                      \
-moved:                                                                         \
-		return TPI_MOVED;                                              \
+/*
+ * If ticket[block] is what the holder expects: its place = place, *entry = desc. Commit
+ * tail + 1, held - 1.
+ */
+#define DEFINE_PUBLISH_ONE(name, STAMP)                                             \
+	static inline __attribute__((always_inline)) int name(                      \
+		const struct tpi_lane *lane, uint64_t old,                          \
+		const struct spot *at, uint64_t expected, uint32_t place,           \
+		uint64_t value)                                                     \
+	{                                                                           \
+		(void)value;                                                        \
+		__asm__ __volatile__ goto(                                          \
+			SECTION_ENTER SECTION_CHECK_STATE                           \
+			"cmpq %[expected], (%[table], %[block], 8)\n\t"             \
+			"jne 5f\n\t"                                                \
+			"movl %[place], 4(%[table], %[block], 8)\n\t" STAMP_##STAMP \
+			"movq %[desc], (%[entry])\n\t"                              \
+			"leaq 0xffff(%[old]), %%rax\n\t"                            \
+			"movq %%rax, (%[shm])\n" SECTION_LEAVE                      \
+			: /* none */                                                \
+			: [rs] "r"(tpi_rseq_offset), [lane] "r"(lane),              \
+			  [shm] "r"(lane->shm), [old] "r"(old),                     \
+			  [table] "r"(lane->tickets), [block] "r"(at->block),       \
+			  [expected] "r"(expected), [place] "r"(place),             \
+			  [entry] "r"(at->entry),                                   \
+			  [desc] "x"(at->desc)IN_##STAMP                            \
+			: "memory", "cc", "rax" CLOBBERS_##STAMP                    \
+			: moved);                                                   \
+		return 0;                                                           \
+moved:                                                                              \
+		return TPI_MOVED;                                                   \
 	}
 DEFINE_PUBLISH_ONE(section_publish_one, NONE)
 DEFINE_PUBLISH_ONE(section_publish_one_value, VALUE)
@@ -213,18 +225,19 @@ DEFINE_PUBLISH_ONE(section_publish_one_tsc, TSC)
  * and write.
  */
 
-/* owner[blocks[i]] = me for i < count; commit held + count. */
+/* ticket[blocks[i]] = words[i] for i < count. Commit held + count. */
 static inline int section_reserve(const struct tpi_lane *lane, uint64_t old,
-				  const uint32_t *blocks, uint64_t count,
-				  uint32_t me)
+				  const uint32_t *blocks, const uint64_t *words,
+				  uint64_t count)
 {
 	__asm__ __volatile__ goto(
 		SECTION_ENTER SECTION_CHECK_STATE
 		"movq %[count], %%rdx\n\t"
 		"negq %%rdx\n"
 		"6:\n\t"
-		"movl (%[end], %%rdx, 4), %%eax\n\t"
-		"movl %[me], (%[owner], %%rax, 4)\n\t"
+		"movl (%[blocks], %%rdx, 4), %%eax\n\t"
+		"movq (%[words], %%rdx, 8), %%rsi\n\t"
+		"movq %%rsi, (%[table], %%rax, 8)\n\t"
 		"incq %%rdx\n\t"
 		"jnz 6b\n\t"
 		"leaq (%[old], %[count]), %%rax\n\t"
@@ -232,36 +245,52 @@ static inline int section_reserve(const struct tpi_lane *lane, uint64_t old,
 		: /* none */
 		: [rs] "r"(tpi_rseq_offset), [lane] "r"(lane),
 		  [shm] "r"(lane->shm), [old] "r"(old),
-		  [owner] "r"(lane->owner), [end] "r"(blocks + count),
-		  [count] "r"(count), [me] "r"(me)
-		: "memory", "cc", "rax", "rdx"
+		  [table] "r"(lane->tickets), [blocks] "r"(blocks + count),
+		  [words] "r"(words + count), [count] "r"(count)
+		: "memory", "cc", "rax", "rdx", "rsi"
 		: moved);
 	return 0;
 moved:
 	return TPI_MOVED;
 }
 
+/* Batches: registers are few, so what is used once may be in memory. */
+#define SECTION_CHECK_STATE_BATCH  \
+	"movq %[old], %%rax\n\t"   \
+	"cmpq %%rax, (%[shm])\n\t" \
+	"jne 5f\n\t"
+#define SECTION_COMMIT_BATCH     \
+	"movq %[new], %%rax\n\t" \
+	"movq %%rax, (%[shm])\n"
+/* ENTERED, and ones where the index is, of a place in a ticket. */
+#define PLACE_ONES(lane) TAPIO_TICKET(0, TAPIO_PLACE_ENTERED | (lane)->mask)
+
 /*
- * slot[i] = descs[i] for i < count, where the slots do not go round the ring's end;
- * commit tail + count, held - count. Two at a time, an odd one first: nothing may be
- * written behind the last, which may be in the ring.
+ * entry[i] = descs[i] for i < count, where the entries do not go round the ring's end, and
+ * the place of each block = ENTERED at that entry, if its ticket is what the holder
+ * expects. Commit tail + count, held - count. Of a block that is there twice the second
+ * ticket is not as expected any more.
+ *
+ * rcx is (index - mask) << 32, which makes the index of the ones.
  */
-#define RUN_COPY                                  \
-	"movq %[count], %%rdx\n\t"                \
-	"negq %%rdx\n\t"                          \
-	"testb $1, %%dl\n\t"                      \
-	"jz 6f\n\t"                               \
-	"movq (%[descs], %%rdx, 8), %%xmm1\n\t"   \
-	"movq %%xmm1, (%[slots], %%rdx, 8)\n\t"   \
-	"incq %%rdx\n\t"                          \
-	"jz 7f\n"                                 \
-	"6:\n\t"                                  \
-	"movups (%[descs], %%rdx, 8), %%xmm1\n\t" \
-	"movups %%xmm1, (%[slots], %%rdx, 8)\n\t" \
-	"addq $2, %%rdx\n\t"                      \
-	"jnz 6b\n"                                \
-	"7:\n\t"
-/* rax = the stamp; after the copy, since a stamp is as late as can be. */
+#define RUN_PUT                                  \
+	"movq %[first], %%rcx\n\t"               \
+	"movq %[count], %%rdx\n\t"               \
+	"negq %%rdx\n"                           \
+	"6:\n\t"                                 \
+	"movq (%[descs], %%rdx, 8), %%rax\n\t"   \
+	"movq %%rax, (%[entries], %%rdx, 8)\n\t" \
+	"andl $0xfffff, %%eax\n\t"               \
+	"movq (%[tickets], %%rdx, 8), %%rsi\n\t" \
+	"cmpq %%rsi, (%[table], %%rax, 8)\n\t"   \
+	"jne 5f\n\t"                             \
+	"orq %[ones], %%rsi\n\t"                 \
+	"addq %%rcx, %%rsi\n\t"                  \
+	"movq %%rsi, (%[table], %%rax, 8)\n\t"   \
+	"addq %[step], %%rcx\n\t"                \
+	"incq %%rdx\n\t"                         \
+	"jnz 6b\n\t"
+/* rax = the stamp. After the loop, since a stamp is as late as can be. */
 #define RUN_STAMP                              \
 	"movq %[count], %%rdx\n\t"             \
 	"negq %%rdx\n"                         \
@@ -280,22 +309,29 @@ moved:
 #define RUN_IN_VALUE , [times] "r"(times + count), [value] "x"(value)
 
 #define DEFINE_PUBLISH_RUN(name, STAMP)                                        \
-	static inline int name(const struct tpi_lane *lane, uint64_t old,      \
-			       uint64_t new, uint64_t *slots, uint64_t *times, \
-			       const uint64_t *descs, uint64_t count,          \
-			       uint64_t value)                                 \
+	static inline int name(                                                \
+		const struct tpi_lane *lane, uint64_t old, uint64_t new,       \
+		uint64_t *entries, uint64_t *times, const uint64_t *descs,     \
+		const uint64_t *tickets, uint64_t count, uint64_t value)       \
 	{                                                                      \
+		uint64_t first = TAPIO_STATE_TAIL(old) & lane->mask;           \
+                                                                               \
 		(void)value, (void)times;                                      \
 		__asm__ __volatile__ goto(                                     \
-			SECTION_ENTER SECTION_CHECK_STATE RUN_COPY RUN_##STAMP \
-			"movq %[new], (%[shm])\n" SECTION_LEAVE                \
+			SECTION_ENTER SECTION_CHECK_STATE_BATCH RUN_PUT        \
+				RUN_##STAMP SECTION_COMMIT_BATCH SECTION_LEAVE \
 			: /* none */                                           \
 			: [rs] "r"(tpi_rseq_offset), [lane] "r"(lane),         \
-			  [shm] "r"(lane->shm), [old] "r"(old),                \
-			  [new] "r"(new), [slots] "r"(slots + count),          \
+			  [shm] "r"(lane->shm), [old] "rm"(old),               \
+			  [new] "rm"(new), [entries] "r"(entries + count),     \
 			  [descs] "r"(descs + count),                          \
-			  [count] "r"(count)RUN_IN_##STAMP                     \
-			: "memory", "cc", "rax", "rdx", "xmm1"                 \
+			  [tickets] "r"(tickets + count),                      \
+			  [table] "r"(lane->tickets),                          \
+			  [first] "rm"((first - lane->mask) << 32),            \
+			  [ones] "rm"(PLACE_ONES(lane)),                       \
+			  [step] "rm"(UINT64_C(1) << 32),                      \
+			  [count] "rm"(count)RUN_IN_##STAMP                    \
+			: "memory", "cc", "rax", "rcx", "rdx", "rsi"           \
 			: moved);                                              \
 		return 0;                                                      \
 moved:                                                                         \
@@ -305,16 +341,25 @@ DEFINE_PUBLISH_RUN(section_publish_run, NONE)
 DEFINE_PUBLISH_RUN(section_publish_run_value, VALUE)
 DEFINE_PUBLISH_RUN(section_publish_run_tsc, TSC)
 
-/* The same where they go round: desc[tail + i] = descs[i] for i < count; commit tail + count, held - count. */
+/* The same where the entries go round: desc[tail + i] = descs[i] for i < count. */
 #define PUBLISH_LOOP                                 \
 	"movq %[old], %%rdx\n\t"                     \
 	"shrq $16, %%rdx\n\t"                        \
 	"xorl %%esi, %%esi\n"                        \
 	"6:\n\t"                                     \
 	"andl " TPI_LANE_MASK "(%[lane]), %%edx\n\t" \
-	"movq (%[descs], %%rsi, 8), %%xmm1\n\t"      \
-	"movq " TPI_LANE_DESC "(%[lane]), %%rax\n\t" \
-	"movq %%xmm1, (%%rax, %%rdx, 8)\n\t"
+	"movq (%[descs], %%rsi, 8), %%rax\n\t"       \
+	"movq " TPI_LANE_DESC "(%[lane]), %%rdi\n\t" \
+	"movq %%rax, (%%rdi, %%rdx, 8)\n\t"          \
+	"andl $0xfffff, %%eax\n\t"                   \
+	"movq (%[tickets], %%rsi, 8), %%rdi\n\t"     \
+	"cmpq %%rdi, (%[table], %%rax, 8)\n\t"       \
+	"jne 5f\n\t"                                 \
+	"orq %[ones], %%rdi\n\t"                     \
+	"shrq $32, %%rdi\n\t"                        \
+	"subl " TPI_LANE_MASK "(%[lane]), %%edi\n\t" \
+	"addl %%edx, %%edi\n\t"                      \
+	"movl %%edi, 4(%[table], %%rax, 8)\n\t"
 #define PUBLISH_STAMP                                \
 	"movq " TPI_LANE_TIME "(%[lane]), %%rax\n\t" \
 	"movq %[time], (%%rax, %%rdx, 8)\n\t"
@@ -326,27 +371,30 @@ DEFINE_PUBLISH_RUN(section_publish_run_tsc, TSC)
 	"shlq $32, %%rdx\n\t"  \
 	"orq %%rdx, %%rax\n\t" \
 	"movq %%rax, %%xmm0\n\t"
-#define PUBLISH_COMMIT             \
+#define PUBLISH_NEXT               \
 	"incl %%edx\n\t"           \
 	"incq %%rsi\n\t"           \
 	"cmpq %[count], %%rsi\n\t" \
-	"jb 6b\n\t"                \
-	"movq %[new], (%[shm])\n"
+	"jb 6b\n\t"
 
 #define DEFINE_PUBLISH(name, READ, STAMP)                                     \
 	static inline int name(const struct tpi_lane *lane, uint64_t old,     \
 			       uint64_t new, const uint64_t *descs,           \
-			       uint64_t count, uint64_t time)                 \
+			       const uint64_t *tickets, uint64_t count,       \
+			       uint64_t time)                                 \
 	{                                                                     \
 		__asm__ __volatile__ goto(                                    \
-			SECTION_ENTER SECTION_CHECK_STATE READ PUBLISH_LOOP   \
-				STAMP PUBLISH_COMMIT SECTION_LEAVE            \
+			SECTION_ENTER SECTION_CHECK_STATE_BATCH READ          \
+				PUBLISH_LOOP STAMP PUBLISH_NEXT               \
+					SECTION_COMMIT_BATCH SECTION_LEAVE    \
 			: /* none */                                          \
 			: [rs] "r"(tpi_rseq_offset), [lane] "r"(lane),        \
-			  [shm] "r"(lane->shm), [old] "r"(old),               \
-			  [new] "r"(new), [descs] "r"(descs),                 \
-			  [count] "r"(count), [time] "x"(time)                \
-			: "memory", "cc", "rax", "rdx", "rsi", "xmm0", "xmm1" \
+			  [shm] "r"(lane->shm), [old] "rm"(old),              \
+			  [new] "rm"(new), [descs] "r"(descs),                \
+			  [tickets] "r"(tickets), [table] "r"(lane->tickets), \
+			  [ones] "rm"(PLACE_ONES(lane)), [count] "rm"(count), \
+			  [time] "x"(time)                                    \
+			: "memory", "cc", "rax", "rdx", "rsi", "rdi", "xmm0"  \
 			: moved);                                             \
 		return 0;                                                     \
 moved:                                                                        \

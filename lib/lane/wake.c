@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What sleeping and waking asks of the kernel; the protocol is in wake.h. All of
+ * The kernel's part in sleeping and waking. The protocol is in wake.h. All of
  * it may be called from signal handlers and leaves errno alone, because
  * tapio_output may be called there.
  */
@@ -18,7 +18,7 @@
 int64_t tpi_sleep_bound_ns;
 #endif
 
-/* linux/membarrier.h; spelt here because old headers lack them. */
+/* linux/membarrier.h. Spelt here because old headers lack them. */
 #define BARRIER_GLOBAL_EXPEDITED          2
 #define BARRIER_REGISTER_GLOBAL_EXPEDITED 4
 
@@ -37,12 +37,12 @@ int tpi_barrier(void)
 	int err;
 
 	/*
-	 * ORDER wake.barrier (full): what was announced before is seen by every
+	 * ORDER wake.barrier (full): an announcement before is seen by every
 	 * publication after, and every publication before is seen after. Pairs
 	 * with the loads without a fence that follow a commit, in
 	 * tpi_ring_if_armed() (lib/lane/emit.h), and a release, in
-	 * tpi_wake_producers() (client/consumer/release.c). The fences are for the
-	 * caller, whom the kernel need not interrupt.
+	 * tpi_wake_producers() (client/consumer/release.c). The fences are for
+	 * the caller, whom the kernel need not interrupt.
 	 */
 	tpi_fence_full();
 	err = tpi_sys_membarrier(BARRIER_GLOBAL_EXPEDITED);
@@ -55,9 +55,9 @@ int tpi_barrier(void)
 void tpi_wake_all(uint32_t *word)
 {
 	/*
-	 * ORDER wake.word (release): what the waker published before. Pairs with
-	 * the load in tpi_wake_listen(). An atomic add, since any number of
-	 * wakers ring at once and two rings must not leave the value of one.
+	 * ORDER wake.word (release): all that the waker published before. Pairs
+	 * with the load in tpi_wake_listen(). An atomic add, since any number
+	 * of wakers ring at once and two rings must not leave the value of one.
 	 */
 	tpi_add_acq_rel(word, 1);
 	tpi_futex_wake(word, INT_MAX);
@@ -73,8 +73,8 @@ void tpi_wake_group(struct tapio_shm_doorbells *doorbells, uint32_t slot,
 	tpi_wake_all(&doorbells->slots[slot].doorbell);
 	/* SIGKILL here: `answered` stays old, the next producer rings again. */
 	TPI_TESTPOINT("ring.woken");
-	/* Relaxed: who reads it does so after its own commit and needs no order
-	 * with ours. A newer answer that is lost rings once more. */
+	/* Relaxed: a reader of it has made its own commit before and needs no
+	 * order with ours. A newer answer that is lost rings once more. */
 	if (tpi_wake_wanted(armed, tpi_load_relaxed(answered)))
 		tpi_store_relaxed(answered, armed);
 }

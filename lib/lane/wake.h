@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sleeping and waking across processes. Who calls: consumers and producers that
+ * Sleeping and waking across processes. Callers: consumers and producers that
  * wait, producers after a commit, the broker after a death.
  *
  * THE PROTOCOL. A sleeper S waits on a word that wakers add 1 to. A waker W
@@ -34,14 +34,14 @@
  *     not answer a slot that it has not rung: by 2, that `answered` would stand
  *     for a W4 that did not happen.
  *  5. W4 moves the word of one slot. So it wakes the members of that group, who
- *     have announced themselves since the last answer, and nobody else.
+ *     have announced themselves since the last answer, and no others.
  *  6. A slot that passes to another group keeps its words. The broker sets `armed`
  *     to `answered` before the slot is ACTIVE, so that the first announcement is
  *     news. A former member that still sleeps there is woken for the new group's
  *     events, finds that its group has ended, and does not come back.
  *
  * THE BROKER IS A WAKER, TOO (broker/repair/reaper.c). It rings the group that has
- * lost a member, since that member's lanes are to be taken; W1 is then the lease
+ * lost a member, since that member's lanes are to be taken. W1 is then the lease
  * that it clears. A producer that died may have been between its W1 and its W4 for
  * any group of the channel, and what the sweep publishes is passed by every group:
  * then the broker does W2 to W5 for each ACTIVE slot, without W1's mark.
@@ -52,7 +52,7 @@
  * announcement too many, for which somebody rings once. A signal handler that
  * publishes between W2 and W4 runs its own W2: two rings at worst. fork: a child
  * has no handle that sleeps or rings. Another uid: only the members of a group can
- * write its `armed`, and only producers its bell; a producer that answers without
+ * write its `armed`, and only producers its bell. A producer that answers without
  * ringing delays the channel's sleepers up to the bound. Broker restart: the words
  * lie in segments that outlive it.
  *
@@ -105,7 +105,7 @@ extern int64_t tpi_sleep_bound_ns; /* 0: as in every other build */
 #define TPI_SLEEP_PRODUCER_NS TPI_SLEEP_BOUND(INT64_C(10000000))
 
 /*
- * Lets others' tpi_barrier() reach this process; once per process is enough, more
+ * Lets others' tpi_barrier() reach this process. Once per process is enough, more
  * does no harm. 0 or -errno: then this process must fence by itself.
  */
 int tpi_barrier_register(void);
@@ -122,13 +122,13 @@ static inline bool tpi_wake_wanted(uint32_t armed, uint32_t answered)
 	return (int32_t)(armed - answered) > 0;
 }
 
-/* What a sleeper loads first, S1. */
+/* The first load of a sleeper, S1. */
 static inline uint32_t tpi_wake_listen(const uint32_t *word)
 {
 	/*
-	 * ORDER wake.word (acquire): what was published before the ring that
-	 * made this value is seen in the look that follows. Pairs with the add
-	 * in tpi_wake_all().
+	 * ORDER wake.word (acquire): all that was published before the ring
+	 * that made this value is seen in the look that follows. Pairs with the
+	 * add in tpi_wake_all().
 	 */
 	return tpi_load_acquire(word);
 }
@@ -145,7 +145,7 @@ void tpi_wake_group(struct tapio_shm_doorbells *doorbells, uint32_t slot,
 
 /*
  * S5. Sleeps while *word is `heard`, at most `ns`. 0 woken or the word had
- * changed, -ETIMEDOUT, -EINTR. A read-only mapping is enough; errno is left as it
+ * changed, -ETIMEDOUT, -EINTR. A read-only mapping is enough. errno is left as it
  * was.
  */
 int tpi_wake_wait(const uint32_t *word, uint32_t heard, int64_t ns);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What lies in segments: how the broker fills fresh ones, and how everybody
- * attaches to one that comes from elsewhere. Attaching trusts nothing: it copies
- * each field once, checks the copy, and hands out checked pointers; this is the
- * one place where offsets become addresses.
+ * The contents of segments: how the broker fills fresh ones, and how all
+ * processes attach to one that comes from elsewhere. Attaching trusts nothing:
+ * it copies each field once, checks the copy, and hands out checked pointers.
+ * This is the one place where offsets become addresses.
  */
 #ifndef TPI_LAYOUT_H
 #define TPI_LAYOUT_H
@@ -36,8 +36,8 @@ struct tpi_channel_spec {
 /*
  * Checks a spec against the layout's limits (N a power of two in 4..65536, block
  * a multiple of 64 up to TAPIO_BLOCK_BYTES_MAX, names, counts, classes sorted by
- * priority falling, then by block size rising). -EINVAL with the reason. What
- * follows takes checked specs only.
+ * priority falling, then by block size rising). -EINVAL with the reason. The
+ * functions below take checked specs only.
  */
 int tpi_channel_spec_check(const struct tpi_channel_spec *spec, char *error,
 			   size_t error_bytes);
@@ -48,7 +48,7 @@ uint32_t tpi_channel_lane_count(const struct tpi_channel_spec *spec,
 
 /*
  * Bytes of each kind of segment. Side lanes are in node index 0's. Of clients_max
- * there are one more records: attachments are indexed by slot, from 1 on.
+ * there is one more record: the indices of attachments begin at 1.
  */
 uint64_t tpi_channel_bytes(const struct tpi_channel_spec *spec,
 			   const struct tpi_topology *topology,
@@ -59,9 +59,9 @@ uint64_t tpi_catalog_bytes(uint32_t clients_max, uint32_t segments,
 
 /*
  * Fill a fresh, zeroed, writable mapping and store READY. Lane ids are dense:
- * node by node, in a node class by class, in a class CPU by CPU; then the side
+ * node by node, in a node class by class, in a class CPU by CPU. Then the side
  * lanes class by class. Lanes are born with N DISCARD descriptors (tail = N,
- * gate = N). -EINVAL numbers; -EACCES the mapping is not writable; -ENOSPC it is
+ * gate = N). -EINVAL numbers. -EACCES the mapping is not writable. -ENOSPC it is
  * too small.
  */
 int tpi_channel_build(const struct tpi_map *map,
@@ -76,8 +76,8 @@ int tpi_catalog_build(const struct tpi_map *map, uint32_t clients_max,
 		      const uint8_t instance[16]);
 
 /*
- * Attaching: -EBADMSG the segment is not what it should be; -EPROTONOSUPPORT it
- * is of another major version or has features that are not known; -ENOMEM. The
+ * Attaching: -EBADMSG the segment is not what it should be. -EPROTONOSUPPORT it
+ * is of another major version or has features that are not known. -ENOMEM. The
  * reason names the value and the limit. Nothing is left allocated on error.
  */
 
@@ -86,18 +86,20 @@ struct tpi_catalog {
 	struct tpi_map map;
 	uint8_t instance[16];
 	struct tapio_shm_broker *broker;
-	struct tapio_shm_attachment *attachments; /* by slot */
-	uint32_t attachment_count; /* slots, 0 included, which is nobody's */
+	struct tapio_shm_attachment *attachments; /* by index */
+	uint32_t attachment_count; /* with index 0, which is never given */
 	struct tapio_shm_segment *segments;
 	uint32_t segment_count;
 	struct tapio_shm_channel *channels;
 	uint32_t channel_count;
-	struct tapio_shm_group *groups; /* [channel * 64 + slot] */
+	struct tapio_shm_group *groups;             /* [channel * 64 + slot] */
+	struct tapio_shm_calibration *calibrations; /* calibration.h */
+	uint32_t calibration_count;                 /* of them */
 };
 int tpi_catalog_attach(struct tpi_catalog *catalog, const struct tpi_map *map,
 		       char *error, size_t error_bytes);
 
-/* A checked private copy of a channel's description; -EBADMSG. */
+/* A checked private copy of a channel's description. -EBADMSG. */
 int tpi_channel_describe(const struct tpi_catalog *catalog, uint32_t channel,
 			 struct tapio_shm_channel *copy, char *error,
 			 size_t error_bytes);
@@ -114,16 +116,16 @@ int tpi_channel_publish(const struct tpi_catalog *catalog, uint32_t channel,
 struct tpi_channel {
 	struct tapio_shm_channel info; /* checked copy */
 	struct tapio_shm_doorbells *doorbells;
-	struct tpi_lane *lanes; /* [lane_count]; aligned to 64; owned */
+	struct tpi_lane *lanes; /* [lane_count]. Aligned to 64. Owned */
 	uint32_t lane_count;
 	uint32_t cpus; /* size of by_cpu: 1 + largest CPU id with a lane */
-	/* [klass * cpus + cpu]: a CPU's lane or NULL; owned. */
+	/* [klass * cpus + cpu]: a CPU's lane or NULL. Owned. */
 	struct tpi_lane **by_cpu;
 	/* Side lanes of class k: ids side_first[k] .. + side_count[k]. */
 	uint32_t side_first[TAPIO_CLASSES_MAX];
 	uint32_t side_count[TAPIO_CLASSES_MAX];
 };
-/* `maps` are the segments by node index; they must outlive the channel. */
+/* `maps` are the segments by node index. They must outlive the channel. */
 int tpi_channel_attach(struct tpi_channel *channel,
 		       const struct tpi_catalog *catalog, uint32_t index,
 		       const struct tpi_map *maps, uint32_t map_count,

@@ -42,7 +42,7 @@ static int open_catalog_regions(struct tpi_catalog *catalog,
 				const struct tpi_view *view,
 				const struct tpi_report *report)
 {
-	void *broker, *attachments, *segments, *channels, *groups;
+	void *broker, *attachments, *segments, *channels, *groups, *pieces;
 	uint32_t one, group_count;
 	uint64_t slots;
 	int err;
@@ -71,12 +71,20 @@ static int open_catalog_regions(struct tpi_catalog *catalog,
 	err = catalog_section(view, TAPIO_REGION_GROUPS,
 			      sizeof(*catalog->groups), slots, slots, &groups,
 			      &group_count, report);
+	if (!err)
+		err = catalog_section(view, TAPIO_REGION_CALIBRATIONS,
+				      sizeof(*catalog->calibrations), 4,
+				      UINT32_C(1) << 31, &pieces,
+				      &catalog->calibration_count, report);
+	if (err)
+		return err;
 	catalog->broker = broker;
 	catalog->attachments = attachments;
 	catalog->segments = segments;
 	catalog->channels = channels;
 	catalog->groups = groups;
-	return err;
+	catalog->calibrations = pieces;
+	return 0;
 }
 
 int tpi_catalog_attach(struct tpi_catalog *catalog, const struct tpi_map *map,
@@ -133,7 +141,7 @@ static int check_description(const struct tapio_shm_channel *copy,
 	return 0;
 }
 
-/* Copies and checks; leaves the channel's name in the report's subject. */
+/* Copies and checks. Leaves the channel's name in the report's subject. */
 static int describe(const struct tpi_catalog *catalog, uint32_t channel,
 		    struct tapio_shm_channel *copy, struct tpi_report *report)
 {

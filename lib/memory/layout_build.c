@@ -42,7 +42,7 @@ static void place_arrays(struct plan *plan, struct tapio_shm_lane *lane,
 {
 	uint64_t n = lane->block_count;
 
-	lane->owner_offset = take(plan, n * sizeof(uint32_t));
+	lane->ticket_offset = take(plan, n * sizeof(uint64_t));
 	lane->desc_offset = take(plan, n * sizeof(uint64_t));
 	lane->time_offset = stamped ? take(plan, n * sizeof(uint64_t)) : 0;
 	lane->block_offset = take(plan, n * lane->block_bytes);
@@ -86,7 +86,7 @@ static uint32_t side_lanes(const struct tpi_channel_spec *spec)
 	return count;
 }
 
-/* Lanes in one node's segment; the side lanes are in that of index 0. */
+/* Lanes in one node's segment. The side lanes are in that of index 0. */
 static uint32_t segment_lanes(const struct tpi_channel_spec *spec,
 			      const struct tpi_topology *topology,
 			      uint32_t node_index)
@@ -146,7 +146,7 @@ static uint32_t catalog_regions(struct tapio_shm_region *regions,
 		{.kind = TAPIO_REGION_BROKER,
 		 .stride = sizeof(struct tapio_shm_broker),
 		 .count = 1},
-		/* Indexed by slot; slot 0 is nobody's. */
+		/* By index. Index 0 is never given. */
 		{.kind = TAPIO_REGION_ATTACHMENTS,
 		 .stride = sizeof(struct tapio_shm_attachment),
 		 .count = (uint64_t)clients_max + 1},
@@ -159,6 +159,9 @@ static uint32_t catalog_regions(struct tapio_shm_region *regions,
 		{.kind = TAPIO_REGION_GROUPS,
 		 .stride = sizeof(struct tapio_shm_group),
 		 .count = (uint64_t)channels * TAPIO_GROUP_SLOTS},
+		{.kind = TAPIO_REGION_CALIBRATIONS,
+		 .stride = sizeof(struct tapio_shm_calibration),
+		 .count = TAPIO_CALIBRATIONS},
 	};
 
 	memcpy(regions, kinds, sizeof(kinds));
@@ -218,9 +221,9 @@ static void finish(const struct tpi_map *map, struct tapio_shm_header *header,
 	memcpy(header->instance, instance, sizeof(header->instance));
 	memcpy(shared, header, sizeof(*header));
 	/*
-	 * ORDER segment.ready (release): the header, the regions and what they
-	 * describe are seen by whoever sees READY. Pairs with the acquire in
-	 * load_header() of layout_check.c.
+	 * ORDER segment.ready (release): a process that sees READY sees the
+	 * header, the regions and all that they describe. Pairs with the
+	 * acquire in load_header() of layout_check.c.
 	 */
 	tpi_store_release(&shared->ready, TAPIO_SEGMENT_READY);
 }
@@ -393,8 +396,8 @@ int tpi_channel_publish(const struct tpi_catalog *catalog, uint32_t channel,
 	shared->stamp = spec->stamp;
 	memcpy(shared->classes, spec->classes, sizeof(shared->classes));
 	/*
-	 * ORDER channel.ready (release): the record is seen by whoever sees its
-	 * READY. Pairs with the acquire in describe() of layout_attach.c.
+	 * ORDER channel.ready (release): a process that sees its READY sees the
+	 * record. Pairs with the acquire in describe() of layout_attach.c.
 	 */
 	tpi_store_release(&shared->ready, TAPIO_SEGMENT_READY);
 	return 0;

@@ -2,11 +2,11 @@
 /*
  * Believing nothing: offsets, headers, region tables, names and classes.
  *
- * Called by layout_attach.c for segments that come from elsewhere, and by
- * whoever makes one, for what the configuration says. What is in shared memory
- * is copied, word by word and once, and only the copy is looked at: a peer that
- * changes a field between a check and its use changes nothing. Nothing here
- * writes to a segment.
+ * Called by layout_attach.c for segments that come from elsewhere, and by the
+ * makers of segments, for the values of the configuration. A field in shared
+ * memory is copied, word by word and once, and only the copy is looked at: a
+ * peer that changes a field between a check and its use changes nothing.
+ * Nothing here writes to a segment.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -64,7 +64,7 @@ void tpi_copy_once(void *copy, const void *shared, size_t bytes)
 	}
 }
 
-/* The first questions; until magic and READY are right, nothing has a meaning. */
+/* The first questions. Until magic and READY are right, nothing has a meaning. */
 static int load_header(struct tapio_shm_header *header,
 		       const struct tpi_map *map,
 		       const struct tpi_report *report)
@@ -190,7 +190,7 @@ int tpi_view_open(struct tpi_view *view, const struct tpi_map *map,
 	return load_regions(view, report);
 }
 
-/* The one region of that kind, or NULL; two of them are an error. */
+/* The one region of that kind, or NULL. Two of them are an error. */
 static int find_region(const struct tpi_view *view, uint32_t kind,
 		       const struct tapio_shm_region **found,
 		       const struct tpi_report *report)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the parts of layout.h share: layout_spec.c, layout_build.c,
+ * Shared by the parts of layout.h: layout_spec.c, layout_build.c,
  * layout_attach.c, layout_lanes.c and layout_check.c.
  */
 #ifndef TPI_LAYOUT_INNER_H
@@ -8,7 +8,7 @@
 
 #include "lib/memory/layout.h"
 
-/* Limits that follow from those of abi.h; they keep sums inside 64 bits. */
+/* Limits that follow from those of abi.h. They keep sums inside 64 bits. */
 #define TPI_SIDE_LANES_MAX TAPIO_CLIENTS_MAX
 #define TPI_BLOCKS_MIN     4
 #define TPI_LANES_MAX      (TAPIO_CLASSES_MAX * (TPI_CPUS_MAX + TPI_SIDE_LANES_MAX))
@@ -32,7 +32,7 @@ struct tpi_report tpi_report_node(const struct tpi_report *report,
  */
 void tpi_copy_once(void *copy, const void *shared, size_t bytes);
 
-/* What a segment must be. instance NULL: whatever it says. */
+/* The expected identity of a segment. instance NULL: any. */
 struct tpi_expected {
 	uint32_t kind;
 	uint32_t channel;
@@ -60,7 +60,7 @@ int tpi_view_section(const struct tpi_view *view, uint32_t kind, uint64_t bytes,
 		     uint64_t least, void **records, uint64_t *count,
 		     const struct tpi_report *report);
 
-/* One class against the layout's limits; the reason goes to the report. */
+/* One class against the layout's limits. The reason goes to the report. */
 int tpi_class_check(const struct tapio_shm_class *klass,
 		    const struct tpi_report *report);
 int tpi_name_check(const char *name, size_t bytes,

@@ -94,11 +94,11 @@ static int resolve_arrays(const struct tpi_channel *channel,
 	const struct tapio_shm_lane *copy = &record->copy;
 	bool stamped = channel->info.stamp != TAPIO_STAMP_NONE;
 	uint64_t n = copy->block_count; /* at most 2^16: it is the catalog's */
-	void *owner, *desc, *time = NULL, *blocks;
+	void *tickets, *desc, *time = NULL, *blocks;
 	int err;
 
-	err = resolve(record, "owners", copy->owner_offset, n * 4, 4, &owner,
-		      report);
+	err = resolve(record, "tickets", copy->ticket_offset, n * 8, 8,
+		      &tickets, report);
 	if (!err)
 		err = resolve(record, "descriptors", copy->desc_offset, n * 8,
 			      8, &desc, report);
@@ -114,7 +114,7 @@ static int resolve_arrays(const struct tpi_channel *channel,
 	*lane = (struct tpi_lane){
 		.shm = record->shared,
 		.desc = desc,
-		.owner = owner,
+		.tickets = tickets,
 		.time = time,
 		.blocks = blocks,
 		.cpu = copy->cpu,
@@ -122,6 +122,7 @@ static int resolve_arrays(const struct tpi_channel *channel,
 		.block_bytes = copy->block_bytes,
 		.id = copy->id,
 		.klass = copy->klass,
+		.serials = tpi_place_serials(copy->block_count - 1),
 	};
 	return 0;
 }
@@ -223,7 +224,7 @@ static int index_side_lanes(struct tpi_channel *channel,
 	return 0;
 }
 
-/* The regions of all segments; their counts must add up to the catalog's. */
+/* The regions of all segments. Their counts must add up to the catalog's. */
 static int find_lanes(const struct tpi_channel *channel,
 		      const struct tpi_view *views, uint32_t view_count,
 		      struct tapio_shm_lane *lanes[TAPIO_NODES_MAX],

@@ -3,9 +3,9 @@
  * Whether a channel can be laid out at all: the configuration's numbers against
  * the layout's limits.
  *
- * Called before any size is computed: what passes here cannot overflow a sum in
- * layout_build.c, and any reader accepts the record that is made of it. Each
- * refusal names the channel, the value and what is allowed.
+ * Called before any size is computed: a spec that passes here cannot overflow a
+ * sum in layout_build.c, and any reader accepts the record that is made of it.
+ * Each refusal names the channel, the value and what is allowed.
  */
 #include <errno.h>
 #include <inttypes.h>

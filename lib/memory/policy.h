@@ -25,7 +25,7 @@ static inline const char *tpi_policy_name(uint32_t policy)
 	return policy <= TAPIO_GROUP_LOSSLESS ? names[policy] : "?";
 }
 
-/* The policy with that name; TAPIO_GROUP_DEFAULT: there is none. */
+/* The policy with that name. TAPIO_GROUP_DEFAULT: there is none. */
 static inline uint32_t tpi_policy_parse(const char *name)
 {
 	uint32_t policy;

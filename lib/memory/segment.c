@@ -6,12 +6,13 @@
  *   THP      shmem, MADV_HUGEPAGE; counts only if smaps shows huge pages
  *   PAGES    shmem
  *
- * Called by the broker and by tests. A rung is tried whole, from memfd_create to
- * the read-only fd; whatever fails, all of it is undone, its errno goes to the
- * report and the next rung is tried. Invariant: an fd leaves this file only when
- * every page is there, the length is sealed and the read-only one has been seen
- * to refuse a writable mapping. That is why nobody who maps a segment can be hit
- * by a SIGBUS, need a hugetlb limit of his own or write where he must not.
+ * Called by the broker and by tests. A rung is tried whole, from memfd_create
+ * to the read-only fd. If any step fails, all of it is undone, its errno goes
+ * to the report and the next rung is tried. Invariant: an fd leaves this file
+ * only when every page is there, the length is sealed and the read-only one has
+ * been seen to refuse a writable mapping. So a process that maps a segment gets
+ * no SIGBUS, needs no hugetlb limit of its own and cannot write where it must
+ * not.
  *
  * Pages are faulted in through the mapping and not by fallocate: that ignores
  * the mapping's NUMA policy.
@@ -110,7 +111,7 @@ static int open_memfd(struct maker *maker)
 
 	if (maker->rung == TAPIO_RUNG_HUGETLB)
 		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
-	/* Wanted by vm.memfd_noexec; unknown before Linux 6.3. */
+	/* Wanted by vm.memfd_noexec. Unknown before Linux 6.3. */
 	fd = tpi_sys_memfd_create(maker->request->name,
 				  flags | MFD_NOEXEC_SEAL);
 	if (fd == -EINVAL)
@@ -121,7 +122,8 @@ static int open_memfd(struct maker *maker)
 	return 0;
 }
 
-/* A memfd is born 0777 and can be opened again through /proc by who may. */
+/* A memfd is born 0777 and can be opened again through /proc by all that its
+ * mode allows. */
 static int set_mode(struct maker *maker)
 {
 	struct stat st;
@@ -152,7 +154,7 @@ static int map_whole(struct maker *maker, uint64_t page)
 		return note_shortage(maker, err, "mmap");
 	segment->map =
 		(struct tpi_map){base, maker->bytes, true, (uint32_t)page};
-	/* Where it is refused, core dumps are long; nothing else is lost. */
+	/* Where it is refused, core dumps are long. Nothing else is lost. */
 	(void)tpi_sys_madvise(base, maker->bytes, MADV_DONTDUMP);
 	return 0;
 }
@@ -264,7 +266,8 @@ static int open_readonly(struct maker *maker)
 	return 0;
 }
 
-/* What is known before the first step. Errnos of earlier rungs stay. */
+/* The facts that are known before the first step. Errnos of earlier rungs
+ * stay. */
 static void begin_report(struct maker *maker, uint64_t page)
 {
 	struct tapio_shm_segment *report = &maker->segment->report;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Segments as memory: making sealed memfds on the best rung of the ladder that
- * can be had, and mapping them. What lies inside is layout.h's.
+ * this machine offers, and mapping them. Their contents are layout.h's.
  */
 #ifndef TPI_SEGMENT_H
 #define TPI_SEGMENT_H
@@ -13,19 +13,19 @@
 
 #include <tapio/abi.h>
 
-/* A mapping; base is NULL when there is none. */
+/* A mapping. base is NULL when there is none. */
 struct tpi_map {
 	unsigned char *base;
 	uint64_t bytes;
 	bool writable;
-	uint32_t page_bytes; /* of the file; 0: not a segment's mapping */
+	uint32_t page_bytes; /* of the file. 0: not a segment's mapping */
 };
 
 struct tpi_segment_request {
 	const char *name; /* of the memfd, for /proc/PID/maps */
-	uint64_t bytes;   /* wanted; the segment is rounded up to its page */
-	int node;         /* bind to this NUMA node; -1: anywhere */
-	/* First rung to try (TAPIO_RUNG_*); cursors start at TAPIO_RUNG_PAGES:
+	uint64_t bytes;   /* wanted. The segment is rounded up to its page */
+	int node;         /* bind to this NUMA node. -1: anywhere */
+	/* First rung to try (TAPIO_RUNG_*). Cursors start at TAPIO_RUNG_PAGES:
 	 * a hole punched in hugetlb is a SIGBUS, in shmem a zero. */
 	unsigned int first_rung;
 	bool no_fallback; /* the first rung or nothing */
@@ -33,10 +33,10 @@ struct tpi_segment_request {
 
 /* A segment as its maker holds it. */
 struct tpi_segment {
-	int fd;    /* read-write; mode 0600 */
+	int fd;    /* read-write. Mode 0600 */
 	int fd_ro; /* the same file opened O_RDONLY, to be handed out */
 	struct tpi_map map;
-	struct tapio_shm_segment report; /* rungs, seals, placement; no ids */
+	struct tapio_shm_segment report; /* rungs, seals, placement. No ids */
 };
 
 /*
@@ -49,8 +49,8 @@ struct tpi_segment {
  * were not reached. A node that cannot be bound is not an error: see `placement`
  * (TAPIO_PLACED_UNCHECKED with errno 0: node is -1, nothing was asked for).
  *
- * -ENOMEM no rung has the memory; -EINVAL the request; -EPERM, -EACCES, -ENOSYS
- * the kernel refuses memfds, seals or the read-only reopening; -EMFILE.
+ * -ENOMEM no rung has the memory. -EINVAL the request. -EPERM, -EACCES, -ENOSYS
+ * the kernel refuses memfds, seals or the read-only reopening. -EMFILE.
  */
 int tpi_segment_create(struct tpi_segment *segment,
 		       const struct tpi_segment_request *request, char *error,
@@ -71,8 +71,8 @@ int tpi_fd_check_readonly(int fd, uint64_t bytes, char *error,
 /*
  * Maps a received fd whole, MADV_DONTFORK and MADV_DONTDUMP. Checks that it is a
  * sealed memfd (SHRINK, GROW, SEAL) and not larger than limit_bytes.
- * -EPERM it is not sealed; -EFBIG; -EACCES the fd does not allow `writable`;
- * -EBADMSG too short for a header; else what mmap or madvise said.
+ * -EPERM it is not sealed. -EFBIG. -EACCES the fd does not allow `writable`.
+ * -EBADMSG too short for a header, else what mmap or madvise said.
  */
 int tpi_map_fd(struct tpi_map *map, int fd, bool writable, uint64_t limit_bytes,
 	       char *error, size_t error_bytes);

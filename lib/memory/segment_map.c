@@ -139,7 +139,7 @@ static int keep_apart(const struct tpi_map *maps, unsigned int count,
 		if (err)
 			return tpi_fail(err, error, error_bytes,
 					"MADV_DONTFORK: %s", strerror(-err));
-		/* Where it is refused, core dumps are long; nothing else is
+		/* Where it is refused, core dumps are long. Nothing else is
 		 * lost. */
 		(void)tpi_sys_madvise(all.base, all.bytes, MADV_DONTDUMP);
 	}

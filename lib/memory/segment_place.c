@@ -2,10 +2,10 @@
 /*
  * Placing a segment's pages and finding out where they really are.
  *
- * Called by segment.c alone, between mmap and sealing. What was asked for and
- * what was obtained are two things on every kernel (a cpuset, a seccomp profile,
- * an exhausted node), so each step here ends in a fact for the report and not in
- * an assumption.
+ * Called by segment.c alone, between mmap and sealing. The request and the
+ * result may differ on every kernel (a cpuset, a seccomp profile, an exhausted
+ * node), so each step here ends in a fact for the report and not in an
+ * assumption.
  */
 #include "lib/memory/segment_place.h"
 
@@ -47,11 +47,11 @@ int tpi_place_populate(const struct tpi_map *map, unsigned int rung)
 		err = tpi_sys_madvise(map->base, map->bytes,
 				      MADV_POPULATE_WRITE);
 	} while (err == -EINTR || err == -EAGAIN);
-	/* What would have been a SIGBUS is a lack of pages by another name. */
+	/* A SIGBUS stands for a lack of pages. */
 	if (err == -EFAULT)
 		return -ENOMEM;
 	/*
-	 * Touching shmem cannot be refused; touching hugetlb can, by a signal,
+	 * Touching shmem cannot be refused. Touching hugetlb can, by a signal,
 	 * when the pool or the cgroup's limit runs out half way. Without the
 	 * call that fails cleanly there is no hugetlb.
 	 */

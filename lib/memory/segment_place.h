@@ -11,11 +11,11 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* Binds to report->node; a refusal goes to placement and placement_errno. */
+/* Binds to report->node. A refusal goes to placement and placement_errno. */
 void tpi_place_bind(const struct tpi_map *map,
 		    struct tapio_shm_segment *report);
 
-/* Faults in every page; -errno, never a signal. */
+/* Faults in every page. -errno, never a signal. */
 int tpi_place_populate(const struct tpi_map *map, unsigned int rung);
 
 /* Asks for each page's node and fills in placement and misplaced_pages. */
@@ -31,7 +31,7 @@ uint64_t tpi_place_huge_bytes(const struct tpi_map *map);
  */
 int64_t tpi_place_pool_free(int node);
 
-/* Bytes that could be had without swapping, of a node or -1; UINT64_MAX: unknown. */
+/* Bytes that could be had without swapping, of a node or -1. UINT64_MAX: unknown. */
 uint64_t tpi_place_available(int node);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages with descriptors over SOCK_SEQPACKET Unix sockets; called by broker
+ * Messages with descriptors over SOCK_SEQPACKET Unix sockets. Called by broker
  * and client for everything that they say to each other. Whether a call blocks
  * is the socket's O_NONBLOCK. A descriptor that was received is either handed to
  * the caller or closed here: a peer that sends too many leaks none into us.
@@ -16,7 +16,7 @@
 #include "lib/base/own_fd.h"
 #include "lib/wire/fdpass.h"
 
-/* What the kernel carries in one message (SCM_MAX_FD). */
+/* The most descriptors that the kernel carries in one message (SCM_MAX_FD). */
 #define FDS_MAX 253
 
 union control {
@@ -57,7 +57,7 @@ static void close_all(const int *fds, unsigned int count)
 		close(fds[i]);
 }
 
-/* The descriptors of every SCM_RIGHTS part; those that do not fit are closed. */
+/* The descriptors of every SCM_RIGHTS part. Those that do not fit are closed. */
 static unsigned int take_fds(struct msghdr *msg, int *fds, unsigned int room)
 {
 	unsigned int count = 0;
@@ -75,7 +75,7 @@ static unsigned int take_fds(struct msghdr *msg, int *fds, unsigned int room)
 
 			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int),
 			       sizeof(fd));
-			/* What the program prints must not go into it. */
+			/* The program's output MUST NOT go into it. */
 			fd = tpi_fd_above_stdio(fd);
 			if (fd >= 0 && count < room) {
 				fds[count++] = fd;
@@ -153,7 +153,7 @@ int tpi_socket_address(struct sockaddr_un *address, const char *name)
 	address->sun_family = AF_UNIX;
 	if (length == 0)
 		return -EINVAL;
-	/* A path needs its NUL; an abstract name's first byte is one. */
+	/* A path needs its NUL. An abstract name's first byte is one. */
 	if (length >= sizeof(address->sun_path))
 		return -ENAMETOOLONG;
 	memcpy(address->sun_path, name, length);

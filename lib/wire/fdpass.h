@@ -12,7 +12,7 @@ ssize_t tpi_send_fds(int sock, const void *bytes, size_t length, const int *fds,
 
 /*
  * Bytes received, 0 at the end of the connection, or -errno. Received fds are
- * CLOEXEC; *fd_count is set on entry to the room in fds, on return to how many
+ * CLOEXEC. *fd_count is set on entry to the room in fds, on return to how many
  * came. On error every fd is closed:
  *
  *   -EMSGSIZE  more bytes or more fds came than there was room for
@@ -24,7 +24,7 @@ ssize_t tpi_recv_fds(int sock, void *bytes, size_t length, int *fds,
 		     unsigned int *fd_count);
 
 /*
- * Fills a sockaddr_un from a path or "@name" (abstract); the length for bind and
+ * Fills a sockaddr_un from a path or "@name" (abstract). The length for bind and
  * connect, or -ENAMETOOLONG.
  */
 struct sockaddr_un;

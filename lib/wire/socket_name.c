@@ -9,13 +9,13 @@
  *            TAPIO_SOCKET_DEFAULT
  *
  * So a plain user can start a broker without a right to /run, and its clients find
- * it; where no such broker was started, they find the system's.
+ * it. Where no such broker was started, they find the system's.
  *
- * Whoever chooses the socket chooses what a client sees and where its events go.
+ * The choice of the socket decides what a client sees and where its events go.
  * XDG_RUNTIME_DIR may name a directory of another user: sudo, su and setuid
  * programs can carry the variable along. So it counts only when the directory
- * belongs to the effective uid. Root never uses it: the broker that root starts is
- * the system's. secure_getenv() hides the variable from setuid programs.
+ * belongs to the effective uid. Root never uses it: the broker that root starts
+ * is the system's. secure_getenv() hides the variable from setuid programs.
  */
 #include <stdbool.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * The control protocol's messages: making and checking them. Called by broker
  * and client on every message, by the fuzzer on anything. Pure: no system call,
  * no allocation, no state. A message that passed tpi_wire_check() may be read
- * field by field; whether its values make sense is its receiver's business.
+ * field by field. Whether its values make sense is its receiver's business.
  *
  * Everything that differs between types is one row of `kinds`, so that a new
  * message is a new row and nothing else.

@@ -10,11 +10,11 @@
  *                                <---   ATTACHED (+ segments), or REFUSED
  *   DETACH                       --->                  (one attachment at a
  *                                <---   DETACHED        time per connection)
- *   REMOVE                       --->                  (since 1.1; a group that
- *                                <---   REMOVED, or REFUSED  nobody is in)
+ *   REMOVE                       --->                  (since 1.1, a group
+ *                                <---   REMOVED, or REFUSED  without members)
  *
- * Each side says in its headers which minor version it speaks; who knows that the
- * other speaks an older one does not send what that one does not know.
+ * Each side says in its headers which minor version it speaks. It MUST NOT send
+ * to an older version what that one does not know.
  *
  * A message of another major version is answered by REFUSED with -EPROTONOSUPPORT
  * and both versions, in the layout of version 1, which never changes.
@@ -94,7 +94,7 @@ struct tpi_wire_attach {
 
 /*
  * fds: the channel's segments by node index, then cursors: of a producer or an
- * inspector all 64 slots', read-only; of a consumer its own slot's, read-write.
+ * inspector all 64 slots', read-only. Of a consumer its own slot's, read-write.
  */
 struct tpi_wire_attached {
 	struct tpi_wire_header header;
@@ -102,7 +102,7 @@ struct tpi_wire_attached {
 	uint32_t channel;    /* index in the catalog */
 	uint32_t segment_count;
 	uint32_t cursors_count;
-	uint32_t group_slot;  /* consumers; else ~0 */
+	uint32_t group_slot;  /* consumers, else ~0 */
 	uint32_t incarnation; /* of the slot */
 	uint32_t policy;      /* TAPIO_GROUP_* as granted */
 	uint32_t first;       /* 1: this member made the group */
@@ -125,7 +125,7 @@ struct tpi_wire_refused {
 	int32_t error; /* -errno */
 	uint32_t reserved;
 	char text
-		[256]; /* the rule or the limit, with numbers; NUL-terminated */
+		[256]; /* the rule or the limit, with numbers. NUL-terminated */
 };
 
 struct tpi_wire_remove {
@@ -161,12 +161,12 @@ void tpi_wire_init(union tpi_wire_message *message, enum tpi_wire_type type);
  * Checks what was received: magic, major, a known type, its exact length (a later
  * minor version may send more: the rest is ignored), the number of fds that the
  * type carries, and that every string is terminated. 0, -EBADMSG, or
- * -EPROTONOSUPPORT (another major); `error` says what with both values.
+ * -EPROTONOSUPPORT (another major). `error` says what with both values.
  */
 int tpi_wire_check(const union tpi_wire_message *message, size_t bytes,
 		   unsigned int fds, char *error, size_t error_bytes);
 
-/* Copies a name into a field; -ENAMETOOLONG, -EINVAL (empty, or not
+/* Copies a name into a field. -ENAMETOOLONG, -EINVAL (empty, or not
  * printable ASCII, or with a space). */
 int tpi_wire_name(char field[TAPIO_NAME_BYTES], const char *name);
 

@@ -2,7 +2,7 @@
 /*
  * The shared layout is one and the same for C and C++, its words hold what is put
  * into them, and positions compare across the wrap. Sizes and offsets themselves
- * are asserted in abi.h, at compile time, in both languages; that no struct has
+ * are asserted in abi.h, at compile time, in both languages. That no struct has
  * padding is shown by compiling abi.h with -Wpadded (CMakeLists.txt).
  */
 #include <check.h>
@@ -40,14 +40,14 @@ END_TEST
 
 START_TEST(no_name_of_an_attachment_spells_nobody_or_abandoned)
 {
-	for (uint32_t slot = 1; slot <= TAPIO_CLIENTS_MAX; slot++)
+	for (uint32_t index = 1; index <= TAPIO_CLIENTS_MAX; index++)
 		for (uint32_t generation = 0; generation < 3; generation++) {
 			uint32_t name = TAPIO_ATTACHMENT_ID(
-				slot, TAPIO_GENERATION_MAX - generation);
+				index, TAPIO_GENERATION_MAX - generation);
 
 			ck_assert_uint_ne(name, TAPIO_NOBODY);
 			ck_assert_uint_ne(name, TAPIO_ABANDONED);
-			ck_assert_uint_eq(TAPIO_ATTACHMENT_INDEX(name), slot);
+			ck_assert_uint_eq(TAPIO_ATTACHMENT_INDEX(name), index);
 			ck_assert_uint_eq(TAPIO_ATTACHMENT_GENERATION(name),
 					  TAPIO_GENERATION_MAX - generation);
 		}

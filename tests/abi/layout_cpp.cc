@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* abi.h as a C++17 program sees it; compared with layout.c's view. */
+/* abi.h as a C++17 program sees it, compared with layout.c's view. */
 #include <cstring>
 
 #include "tests/abi/layout_table.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a program makes of abi.h, as a table: sizes, alignments and the values of
- * its macros and functions. Compiled once as C17 and once as C++17 and compared by layout.c.
+ * abi.h as a program sees it, as a table: sizes, alignments and the values of
+ * its macros and functions. Compiled once as C17 and once as C++17 and compared
+ * by layout.c.
  */
 #ifndef TAPIO_TESTS_LAYOUT_TABLE_H
 #define TAPIO_TESTS_LAYOUT_TABLE_H
@@ -66,6 +67,10 @@ unsigned int abi_rows_cpp(struct abi_row *rows);
 	ABI_VALUE(TAPIO_STATE(TAPIO_POSITION_MASK, 0xffff)), \
 	ABI_VALUE(TAPIO_STATE_TAIL(UINT64_C(0x123456789abcdef0))), \
 	ABI_VALUE(TAPIO_STATE_HELD(UINT64_C(0x123456789abcdef0))), \
+	ABI_VALUE(TAPIO_TICKET(0x12345678u, 0x9abcdef0u)), \
+	ABI_VALUE(TAPIO_TICKET_OWNER(UINT64_C(0xfedcba9876543210))), \
+	ABI_VALUE(TAPIO_TICKET_PLACE(UINT64_C(0xfedcba9876543210))), \
+	ABI_VALUE(TAPIO_PLACE_ENTERED | TAPIO_PLACE_CLAIMED), \
 	ABI_VALUE(TAPIO_DESC_META(65535, 15, 1048512)), \
 	ABI_VALUE(TAPIO_DESC_BLOCK(UINT64_C(0xfedcba9876543210))), \
 	ABI_VALUE(TAPIO_DESC_LENGTH(UINT64_C(0xfedcba9876543210))), \

@@ -2,7 +2,7 @@
 /*
  * Uses every macro with arguments of the public headers. The script `headers`
  * compiles it as C17 and as C++17, since a compiler warns about a cast in a macro
- * where the macro is used; and it checks that no macro is left out.
+ * where the macro is used, and it checks that no macro is left out.
  */
 #include <tapio/broker.h>
 #include <tapio/tapio.h>
@@ -18,6 +18,7 @@ uint64_t tapio_tests_macros(const struct tapio_event *event)
 	uint64_t lease = TAPIO_LEASE(7, 2u, TAPIO_LEASE_MOVING, 3);
 	uint64_t slot = TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_GROUP_UNTIL, 1, 2u);
 	uint64_t state = TAPIO_STATE(1, 2u);
+	uint64_t ticket = TAPIO_TICKET(1, 2u);
 	uint64_t sum = TAPIO_EVENT_TAG(event);
 
 	sum += TAPIO_ATTACHMENT_INDEX(id) + TAPIO_ATTACHMENT_GENERATION(id);
@@ -33,6 +34,7 @@ uint64_t tapio_tests_macros(const struct tapio_event *event)
 	sum += TAPIO_SLOT_STATE(slot) + TAPIO_SLOT_POLICY(slot) +
 	       TAPIO_SLOT_INCARNATION(slot) + TAPIO_SLOT_LAG(slot);
 	sum += TAPIO_STATE_TAIL(state) + TAPIO_STATE_HELD(state);
+	sum += TAPIO_TICKET_OWNER(ticket) + TAPIO_TICKET_PLACE(ticket);
 	sum += TAPIO_FACILITY(3u) + TAPIO_ABI_READABLE(0u, 1u);
 	return sum;
 }

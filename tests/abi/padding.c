@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Compiled with -Wpadded as an error: a hole that a compiler puts into a shared
- * struct is a field that nobody has named, zeroed or promised.
+ * struct is a field without a name, a value or a promise.
  */
 #include <tapio/abi.h>
 

@@ -86,7 +86,7 @@ static void tear_down(void)
 	test_broker_stop(&broker);
 }
 
-/* The number behind `key`; fails when it is not there. */
+/* The number behind `key`. Fails when it is not there. */
 static uint64_t number_in(const char *text, const char *key)
 {
 	const char *at = strstr(text, key);
@@ -192,7 +192,7 @@ static bool same_value(const json_t *a, const json_t *b)
 
 static void check_line(const char *line, const char *wanted)
 {
-	/* What differs from run to run. A start's time is known. */
+	/* The values that differ from run to run. A start's time is known. */
 	static const char *const varying[] = {"lane", "position", "observed",
 					      "observed_ns"};
 	json_error_t error;
@@ -391,7 +391,7 @@ START_TEST(a_class_of_their_own_keeps_starts_when_the_rest_is_dropped)
 	ck_assert_int_eq(c.status, 0);
 	ck_assert_ptr_nonnull(strstr(c.err, " (start 41, "));
 	ck_assert_ptr_nonnull(strstr(c.err, "), dropped "));
-	/* What was dropped is listed without starts. */
+	/* The dropped events are listed without starts. */
 	const char *dropped = strstr(c.err, "), dropped ");
 	ck_assert_uint_gt(number_in(dropped, "), dropped "), 0);
 	ck_assert_ptr_null(strstr(dropped, "start "));

@@ -30,7 +30,7 @@ static void start(char **argv, const int out[2], const int err[2])
 	_exit(126);
 }
 
-/* Takes what there is; false at the end. */
+/* Takes what there is. False at the end. */
 static void take(struct stream *s)
 {
 	ssize_t n;

@@ -6,13 +6,13 @@
 #include <stddef.h>
 
 struct command {
-	int status; /* exit status; 128 + n: killed by signal n */
+	int status; /* exit status. 128 + n: killed by signal n */
 	char *out;  /* stdout and stderr, each with a final NUL */
 	char *err;
 };
 
 /*
- * Runs build/bin/NAME with the arguments, up to a NULL; killed after 60 s.
+ * Runs build/bin/NAME with the arguments, up to a NULL. Killed after 60 s.
  * Fails the test when it cannot be started. Free with command_free().
  */
 void command_run(struct command *command, const char *name, ...)
@@ -23,7 +23,7 @@ void command_free(struct command *command);
 void command_refuses(const char *name, const char *const *arguments,
 		     const char *why);
 
-/* The last line of a text, without its newline; points into it. */
+/* The last line of a text, without its newline. Points into it. */
 const char *command_last_line(char *text);
 
 #endif

@@ -26,7 +26,7 @@ void fixture_link(const struct fixture *fixture, const char *path,
 /* A file, or a directory with all that is in it. */
 void fixture_remove(const struct fixture *fixture, const char *path);
 
-/* The stat file of a process; what is not said is plausible. */
+/* The stat file of a process. The other fields are plausible. */
 struct fixture_process {
 	uint32_t pid;
 	const char *comm;
@@ -38,7 +38,7 @@ struct fixture_process {
 	uint64_t exit_status;
 };
 
-/* The text of it; its length. */
+/* The text of it. Its length. */
 int fixture_stat(char *buffer, uint64_t size,
 		 const struct fixture_process *process);
 /* proc/PID/stat, status, cgroup and cmdline. */

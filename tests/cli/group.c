@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tapio-group: what it lists, what it removes, and what it says to the rest. */
+/* tapio-group: its lists, its removals, and its refusals. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -19,7 +19,7 @@
 
 static struct command run;
 static json_t *summary;
-static const char *rseq; /* what a summary has to say of it */
+static const char *rseq; /* a summary has to say this of it */
 
 static void setup(void)
 {
@@ -75,7 +75,7 @@ static void assert_clean(void)
 		json_object_get(summary, "ledger"), "balanced")));
 }
 
-/* Nobody was killed, so nobody's refusals went uncounted. */
+/* No process was killed, so no refusal went uncounted. */
 static void assert_counts(long long sent, long long groups)
 {
 	assert_clean();
@@ -370,10 +370,10 @@ static long long of(const char *object, const char *key)
 /*
  * The only member of a lossless group is stopped for a second, or a minute: the
  * producers of its channel are refused as the channel says, and each refusal is
- * counted; what was accepted arrives at its group and at a lossy one beside it;
- * another channel goes on, with an exact account. (How fast, it prints. That its
- * own reader is late for a moment, and an event is refused and tried again, is the
- * machine's doing.)
+ * counted. Accepted events arrive at its group and at a lossy one beside it.
+ * Another channel goes on, with an exact account. (How fast, it prints. That
+ * its own reader is late for a moment, and an event is refused and tried again,
+ * is the machine's doing.)
  */
 START_TEST(a_lossless_group_that_stands_still_costs_its_channel_and_no_other)
 {

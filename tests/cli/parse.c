@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Numbers of the command line (tools/common/parse.c): what people write means
- * what they think, and what is not a number is never taken for one.
+ * Numbers of the command line (tools/common/parse.c): a number means what
+ * people expect, and other text is never taken for a number.
  */
 #include <check.h>
 #include <errno.h>

@@ -20,7 +20,7 @@ struct capture {
 	char proc_path[80];
 	char sys_path[80];
 	struct tpi_proc *proc;
-	int refuse; /* what output returns */
+	int refuse; /* the result of output */
 	size_t count;
 	struct {
 		uint32_t tag;
@@ -43,14 +43,14 @@ void open_for(uint32_t sources);
 void scan(void);
 /* A process in the made-up tree. */
 void process(uint32_t pid, uint64_t start_ticks, uint64_t user_ticks);
-/* What is in the i-th event; fields() asserts its type. */
+/* The fields of the i-th event. fields() asserts its type. */
 const struct tapio_event *header(size_t i);
 const void *fields(size_t i, uint16_t type);
 void check_string(size_t i, const struct tapio_event_string *string,
 		  const char *expected);
 void remove_process(uint32_t pid);
 
-/* Runs the tests of that case, between set_up() and tear_down(); for main. */
+/* Runs the tests of that case, between set_up() and tear_down(). For main. */
 int run_case(const char *name, TCase *tc);
 
 #endif

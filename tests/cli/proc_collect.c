@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the collector of /proc tells about processes, on trees that are made up and
- * then changed, and on the real one: each start and exit is told once, and what
- * did not change is not told.
+ * The events of the collector of /proc about processes, on trees that are made
+ * up and then changed, and on the real one: each start and exit is told once,
+ * and an unchanged value is not told.
  */
 #include <poll.h>
 #include <signal.h>
@@ -74,7 +74,7 @@ START_TEST(a_vanished_process_is_told_as_one_exit)
 	ck_assert_uint_eq(header(0)->pid, 20);
 	ck_assert_uint_eq(p->start_ticks, 100);
 	check_string(0, &p->comm, "some name");
-	/* Nobody knows how it ended: nothing is made up. */
+	/* How it ended is unknown: nothing is made up. */
 	ck_assert_int_eq(p->exit_code, INT32_MIN);
 	ck_assert_uint_eq(p->signal, UINT32_MAX);
 	ck_assert_uint_eq(p->cpu_user_ns, UINT64_MAX);
@@ -340,7 +340,7 @@ static void open_real(uint32_t sources)
 			 0);
 }
 
-/* The event of that type about `pid`, which must be the only one; or -1. */
+/* The event of that type about `pid`, which must be the only one, or -1. */
 static int find_event(uint16_t type, pid_t pid)
 {
 	int found = -1;
@@ -434,7 +434,7 @@ START_TEST(a_child_that_was_reaped_first_is_told_without_guessing)
 	ck_assert_int_ge(at, 0);
 	const struct tapio_event_process_exit *exit =
 		fields((size_t)at, TAPIO_EVENT_PROCESS_EXIT);
-	/* Kernels since 6.15 tell by the pidfd; before, nobody knows. */
+	/* Kernels since 6.15 tell by the pidfd. Before, it is unknown. */
 	ck_assert(exit->signal == SIGKILL || exit->signal == UINT32_MAX);
 	ck_assert_int_eq(exit->exit_code, INT32_MIN);
 	ck_assert_uint_eq(exit->cpu_user_ns, UINT64_MAX);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parsers of /proc files: what the kernel writes is read right, and what it
- * never would is refused or left unset, not guessed.
+ * Parsers of /proc files: they read the kernel's text right. They refuse or
+ * leave unset, and never guess, a text that the kernel would not write.
  */
 #include <check.h>
 #include <math.h>

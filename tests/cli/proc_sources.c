@@ -140,7 +140,7 @@ END_TEST
 
 /* ---- what is missing, and what is refused ------------------------------- */
 
-/* What the test's stderr says while `run` runs. */
+/* The text on the test's stderr while `run` runs. */
 static void capture_stderr(void (*run)(void), char *text, size_t size)
 {
 	int saved = dup(STDERR_FILENO), pipes[2];

@@ -179,7 +179,7 @@ static bool answers(const char *socket_path)
 
 /*
  * A killed broker's listening socket may outlive it for a moment: io_uring lets
- * go of it in a kernel worker. Nobody who connects then gets an answer.
+ * go of it in a kernel worker. A client that connects then gets no answer.
  */
 static void wait_for_silence(const struct test_broker *broker)
 {

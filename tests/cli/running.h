@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Commands that run beside the test: brokers, collectors, readers. Whatever a
- * test waits for, it waits 30 s at most, and fails. What still runs when the test
- * ends is killed with it.
+ * test waits for, it waits 30 s at most, and fails. Commands that still run
+ * when the test ends are killed with it.
  */
 #ifndef TEST_RUNNING_H
 #define TEST_RUNNING_H
@@ -13,7 +13,7 @@
 
 struct running {
 	pid_t pid;
-	int out; /* its standard output; -1: closed */
+	int out; /* its standard output. -1: closed */
 	int err;
 	char text[65536]; /* of out, read and not taken yet */
 	size_t used;
@@ -25,14 +25,14 @@ void running_start(struct running *running, const char *name, ...)
 
 /*
  * The next line of its standard output without the newline, valid until the next
- * call; NULL at the end of it.
+ * call. NULL at the end of it.
  */
 const char *running_line(struct running *running);
 
 /* Whether there is something to read within so many milliseconds. */
 bool running_ready(const struct running *running, int ms);
 
-/* Waits for its end; its exit status, or 128 + the signal that ended it. */
+/* Waits for its end. Its exit status, or 128 + the signal that ended it. */
 int running_wait(struct running *running);
 
 /* All that it wrote to standard error, up to its end. */
@@ -50,7 +50,7 @@ struct test_broker {
 	struct running daemon;
 };
 
-/* Starts tapiod with that configuration; TAPIO_SOCKET is its socket. */
+/* Starts tapiod with that configuration. TAPIO_SOCKET is its socket. */
 void test_broker_start(struct test_broker *broker, const char *config);
 /* Again, at the same socket. */
 void test_broker_restart(struct test_broker *broker);

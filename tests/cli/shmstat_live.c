@@ -32,7 +32,7 @@ static struct command run;
 static json_t *look;
 
 /*
- * Stays on one CPU: what is reserved on one and submitted on another leaves a
+ * Stays on one CPU: a reservation that is submitted on another one leaves a
  * block behind, and lanes of other nodes are not taken at once.
  */
 static void stay(void)
@@ -116,7 +116,7 @@ static long long sum(const char *part, const char *key)
 	return total;
 }
 
-/* What must be seen of the events, whoever shows them. */
+/* The view of the events that every source MUST show. */
 static void assert_events_seen(void)
 {
 	ck_assert_int_eq(sum("lanes", "published"), EVENTS);
@@ -325,7 +325,7 @@ START_TEST(the_ledger_balances_after_a_load)
 }
 END_TEST
 
-/* Nothing is used when all is read; on commit fddcec1 it was what a producer had
+/* Nothing is used when all is read. On commit fddcec1 it was what a producer had
  * last seen. */
 START_TEST(lanes_are_not_used_once_all_is_released)
 {

@@ -67,7 +67,7 @@ static void make_catalog(void)
 	ck_assert_int_eq(
 		tpi_catalog_attach(&catalog, &catalog_segment.map, NULL, 0), 0);
 	ck_assert_int_eq(tpi_channel_publish(&catalog, 0, &spec, &topology), 0);
-	catalog.broker->pid = 0x7ffffffe; /* nobody's */
+	catalog.broker->pid = 0x7ffffffe; /* given to no attachment */
 	catalog.broker->state = TAPIO_BROKER_RUNNING;
 	strcpy(catalog.broker->version, "9.8.7");
 	catalog.broker->rseq_verdict = TAPIO_RSEQ_PROVEN;
@@ -144,7 +144,7 @@ static void teardown(void)
 	command_free(&run);
 }
 
-/* Shows a part of this process's memory as JSON; a new reference. */
+/* Shows a part of this process's memory as JSON. A new reference. */
 static json_t *show(const char *part, int status)
 {
 	json_error_t why;
@@ -363,7 +363,8 @@ START_TEST(the_text_form_shows_the_same)
 }
 END_TEST
 
-/* What only maps the segments, and holds none of their descriptors. */
+/* A process that only maps the segments, and holds none of their
+ * descriptors. */
 START_TEST(mappings_alone_are_found_through_map_files)
 {
 	int ready[2];
@@ -407,7 +408,7 @@ END_TEST
 
 static char fake_socket[64];
 
-/* Answers the first message of whoever connects, then waits to be killed. */
+/* Answers the first message of its client, then waits to be killed. */
 static void serve_once(int listener, const union tpi_wire_message *answer,
 		       int fd)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio-tail against a real tapiod: what was emitted is shown, all of it, once,
- * in the form that was asked for; what is missing is counted; and every way to end
- * ends with the status that the man page promises.
+ * tapio-tail against a real tapiod: each emitted event is shown once, in the
+ * form that was asked for. Missing ones are counted, and every way to end ends
+ * with the status that the man page promises.
  */
 #include <check.h>
 #include <inttypes.h>
@@ -100,7 +100,7 @@ static void emit_starts(uint32_t first, uint32_t count)
 		emit(TAPIO_EVENT_PROCESS_START, TAPIO_SEVERITY_INFO, first + i);
 }
 
-/* The number behind `key` in a line; fails when it is not there. */
+/* The number behind `key` in a line. Fails when it is not there. */
 static uint64_t number_in(const char *line, const char *key)
 {
 	const char *at = strstr(line, key);
@@ -517,7 +517,7 @@ START_TEST(a_lossy_group_that_was_overrun_says_so_too)
 	ck_assert_int_eq(kill(tail.pid, SIGTERM), 0);
 	running_errors(&tail, text, sizeof(text));
 	ck_assert_int_eq(running_wait(&tail), 0);
-	/* What it showed is what its group's ledger says was delivered. */
+	/* It showed as many as its group's ledger says were delivered. */
 	ck_assert_uint_gt(number_in(text, "lost "), 0);
 	ck_assert_uint_eq(number_in(text, "shown "),
 			  number_in(text, "delivered "));
@@ -614,8 +614,8 @@ START_TEST(a_signal_ends_the_wait_for_a_broker)
 
 	test_broker_kill(&broker);
 	running_start(&tail, "tapio-tail", "--wait", NULL);
-	/* When it has put its handler in place is not to be seen from here;
-	 * before that, the signal ends it as it ends any process. */
+	/* When it has put its handler in place is not to be seen from here.
+	 * Before that, the signal ends it as it ends any process. */
 	ck_assert_int_eq(kill(tail.pid, SIGTERM), 0);
 	running_errors(&tail, text, sizeof(text));
 	int status = running_wait(&tail);

@@ -42,7 +42,7 @@ static const char config[] = "channel clocked { stamp = clock\n" CLASSES
 
 static struct test_broker broker;
 static struct tapio_producer *producer;
-static int64_t pretended_ns; /* what CLOCK_REALTIME is; 0: what it really is */
+static int64_t pretended_ns; /* of CLOCK_REALTIME. 0: the real one */
 
 /* In place of libc's, for libtapio too. */
 __attribute__((visibility("default"))) int clock_gettime(clockid_t clock,
@@ -111,7 +111,7 @@ static void emit_at(int lane, unsigned int number, int64_t ns)
 	pretended_ns = 0;
 }
 
-/* The number behind `key` in a line; fails when it is not there. */
+/* The number behind `key` in a line. Fails when it is not there. */
 static uint64_t number_in(const char *line, const char *key)
 {
 	const char *at = line ? strstr(line, key) : NULL;
@@ -127,7 +127,7 @@ static void expect(struct running *tail, uint64_t first, uint64_t last)
 		ck_assert_uint_eq(number_in(running_line(tail), " number="), i);
 }
 
-/* Starts a reader of new events; the first one that it has not shown yet. */
+/* Starts a reader of new events. The first one that it has not shown yet. */
 static unsigned int follow(struct running *tail, const char *how,
 			   const char *merge)
 {
@@ -139,7 +139,7 @@ static unsigned int follow(struct running *tail, const char *how,
 		emit_at(0, next, next * SECOND);
 	while (++next && !running_ready(tail, 1));
 	uint64_t shown = number_in(running_line(tail), " number=");
-	/* What came before that was emitted before it was attached. */
+	/* The events before that were emitted before it was attached. */
 	expect(tail, shown + 1, next - 1);
 	return next;
 }
@@ -222,7 +222,7 @@ START_TEST(what_all_lanes_hold_comes_out_in_order)
 }
 END_TEST
 
-/* So the test above can fail; and late is nothing to speak of then. */
+/* So the test above can fail, and late is nothing to speak of then. */
 START_TEST(without_merge_it_comes_lane_by_lane)
 {
 	uint64_t last = 0, number;
@@ -301,7 +301,7 @@ START_TEST(what_comes_too_late_is_shown_at_once_and_counted)
 		emit_at(0, next, ns);
 		expect(&tail, next, next);
 		next++;
-		/* Two before what was shown, on two lanes; one as old as it. */
+		/* Two before what was shown, on two lanes. One as old as it. */
 		emit_at(1, next, ns - SECOND);
 		expect(&tail, next, next);
 		next++;

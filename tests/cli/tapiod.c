@@ -197,7 +197,7 @@ static int stop(pid_t pid, int signal)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* tapiod as a user with a session; the program may lie where only root can go. */
+/* tapiod as a user with a session. The program may lie where only root can go. */
 static void become_user_and_serve(void)
 {
 	int program = open(TAPIO_BIN "/tapiod", O_RDONLY | O_CLOEXEC);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A broker and honest clients: what each role gets, who may have it, what is
- * refused and with which words, and what a clean end looks like.
+ * A broker and honest clients: the segments and rights of each role, refusals
+ * and their words, and a clean end.
  */
 #include <check.h>
 #include <errno.h>
@@ -71,7 +71,7 @@ START_TEST(a_client_gets_what_its_role_may_write_and_no_more)
 }
 END_TEST
 
-/* uid x role x channel, as configured below; 1: granted. */
+/* uid x role x channel, as configured below. 1: granted. */
 #define RIGHTS                                                           \
 	"trust_owner = false\n"                                          \
 	"channel logs {} channel metrics {}\n"                           \
@@ -259,7 +259,7 @@ START_TEST(a_socket_that_is_taken_is_refused_and_a_stale_one_replaced)
 	ck_assert_ptr_nonnull(strstr(error, sock));
 	tapio_broker_stop(first);
 	ck_assert_int_eq(stat(sock, &st), -1);
-	/* What a killed broker leaves: a file that nobody listens on. */
+	/* The rest of a killed broker: a file without a listener. */
 	fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 	length = tpi_socket_address(&address, sock);
 	ck_assert_int_eq(bind(fd, (void *)&address, (socklen_t)length), 0);
@@ -356,7 +356,7 @@ START_TEST(many_brokers_come_and_go_and_leave_no_descriptor)
 	struct tapio_broker *brokers[4];
 	int before, after;
 
-	brokers[0] = broker_start(CONFIG); /* what stays open once, stays */
+	brokers[0] = broker_start(CONFIG); /* one that stays open once, stays */
 	tapio_broker_stop(brokers[0]);
 	before = dup(0);
 	close(before);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How clients end: killed, replaced by another program, closed, stopped. What
- * they held comes back exactly when they are gone, and not before.
+ * How clients end: killed, replaced by another program, closed, stopped. The
+ * blocks, leases and names that they held come back exactly when they are gone,
+ * and not before.
  */
 #include <check.h>
 #include <errno.h>
@@ -42,7 +43,7 @@ static void tear_down(void)
 	tapio_broker_stop(broker);
 }
 
-/* What a child tells its parent about itself. */
+/* A child's message to its parent about itself. */
 struct report {
 	uint32_t name;
 	uint32_t lane;
@@ -128,6 +129,7 @@ static void reserve_some(struct peer *me, struct report *report)
 	struct tpi_gating gating;
 	struct tpi_lane *lane;
 	uint32_t blocks[7];
+	uint64_t tickets[7];
 
 	pin_to_first_cpu();
 	gating_of(me, &gating);
@@ -135,7 +137,7 @@ static void reserve_some(struct peer *me, struct report *report)
 	report->lane = lane->id;
 	for (int i = 0; i < 1000 && !report->done; i++)
 		if (!tpi_lane_reserve(lane, &gating, me->attached.attachment,
-				      blocks, 7))
+				      blocks, tickets, 7))
 			report->done = 7;
 }
 
@@ -180,6 +182,7 @@ static void own_side_lane(struct peer *me, struct report *report)
 	struct tpi_lane *lane = &me->channel.lanes[me->channel.side_first[0]];
 	uint32_t nobody = TAPIO_NOBODY, blocks[3];
 	struct tpi_gating gating;
+	uint64_t tickets[3];
 
 	gating_of(me, &gating);
 	report->lane = lane->id;
@@ -188,7 +191,7 @@ static void own_side_lane(struct peer *me, struct report *report)
 			     me->attached.attachment))
 		return;
 	if (!tpi_lane_reserve(lane, &gating, me->attached.attachment, blocks,
-			      3))
+			      tickets, 3))
 		report->done = 3;
 }
 
@@ -253,6 +256,7 @@ START_TEST(abandoned_blocks_come_back_without_a_death)
 	const struct tpi_lane *lane;
 	struct tpi_gating gating;
 	uint32_t blocks[4];
+	uint64_t tickets[4];
 	struct peer me;
 	int err = -1;
 
@@ -264,10 +268,11 @@ START_TEST(abandoned_blocks_come_back_without_a_death)
 	lane = peer_lane(&me);
 	for (int i = 0; i < 1000 && err; i++)
 		err = tpi_lane_reserve(lane, &gating, me.attached.attachment,
-				       blocks, 4);
+				       blocks, tickets, 4);
 	ck_assert_int_eq(err, 0);
 	for (int i = 0; i < 4; i++)
-		tpi_lane_abandon(lane, blocks[i]);
+		ck_assert_int_eq(tpi_lane_abandon(lane, blocks[i], tickets[i]),
+				 0);
 	for (int i = 0; i < 400 && held_of(lane); i++)
 		usleep(10000);
 	ck_assert_uint_eq(held_of(lane), 0);

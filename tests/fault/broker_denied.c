@@ -19,7 +19,7 @@
 
 #define CONFIG "channel events { class main { block = 64 blocks = 64 } }"
 
-/* Tests run in processes of their own: what is denied stays denied in them. */
+/* Tests run in processes of their own. A denied call stays denied in them. */
 static bool denied(long number, int error)
 {
 	if (deny_syscall(number, error))
@@ -98,6 +98,7 @@ START_TEST(without_the_right_to_move_a_death_still_frees_the_name)
 {
 	struct tapio_broker *broker;
 	struct peer watcher, p;
+	struct tpi_lane *lane;
 	uint32_t name;
 
 	if (!denied(SYS_sched_setaffinity, EPERM))
@@ -107,10 +108,14 @@ START_TEST(without_the_right_to_move_a_death_still_frees_the_name)
 	peer_open(&p, broker, TAPIO_ROLE_PRODUCE, NULL);
 	name = p.attached.attachment;
 	/* As if a reserve had been committed on the lane of CPU 0. */
-	p.channel.lanes[0].owner[p.channel.lanes[0].desc[0] & 63] = name;
+	lane = &p.channel.lanes[0];
+	lane->tickets[lane->desc[0] & 63] =
+		TAPIO_TICKET(name, tpi_place_taken(lane, 64, 0));
 	p.channel.lanes[0].shm->state = TAPIO_STATE(64, 1);
 	ck_assert_int_eq(peer_detach(&p), 1);
-	ck_assert_uint_eq(watcher.channel.lanes[0].owner[0], TAPIO_ABANDONED);
+	ck_assert_uint_eq(
+		TAPIO_TICKET_OWNER(watcher.channel.lanes[0].tickets[0]),
+		TAPIO_ABANDONED);
 	ck_assert_uint_ne(watcher.channel.lanes[0].shm->hint, 0);
 	peer_close(&p);
 	peer_close(&watcher);

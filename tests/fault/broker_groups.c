@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Groups: who may join what, what a group is promised from the moment that it is
- * answered, and who gets a slot after whom.
+ * Groups: the right to join, the promises to a group from the moment that it is
+ * answered, and the order in which uids may get a slot.
  */
 #include <check.h>
 #include <errno.h>
@@ -287,7 +287,7 @@ START_TEST(impossible_requests_are_refused_with_the_limit)
 }
 END_TEST
 
-/* Runs `body` in a child of another uid; its result. */
+/* Runs `body` in a child of another uid. Its result. */
 static int as_uid(uid_t uid, int (*body)(void))
 {
 	int status;
@@ -397,8 +397,8 @@ static uint32_t emit_until_full(struct tpi_lane *lane,
 }
 
 /*
- * What is lost is what producers have been given, no position more: commit fddcec1
- * took all but the last 16 from the group.
+ * The lost positions are those that producers have been given, not one more:
+ * commit fddcec1 took all but the last 16 from the group.
  */
 START_TEST(a_durable_group_stays_and_lossless_begins_with_its_first_member)
 {
@@ -409,9 +409,10 @@ START_TEST(a_durable_group_stays_and_lossless_begins_with_its_first_member)
 	struct peer c;
 
 	gating_all(&gating);
-	/* With nobody there it holds producers up to its lag only. */
+	/* Without a member it holds producers up to its lag only. */
 	ck_assert_uint_eq(TAPIO_SLOT_POLICY(slot_word(0)), TAPIO_GROUP_UNTIL);
-	/* What it is and what holds now are two things, on fddcec1 one. */
+	/* Its own policy and the one that holds now are two things, on fddcec1
+	 * one. */
 	ck_assert_uint_eq(slot(0)->policy, TAPIO_GROUP_LOSSLESS);
 	for (uint32_t i = 0; i < 2 * n; i++)
 		ck_assert_int_eq(emit(lane, &gating), 0);
@@ -549,7 +550,7 @@ static int remove_it(const char *channel, const char *group)
 	return err;
 }
 
-/* Who was in it may be dead and not yet found so. */
+/* Its last member may be dead and not yet found so. */
 static int remove_d(void)
 {
 	int err = -EBUSY;
@@ -588,7 +589,7 @@ START_TEST(a_durable_group_is_removed_when_nobody_is_in_it)
 	ck_assert(!(producer.catalog.channels[0].active >> s & 1));
 	ck_assert_int_eq(peer_remove(&other, "events", "d"), -ENXIO);
 	peer_close(&other);
-	/* Nobody waits for it. */
+	/* No producer waits for it. */
 	for (uint32_t i = 0; i < 3 * n && !err; i++)
 		err = emit(lane, &gating);
 	ck_assert_int_eq(err, 0);
@@ -604,7 +605,7 @@ START_TEST(what_may_not_be_removed_is_refused_with_the_reason)
 	struct peer peer;
 
 	peer_connect(&peer, broker);
-	/* Who has not said hello is not asked what it wants. */
+	/* A client that has not said hello is refused, whatever it wants. */
 	ck_assert_int_eq(peer_remove(&peer, "events", "d"), -EPROTO);
 	peer_close(&peer);
 	peer_connect(&peer, broker);
@@ -698,7 +699,7 @@ START_TEST(a_slot_that_a_living_process_may_write_goes_to_no_other_uid)
 	theirs = as_uid(4321, slot_of_join);
 	ck_assert_int_lt(theirs, TAPIO_GROUP_SLOTS);
 	ck_assert_int_ne(theirs, (int)ours);
-	/* Dead is dead: what they had is free for anybody. */
+	/* Dead is dead: all that they had is free for others. */
 	for (int i = 0;
 	     i < 500 &&
 	     TAPIO_SLOT_STATE(slot_word((uint32_t)theirs)) != TAPIO_SLOT_FREE;

@@ -54,7 +54,7 @@ static void tear_down(void)
 	tapio_broker_stop(broker);
 }
 
-/* Sends it raw; the broker must refuse with that error and hang up. */
+/* Sends it raw. The broker must refuse with that error and hang up. */
 static void refused_with(const void *bytes, size_t length, int error)
 {
 	union tpi_wire_message m;

@@ -21,13 +21,13 @@
 
 static struct tapio_broker *broker;
 static struct peer a, b; /* members of groups "a" and "b" */
-/* What stays when b has left. */
+/* The rest when b has left. */
 static struct tpi_map map_b;
 static struct tpi_cursors cursors_b;
 static const uint32_t *room_b;
 static uint32_t slot_b;
 
-/* What each group's sleepers and producers would have noticed. */
+/* The words that each group's sleepers and producers watch. */
 struct rings {
 	uint32_t bell_a, bell_b, room_a, room_b;
 };
@@ -125,6 +125,7 @@ START_TEST(a_producer_that_leaves_blocks_wakes_those_who_sleep)
 	const struct tpi_lane *lane;
 	struct peer p;
 	uint32_t block;
+	uint64_t ticket;
 
 	tpi_add_relaxed(&a.cursors.control->armed, 1);
 	peer_open(&p, broker, TAPIO_ROLE_PRODUCE, NULL);
@@ -133,7 +134,7 @@ START_TEST(a_producer_that_leaves_blocks_wakes_those_who_sleep)
 	lane = &p.channel.lanes[p.channel.side_first[0]];
 	tpi_store_relaxed(&lane->shm->owner, p.attached.attachment);
 	ck_assert_int_eq(tpi_lane_reserve(lane, &gating, p.attached.attachment,
-					  &block, 1),
+					  &block, &ticket, 1),
 			 0);
 	ck_assert_int_eq(peer_detach(&p), 1);
 	assert_rung(&before, (struct rings){1, 0, 1, 1});

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * SIGKILL at every named point of the client library (lib/base/testpoint.h), several
- * times each. A producer that dies: what it was told is accepted arrives once,
- * what it was not told arrives once or not at all, no block is missing afterwards
- * and every side lane can be had again. A consumer that dies: the others get all
+ * times each. A producer that dies: an event that it was told is accepted
+ * arrives once, another one once or not at all. No block is missing afterwards
+ * and every side lane is free again. A consumer that dies: the others get all
  * that it had not released, and nothing twice that it had.
  */
 #include <pthread.h>
@@ -36,7 +36,7 @@ int main(void)
 	"class large { block = 8192\n blocks = 16\n side_blocks = 16\n"     \
 	"side_lanes = 12 }\n}\n"
 
-/* What became of each number; shared with the child that will die. */
+/* The fate of each number. Shared with the child that will die. */
 enum {
 	UNKNOWN,
 	BEGUN, /* given to a call that has not returned */
@@ -228,7 +228,7 @@ static void read_some(struct tapio_consumer *c, int64_t wait_ns)
 	ck_assert_int_eq(tapio_release(c), 0);
 }
 
-/* Every lane takes as many events as it has blocks, from whoever comes. */
+/* Every lane takes as many events as it has blocks, from any producer. */
 static void assert_lanes_whole(struct tapio_consumer *c,
 			       struct tapio_producer *q)
 {
@@ -349,7 +349,7 @@ static void *feed(void *arg)
 				 0);
 		if (number % 16 < PRODUCERS && !tapio_reserve(q, TAG, 8, &r))
 			discarded += !tapio_discard(q, &r);
-		/* Bursts that no lane holds, so that we wait for room; and
+		/* Bursts that no lane holds, so that we wait for room, and
 		 * pauses, for leases to change hands. */
 		if (tpi_load_relaxed(&child_died))
 			left--;
@@ -452,7 +452,7 @@ START_TEST(what_a_consumer_had_not_released_survives_its_death)
 		ck_assert_msg(seen[i] <= 1, "%s: %u came %u times", target, i,
 			      seen[i]);
 	}
-	/* Positions released, each once, whoever did it. */
+	/* Positions released, each once, by any member. */
 	ck_assert_uint_eq(group_stats(c).delivered, fed);
 	ck_assert_uint_eq(group_stats(c).skipped, discarded);
 	ck_assert_uint_eq(group_stats(c).lost, 0);

@@ -9,7 +9,7 @@
 
 #include "tests/unit/client_fixture.h"
 
-/* One call is some ten thousand steps; without an end it would be for ever. */
+/* One call is some ten thousand steps. Without an end it would be for ever. */
 #define STEPS_MAX 400000
 
 #define SKIP 77
@@ -60,7 +60,7 @@ static const struct {
 };
 #define WAYS (int)(sizeof(ways) / sizeof(ways[0]))
 
-/* In the child: stops before the call and after it; the exit status says how. */
+/* In the child: stops before the call and after it. The exit status says how. */
 static int traced(int way)
 {
 	int err;
@@ -78,7 +78,7 @@ static int traced(int way)
 	return p->sides.used ? 0 : 3;
 }
 
-/* One instruction at a time, up to the second SIGSTOP; how many. */
+/* One instruction at a time, up to the second SIGSTOP. How many. */
 static unsigned int step_through(pid_t pid)
 {
 	unsigned int steps = 0;

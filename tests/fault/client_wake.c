@@ -5,7 +5,7 @@
  * attacked by itself, at the testpoint where breaking the rule would show.
  *
  * On commit fddcec1 sleeps could not be unbounded, so that the bound hid each of
- * these faults; and the tests of lanes whose holder dies fail there.
+ * these faults, and the tests of lanes whose holder dies fail there.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -156,7 +156,7 @@ static void *emit_and_die(void *arg)
 {
 	pid_t pid;
 
-	nap_ms(200); /* the other one sleeps; if not, it looks once more */
+	nap_ms(200); /* the other one sleeps. If not, it looks once more */
 	pid = fork();
 	if (!pid) {
 		p = rig_producer();
@@ -396,11 +396,10 @@ START_TEST(a_ring_wakes_every_sleeper_of_the_group)
 	nap_ms(200);
 	emit(1);
 	pthread_join(second, NULL);
-	/* Again and again: a signal just before the sleep does not end it. */
-	while (pthread_tryjoin_np(first, NULL)) {
+	do { /* again, if it was on its way to sleep */
 		pthread_kill(first, SIGUSR1);
-		nap_ms(1);
-	}
+		nap_ms(10);
+	} while (pthread_tryjoin_np(first, NULL));
 	tapio_consumer_close(idle);
 }
 END_TEST
@@ -499,7 +498,7 @@ START_TEST(a_wait_for_room_is_announced_before_a_barrier)
 		if (TAPIO_STATE_TAIL(tpi_lane_peek(&p->hot.emit.lanes[i])) !=
 		    c->tracks[i].cursor->start)
 			ck_assert_int_eq(tpi_full_wait(p, &p->hot.emit.lanes[i],
-						       TPI_FULL, 1, &room),
+						       TPI_FULL, TAG, 1, &room),
 					 0);
 	tpi_testpoint_hook = NULL;
 	ck_assert_ptr_nonnull(room.word);

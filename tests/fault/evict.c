@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Consumers that write garbage into their own cursors: their group is evicted;
- * producers, other groups and the ledger do not notice; and a group that only
+ * Consumers that write garbage into their own cursors: their group is evicted.
+ * Producers, other groups and the ledger do not notice, and a group that only
  * stands still, or is overrun, or has a former member, never is.
  *
  * The library's own consumers, behind whose back the test writes what the process
@@ -164,7 +164,7 @@ static void read_in_order(struct tapio_consumer *c, uint64_t *next,
 	ck_assert_uint_eq(*next, count);
 }
 
-/* Stops itself with a batch in its hands; then reads on to the last event. */
+/* Stops itself with a batch in its hands. Then reads on to the last event. */
 static int stand_still(void)
 {
 	struct tapio_view views[16];
@@ -253,7 +253,7 @@ START_TEST(liars_are_evicted_and_nobody_else_notices)
 
 		assert_evicted(liars[i]);
 		while ((n = tapio_poll(liars[i], views, 64, 0)) > 0)
-			tapio_release(liars[i]); /* what is left */
+			tapio_release(liars[i]); /* the rest */
 		ck_assert_int_eq(n, -ENOTCONN);
 	}
 	/* Some more looks at those that only stand still. */
@@ -300,7 +300,7 @@ START_TEST(a_sleeping_member_of_an_evicted_group_is_told)
 	ck_assert_int_eq((int)(intptr_t)result, -ENOTCONN);
 	assert_evicted(liar);
 	slot = slot_of(liar);
-	/* The name is free; the slot is not, as long as this process lives. */
+	/* The name is free. The slot is not, as long as this process lives. */
 	again = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	ck_assert_uint_ne(slot_of(again), slot);
 	ck_assert_uint_eq(again->client.granted.first, 1);
@@ -368,7 +368,7 @@ START_TEST(a_configured_group_begins_anew_and_the_liars_slot_when_it_is_dead)
 }
 END_TEST
 
-/* What it had not released is still there for the next member. */
+/* The events that it had not released are still there for the next member. */
 START_TEST(a_durable_group_whose_liar_is_dead_is_put_right)
 {
 	struct tapio_consumer *c;

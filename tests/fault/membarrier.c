@@ -44,7 +44,7 @@ static void *emit_all(void *arg)
 	return NULL;
 }
 
-/* Reads them all in order; it slept for some. */
+/* Reads them all in order. It slept for some. */
 static void *read_all(void *arg)
 {
 	struct tapio_consumer *c = arg;
@@ -150,7 +150,8 @@ START_TEST(clients_without_membarrier_fence_and_poll)
 }
 END_TEST
 
-/* A consumer that may not make barriers sleeps briefly instead: nobody rings. */
+/* A consumer that may not make barriers sleeps briefly instead, without a
+ * ring. */
 START_TEST(a_consumer_without_membarrier_beside_a_producer_with_it)
 {
 	struct tapio_producer *p;

@@ -116,7 +116,7 @@ int peer_receive(struct peer *peer, union tpi_wire_message *message)
 	return message->header.type;
 }
 
-/* What came instead of `want`: the error of REFUSED, or that it hung up. */
+/* The answer instead of `want`: the error of REFUSED, or that it hung up. */
 static int expect(struct peer *peer, union tpi_wire_message *message, int want)
 {
 	int type = peer_receive(peer, message);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A client that speaks to a broker by hand, message by message, so that tests
- * can say what no honest client would; and brokers to speak to.
+ * can say what no honest client would, and brokers to speak to.
  */
 #ifndef TEST_PEER_H
 #define TEST_PEER_H
@@ -31,7 +31,7 @@ struct peer {
 	struct tpi_cursors cursors;
 };
 
-/* Starts a broker with that configuration text; fails the test if it cannot. */
+/* Starts a broker with that configuration text. Fails the test if it cannot. */
 struct tapio_broker *broker_start(const char *config);
 /* Whether any broker of this test has logged these words. */
 bool broker_said(const char *words);
@@ -39,7 +39,7 @@ bool broker_said(const char *words);
 /* Connects and does not say anything. */
 void peer_connect(struct peer *peer, const struct tapio_broker *broker);
 void peer_connect_to(struct peer *peer, const char *socket);
-/* Sends any bytes with any descriptors; -errno. */
+/* Sends any bytes with any descriptors. -errno. */
 int peer_send(struct peer *peer, const void *bytes, size_t length,
 	      const int *fds, unsigned int fd_count);
 /*
@@ -51,27 +51,27 @@ int peer_receive(struct peer *peer, union tpi_wire_message *message);
 /* HELLO with one's own pidfd. 0, or the error of REFUSED. */
 int peer_hello(struct peer *peer);
 int peer_hello_with(struct peer *peer, int pidfd, const uint8_t at_random[16]);
-/* ATTACH; maps what came. 0, or the error of REFUSED. */
+/* ATTACH. Maps the segments that came. 0, or the error of REFUSED. */
 int peer_attach(struct peer *peer, uint32_t role, const char *channel,
 		const char *group, uint32_t policy, uint32_t lag,
 		uint32_t flags);
-/* DETACH; how many blocks were swept, or the error. */
+/* DETACH. How many blocks were swept, or the error. */
 int peer_detach(struct peer *peer);
 /* REMOVE of a group. 0, or the error of REFUSED. */
 int peer_remove(struct peer *peer, const char *channel, const char *group);
-/* Unmaps, closes; the connection too. */
+/* Unmaps, closes. The connection too. */
 void peer_close(struct peer *peer);
 /* The same, but leaves the memory mapped. */
 void peer_hang_up(struct peer *peer);
 
-/* Connects, says hello and attaches to `events`; fails the test if refused. */
+/* Connects, says hello and attaches to `events`. Fails the test if refused. */
 void peer_open(struct peer *peer, const struct tapio_broker *broker,
 	       uint32_t role, const char *group);
 
 /* Its record in the catalog, seen by `peer`. */
 const struct tapio_shm_attachment *peer_record(const struct peer *peer,
 					       uint32_t name);
-/* Waits up to 5 s until the record's state is `state`; false when it is not. */
+/* Waits up to 5 s until the record's state is `state`. False when it is not. */
 bool wait_state(const struct peer *peer, uint32_t name, uint32_t state);
 
 /* A lane on the CPU this thread is pinned to, of class 0. */

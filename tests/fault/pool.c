@@ -123,7 +123,8 @@ static pid_t start(const struct shared_pool *s, int point, uint32_t hit,
 	return pid;
 }
 
-/* What a bystander can get, and puts back. It never has to wait for anybody. */
+/* The number of objects that a bystander can get, and puts back. It never has
+ * to wait for anybody. */
 static uint32_t reach(struct tapio_pool *pool)
 {
 	void *objects[COUNT + 1];

@@ -10,7 +10,7 @@
  * The books: `owned` counts for each object the gets that succeeded, less the puts.
  * Between two outermost calls it is 0 or 1 for every object, and the pool's own
  * audit agrees. A push or a pop that commits to the list of a CPU that the thread
- * has left shows in that list's word, which nobody else changes.
+ * has left shows in that list's word, which no other thread changes.
  */
 #include <errno.h>
 #include <sched.h>
@@ -196,7 +196,8 @@ static void at_testpoint(const char *name)
 		move_for_good();
 }
 
-/* What a handle that is gone leaves: some in hands, some in this CPU's list. */
+/* A handle that is gone leaves objects: some in hands, some in this CPU's
+ * list. */
 static void leave_behind(const struct shared_pool *s)
 {
 	struct tapio_pool_options options = {.size = sizeof(options),

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tapio_ring, with processes that are killed or stopped: at each step of the
- * crash table in lib/kit/ring.c and lib/kit/ring_wait.c, and at random instants. The
- * others go on; what was reported as put is got once, and of what was cut short
- * exactly that took effect which the table says.
+ * crash table in lib/kit/ring.c and lib/kit/ring_wait.c, and at random
+ * instants. The others go on. A value that was reported as put is got once, and
+ * of the calls that were cut short exactly those took effect which the table
+ * says.
  *
  * TAPIO_LONG=1 repeats each step more often and kills 20,000 times at random.
  */
@@ -32,15 +33,16 @@ static bool is_long(void)
 	return value && !strcmp(value, "1");
 }
 
-/* Who is to be hit where, and what is true of the call that is cut short. */
+/* The process to hit, the step, and the truth about the call that is cut
+ * short. */
 struct step {
 	const char *name;
 	enum role role;
 	enum style style;
-	/* What it takes to get there. */
+	/* The state of the ring that leads there. */
 	enum {
 		AMONG,   /* all others are at work */
-		ALONE,   /* nobody else is */
+		ALONE,   /* no other one is */
 		AWAITED, /* the other side is asleep */
 	} when;
 	int put;  /* it took effect */
@@ -104,7 +106,7 @@ struct scene {
 	pid_t others[2][OTHERS];
 };
 
-/* Everybody is there; the victim begins at once, and the others when they may. */
+/* Everybody is there. The victim begins at once, and the others when they may. */
 static void begin(struct scene *scene, const struct step *step,
 		  uint32_t capacity, int signal_number, unsigned int countdown)
 {

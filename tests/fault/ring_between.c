@@ -4,7 +4,7 @@
  *
  * First in one thread: at each testpoint of a call, further calls are made, as
  * signal handlers make them, and at the testpoints of these, too. A plain queue
- * beside the ring is changed at the testpoint where a swap has just been done; it
+ * beside the ring is changed at the testpoint where a swap has just been done. It
  * says what each get must return, and whether a refusal was true at some instant
  * of the call.
  *
@@ -49,7 +49,7 @@ static uint64_t next_random(void)
 
 /* One call that has begun and not returned. */
 struct call {
-	uint64_t values[BATCH]; /* put: what; get: what the queue says */
+	uint64_t values[BATCH]; /* put: the values. Get: those of the queue */
 	int done;
 	bool was_full;
 	bool was_empty;
@@ -64,7 +64,7 @@ static struct call calls[DEPTH];
 static int depth;
 static uint64_t nested, refused;
 
-/* Whoever is inside a call has now lived through this, too. */
+/* A call in progress has now lived through this, too. */
 static void note_edges(void)
 {
 	for (int i = 0; i < depth; i++) {
@@ -117,7 +117,7 @@ static struct call *begin(void)
 	return call;
 }
 
-/* The call says `n`; the queue knows. */
+/* The call says `n`. The queue knows. */
 static void check(const struct call *call, int n, int wanted, bool refusable)
 {
 	if (n == -EAGAIN || n == -ETIMEDOUT)

@@ -22,7 +22,7 @@
 #include "tests/check_main.h"
 
 #define ROUNDS  10000
-#define SECONDS 40 /* until a hang counts as one; a round takes microseconds */
+#define SECONDS 40 /* until a hang counts as one. A round takes microseconds */
 #define THREADS 4
 #define SPINS   2000 /* then the other side has lost its CPU */
 

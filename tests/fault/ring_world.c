@@ -234,7 +234,7 @@ struct cut world_cut(const struct world *world)
 	return cut;
 }
 
-/* Every value that was got was begun, once; how many there are. */
+/* Every value that was got was begun, once. How many there are. */
 static uint64_t count_seen(const struct world *world, uint64_t *missing)
 {
 	uint64_t seen = 0;

@@ -28,7 +28,7 @@ enum style {
 };
 #define RING_WORLD_BATCH 8
 
-/* What one worker wrote down. A value is (number of its producer, 0, 1, ..). */
+/* The notes of one worker. A value is (number of its producer, 0, 1, ..). */
 struct record {
 	uint64_t begun; /* producer: values below may have been put */
 	uint64_t done;  /* producer: values below have been put */
@@ -57,9 +57,9 @@ struct world *world_new(uint32_t capacity, uint32_t workers_max,
 void world_free(struct world *world);
 
 /*
- * Forks a worker, which begins when its role may go; or at once with `prepare`,
+ * Forks a worker, which begins when its role may go, or at once with `prepare`,
  * which runs in it first. It exits with 0 when it has put its limit, or its role
- * was told to stop; it dies with its parent.
+ * was told to stop. It dies with its parent.
  */
 pid_t world_start(struct world *world, enum role role, enum style style,
 		  void (*prepare)(const void *argument), const void *argument);
@@ -76,7 +76,7 @@ void world_until_got(struct world *world, uint64_t more);
 /* Waits for a worker, which must exit with 0. */
 void world_join(pid_t pid);
 
-/* What was cut short, over all workers. */
+/* The calls that were cut short, over all workers. */
 struct cut {
 	uint64_t puts; /* values that may have been put, or not */
 	uint64_t gets; /* values that may have been got and lost */
@@ -84,9 +84,10 @@ struct cut {
 struct cut world_cut(const struct world *world);
 
 /*
- * With everybody gone and the ring empty: exactly `put` of the values that were
- * cut short took effect, `lost` values were got by who was killed before it could
- * say so, and every other value was got once. -1: any number up to what was cut.
+ * With all workers gone and the ring empty: exactly `put` of the values that
+ * were cut short took effect, `lost` values were got by a worker that was
+ * killed before it could say so, and every other value was got once. -1: any
+ * number up to what was cut.
  */
 void world_judge(struct world *world, int put, int lost);
 

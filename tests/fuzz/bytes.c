@@ -3,8 +3,8 @@
  * Fuzz target: the input chooses the classes of a tapio_bytes and then what is
  * done with it. The properties: a buffer is as large as was asked for, of the
  * smallest class that may serve, overlaps no other, keeps what is written into
- * it, is zero when that was asked for; a put is accepted once, and nothing else
- * is; what is refused is refused for the reason that the model knows.
+ * it, is zero when that was asked for. A put is accepted once, and nothing else
+ * is. A refusal has the reason that the model knows.
  */
 #include <errno.h>
 #include <string.h>
@@ -60,7 +60,7 @@ static bool is_all(const unsigned char *at, size_t length, uint8_t value)
 	return !length || (at[0] == value && !memcmp(at, at + 1, length - 1));
 }
 
-/* The class that the model expects; TAPIO_BYTES_CLASSES: exhausted. */
+/* The class that the model expects. TAPIO_BYTES_CLASSES: exhausted. */
 static uint32_t expect(const struct model *m, size_t length, uint32_t flags)
 {
 	uint32_t k = 0;
@@ -172,7 +172,7 @@ static bool make(struct model *m, struct choices *c)
 	uint32_t k;
 
 	memset(m, 0, sizeof(*m));
-	/* SHARED: what is exhausted is so whatever CPU we are on. */
+	/* SHARED: an exhausted class is exhausted on every CPU. */
 	m->flags = TAPIO_BYTES_SHARED | (choose(c) & TAPIO_BYTES_CLEAN);
 	for (k = 0; k < TAPIO_BYTES_CLASSES; k++) {
 		options.count[k] = choose(c) % 5;

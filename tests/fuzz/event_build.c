@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzz target: the input chooses a type, a capacity and what every field is. What
- * the builder accepts reads back the same; it writes nothing behind its buffer;
- * and it refuses only what does not fit.
+ * Fuzz target: the input chooses a type, a capacity and every field. An event
+ * that the builder accepts reads back the same. It writes nothing behind its
+ * buffer, and it refuses only what does not fit.
  */
 #include <errno.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static void choose_bytes(struct choices *c, void *to, size_t length)
 		((uint8_t *)to)[i] = choose(c);
 }
 
-/* What the event should say: members as they were set, strings as stored. */
+/* The expected event: members as they were set, strings as stored. */
 struct model {
 	unsigned char fields[TAPIO_EVENT_FIELDS_MAX];
 	struct {

@@ -8,7 +8,7 @@
 #include <tapio/event.h>
 
 /*
- * Every value lies in the event, and what is printed is valid; and, if the event is
+ * Every value lies in the event, and what is printed is valid, and, if the event is
  * `stable`, the same each time.
  */
 void check_view(const struct tapio_event_view *v, bool stable);

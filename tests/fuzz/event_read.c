@@ -9,7 +9,7 @@
 #include "event_check.h"
 #include "fuzz.h"
 
-/* Both ways to a view; `data` has exactly `size` bytes. */
+/* Both ways to a view. `data` has exactly `size` bytes. */
 static void read_event(const char *data, size_t size)
 {
 	struct tapio_view bytes = {.data = data, .length = (uint32_t)size};

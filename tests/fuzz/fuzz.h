@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What fuzz targets share. A target is one file with LLVMFuzzerTestOneInput(); it
- * is linked with libFuzzer by clang, and with plain.c by any compiler.
+ * Shared by the fuzz targets. A target is one file with
+ * LLVMFuzzerTestOneInput(). It is linked with libFuzzer by clang, and with
+ * plain.c by any compiler.
  */
 #ifndef TESTS_FUZZ_H
 #define TESTS_FUZZ_H

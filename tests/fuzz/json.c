@@ -12,7 +12,7 @@ struct reader {
 	const unsigned char *end;
 };
 
-/* One character at r->p; false if it is none, or a control. */
+/* One character at r->p. False if it is none, or a control. */
 static bool character(struct reader *r)
 {
 	static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};

@@ -31,7 +31,7 @@ static uint32_t choose(struct choices *c, uint32_t bytes)
 	return value;
 }
 
-/* Words of everything but the objects; half of them among the constants. */
+/* Words of everything but the objects. Half of them among the constants. */
 static void scribble(struct choices *c, unsigned char *memory, size_t hot)
 {
 	uint32_t writes = choose(c, 1) % 8, where, value;

@@ -71,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	fds = *data++;
 	size--;
-	/* Exactly as long as the message: what lies behind is a redzone. */
+	/* Exactly as long as the message, with a redzone behind it. */
 	copy = malloc(size + !size);
 	FUZZ_CHECK(copy);
 	memcpy(copy, data, size);

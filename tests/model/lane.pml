@@ -5,12 +5,12 @@
  * the broker's sweep.
  *
  * A section is a run of steps, each of which first asks whether this thread is
- * still the one inside: whoever else enters a section has thereby preempted and
- * aborted it. A killed thread takes no further step.
+ * still the one inside. Another one that enters a section has thereby preempted
+ * and aborted it. A killed thread takes no further step.
  *
- * Choose with -D: what runs besides the producers (JOIN, OBSERVER, SWEEP; with
- * ABANDON as well nobody is killed, but blocks are abandoned and claimed while the
- * sweep goes round), and at most one rule to break:
+ * Choose with -D the processes beside the producers (JOIN, OBSERVER, SWEEP, and
+ * with ABANDON as well no kill, but blocks that are abandoned and claimed while
+ * the sweep goes round), and at most one rule to break:
  *
  *   BREAK_OWNER       reserve writes `owner` after its section     (lane.c L6)
  *   BREAK_COMMIT      output commits before it fills the block     (lane.c L2)
@@ -46,7 +46,7 @@
 byte tail = N, held, gate = N, head, generation;
 bool acting, joined;
 byte desc[N], owner[N], content[N];
-byte published[MAXPOS]; /* ghost: which event lies at a position; 0 discard */
+byte published[MAXPOS]; /* ghost: which event lies at a position. 0 discard */
 byte inside;		/* the thread whose section runs */
 bool killed[PRODUCERS + 1], ended[PRODUCERS + 1], swept[PRODUCERS + 1];
 
@@ -79,7 +79,7 @@ bool killed[PRODUCERS + 1], ended[PRODUCERS + 1], swept[PRODUCERS + 1];
 	     :: else fi)
 #endif
 
-/* The owner's word from one name to another, by whoever wins. */
+/* The owner's word from one name to another, by the winner. */
 #ifdef BREAK_SWAP
 #define CLAIM(b, from, to, lost) owner[b] = to
 #else

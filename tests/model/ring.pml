@@ -4,20 +4,20 @@
  * anywhere, and then somebody who empties and fills what they left behind.
  *
  * P1 to P4, G1 to G4 and S are the steps of the proof at the head of ring.c, and
- * the numbers in brackets are its claims. Every load, swap and store is a step of
- * its own; what stands beside it in the same atomic is ghost state that no real
- * thread sees: T and H, how many puts and gets took effect, and `queue`, what was
+ * the numbers in brackets are its claims. Every load, swap and store is a step
+ * of its own. The rest of the same atomic is ghost state that no real thread
+ * sees: T and H, how many puts and gets took effect, and `queue`, the values
  * put. Each step may be a process's last.
  *
  * Asserted: a put takes effect at position T and a get at H, with 0 to N values
- * between them, which come out in order, each once (4); no position that anybody
- * tries, and so no hint, is more than the truth (1, 3); FULL and EMPTY are said
- * only at an instant at which that is so (5); a swap fails only because another
- * took effect, and S only moves forward (6), so nobody loops in vain. Everybody
- * who was not killed ends, and the auditor then gets all that was put and not
- * got, and fills the ring.
+ * between them, which come out in order, each once (4). No position that anybody
+ * tries, and so no hint, is more than the truth (1, 3). FULL and EMPTY are said
+ * only at an instant at which that is so (5). A swap fails only because another
+ * took effect, and S only moves forward (6), so no thread loops in vain.
+ * Everybody who was not killed ends, and the auditor then gets all that was put
+ * and not got, and fills the ring.
  *
- * Values repeat on purpose: a slot that went round looks the same but for its
+ * Values repeat on purpose: a cell that went round looks the same but for its
  * turn.
  *
  * Choose with -D: N, PUTS and GETS (of each process), and at most one rule to break:
@@ -54,17 +54,17 @@ byte ended;
 
 #define EMPTY_AT(p) (2 * (p))
 #define FULL_AT(p)  (2 * (p) + 1)
-#define SLOT(p)	    ((p) % N)
+#define CELL(p)	    ((p) % N)
 
 #ifdef BREAK_TURN
-#define SAME_TURN(p, was) ((turn[SLOT(p)] & 1) == ((was) & 1))
+#define SAME_TURN(p, was) ((turn[CELL(p)] & 1) == ((was) & 1))
 #else
-#define SAME_TURN(p, was) (turn[SLOT(p)] == (was))
+#define SAME_TURN(p, was) (turn[CELL(p)] == (was))
 #endif
 #ifdef BREAK_PAIR
 #define SAME_VALUE(p, was) true
 #else
-#define SAME_VALUE(p, was) (value[SLOT(p)] == (was))
+#define SAME_VALUE(p, was) (value[CELL(p)] == (was))
 #endif
 
 #define KILLED                                                                 \
@@ -79,10 +79,10 @@ byte ended;
 	:: KILLED                                                              \
 	fi
 
-/* S, one look: where slot p's turn says that p was passed, go behind that. */
+/* S, one look: where cell p's turn says that p was passed, go behind that. */
 inline look(passed)
 {
-	STEP(seen = turn[SLOT(p)];
+	STEP(seen = turn[CELL(p)];
 	     if
 	     :: seen < EMPTY_AT(p) + passed -> seen = 0
 	     :: else ->
@@ -125,7 +125,7 @@ inline put(v)
 {
 	STEP(hint = tail; p = hint); /* P1 */
 	do
-	:: STEP(seen = turn[SLOT(p)]; /* P2 */
+	:: STEP(seen = turn[CELL(p)]; /* P2 */
 		assert(p <= T);
 		if
 		:: seen == EMPTY_AT(p) -> did = READY
@@ -149,16 +149,16 @@ inline put(v)
 		:: did == REFUSED -> break
 		:: did == PASSED -> seek(1)
 		:: else ->
-			STEP(old = value[SLOT(p)]);
+			STEP(old = value[CELL(p)]);
 #ifdef BREAK_HINT
 			STEP(tail = p + 1);
 #endif
 			STEP(if /* P3 */
 			     :: SAME_VALUE(p, old) && SAME_TURN(p, seen) ->
 #ifndef BREAK_PAIR
-				     value[SLOT(p)] = v;
+				     value[CELL(p)] = v;
 #endif
-				     turn[SLOT(p)] = FULL_AT(p);
+				     turn[CELL(p)] = FULL_AT(p);
 				     assert(p == T && T - H < N);
 				     queue[T] = v;
 				     T++;
@@ -168,7 +168,7 @@ inline put(v)
 			if
 			:: did == 0 ->
 #ifdef BREAK_PAIR
-				STEP(value[SLOT(p)] = v);
+				STEP(value[CELL(p)] = v);
 #endif
 				p++;
 				break
@@ -187,10 +187,10 @@ inline get()
 {
 	STEP(hint = head; p = hint); /* G1 */
 #ifdef BREAK_LOAD
-	STEP(old = value[SLOT(p)]);
+	STEP(old = value[CELL(p)]);
 #endif
 	do
-	:: STEP(seen = turn[SLOT(p)]; /* G2 */
+	:: STEP(seen = turn[CELL(p)]; /* G2 */
 		assert(p <= H);
 		if
 		:: seen == FULL_AT(p) -> did = READY
@@ -215,14 +215,14 @@ inline get()
 		:: did == PASSED -> seek(2 * N)
 		:: else ->
 #ifndef BREAK_LOAD
-			STEP(old = value[SLOT(p)]);
+			STEP(old = value[CELL(p)]);
 #endif
 #ifdef BREAK_HINT
 			STEP(head = p + 1);
 #endif
 			STEP(if /* G3 */
 			     :: SAME_TURN(p, seen) ->
-				     turn[SLOT(p)] = EMPTY_AT(p + N);
+				     turn[CELL(p)] = EMPTY_AT(p + N);
 				     assert(p == H && H < T);
 				     assert(old == queue[H]);
 				     H++;

@@ -4,15 +4,16 @@
  * values, two movers that put them, all of whom may be killed anywhere, and
  * bounded sleeps that end by themselves. (Waiting for room is the same with the
  * roles changed.) The ring itself is a counter here, whose every change is one
- * step; ring.pml is about that.
+ * step. ring.pml is about that.
  *
  * A1 to A4 and W1 to W4 are the steps at the head of ring_wait.c, and the numbers
  * in brackets are its claims.
  *
- * Asserted: armed - answered is never less than the number of sleepers (3); whenever
- * nobody is on the way, nobody sleeps beside a value (4), unless one was
- * killed between its move and W3, or when it had been woken and had not looked,
- * which is what the bound of a sleep is for (5); answered never passes armed.
+ * Asserted: armed - answered is never less than the number of sleepers (3).
+ * Whenever no thread is on the way, none sleeps beside a value (4), unless one
+ * was killed between its move and W3, or when it had been woken and had not
+ * looked, which is what the bound of a sleep is for (5). answered never passes
+ * armed.
  *
  * Choose with -D: at most one rule to break:
  *
@@ -25,7 +26,7 @@
  *   BREAK_EARLY   W4 comes before W2                                        (2)
  */
 #ifndef MOVES
-#define MOVES 2 /* calls of each mover; the first of them moves BATCH values */
+#define MOVES 2 /* calls of each mover. The first of them moves BATCH values */
 #endif
 #ifndef BATCH
 #define BATCH 1
@@ -128,7 +129,7 @@ dead:
 	atomic { seen = 0; n = 0; got = false; awake-- }
 }
 
-/* What the kernel does: of those that sleep, any. */
+/* The kernel's choice: any of those that sleep. */
 inline wake_one()
 {
 	if

@@ -10,11 +10,12 @@
  *   -DDEATH      as TWO, with producer 0 alone. It may die after any step; then the
  *                broker rings for it (broker/repair/wakeups.c)
  *
- * Without DEATH, producer 0 may stop for ever after any step (SIGSTOP). What must
- * hold when nothing moves any more: no member sleeps while there is an event that
- * it has not seen, of a call that has returned. (What a stopped producer's own
- * unfinished call published is found after the bound of a sleep, which this model
- * leaves out.) With DEATH no member sleeps while there is an event at all.
+ * Without DEATH, producer 0 may stop for ever after any step (SIGSTOP). When
+ * nothing moves any more this MUST hold: no member sleeps while there is an
+ * event that it has not seen, of a call that has returned. (What a stopped
+ * producer's own unfinished call published is found after the bound of a sleep,
+ * which this model leaves out.) With DEATH no member sleeps while there is an
+ * event at all.
  *
  * At all times: a group is rung only when it has announced itself since its last
  * answer (RING asserts it).
@@ -56,7 +57,7 @@
 #endif
 
 #ifndef EVENTS
-#define EVENTS 1 /* of each producer; with 2 some 10^8 states */
+#define EVENTS 1 /* of each producer. With 2 some 10^8 states */
 #endif
 
 byte tail[2];	  /* as the memory has it */
@@ -75,7 +76,7 @@ bool dead; /* producer 0 */
 	:: else                                                                \
 	fi
 
-/* Producer 0 may; what holds with its help missing must hold for producer 1. */
+/* Producer 0 may. All that holds without its help MUST hold for producer 1. */
 #define MAY_STOP                                                               \
 	if                                                                     \
 	:: me == 0 -> goto stopped                                             \
@@ -93,7 +94,7 @@ bool dead; /* producer 0 */
 #define ANSWER(g) (g)
 #endif
 
-/* W4. A locked add, and so a barrier of its own; then FUTEX_WAKE. */
+/* W4. A locked add, and so a barrier of its own. Then FUTEX_WAKE. */
 #define RING_WORD(p, g)                                                        \
 	atomic { DRAIN(p); doorbell[BELL(g)]++ }
 
@@ -132,7 +133,7 @@ bool dead; /* producer 0 */
 #define ANSWERED(g) answered[ANSWER(g)] = a
 #endif
 
-/* W3. What is rung has announced itself: ghost of rule 5 in wake.h. */
+/* W3. A group that is rung has announced itself: ghost of rule 5 in wake.h. */
 #ifdef BREAK_EVERY
 #define WANTED(g) (armed[0] != answered[0] || armed[1] != answered[1])
 #else

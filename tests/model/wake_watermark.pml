@@ -6,10 +6,11 @@
  * Member 1 is of the same group, has lane 1 and waits for any event. They share the
  * group's words, so that a ring for the one answers the other.
  *
- * Producer 1 may stop for ever after any step. What must hold when nothing moves
- * any more: no member sleeps while calls that have returned left as many events
- * on a lane of its own as that lane's mark says. (Clocks and bounds of sleeps, and
- * the lane that rings when half full, are left out: they only end sleeps earlier.)
+ * Producer 1 may stop for ever after any step. When nothing moves any more this
+ * MUST hold: no member sleeps while calls that have returned left as many
+ * events on a lane of its own as that lane's mark says. (Clocks and bounds of
+ * sleeps, and the lane that rings when half full, are left out: they only end
+ * sleeps earlier.)
  *
  * All of it at once is too large, so a run has some of these:
  *
@@ -53,7 +54,7 @@ byte mark[4];	  /* the same */
 byte waited;	  /* ghost: the mark that member 0 sleeps with */
 byte lease[2];	  /* the member of group 0 that has the lane; NOBODY */
 byte armed[2], answered[2]; /* by group */
-byte loaded[2];	  /* what each producer has loaded of `armed` */
+byte loaded[2];	  /* the `armed` that each producer has loaded */
 bool moved[2];	  /* the doorbell, since member i has read it */
 bool sleeping[2];
 bool dead; /* member 0 */
@@ -76,7 +77,7 @@ bool dead; /* member 0 */
 	:: else                                                                \
 	fi
 
-/* The word of a group's bell moves; its members are woken. */
+/* The word of a group's bell moves. Its members are woken. */
 #define RING(g)                                                                \
 	if                                                                     \
 	:: GROUP(0) == (g) -> moved[0] = true                                  \
@@ -87,7 +88,8 @@ bool dead; /* member 0 */
 	:: else                                                                \
 	fi
 
-/* The counters only matter where they differ: nobody holds an old one here. */
+/* The counters only matter where they differ: no process holds an old one
+ * here. */
 #define FORGET(g)                                                              \
 	if                                                                     \
 	:: armed[g] == answered[g] && !loaded[0] && !loaded[1] ->              \

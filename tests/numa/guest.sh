@@ -28,10 +28,10 @@ need_commands() {
 	done
 }
 
-# What apt-get and apt-cache get on top.
+# The further options of apt-get and apt-cache.
 apt_options=(-o APT::Sandbox::User=root)
 
-# The package that a meta package of the kernel stands for; nothing: not known.
+# The package that a meta package of the kernel stands for. Nothing: not known.
 kernel_package() {
 	{ apt-cache "${apt_options[@]}" depends "$1" 2>/dev/null || true; } |
 		sed -n 's/^ *Depends: \(linux-image-[0-9][^ ]*\)$/\1/p'

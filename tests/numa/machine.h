@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What this machine is, asked in other ways than Tapio asks: a CPU's node by
- * running there, a page's by move_pages on the test's own mapping. A mistake in
- * asking fails the test.
+ * The facts of this machine, asked in other ways than Tapio asks: a CPU's node
+ * by running there, a page's by move_pages on the test's own mapping. A mistake
+ * in asking fails the test.
  */
 #ifndef TEST_MACHINE_H
 #define TEST_MACHINE_H
@@ -27,20 +27,20 @@ const char *machine_read(struct machine *machine);
 /* Moves the calling thread to a CPU, and checks that it is there. */
 void machine_go_to(unsigned int cpu);
 
-/* The node of the page at an address; it is read first, so that it is there. */
+/* The node of the page at an address. It is read first, so that it is there. */
 int machine_node_of(const void *address);
 
 /* How many pages of a mapping are not on the node. */
 uint64_t machine_misplaced(const struct tpi_map *map, unsigned int node);
 
-/* The pool of 2 MiB pages of one node, of which nobody may be using any. */
+/* The pool of 2 MiB pages of one node, all of which MUST be free. */
 void machine_pool_set(unsigned int node, unsigned int pages);
 unsigned int machine_pool_free(unsigned int node);
 
-/* What tapio-shmstat shows of a broker; for json_decref(). */
+/* The output of tapio-shmstat about a broker. For json_decref(). */
 json_t *machine_shmstat(const char *socket);
 
-/* A row's number or word; fails when it is none. */
+/* A row's number or word. Fails when it is none. */
 long long row_number(const json_t *row, const char *key);
 const char *row_word(const json_t *row, const char *key);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a broker's memory is on a machine with two nodes: what it asked for, what
- * it says that it got, and what the kernel says of the same pages in the mapping
- * of a client. Runs in the virtual machine of tests/numa/vm, whose pools of huge
- * pages are its own.
+ * The place of a broker's memory on a machine with two nodes: as it asked for
+ * it, as it says that it got it, and as the kernel says of the same pages in
+ * the mapping of a client. Runs in the virtual machine of tests/numa/vm, whose
+ * pools of huge pages are its own.
  */
 #include <sys/syscall.h>
 
@@ -145,7 +145,7 @@ START_TEST(a_cpus_lanes_are_in_the_memory_of_its_node)
 		ck_assert(inside(segment_map(node), lane->shm));
 		ck_assert_int_eq(machine_node_of(lane->shm), (int)node);
 		ck_assert_int_eq(machine_node_of(lane->desc), (int)node);
-		ck_assert_int_eq(machine_node_of(lane->owner), (int)node);
+		ck_assert_int_eq(machine_node_of(lane->tickets), (int)node);
 		ck_assert_int_eq(machine_node_of(lane->blocks), (int)node);
 		ck_assert_int_eq(machine_node_of(last), (int)node);
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who consumes what on a machine with two nodes: lanes go to the members on their
- * own node first, none stays without one, and everything arrives whoever sends
- * from where. Runs in the virtual machine of tests/numa/vm.
+ * The sharing of lanes on a machine with two nodes: lanes go to the members on
+ * their own node first, none stays without one, and every event arrives from
+ * every node. Runs in the virtual machine of tests/numa/vm.
  */
 #include "tests/cli/command.h"
 #include "tests/numa/machine.h"
@@ -65,7 +65,7 @@ START_TEST(members_take_the_lanes_of_their_own_node_first)
 }
 END_TEST
 
-/* Emits on every CPU; how many events. */
+/* Emits on every CPU. How many events. */
 static uint64_t send_from_everywhere(struct tapio_producer *p)
 {
 	for (unsigned int cpu = 0; cpu < machine.cpus; cpu++) {

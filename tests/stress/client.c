@@ -5,7 +5,7 @@
  * groups of two members, a lossy group, an observer. In the end each lossless
  * group has every accepted event once, and every ledger balances.
  *
- * Each source (a thread, or the signal handler) numbers what it emits; a number
+ * Each source (a thread, or the signal handler) numbers what it emits. A number
  * is used again only when it was refused. The order of one source holds as long
  * as it stays on one lane, so what is checked is the set: each number once.
  */
@@ -41,7 +41,8 @@ static uint32_t sources_left = THREADS;
 static uint32_t handled; /* events accepted in the signal handler */
 static uint64_t discards;
 
-/* What a group has received; each group has its own, with two writers. */
+/* The events that a group has received. Each group has its own, with two
+ * writers. */
 static uint8_t seen[GROUPS][SOURCES][EACH + HANDLERS];
 static uint32_t received[GROUPS];
 
@@ -75,7 +76,7 @@ static void check_body(const struct tapio_view *v)
 				     (unsigned long)v->position);
 }
 
-/* Fatal errors; no room is tried again. */
+/* Fatal errors. No room is tried again. */
 static bool accepted(int err)
 {
 	if (err >= 0)
@@ -135,7 +136,7 @@ static void emit_reserved(uint32_t source, uint32_t number, uint32_t *state)
 		;
 }
 
-/* Up to eight events; how many. */
+/* Up to eight events. How many. */
 static uint32_t emit_batch(uint32_t source, uint32_t number, uint32_t left)
 {
 	uint64_t buffers[8][16];
@@ -202,7 +203,7 @@ static void *produce(void *arg)
 	return NULL;
 }
 
-/* Interrupts whatever its thread is doing, and emits; a number per success. */
+/* Interrupts whatever its thread is doing, and emits. A number per success. */
 static void on_timer(int signal_number)
 {
 	uint64_t buffer[16];
@@ -342,7 +343,7 @@ static void close_group(const struct member *members, uint32_t total)
 {
 	int m;
 
-	/* The sweep's discards, skipped by whoever has the lane. */
+	/* The sweep's discards, skipped by the lane's holder. */
 	for (m = 0; m < MEMBERS; m++)
 		ck_assert_uint_eq(drain(members[m].c), 0);
 	ck_assert_uint_eq(group_stats(members[0].c).delivered, total);
@@ -395,7 +396,7 @@ START_TEST(whatever_threads_and_handlers_emit_arrives_once_in_every_group)
 	run_producers();
 	total = THREADS * EACH + handled;
 	wait_for_all(total);
-	nap_ms(20); /* what comes now is one too many */
+	nap_ms(20); /* the next one is one too many */
 	tpi_store_relaxed(&all_done, 1);
 	while (n)
 		pthread_join(threads[--n], NULL);

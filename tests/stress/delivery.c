@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What each policy promises, whatever its consumers do: members that are stopped
- * (SIGSTOP), slow, dying (SIGKILL) or joining, 1 to 16 groups, a thousand members
- * and groups that come and go under load, and a flood of bulk events beside
- * critical ones. Each time the ledger of the group must balance, and must say the
- * same as the consumers' own counts.
+ * The promise of each policy, whatever its consumers do: members that are
+ * stopped (SIGSTOP), slow, dying (SIGKILL) or joining, 1 to 16 groups, a
+ * thousand members and groups that come and go under load, and a flood of bulk
+ * events beside critical ones. Each time the ledger of the group must balance,
+ * and must say the same as the consumers' own counts.
  *
  * The group under test is durable, so that its ledger outlives its members, and
  * its consumers are child processes that write what they saw to shared memory: a
@@ -43,7 +43,8 @@ struct body {
 	uint32_t number;
 };
 
-/* What one consumer has seen; it alone writes it, after each release. */
+/* The events that one consumer has seen. It alone writes it, after each
+ * release. */
 struct witness {
 	uint64_t released; /* events that were whole */
 	uint64_t thrown; /* events that were overwritten while they were read */
@@ -117,7 +118,7 @@ static uint64_t join_sources(void)
 
 enum behaviour {
 	STEADY,
-	STOPPED, /* by itself, once; somebody continues it */
+	STOPPED, /* by itself, once. Somebody continues it */
 	SLOW,
 };
 
@@ -146,8 +147,8 @@ static void mark(uint8_t *seen, uint32_t *wrong, const struct tapio_view *v)
 }
 
 /*
- * Copies what is whole. Marks it before it releases, if nobody can overwrite it;
- * else after, when the release must count what was not.
+ * Copies what is whole. Marks it before it releases, if no producer can
+ * overwrite it, else after, when the release must count what was not.
  */
 static int take(struct tapio_consumer *c, const struct reader *r,
 		const struct tapio_view *views, int n)
@@ -189,7 +190,7 @@ static int take(struct tapio_consumer *c, const struct reader *r,
 	return wrong ? 2 : 0;
 }
 
-/* The life of a consumer; what it returns is its exit status. */
+/* The life of a consumer. Returns its exit status. */
 static int consume(const struct reader *r)
 {
 	struct tapio_consumer_options options = {
@@ -248,7 +249,7 @@ static pid_t fork_reader(const struct reader *r)
 
 /* ---- the account ------------------------------------------------------------------ */
 
-/* The slot of a group, by its name; -1. */
+/* The slot of a group, by its name, or -1. */
 static int slot_of(const char *group)
 {
 	for (int i = 0; i < TAPIO_GROUP_SLOTS; i++)
@@ -259,7 +260,7 @@ static int slot_of(const char *group)
 	return -1;
 }
 
-/* The group's ledger over all lanes; each of them must balance. */
+/* The group's ledger over all lanes. Each of them must balance. */
 static struct tpi_ledger ledger_of(const char *group)
 {
 	struct tpi_ledger one, sum = {0};
@@ -543,7 +544,7 @@ END_TEST
 
 /* ---- coming and going -------------------------------------------------------------------- */
 
-/* Threads of this process; the load goes on until they have had enough. */
+/* Threads of this process. The load goes on until they have had enough. */
 static void *produce_on(void *arg)
 {
 	struct source *s = arg;
@@ -561,7 +562,7 @@ static void *produce_on(void *arg)
 	return NULL;
 }
 
-/* One member or group: reads a little, leaves. What it released. */
+/* One member or group: reads a little, leaves. Returns how many it released. */
 static uint64_t visit(const char *group, bool alone)
 {
 	struct tapio_consumer *c = rig_consumer(group, TAPIO_GROUP_LOSSLESS);
@@ -612,7 +613,7 @@ START_TEST(a_thousand_members_and_groups_come_and_go_under_load)
 		pthread_join(sources[i].thread, NULL);
 		accepted += sources[i].accepted;
 	}
-	do { /* lanes that were given to nobody are taken by and by */
+	do { /* free lanes are taken by and by */
 		delivered += drain(resident);
 		nap_ms(5);
 	} while (ledger_of("g").in_flight);
@@ -625,7 +626,7 @@ END_TEST
 
 /* ---- one stops, others do not notice ----------------------------------------------------- */
 
-/* Output to the other channel while the first one is held; all must arrive. */
+/* Output to the other channel while the first one is held. All must arrive. */
 static uint64_t load_other_channel(int64_t ns)
 {
 	struct tapio_consumer_options options = {
@@ -659,8 +660,8 @@ static uint64_t load_other_channel(int64_t ns)
 
 /*
  * The only member of a lossless group stands still: producers are refused, at
- * once or when they have waited, and each refusal is counted; a lossy group gets
- * what is accepted; the other channel has nothing to do with it.
+ * once or when they have waited, and each refusal is counted. A lossy group gets
+ * what is accepted. The other channel has nothing to do with it.
  */
 START_TEST(a_stopped_lossless_group_holds_its_producers_and_nobody_else)
 {

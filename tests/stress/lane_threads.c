@@ -4,8 +4,8 @@
  * holds the gate on another CPU and an observer that copies.
  *
  * All writers share one CPU, so that every section is preempted, and the handler
- * interrupts whichever runs. What breaks if this fails: exclusivity (a section
- * that was not aborted), or a commit that was seen before its event.
+ * interrupts whichever runs. If this fails, one of these is broken: exclusivity
+ * (a section that was not aborted), or a commit that was seen before its event.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@
 #define BLOCKS  256
 #define BLOCK   192
 
-/* Of each writer; few where the machine is emulated. */
+/* Of each writer. Few where the machine is emulated. */
 #ifndef LANE_THREADS_EVENTS
 #define LANE_THREADS_EVENTS 300000u
 #endif
@@ -108,7 +108,7 @@ static void *writer_main(void *arg)
 	return NULL;
 }
 
-/* Reads in place, as a lossless group's member; counts per writer. */
+/* Reads in place, as a lossless group's member. Counts per writer. */
 static void *reader_main(void *arg)
 {
 	uint32_t *next = arg; /* [WRITERS + 1] */
@@ -215,7 +215,7 @@ START_TEST(writers_on_one_cpu_and_a_signal_handler_lose_and_tear_nothing)
 		pthread_join(writers[i], NULL);
 	memset(&timer, 0, sizeof(timer));
 	setitimer(ITIMER_REAL, &timer, NULL);
-	/* What came before this is emitted: only now may the reader end. */
+	/* All events before this are emitted: only now may the reader end. */
 	pthread_sigmask(SIG_BLOCK, &alarm, NULL);
 	tpi_add_relaxed(&writers_running, (uint32_t)-1);
 	pthread_join(reader, NULL);

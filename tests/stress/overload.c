@@ -98,7 +98,7 @@ START_TEST(no_flood_of_bulk_displaces_a_critical_event)
 	for (int round = 0; round < ROUNDS; round++) {
 		flood();
 		before = bulk.delivered;
-		/* What is left of a round after the critical ones is bulk's. */
+		/* The rest of a round after the critical ones is bulk's. */
 		ck_assert_uint_eq(receive(), TAKEN);
 		if (round % 8 == 7)
 			ck_assert_uint_gt(bulk.delivered, before);

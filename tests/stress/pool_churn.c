@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tapio_pool under many hands: threads and processes that get on one CPU and put
- * on another, pass objects on, and are killed. What must hold: an object has one
- * owner at a time (each writes its mark all over it and finds it unspoilt), a
- * new one is all zero, and in the end each object is free exactly once.
+ * on another, pass objects on, and are killed. An object MUST have one owner at
+ * a time (each writes its mark all over it and finds it unspoilt), a new one is
+ * all zero, and in the end each object is free exactly once.
  *
  * TAPIO_LONG=1: 100 million operations instead of some million.
  */
@@ -37,7 +37,7 @@ static const struct {
 };
 #define CASES ((int)(sizeof(cases) / sizeof(cases[0])))
 
-/* In shared memory, for processes; each entry is name:32 | index + 1:32. */
+/* In shared memory, for processes. Each entry is name:32 | index + 1:32. */
 struct board {
 	uint64_t table[TABLE];
 	uint64_t operations;

@@ -46,7 +46,7 @@ struct game {
 	size_t ring_bytes;
 	int memfd;
 	/* Shared by all workers: */
-	struct tapio_ring *ring; /* a thread's handle; processes attach */
+	struct tapio_ring *ring; /* a thread's handle, since processes attach */
 	uint64_t taken;
 	uint32_t held;     /* consumers wait for the ring to fill first */
 	uint32_t failures; /* bits of what went wrong */
@@ -54,7 +54,7 @@ struct game {
 };
 
 #define LOST_ORDER 1u
-#define STRANGE    2u /* a value that nobody put */
+#define STRANGE    2u /* a value that was never put */
 #define BAD_RESULT 4u
 
 struct worker {
@@ -87,7 +87,7 @@ static uint64_t value_of(uint32_t producer, uint64_t i)
 
 /* ---- producers ----------------------------------------------------------- */
 
-/* Puts up to a batch from `i` in the way of this worker; how many, or -errno. */
+/* Puts up to a batch from `i` in the way of this worker. How many, or -errno. */
 static int put_some(struct tapio_ring *ring, const struct worker *worker,
 		    uint64_t i)
 {
@@ -369,8 +369,8 @@ struct tokens {
 };
 
 /*
- * As many tokens as the ring holds: whoever has one finds room for it. Gets may
- * find the ring empty.
+ * As many tokens as the ring holds: a thread that has one finds room for it.
+ * Gets may find the ring empty.
  */
 static void *never_full(void *argument)
 {
@@ -456,7 +456,7 @@ END_TEST
 #define OBJECTS 16
 #define FIELDS  8
 
-/* Plain words: whoever got the object's number owns them, and nobody else. */
+/* Plain words: only the thread that got the object's number owns them. */
 struct objects {
 	struct tapio_ring *free;
 	struct tapio_ring *full;

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the scripts beside it share: the tree's files, and the comments of C."""
+"""Shared by the scripts beside it: the tree's files, and the comments of C."""
 import os
 import pathlib
 import re
 import subprocess
 
-# One comment or one literal; the groups are a comment's and a string's text.
+# One comment or one literal. The groups are a comment's and a string's text.
 C_TOKEN = re.compile(r'/\*(.*?)\*/|//([^\n]*)|"((?:[^"\\\n]|\\.)*)"'
                      r"|'(?:[^'\\\n]|\\.)*'", re.S)
 

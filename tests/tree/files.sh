@@ -2,8 +2,8 @@
 # shellcheck shell=bash
 #
 # Sourced by the scripts beside it. tree_files PATTERN... lists the files of the
-# source tree, one a line: what git does not ignore, or, in a tree without git, what is
-# not in a build directory or hidden.
+# source tree, one a line: those that git does not ignore, or, in a tree without
+# git, those that are not hidden and not in a build directory.
 set -euo pipefail
 cd "${TAPIO_SOURCE:-$(dirname "${BASH_SOURCE[0]}")/../..}"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The course of tapio-bench: processes that end together and say why, subjects
- * that take turns, and a result in which nobody is missing.
+ * that take turns, and a result in which no subject is missing.
  *
  * The question here is the test's own: its subjects note in shared memory who was
  * asked and when, and measure nothing.
@@ -39,7 +39,7 @@ static int adds(void *arg, struct bench_shared *shared, unsigned int index)
 	for (int round = 0; round < 3; round++) {
 		tpi_add_relaxed(sum, 1);
 		bench_ready(shared);
-		/* Nobody is still adding, nobody adds already. */
+		/* No side is still adding, none adds already. */
 		if (tpi_load_relaxed(sum) !=
 		    (uint32_t)(round + 1) * shared->sides) {
 			bench_why("round %d began too early", round);
@@ -222,8 +222,8 @@ START_TEST(sides_die_with_the_frame)
 		nap();
 	kill(frame, SIGKILL);
 	ck_assert_int_eq(waitpid(frame, NULL, 0), frame);
-	/* An orphan: whoever inherits it waits for it. The test's limit ends
-	 * this when it lives on. */
+	/* An orphan: the process that inherits it waits for it. The test's
+	 * limit ends this when it lives on. */
 	while (!kill((pid_t)pid, 0)) {
 		char path[64], state = 0;
 		FILE *stat;
@@ -249,7 +249,7 @@ START_TEST(memory_is_zeroed_shared_and_given_back)
 					 524288, 1 << 20, (3 << 20) + 5};
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		/* Over and over: what is not given back runs out. */
+		/* Over and over: a resource that is not given back runs out. */
 		for (int again = 0; again < 70; again++) {
 			unsigned char *memory = bench_memory(sizes[i]);
 

@@ -12,7 +12,7 @@
 #include "bench/frame/frame.h"
 #include "tests/check_main.h"
 
-/* The frame asks for the questions; these tests have none. */
+/* The frame asks for the questions. These tests have none. */
 const struct bench_question *const *bench_questions(void)
 {
 	static const struct bench_question *const none[] = {NULL};
@@ -65,7 +65,7 @@ END_TEST
 
 START_TEST(a_ratio_is_taken_turn_by_turn)
 {
-	/* The medians are 10 and 20; the second turn was slow for both. */
+	/* The medians are 10 and 20. The second turn was slow for both. */
 	const double a[] = {10, 100, 10}, b[] = {5, 50, 20};
 
 	ck_assert_double_eq(bench_ratio(a, b, 3), 2);
@@ -249,7 +249,7 @@ START_TEST(a_rate_follows_from_its_time_and_a_quantile_does_not)
 	ck_assert(bench_follows(&result, 1, 0));
 	result.subject[4].turns[1][2] *= 1.001;
 	ck_assert(!bench_follows(&result, 1, 0));
-	/* Who was not measured has no say; */
+	/* A subject that was not measured has no say: */
 	result.subject[4].state = BENCH_FAILED;
 	ck_assert(bench_follows(&result, 1, 0));
 	/* nothing follows from nothing; */

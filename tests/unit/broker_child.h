@@ -43,6 +43,8 @@ static inline void broker_child_start(const char *config, void (*first)(void))
 	snprintf(socket, sizeof(socket), "@tapio-test-%d", (int)getpid());
 	ck_assert_int_eq(pipe(ready), 0);
 	broker_child = fork();
+	/* It gets signals: -1 would be everybody. */
+	ck_assert_int_ge(broker_child, 0);
 	if (!broker_child)
 		broker_child_main(&options, first, ready[1]);
 	close(ready[1]);

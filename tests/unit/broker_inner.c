@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parts of the broker by themselves: the loop, the clock, names, the log. The
+ * Parts of the broker by themselves: the loop, names, the log. The
  * broker as a whole is tested in tests/fault.
  */
 #include <check.h>
@@ -14,7 +14,6 @@
 
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
-#include "lib/base/tsc.h"
 #include "tests/check_main.h"
 
 /* ---- the loop -------------------------------------------------------------------- */
@@ -79,7 +78,7 @@ START_TEST(a_watch_that_was_stopped_is_not_called_though_it_had_completed)
 {
 	struct counted first, second;
 
-	/* Both complete in one round; each stops the other when it is called. */
+	/* Both complete in one round. Each stops the other when it is called. */
 	watch_ready(&first, 3);
 	watch_ready(&second, 3);
 	first.also = &second;
@@ -164,76 +163,6 @@ START_TEST(timers_fire_once_and_in_order)
 }
 END_TEST
 
-/* ---- the clock ------------------------------------------------------------------------ */
-
-static uint64_t to_ns(const struct tapio_shm_calibration *c, uint64_t ticks)
-{
-	int64_t distance = (int64_t)(ticks - c->base_tsc);
-
-	return c->base_ns +
-	       (uint64_t)(int64_t)((__int128)distance * c->mult >> c->shift);
-}
-
-static int64_t error_now(const struct tapio_shm_calibration *c)
-{
-	uint64_t before, ticks, after = 0, width = UINT64_MAX;
-	int64_t error = 0;
-
-	/* The narrowest of many looks: what comes between is not the clock's. */
-	for (int i = 0; i < 200; i++) {
-		before = tpi_realtime_ns();
-		ticks = tpi_tsc();
-		after = tpi_realtime_ns();
-		if (after - before >= width)
-			continue;
-		width = after - before;
-		error = (int64_t)(to_ns(c, ticks) - (before + width / 2));
-	}
-	return error < 0 ? -error : error;
-}
-
-START_TEST(converted_ticks_agree_with_the_clock_within_a_microsecond)
-{
-	struct tapio_shm_calibration a, b;
-	struct timespec pause = {.tv_nsec = 10000000};
-
-	if (!tpi_tsc_invariant()) {
-		fprintf(stderr, "skipped: no invariant TSC\n");
-		return;
-	}
-	tpi_calibrate(&a, NULL);
-	ck_assert_uint_ne(a.mult, 0);
-	ck_assert_int_lt(error_now(&a), 1000);
-	/* As the broker's timer does: intervals that double. */
-	for (int i = 0; i < 7; i++) {
-		nanosleep(&pause, NULL);
-		ck_assert_int_lt(error_now(&a), 1000);
-		tpi_calibrate(&b, &a);
-		ck_assert_int_lt(error_now(&b), 1000);
-		a = b;
-		pause.tv_nsec *= 2;
-	}
-}
-END_TEST
-
-START_TEST(a_clock_that_was_set_moves_the_base_and_not_the_rate)
-{
-	struct tapio_shm_calibration a, b, was;
-
-	if (!tpi_tsc_invariant())
-		return;
-	tpi_calibrate(&a, NULL);
-	was = a;
-	was.base_ns -= UINT64_C(3600000000000);
-	tpi_calibrate(&b, &was);
-	ck_assert_uint_eq(b.mult, a.mult);
-	ck_assert_int_lt(error_now(&b), 1000);
-	was.base_ns += UINT64_C(7200000000000);
-	tpi_calibrate(&b, &was);
-	ck_assert_uint_eq(b.mult, a.mult);
-}
-END_TEST
-
 /* ---- names ------------------------------------------------------------------------------ */
 
 START_TEST(a_slot_whose_generations_are_used_up_is_retired)
@@ -314,9 +243,6 @@ int main(void)
 		l, a_new_watch_in_an_old_ones_place_gets_only_its_own_events);
 	tcase_add_test(l, more_watches_than_the_ring_has_entries);
 	tcase_add_test(l, timers_fire_once_and_in_order);
-	tcase_add_test(
-		c, converted_ticks_agree_with_the_clock_within_a_microsecond);
-	tcase_add_test(c, a_clock_that_was_set_moves_the_base_and_not_the_rate);
 	tcase_add_test(c, a_slot_whose_generations_are_used_up_is_retired);
 	tcase_add_test(c, clients_cannot_flood_the_log);
 	suite_add_tcase(suite, l);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Opening and closing: brokers that are absent, late, mute or gone, names and
- * options that are wrong; each with its error and a text that says what.
+ * options that are wrong. Each with its error and a text that says what.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -215,7 +215,8 @@ START_TEST(what_is_asked_for_wrongly_is_refused_with_the_reason)
 	options.broker = rig.options;
 	ck_assert_int_eq(try_producer("nosuch"), -ENOENT);
 	assert_says("nosuch");
-	/* A channel that is not there is an answer: nobody waits. */
+	/* A channel that is not there is an answer: the client does not
+	 * wait. */
 	rig.options.connect_ns = TAPIO_FOREVER;
 	ck_assert_int_eq(try_producer("nosuch"), -ENOENT);
 	rig.options.connect_ns = 0;

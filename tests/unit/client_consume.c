@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a consumer gets: filters, groups, priorities, overruns, the past, and what
- * it must not believe. The ledger balances at the end of each.
+ * Events as a consumer gets them: filters, groups, priorities, overruns, the
+ * history, and values that it MUST NOT believe. The ledger balances at the end
+ * of each.
  */
 #include <signal.h>
 #include <sys/mman.h>
@@ -37,7 +38,7 @@ static uint64_t value_of(const struct tapio_view *v)
 	return value;
 }
 
-/* What a reader has got so far. */
+/* The events that a reader has got so far. */
 struct got {
 	uint64_t events;
 	uint64_t gaps; /* records */
@@ -114,7 +115,7 @@ START_TEST(the_slowest_lossless_group_holds_and_its_release_frees)
 	ck_assert_uint_eq(drain(slow), 64);
 	emit(TAG, 64);
 	ck_assert_uint_eq(drain(fast), 1);
-	/* Who leaves holds nobody. */
+	/* A consumer that left holds no producer. */
 	tapio_consumer_close(slow);
 	for (i = 0; i < 1000; i++) {
 		emit(TAG, i);
@@ -347,7 +348,7 @@ START_TEST(a_lane_that_is_never_empty_does_not_starve_its_neighbours)
 	for (i = 0; i < 64; i++)
 		for (k = 0; k < 2; k++)
 			emit(TAPIO_TAG_CLASS(9, 9, k), i);
-	/* What is taken of either comes again, so that it fills every look. */
+	/* Events taken of either come again, so that they fill every look. */
 	for (i = 0; i < 200; i++) {
 		n = look(c, views, 4);
 		ck_assert_uint_eq(n, 4);
@@ -558,7 +559,7 @@ START_TEST(the_first_member_of_a_group_gets_what_the_lanes_still_hold)
 		emit(TAG, i);
 	c = rig_open(&options);
 	second = rig_open(&options);
-	/* 64 blocks, less the one that may be under the pen; or, where `_i` new
+	/* 64 blocks, less the one that may be under the pen, or, where `_i` new
 	 * events have overwritten the oldest, from a quarter of the ring on. */
 	next = _i ? 100 - 64 + (unsigned int)_i + 16 : 100 - 63;
 	for (; i < 100 + (unsigned int)_i; i++)
@@ -740,7 +741,8 @@ START_TEST(an_impossible_lane_is_passed_over_and_read_on)
 	ck_assert_uint_eq(ledger.lost, got.lost);
 	ck_assert_uint_eq(ledger.in_flight, 0);
 	if (s->spoil != spoil_held) {
-		/* What producers publish on that lane from now on comes. */
+		/* The events that producers publish on that lane from now on
+		 * come. */
 		for (i = 100; i < 300; i++) {
 			emit(TAG, i);
 			read_all(c, &got, true);
@@ -893,7 +895,7 @@ START_TEST(a_member_goes_on_from_the_gate_when_its_head_is_a_strangers)
 	n = look(next, views, 64);
 	if (!n)
 		n = (unsigned int)tapio_poll(next, views, 64, 1000000000);
-	/* At least all that is unread; what the gate had not passed too. */
+	/* At least all that is unread, and all that the gate had not passed. */
 	ck_assert_uint_ge(n, 20);
 	ck_assert_uint_eq(value_of(&views[n - 1]), 19);
 	tapio_release(next);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The pollable descriptor of consumers that do not want every event at once: with
- * a watermark, and with a merge. What is counted is how often it became readable,
- * and how often producers rang for it; time-outs are there to end what hangs.
+ * a watermark, and with a merge. They count how often it became readable, and
+ * how often producers rang for it. Time-outs are there to end what hangs.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -130,7 +130,7 @@ START_TEST(fewer_make_it_readable_when_their_time_is_over)
 }
 END_TEST
 
-/* What was read before there were K begins the count anew, and the clock. */
+/* A read before there were K begins the count anew, and the clock. */
 START_TEST(what_was_read_meanwhile_does_not_count)
 {
 	open_with(K, 60000 * MS, 0);
@@ -199,7 +199,7 @@ START_TEST(a_poll_that_waits_and_the_descriptor_go_together)
 		ck_assert_int_eq(n, 1);
 		ck_assert_int_eq(tapio_release(c), 0);
 		pthread_join(thread, NULL);
-		/* Whoever waits for the descriptor is not forgotten. */
+		/* A waiter for the descriptor is not forgotten. */
 		ck_assert(readable(HANG_MS));
 		ck_assert_uint_eq(drain(c), 0);
 		ck_assert(!readable(0));
@@ -273,7 +273,7 @@ END_TEST
 
 /*
  * The helper may be anywhere on its way to sleep when the consumer leaves it alone
- * with something that is not ripe; here it is nowhere at all.
+ * with something that is not ripe. Here it is nowhere at all.
  */
 START_TEST(it_becomes_readable_when_due_without_the_helper)
 {
@@ -323,7 +323,7 @@ START_TEST(without_a_timer_the_helper_keeps_the_time)
 	uint64_t got = 0;
 
 	open_with(0, 0, 30 * MS);
-	/* As if it had been refused; before anybody is armed. */
+	/* As if it had been refused. Before anybody is armed. */
 	ck_assert(readable(HANG_MS));
 	c->bellhop.timer = false;
 	for (int round = 0; round < 5; round++) {

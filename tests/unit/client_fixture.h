@@ -30,7 +30,8 @@
 #include "tests/check_main.h"
 #include "tests/cpu_lanes.h"
 
-/* 64 blocks of 256 bytes per lane, no time stamps, lossless for whoever asks. */
+/* 64 blocks of 256 bytes per lane, no time stamps, lossless for every group
+ * that asks. */
 #define RIG_CLASS                           \
 	"class main { block = 256\n"        \
 	"blocks = 64\n side_blocks = 64\n " \
@@ -141,7 +142,7 @@ static inline struct tapio_observer *rig_observer(uint32_t start)
 	return o;
 }
 
-/* The CPUs that this process could use at first; known before main. */
+/* The CPUs that this process could use at first. Known before main. */
 static cpu_set_t rig_cpus;
 
 __attribute__((constructor)) static void rig_find_cpus(void)
@@ -169,7 +170,7 @@ static inline void pin(int n)
 	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
 }
 
-/* Polls once without waiting; fails on an error. */
+/* Polls once without waiting. Fails on an error. */
 static inline unsigned int look(struct tapio_consumer *c,
 				struct tapio_view *views, unsigned int max)
 {
@@ -179,7 +180,7 @@ static inline unsigned int look(struct tapio_consumer *c,
 	return (unsigned int)n;
 }
 
-/* Reads and releases all there is; how many events. */
+/* Reads and releases all there is. How many events. */
 static inline uint64_t drain(struct tapio_consumer *c)
 {
 	struct tapio_view views[64];
@@ -210,7 +211,7 @@ channel_stats(struct tapio_producer *p)
 	return stats;
 }
 
-/* What was refused on all lanes for one cause. */
+/* The refusals on all lanes for one cause. */
 static inline uint64_t dropped(const struct tapio_producer *p,
 			       unsigned int cause)
 {
@@ -268,7 +269,7 @@ static inline void nap_ms(long ms)
 	nanosleep(&t, NULL);
 }
 
-/* Waits for a child; true when it ended with status 0. */
+/* Waits for a child. True when it ended with status 0. */
 static inline bool child_ok(pid_t pid)
 {
 	int status;

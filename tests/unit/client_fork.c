@@ -24,7 +24,7 @@ static void set_up(void)
 	ck_assert_int_eq(tapio_reserve(p, TAG, 8, &held), 0);
 }
 
-/* What is wrong in the child, as an exit status. */
+/* The fault in the child, as an exit status. */
 static int check_dead(void)
 {
 	struct tapio_producer_stats ps = {.size = sizeof(ps)};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The library in a program that does to its descriptors and threads what programs do:
- * closes all descriptors and opens its own, was started with 0 to 2 closed, cancels a
- * thread in an open, has much static TLS, must not wait for a stopped broker.
+ * The library in a program that closes all descriptors and opens its own, that was started
+ * with 0 to 2 closed, cancels a thread in an open, has much static TLS, or must not wait
+ * for a stopped broker.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -139,7 +139,7 @@ START_TEST(sockets_of_the_program_at_our_numbers_are_left_alone)
 	for (i = 0; i < OWN; i++)
 		ck_assert_int_eq(send(own[i], "m", 1, 0), 1);
 	use_handles();
-	/* What the peer sent is there, and nothing else. */
+	/* The message of the peer is there, and nothing else. */
 	for (i = 0; i < OWN; i++) {
 		ck_assert_int_eq(recv(own[i], &byte, 1, 0), 1);
 		ck_assert_int_eq(byte, 'm');
@@ -199,7 +199,7 @@ END_TEST
 
 /* ---- the program has no stdin, stdout or stderr ------------------------------- */
 
-/* 0: none of ours has such a number, and what is printed goes nowhere. */
+/* 0: none of ours has such a number, and printed text goes nowhere. */
 static int without_stdio(void)
 {
 	struct tapio_view v;
@@ -242,7 +242,7 @@ START_TEST(no_descriptor_of_ours_is_stdin_stdout_or_stderr)
 }
 END_TEST
 
-/* On fddcec1 what the program prints goes into the memory of its channels. */
+/* On fddcec1 the program's text goes into the memory of its channels. */
 static int broker_without_stdio(void)
 {
 	struct stat st;
@@ -273,6 +273,38 @@ START_TEST(nor_is_one_of_a_broker_in_the_program)
 
 	if (!pid)
 		_exit(broker_without_stdio());
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "status 0x%x",
+		      status);
+}
+END_TEST
+
+/* As tapiod and the tools do it first. */
+static int occupied(void)
+{
+	char byte;
+	int fd;
+
+	for (fd = 0; fd < 3; fd += 2)
+		close(fd);
+	tpi_fd_occupy_stdio();
+	if (fcntl(0, F_GETFD) < 0 || fcntl(2, F_GETFD) < 0)
+		return 30;
+	if (read(0, &byte, 1) >= 0 || write(2, "x", 1) >= 0)
+		return 31;
+	/* One that is open stays as it is. */
+	if (write(1, "", 0) != 0)
+		return 32;
+	return open("/dev/null", O_RDONLY) > 2 ? 0 : 33;
+}
+
+START_TEST(a_program_can_occupy_them_first)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(occupied());
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "status 0x%x",
 		      status);
@@ -396,6 +428,7 @@ int main(void)
 	tcase_add_test(t, a_child_keeps_what_the_program_has_at_our_numbers);
 	tcase_add_test(t, no_descriptor_of_ours_is_stdin_stdout_or_stderr);
 	tcase_add_test(t, nor_is_one_of_a_broker_in_the_program);
+	tcase_add_test(t, a_program_can_occupy_them_first);
 	tcase_add_test(t, a_cancelled_thread_leaks_nothing);
 	tcase_add_test(t, much_static_tls_leaves_room_for_our_threads);
 	tcase_add_test(

@@ -45,7 +45,7 @@ static void spoil(unsigned int spoilt)
 
 START_TEST(each_view_tells_whether_it_was_overwritten)
 {
-	/* The gate stands at the first as yet, so nobody writes there. */
+	/* The gate stands at the first as yet, so no producer writes there. */
 	int spoilt = _i == 1 ? 0 : _i;
 	uint64_t others;
 
@@ -114,7 +114,7 @@ START_TEST(answers_about_one_batch_say_nothing_of_the_next)
 }
 END_TEST
 
-/* What the filter refuses lies between them, and is no view. */
+/* Events that the filter refuses lie between them, and are no views. */
 START_TEST(skipped_events_do_not_count_among_the_answers)
 {
 	static const uint16_t wanted[] = {100};
@@ -153,7 +153,8 @@ START_TEST(producers_wait_for_a_lossless_group_so_its_views_are_whole)
 }
 END_TEST
 
-/* Its slot is not its any more, so nobody waits; but nobody has come by yet. */
+/* Its slot is not its any more, so no producer waits, but none has come by
+ * yet. */
 START_TEST(views_of_a_group_that_has_ended_are_whole_until_they_are_not)
 {
 	struct tapio_consumer *other;

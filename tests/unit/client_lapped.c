@@ -30,7 +30,7 @@
 
 static struct tapio_producer *producers[LANES];
 static struct tapio_consumer *c;
-/* By position: what the reader has heard of it. */
+/* By position: the reader's news of it. */
 static uint8_t *fates[LANES];
 /* Of a lane, and so the position of its first event. */
 static uint64_t blocks;

@@ -84,7 +84,7 @@ static uint32_t number_of(const struct tapio_view *view)
 	return number;
 }
 
-/* Polls `per` at a time until `count` came; they are 0, 1, .. in this order. */
+/* Polls `per` at a time until `count` came. They are 0, 1, .. in this order. */
 static void expect_in_order(uint32_t count, unsigned int per)
 {
 	struct tapio_view views[64];
@@ -168,7 +168,7 @@ START_TEST(an_event_waits_its_time_and_no_longer)
 }
 END_TEST
 
-/* While something is waiting for its time nobody has to be rung for. */
+/* While an event waits for its time, producers need not ring. */
 START_TEST(producers_do_not_ring_for_what_must_wait_anyway)
 {
 	struct tapio_view views[64];
@@ -256,7 +256,7 @@ START_TEST(filtered_events_and_discards_do_not_hold_the_others)
 		emit(lane, i);
 	}
 	expect_in_order(100, 9);
-	nap_ms(60); /* what was skipped behind the last one is ripe, too */
+	nap_ms(60); /* skipped events behind the last one are ripe, too */
 	drain(c);
 	assert_ledger(c, 100, 100 + 15, 0);
 }
@@ -280,7 +280,7 @@ START_TEST(a_descriptor_becomes_readable_when_events_are_ripe)
 		ck_assert_int_eq(tapio_release(c), 0);
 	}
 	ck_assert_uint_eq(group_stats(c).late, 0);
-	/* It does not stay readable all the time, so nobody turns in circles. */
+	/* It does not stay readable all the time, so no loop spins. */
 	ck_assert_uint_lt(looks, 50);
 }
 END_TEST
@@ -395,8 +395,8 @@ END_TEST
 /* ---- from the start ------------------------------------------------------------------ */
 
 /*
- * Fails on fddcec1: what the lanes held before the group came lane by lane, and then
- * the rest in order.
+ * Fails on fddcec1: the events before the group came lane by lane, and then the
+ * rest in order.
  */
 START_TEST(the_past_is_merged_and_what_follows_too)
 {

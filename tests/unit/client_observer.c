@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Observers: they see what passes, hold nobody back, and when they are too slow
- * they are told exactly how much they missed.
+ * Observers: they see all that passes and hold no producer back. When they are
+ * too slow they are told exactly how much they missed.
  */
 #include <pthread.h>
 
@@ -40,7 +40,7 @@ static struct tapio_observer_stats stats(void)
 	return s;
 }
 
-/* Observes all there is; sums up, and checks that nothing is out of order. */
+/* Observes all there is. Sums up, and checks that nothing is out of order. */
 static void follow(uint64_t *next, uint64_t *seen, uint64_t *lost)
 {
 	struct tapio_view views[20];
@@ -244,7 +244,7 @@ START_TEST(an_observer_waits_for_the_next_event_and_no_longer)
 END_TEST
 
 /*
- * Emits at full speed; each event is one value, repeated. Where threads take
+ * Emits at full speed. Each event is one value, repeated. Where threads take
  * turns, as under valgrind, a turn is longer than a lap: without the naps every
  * copy would be overrun.
  */
@@ -300,6 +300,32 @@ START_TEST(no_observer_ever_gets_a_torn_event)
 }
 END_TEST
 
+/* The right is to inspect, as observer.h and tapio-tail(1) say. On commit fddcec1
+ * the header said that consuming was enough. */
+START_TEST(an_observer_needs_the_right_to_inspect)
+{
+	static const struct {
+		const char *role;
+		int err;
+	} cases[] = {
+		{"inspect", 0}, {"consume", -EACCES}, {"produce", -EACCES}};
+	struct tapio_observer_options options = {.size = sizeof(options)};
+	char config[256];
+
+	snprintf(config, sizeof(config),
+		 "trust_owner = false\nchannel t {}\n"
+		 "allow all { any = true role = {%s} }\n",
+		 cases[_i].role);
+	rig_start(config);
+	options.broker = rig.options;
+	ck_assert_int_eq(tapio_observer_open(&o, "t", &options), cases[_i].err);
+	if (cases[_i].err)
+		ck_assert_ptr_nonnull(strstr(rig.error, "no right to inspect"));
+	tapio_observer_close(o);
+	rig_stop();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("client observer");
@@ -316,6 +342,7 @@ int main(void)
 	tcase_add_test(t, an_observer_holds_nobody_back);
 	tcase_add_test(t, an_observer_waits_for_the_next_event_and_no_longer);
 	tcase_add_test(t, no_observer_ever_gets_a_torn_event);
+	tcase_add_loop_test(t, an_observer_needs_the_right_to_inspect, 0, 3);
 	suite_add_tcase(suite, t);
 	return rig_run(suite);
 }

@@ -118,7 +118,7 @@ END_TEST
 struct relay {
 	int listener;
 	uint8_t minor;  /* that it says it speaks */
-	ssize_t second; /* bytes of what came after the hello; 0: nothing */
+	ssize_t second; /* bytes of what came after the hello. 0: nothing */
 };
 
 /* Says hello for the client to the real broker, and passes its answer on. */

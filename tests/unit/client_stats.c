@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a group's counts say while it lags, sleeps, or has no member: each position
- * counts once, at any time, and what is gone is lost at once.
+ * A group's counts while it lags, sleeps, or has no member: each position
+ * counts once, at any time, and an overwritten one is lost at once.
  */
 #include "tests/unit/client_fixture.h"
 
@@ -33,7 +33,7 @@ static void emit(uint64_t count)
 
 static uint64_t published;
 
-/* The counts of now; `published` is what was emitted since the group began. */
+/* The counts of now. `published` is what was emitted since the group began. */
 static struct tapio_consumer_stats balanced(void)
 {
 	struct tapio_consumer_stats s = group_stats(c);
@@ -87,7 +87,7 @@ START_TEST(counts_never_go_back)
 		ck_assert_uint_ge(s.lost, last.lost);
 		last = s;
 		(void)look(c, views, 1 + (unsigned int)rand_r(&seed) % 16);
-		/* Before the release: what is in hand is not delivered. */
+		/* Before the release: events in hand are not delivered. */
 		s = balanced();
 		ck_assert_uint_eq(s.delivered, last.delivered);
 		ck_assert_int_eq(tapio_release(c), 0);

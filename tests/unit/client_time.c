@@ -3,7 +3,7 @@
  * Time stamps are those of CLOCK_REALTIME: a reader's conversion agrees with the
  * clock within a microsecond once the broker has calibrated for a while.
  *
- * The clock is read between two reads of the ticks; where these are close
+ * The clock is read between two reads of the ticks. Where these are close
  * together they pin down what the conversion must give. This test may be preempted
  * in between, which widens the bounds and shows nothing, so it counts the narrow
  * ones only. The error of the last calibration is no matter of luck: on a machine

@@ -4,7 +4,7 @@
  * broker's verdict, and where it has none, the one that comes later.
  *
  * No thread can be started here while `refuse` is set (--wrap at link time), so the
- * test cannot be made. A broker in this process shares that; one in a child does not.
+ * test cannot be made. A broker in this process shares that. One in a child does not.
  */
 #include <tapio/pool.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sleeping and waking: nobody sleeps while there is something to do, nobody is
- * rung who does not sleep, and while all are awake nobody enters the kernel.
+ * Sleeping and waking: no consumer sleeps while there is something to do, no
+ * producer rings for one that is awake, and while all are awake none of them
+ * enters the kernel.
  */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -133,7 +134,7 @@ START_TEST(an_answered_announcement_is_not_rung_for_again)
 	set_up(RIG_CONFIG);
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	bell = c->doorbell;
-	/* Nobody has slept: no ring. */
+	/* No consumer has slept: no ring. */
 	before = *bell;
 	for (i = 0; i < 10; i++)
 		emit(1);
@@ -315,7 +316,7 @@ START_TEST(a_signal_ends_a_sleep)
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	sigaction(SIGALRM, &action, NULL);
 	setitimer(ITIMER_REAL, &timer, NULL);
-	/* The timer's signal may hit another thread; then it tries again. */
+	/* The timer's signal may hit another thread. Then it tries again. */
 	timer.it_interval.tv_usec = 20000;
 	setitimer(ITIMER_REAL, &timer, NULL);
 	ck_assert_int_eq(tapio_poll(c, &v, 1, TAPIO_FOREVER), -EINTR);
@@ -542,7 +543,8 @@ START_TEST(the_ban_on_system_calls_is_real)
 }
 END_TEST
 
-/* Room for all that is sent: who may not yield must not have to wait. */
+/* Room for all that is sent: a thread that may not yield must not have to
+ * wait. */
 #define ROOMY                                                      \
 	"channel t { stamp = \"none\"\n class main { block = 64\n" \
 	"blocks = 16384\n side_blocks = 16384 } }\n"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A consumer that waits for many events at once is woken for the K-th, not for
- * each; for fewer when their time is over; and producers keep their plain stores:
- * below the mark nothing is written and nobody is rung.
+ * each. For fewer when their time is over, and producers keep their plain stores:
+ * below the mark nothing is written and no doorbell rings.
  */
 #include <pthread.h>
 
@@ -99,7 +99,7 @@ START_TEST(every_way_of_publishing_counts_to_the_mark)
 	ck_assert_int_eq(tapio_reserve(p, TAG, 8, r), 0);
 	ck_assert_int_eq(tapio_discard(p, r), 0);
 	emit(K - 1 - 10);
-	/* A thread that was moved meanwhile rings early; this one is pinned. */
+	/* A thread that was moved meanwhile rings early. This one is pinned. */
 	ck_assert_uint_eq(rings(), before);
 	emit(1);
 	ck_assert_uint_eq(rings(), before + 1);
@@ -225,7 +225,7 @@ END_TEST
 
 #define BATCHES 3
 
-/* One each 2 ms until it is stopped; waits where there is no room. */
+/* One each 2 ms until it is stopped. Waits where there is no room. */
 static void *emit_on_and_on(void *arg)
 {
 	(void)arg;
@@ -325,7 +325,8 @@ START_TEST(a_mark_beyond_the_lane_is_cut_to_it)
 }
 END_TEST
 
-/* What the filter refuses neither is delivered nor stays in the way. */
+/* An event that the filter refuses neither is delivered nor stays in the
+ * way. */
 START_TEST(filtered_events_are_released_when_their_time_is_over)
 {
 	static const uint16_t types[] = {7};
@@ -345,7 +346,7 @@ START_TEST(filtered_events_are_released_when_their_time_is_over)
 }
 END_TEST
 
-/* Whoever gives a lane up, or takes one, leaves no mark on it. */
+/* A member that gives a lane up, or takes one, leaves no mark on it. */
 START_TEST(a_mark_does_not_outlive_its_member)
 {
 	struct tapio_consumer *other = rig_consumer("g", TAPIO_GROUP_LOSSLESS);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The configuration: what is written is what holds, what is not written has its
- * default, and what cannot be is refused with file, line, value and limit.
+ * The configuration: written values hold, others have their defaults, and
+ * impossible ones are refused with file, line, value and limit.
  */
 #include <check.h>
 #include <errno.h>
@@ -209,7 +209,7 @@ START_TEST(what_cannot_be_is_refused_with_value_and_limit)
 			      "\"%s\" does not say \"%s\"", why,
 			      bad[_i].says[i]);
 	ck_assert(why[0]);
-	/* That one is ours, and nobody can write it. */
+	/* That one is ours, and no other user can write it. */
 	ck_assert_ptr_null(strstr(why, "end_of_configuration"));
 	tpi_config_free(&config);
 }
@@ -322,7 +322,7 @@ static uint32_t sides(const char *text, uint32_t cpus)
 	return count;
 }
 
-START_TEST(side_lanes_follow_cpus_clients_and_the_budget)
+START_TEST(side_lanes_follow_cpus_and_clients)
 {
 	static const struct {
 		const char *text;
@@ -339,17 +339,29 @@ START_TEST(side_lanes_follow_cpus_clients_and_the_budget)
 		{"channel c { class k { side_lanes = 0 } }", 64, 0},
 		{"clients_max = 3 channel c { class k { side_lanes = 70 } }", 2,
 		 70},
-		/* The cursors take 4 MiB; of 40 lanes of 70 KiB, 10 fit, or 8. */
-		{"budget = 5M channel c { class k { block = 256 blocks = 4 "
-		 "side_blocks = 256 } }",
-		 40, 10},
-		{"budget = 4400K channel c { class k { block = 256 blocks = 4 "
-		 "side_blocks = 256 } }",
-		 40, 8},
 	};
 
 	ck_assert_uint_eq(sides(cases[_i].text, cases[_i].cpus),
 			  cases[_i].lanes);
+}
+END_TEST
+
+/* 40 CPUs: each budget is what the configuration takes with so many side lanes. */
+START_TEST(side_lanes_are_halved_until_they_fit)
+{
+	static const uint32_t lanes[] = {40, 20, 10, 8};
+	static const char klass[] = "channel c { class k { block = 256 "
+				    "blocks = 4 side_blocks = 256 ";
+	struct tpi_budget p;
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s side_lanes = %u } }", klass,
+		 lanes[_i]);
+	ck_assert_int_eq(plan(text, 40, &p), 0);
+	tpi_config_free(&config);
+	snprintf(text, sizeof(text), "budget = %llu %s } }",
+		 (unsigned long long)p.total_bytes, klass);
+	ck_assert_uint_eq(sides(text, 40), lanes[_i]);
 }
 END_TEST
 
@@ -374,7 +386,7 @@ START_TEST(without_cpu_lanes_there_are_more_side_lanes)
 }
 END_TEST
 
-/* Classes are sorted by size; what was said of one goes with it. */
+/* Classes are sorted by size, and each keeps its own values. */
 START_TEST(auto_goes_with_its_class)
 {
 	must_load("channel c { class large { block = 256 side_lanes = 5 }\n"
@@ -466,8 +478,8 @@ int main(void)
 	tcase_add_test(
 		c, named_blocks_that_do_not_fit_are_refused_with_the_numbers);
 	tcase_add_test(c, a_budget_too_small_for_anything_is_refused);
-	tcase_add_loop_test(c, side_lanes_follow_cpus_clients_and_the_budget, 0,
-			    11);
+	tcase_add_loop_test(c, side_lanes_follow_cpus_and_clients, 0, 9);
+	tcase_add_loop_test(c, side_lanes_are_halved_until_they_fit, 0, 4);
 	tcase_add_test(c, without_cpu_lanes_there_are_more_side_lanes);
 	tcase_add_test(c, auto_goes_with_its_class);
 	tcase_add_loop_test(c, a_number_of_side_lanes_that_is_none_is_refused,

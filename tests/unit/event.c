@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Typed events: what is built reads back, what is damaged is refused with the
+ * Typed events: a built event reads back, a damaged one is refused with the
  * right error, and older and newer writers are understood.
  */
 #include <check.h>
@@ -47,7 +47,7 @@ static void expect_string(const char *name, const char *expected)
 	ck_assert_mem_eq(value.data, expected, value.length);
 }
 
-/* A process start with three strings; returns its length. */
+/* A process start with three strings. Returns its length. */
 static size_t build_start(void)
 {
 	struct tapio_event_process_start *p;
@@ -342,7 +342,7 @@ static const struct damage {
 	{96 + 32 + 2, 2, 4 + 13 + 12 + 1, -EBADMSG},
 	{96 + 32, 2, 4 + 13 + 12 - 3, -EBADMSG},
 	{96 + 32, 2, 65535, -EBADMSG},
-	/* what is allowed */
+	/* allowed */
 	{offsetof(struct tapio_event, severity), 1, 15, 0},
 	{offsetof(struct tapio_event, flags), 2, 65535, 0},
 	{offsetof(struct tapio_event, reserved), 4, 1, 0},

@@ -171,7 +171,7 @@ static const struct {
 	{"opentelemetry", write_otel},
 };
 
-/* Writes the table that `line` names; false if there is none. */
+/* Writes the table that `line` names. False if there is none. */
 static bool write_table(FILE *out, const char *line)
 {
 	const char *name = line + strlen(BEGIN);
@@ -187,7 +187,7 @@ static bool write_table(FILE *out, const char *line)
 	return false;
 }
 
-/* The file with its tables made anew; counts them. */
+/* The file with its tables made anew. Counts them. */
 static char *renew(const char *text, unsigned *count)
 {
 	const char *line = text;

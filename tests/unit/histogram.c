@@ -164,7 +164,7 @@ START_TEST(a_new_group_begins_with_an_empty_one)
 }
 END_TEST
 
-/* Without stamps there is nothing to measure; and who does not want it, does not. */
+/* Without stamps there is nothing to measure. A consumer can turn it off. */
 START_TEST(nothing_is_recorded_without_stamps_or_when_not_wanted)
 {
 	struct tapio_consumer_options options = {

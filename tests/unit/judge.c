@@ -2,7 +2,7 @@
 /*
  * The judge: an honest group is never found guilty, whatever its members and the
  * producers do between two looks and in the middle of one, and wherever the
- * position counter stands; and each way of lying is found at the first look.
+ * position counter stands, and each way of lying is found at the first look.
  */
 #include <check.h>
 #include <stdlib.h>
@@ -69,7 +69,7 @@ static void unmake(void)
 	tpi_judge_fini(&w.judge);
 }
 
-/* What a look sees that loads everything now. */
+/* A look that loads everything now. */
 static struct tpi_ledger sight(void)
 {
 	return (struct tpi_ledger){
@@ -173,7 +173,7 @@ static void act_some(void)
 		act();
 }
 
-/* Gate, head and tail are loaded at different times; the group stays the same. */
+/* Gate, head and tail are loaded at different times. The group stays the same. */
 static struct tpi_ledger slow_sight(void)
 {
 	struct tpi_ledger seen = sight();

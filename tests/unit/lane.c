@@ -286,10 +286,117 @@ START_TEST(reserved_blocks_cannot_close_a_lane_nor_be_put_back_twice)
 }
 END_TEST
 
+static void publish_refused(const uint32_t *blocks, const uint64_t *tickets,
+			    uint32_t count)
+{
+	uint64_t state = f.lane.shm->state;
+
+	ck_assert_int_eq(lane_publish_by(&f, 9, 4, blocks, tickets, count),
+			 -EINVAL);
+	ck_assert_uint_eq(f.lane.shm->state, state);
+	lane_check_blocks(&f);
+}
+
+/*
+ * At each place of the ring, its end in the middle of the batch too, and with each
+ * kind of stamp: a batch that has one block twice is refused whole, also after other
+ * attempts, and the blocks can be put back afterwards.
+ */
+START_TEST(a_batch_with_a_block_twice_is_refused_whole)
+{
+	uint32_t blocks[4], twice[4], n, i, j, round, v = 0;
+	uint64_t tickets[4], twice_by[4];
+
+	lane_fixture_init(&f, 8, 64, 8);
+	if (_i == 0)
+		f.lane.time = NULL;
+	for (round = 0; round < 200; round++) {
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+		n = 2 + round % 3;
+		ck_assert_int_eq(lane_reserve(&f, ME, blocks, n), 0);
+		for (i = 0; i < n; i++)
+			tickets[i] = f.mine[blocks[i]];
+		for (i = 0; i < n; i++)
+			for (j = i + 1; j < n; j++) {
+				memcpy(twice, blocks, sizeof(blocks));
+				memcpy(twice_by, tickets, sizeof(tickets));
+				twice[j] = blocks[i];
+				twice_by[j] = tickets[i];
+				publish_refused(twice, twice_by, n);
+			}
+		ck_assert_int_eq(lane_publish(&f, 1, 4, blocks, n), 0);
+		ck_assert_uint_eq(lane_held(&f), 0);
+		lane_check_blocks(&f);
+		for (i = 0; i < n; i++)
+			publish_refused(blocks + i, tickets + i, 1);
+	}
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(a_count_of_none_or_of_more_than_a_section_takes_is_refused)
+{
+	static uint32_t blocks[TPI_SECTION_BLOCKS + 1];
+	static uint64_t words[TPI_SECTION_BLOCKS + 1];
+	const uint32_t counts[] = {0, TPI_SECTION_BLOCKS + 1, INT32_MAX,
+				   1u << 31, UINT32_MAX};
+	uint32_t i, v = 0;
+	uint64_t state;
+
+	lane_fixture_init(&f, 1024, 64, 1024);
+	ck_assert_int_eq(lane_reserve(&f, ME, blocks, TPI_SECTION_BLOCKS), 0);
+	state = f.lane.shm->state;
+	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		ck_assert_int_eq(tpi_lane_reserve(&f.lane, &f.gating, ME,
+						  blocks, words, counts[i]),
+				 -EINVAL);
+		ck_assert_int_eq(
+			tpi_lane_publish(&f.lane, words, words, counts[i], 0),
+			-EINVAL);
+	}
+	ck_assert_uint_eq(f.lane.shm->state, state);
+	ck_assert_int_eq(lane_publish(&f, 1, 4, blocks, TPI_SECTION_BLOCKS), 0);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	lane_check_blocks(&f);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(a_retaken_or_given_up_block_is_closed_to_its_old_ticket)
+{
+	uint64_t old, ticket;
+	uint32_t block, at = 0;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	ck_assert_int_eq(lane_reserve(&f, ME, &block, 1), 0);
+	old = ticket = f.mine[block];
+	ck_assert(tpi_lane_holds(&f.lane, block, old));
+	ck_assert_int_eq(tpi_lane_retake(&f.lane, block, &ticket, 5), 0);
+	ck_assert_uint_ne(ticket, old);
+	ck_assert(!tpi_lane_holds(&f.lane, block, old));
+	ck_assert(tpi_lane_holds(&f.lane, block, ticket));
+	publish_refused(&block, &old, 1);
+	ck_assert_int_eq(tpi_lane_abandon(&f.lane, block, old), -EINVAL);
+	ck_assert_int_eq(tpi_lane_retake(&f.lane, block, &old, 6), -EINVAL);
+	ck_assert_int_eq(tpi_lane_abandon(&f.lane, block, ticket), 0);
+	ck_assert_int_eq(tpi_lane_abandon(&f.lane, block, ticket), -EINVAL);
+	ck_assert_int_eq(tpi_lane_retake(&f.lane, block, &ticket, 7), -EINVAL);
+	publish_refused(&block, &ticket, 1);
+	old = ticket;
+	ck_assert_int_eq(tpi_lane_claim(&f.lane, ME, 8, &at, 8, &ticket),
+			 (int)block);
+	publish_refused(&block, &old, 1);
+	ck_assert_int_eq(lane_publish_by(&f, 1, 4, &block, &ticket, 1), 0);
+	publish_refused(&block, &ticket, 1);
+	ck_assert_int_eq(tpi_lane_abandon(&f.lane, block, ticket), -EINVAL);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
 START_TEST(sweep_takes_back_what_the_dead_hold_and_nothing_else)
 {
 	uint32_t dead[3], mine[2];
-	uint64_t scratch[1], tail, desc;
+	uint64_t tail, desc;
 	uint32_t v = 0, i;
 	sigset_t before;
 	int n;
@@ -303,7 +410,7 @@ START_TEST(sweep_takes_back_what_the_dead_hold_and_nothing_else)
 		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
 	tail = lane_tail(&f);
 	lane_enter(&f, &before);
-	n = tpi_lane_sweep(&f.lane, YOU, HERE, true, scratch);
+	n = tpi_lane_sweep(&f.lane, YOU, HERE, true);
 	lane_leave(&f, &before);
 	ck_assert_int_eq(n, 2);
 	ck_assert_uint_eq(lane_held(&f), 2);
@@ -311,7 +418,7 @@ START_TEST(sweep_takes_back_what_the_dead_hold_and_nothing_else)
 	desc = f.lane.desc[tail & f.lane.mask];
 	ck_assert_uint_eq(TAPIO_DESC_TYPE(desc), TAPIO_TYPE_DISCARD);
 	lane_check_blocks(&f);
-	ck_assert_int_eq(tpi_lane_sweep(&f.lane, YOU, HERE, true, scratch), 0);
+	ck_assert_int_eq(tpi_lane_sweep(&f.lane, YOU, HERE, true), 0);
 	ck_assert_int_eq(lane_publish(&f, 9, 4, mine, 2), 0);
 	lane_check_blocks(&f);
 	lane_fixture_fini(&f);
@@ -321,22 +428,24 @@ END_TEST
 START_TEST(a_sweeper_that_may_not_run_there_leaves_the_blocks_to_claim)
 {
 	uint32_t dead[2], at = 0, block;
-	uint64_t scratch[1];
+	uint64_t ticket = 0;
 	int n;
 
 	lane_fixture_init(&f, 8, 64, 8);
-	ck_assert_int_eq(tpi_lane_claim(&f.lane, ME, &at, 8), -ENOENT);
+	ck_assert_int_eq(tpi_lane_claim(&f.lane, ME, 1, &at, 8, &ticket),
+			 -ENOENT);
 	ck_assert_int_eq(lane_reserve(&f, YOU, dead, 2), 0);
-	ck_assert_int_eq(tpi_lane_sweep(&f.lane, YOU, HERE, false, scratch), 2);
-	ck_assert_uint_eq(f.lane.owner[dead[0]], TAPIO_ABANDONED);
-	n = tpi_lane_claim(&f.lane, ME, &at, 8);
+	ck_assert_int_eq(tpi_lane_sweep(&f.lane, YOU, HERE, false), 2);
+	ck_assert_uint_eq(TAPIO_TICKET_OWNER(f.lane.tickets[dead[0]]),
+			  TAPIO_ABANDONED);
+	n = tpi_lane_claim(&f.lane, ME, 1, &at, 8, &ticket);
 	ck_assert_int_ge(n, 0);
 	block = (uint32_t)n;
-	ck_assert_uint_eq(f.lane.owner[block], ME);
-	ck_assert_int_eq(lane_publish(&f, 2, 0, &block, 1), 0);
-	ck_assert_int_eq(
-		tpi_lane_sweep(&f.lane, TAPIO_ABANDONED, HERE, true, scratch),
-		1);
+	ck_assert_uint_eq(f.lane.tickets[block], ticket);
+	ck_assert_uint_eq(TAPIO_TICKET_OWNER(ticket), ME);
+	ck_assert_int_eq(lane_publish_by(&f, 2, 0, &block, &ticket, 1), 0);
+	ck_assert_int_eq(tpi_lane_sweep(&f.lane, TAPIO_ABANDONED, HERE, true),
+			 1);
 	ck_assert_uint_eq(lane_held(&f), 0);
 	lane_check_blocks(&f);
 	lane_fixture_fini(&f);
@@ -346,15 +455,19 @@ END_TEST
 START_TEST(claim_looks_at_a_bounded_number_and_keeps_the_hint)
 {
 	uint32_t blocks[32], at = 0;
+	uint64_t ticket;
 
 	lane_fixture_init(&f, 64, 64, 64);
 	ck_assert_int_eq(lane_reserve(&f, ME, blocks, 32), 0);
-	tpi_lane_abandon(&f.lane, blocks[31]);
-	ck_assert_int_eq(tpi_lane_claim(&f.lane, ME, &at, 8), -ENOENT);
+	ck_assert_int_eq(
+		tpi_lane_abandon(&f.lane, blocks[31], f.mine[blocks[31]]), 0);
+	ck_assert_int_eq(tpi_lane_claim(&f.lane, ME, 1, &at, 8, &ticket),
+			 -ENOENT);
 	ck_assert_uint_eq(at, 8);
 	ck_assert_uint_eq(f.lane.shm->hint, 1);
 	at = blocks[31];
-	ck_assert_int_eq(tpi_lane_claim(&f.lane, ME, &at, 8), (int)blocks[31]);
+	ck_assert_int_eq(tpi_lane_claim(&f.lane, ME, 1, &at, 8, &ticket),
+			 (int)blocks[31]);
 	lane_fixture_fini(&f);
 }
 END_TEST
@@ -378,6 +491,38 @@ START_TEST(positions_go_on_across_the_wrap_at_2_to_the_48)
 }
 END_TEST
 
+/* Tickets that were closed, and are now and then tried again: never accepted. */
+static struct {
+	uint32_t block;
+	uint64_t ticket;
+} closed[256];
+static uint32_t closed_count;
+
+static void note_closed(const uint32_t *blocks, uint32_t count)
+{
+	uint32_t i, at;
+
+	for (i = 0; i < count; i++) {
+		at = closed_count++ % 256;
+		closed[at].block = blocks[i];
+		closed[at].ticket = f.mine[blocks[i]];
+	}
+}
+
+static void try_closed(unsigned int *seed)
+{
+	uint32_t at = (uint32_t)rand_r(seed) % 256;
+
+	if (at >= closed_count)
+		return;
+	ck_assert_int_eq(lane_publish_by(&f, 9, 4, &closed[at].block,
+					 &closed[at].ticket, 1),
+			 -EINVAL);
+	ck_assert_int_eq(
+		tpi_lane_abandon(&f.lane, closed[at].block, closed[at].ticket),
+		-EINVAL);
+}
+
 /* A model of the lane beside the lane, driven by the same random choices. */
 START_TEST(random_operations_lose_no_block_and_no_event)
 {
@@ -395,7 +540,7 @@ START_TEST(random_operations_lose_no_block_and_no_event)
 	head = lane_tail(&f);
 	for (round = 0; round < ROUNDS; round++) {
 		tail = lane_tail(&f);
-		switch (rand_r(&seed) % 4) {
+		switch (rand_r(&seed) % 5) {
 		case 0:
 			value = (uint32_t)++next_value;
 			err = lane_output(&f, 1, &value, 4);
@@ -429,6 +574,10 @@ START_TEST(random_operations_lose_no_block_and_no_event)
 			ck_assert_int_eq(
 				lane_publish(&f, 1, 4, held + held_count, n),
 				0);
+			note_closed(held + held_count, n);
+			break;
+		case 3:
+			try_closed(&seed);
 			break;
 		default:
 			if (head == tail)
@@ -478,6 +627,13 @@ int main(void)
 	tcase_add_test(
 		tcase,
 		reserved_blocks_cannot_close_a_lane_nor_be_put_back_twice);
+	tcase_add_loop_test(tcase, a_batch_with_a_block_twice_is_refused_whole,
+			    0, 2);
+	tcase_add_test(
+		tcase,
+		a_count_of_none_or_of_more_than_a_section_takes_is_refused);
+	tcase_add_test(tcase,
+		       a_retaken_or_given_up_block_is_closed_to_its_old_ticket);
 	tcase_add_test(tcase,
 		       sweep_takes_back_what_the_dead_hold_and_nothing_else);
 	tcase_add_test(

@@ -27,8 +27,8 @@ struct lane_fixture {
 	struct tapio_shm_group groups[TAPIO_GROUP_SLOTS];
 	struct tapio_shm_cursor cursors[TAPIO_GROUP_SLOTS];
 	pthread_mutex_t mutex; /* side flavour */
-	sigset_t before;
 	unsigned char *memory;
+	uint64_t *mine; /* by block: the ticket of its last reservation */
 };
 
 static inline void *lane_fixture_take(unsigned char **at, size_t bytes)
@@ -39,7 +39,7 @@ static inline void *lane_fixture_take(unsigned char **at, size_t bytes)
 	return p;
 }
 
-/* N blocks of `bytes`; the lane is born at `tail` (N of a fresh one). */
+/* N blocks of `bytes`. The lane is born at `tail` (N of a fresh one). */
 static inline void lane_fixture_init(struct lane_fixture *f, uint32_t blocks,
 				     uint32_t bytes, uint64_t tail)
 {
@@ -47,6 +47,8 @@ static inline void lane_fixture_init(struct lane_fixture *f, uint32_t blocks,
 	uint64_t i;
 
 	memset(f, 0, sizeof(*f));
+	f->mine = calloc(blocks, sizeof(*f->mine));
+	ck_assert_ptr_nonnull(f->mine);
 	pthread_mutex_init(&f->mutex, NULL);
 	f->memory = aligned_alloc(64, 4096 + (size_t)blocks * (bytes + 256));
 	ck_assert_ptr_nonnull(f->memory);
@@ -54,10 +56,11 @@ static inline void lane_fixture_init(struct lane_fixture *f, uint32_t blocks,
 	at = f->memory;
 	f->lane.shm = lane_fixture_take(&at, sizeof(*f->lane.shm));
 	f->lane.desc = lane_fixture_take(&at, blocks * sizeof(uint64_t));
-	f->lane.owner = lane_fixture_take(&at, blocks * sizeof(uint32_t));
+	f->lane.tickets = lane_fixture_take(&at, blocks * sizeof(uint64_t));
 	f->lane.time = lane_fixture_take(&at, blocks * sizeof(uint64_t));
 	f->lane.blocks = lane_fixture_take(&at, (size_t)blocks * bytes);
 	f->lane.mask = blocks - 1;
+	f->lane.serials = tpi_place_serials(blocks - 1);
 	f->lane.block_bytes = bytes;
 	f->lane.cpu = TAPIO_CPU_SIDE;
 	if (require_cpu_lanes()) {
@@ -83,6 +86,7 @@ static inline void lane_fixture_init(struct lane_fixture *f, uint32_t blocks,
 static inline void lane_fixture_fini(struct lane_fixture *f)
 {
 	free(f->memory);
+	free(f->mine);
 	pthread_mutex_destroy(&f->mutex);
 }
 
@@ -97,7 +101,7 @@ static inline void lane_fixture_join(struct lane_fixture *f, int slot,
 	f->generation++;
 }
 
-/* Moves the group's head; a release store, as a consumer's. */
+/* Moves the group's head. A release store, as a consumer's. */
 static inline void lane_fixture_release(struct lane_fixture *f, int slot,
 					uint64_t position)
 {
@@ -144,12 +148,38 @@ static inline int lane_output(struct lane_fixture *f, uint32_t type,
 static inline int lane_reserve(struct lane_fixture *f, uint32_t me,
 			       uint32_t *blocks, uint32_t count)
 {
+	uint64_t tickets[TPI_SECTION_BLOCKS];
 	sigset_t before;
+	uint32_t i;
 	int err;
 
 	lane_enter(f, &before);
 	do {
-		err = tpi_lane_reserve(&f->lane, &f->gating, me, blocks, count);
+		err = tpi_lane_reserve(&f->lane, &f->gating, me, blocks,
+				       tickets, count);
+	} while (err == TPI_MOVED);
+	lane_leave(f, &before);
+	for (i = 0; !err && i < count; i++)
+		f->mine[blocks[i]] = tickets[i];
+	return err;
+}
+
+/* By those tickets; lane_publish() by those that the last reserve gave. */
+static inline int lane_publish_by(struct lane_fixture *f, uint32_t type,
+				  uint32_t length, const uint32_t *blocks,
+				  const uint64_t *tickets, uint32_t count)
+{
+	uint64_t descs[TPI_SECTION_BLOCKS];
+	sigset_t before;
+	uint32_t i;
+	int err;
+
+	for (i = 0; i < count && i < TPI_SECTION_BLOCKS; i++)
+		descs[i] = TAPIO_DESC_META(type, 3, length) | blocks[i];
+	lane_enter(f, &before);
+	do {
+		err = tpi_lane_publish(&f->lane, descs, tickets, count,
+				       TPI_STAMP_TSC);
 	} while (err == TPI_MOVED);
 	lane_leave(f, &before);
 	return err;
@@ -159,19 +189,12 @@ static inline int lane_publish(struct lane_fixture *f, uint32_t type,
 			       uint32_t length, const uint32_t *blocks,
 			       uint32_t count)
 {
-	uint64_t descs[64];
-	sigset_t before;
+	uint64_t tickets[TPI_SECTION_BLOCKS];
 	uint32_t i;
-	int err;
 
-	for (i = 0; i < count; i++)
-		descs[i] = TAPIO_DESC_META(type, 3, length) | blocks[i];
-	lane_enter(f, &before);
-	do {
-		err = tpi_lane_publish(&f->lane, descs, count, TPI_STAMP_TSC);
-	} while (err == TPI_MOVED);
-	lane_leave(f, &before);
-	return err;
+	for (i = 0; i < count && i < TPI_SECTION_BLOCKS; i++)
+		tickets[i] = f->mine[blocks[i]];
+	return lane_publish_by(f, type, length, blocks, tickets, count);
 }
 
 static inline uint64_t lane_tail(const struct lane_fixture *f)
@@ -200,6 +223,13 @@ static inline void lane_check_blocks(const struct lane_fixture *f)
 			      block);
 		in[block] = 1;
 		seen++;
+		ck_assert_msg(!TAPIO_TICKET_OWNER(f->lane.tickets[block]) ||
+				      tpi_lane_in_ring(
+					      &f->lane, state, block,
+					      TAPIO_TICKET_PLACE(
+						      f->lane.tickets[block])),
+			      "the ticket of block %u says that it is out",
+			      block);
 	}
 	ck_assert_uint_eq(seen + TAPIO_STATE_HELD(state), count);
 	free(in);

@@ -53,8 +53,8 @@ static uint64_t whole_channel(const struct tpi_channel_spec *spec,
 }
 
 /*
- * 256 CPUs, 4096 blocks of 256 bytes: 264 MiB of blocks and descriptors, 4 MiB of
- * owner words, and 1 % of that at most for everything else.
+ * 256 CPUs, 4096 blocks of 256 bytes: 264 MiB of blocks and descriptors, 8 MiB of
+ * tickets, and 1 % of that at most for everything else.
  */
 START_TEST(lanes_are_packed_so_256_cpus_cost_what_the_design_says)
 {
@@ -64,7 +64,7 @@ START_TEST(lanes_are_packed_so_256_cpus_cost_what_the_design_says)
 
 	ck_assert_uint_eq(256ULL * 4096 * (256 + 8), 264 * mib);
 	/* headers and region tables 192, doorbells 4416, lanes 256 each */
-	ck_assert_uint_eq(total, 268 * mib + 8 * (192 + 4416) + 256 * 256);
+	ck_assert_uint_eq(total, 272 * mib + 8 * (192 + 4416) + 256 * 256);
 	/* 512 CPUs: twice the lanes, the same eight headers. */
 	ck_assert_uint_eq(whole_channel(&spec, 512, 8),
 			  2 * total - 8 * (192 + 4416));
@@ -89,7 +89,7 @@ START_TEST(no_sum_overflows_on_the_largest_machine)
 	struct tpi_topology topology;
 	unsigned __int128 wanted;
 	const uint64_t lane = (uint64_t)TAPIO_BLOCKS_MAX *
-			      (TAPIO_BLOCK_BYTES_MAX + 4 + 8 + 8);
+			      (TAPIO_BLOCK_BYTES_MAX + 8 + 8 + 8);
 
 	for (int k = 0; k < TAPIO_CLASSES_MAX; k++) {
 		spec.classes[k] = (struct tapio_shm_class){
@@ -122,7 +122,7 @@ END_TEST
 
 START_TEST(lane_ids_run_by_node_class_and_cpu_then_side_lanes)
 {
-	/* 4 CPUs on 2 nodes; 2 classes with 1 and 3 side lanes. */
+	/* 4 CPUs on 2 nodes. 2 classes with 1 and 3 side lanes. */
 	static const struct {
 		uint32_t klass, cpu;
 	} wanted[] = {
@@ -208,7 +208,7 @@ START_TEST(a_lane_is_born_full_of_free_blocks_each_once)
 			ck_assert_uint_eq(lane->desc[b], b);
 			ck_assert_uint_eq(TAPIO_DESC_TYPE(lane->desc[b]),
 					  TAPIO_TYPE_DISCARD);
-			ck_assert_uint_eq(lane->owner[b], TAPIO_NOBODY);
+			ck_assert_uint_eq(lane->tickets[b], TAPIO_NOBODY);
 			ck_assert_uint_eq(lane->time[b], 0);
 		}
 	}
@@ -241,7 +241,7 @@ static void add_lane(struct range *ranges, size_t *n,
 	uint64_t blocks = lane->mask + 1;
 
 	add(ranges, n, lane->shm, sizeof(*lane->shm), "lane");
-	add(ranges, n, lane->owner, blocks * 4, "owners");
+	add(ranges, n, lane->tickets, blocks * 8, "tickets");
 	add(ranges, n, lane->desc, blocks * 8, "descriptors");
 	add(ranges, n, lane->time, blocks * 8, "times");
 	add(ranges, n, lane->blocks, blocks * lane->block_bytes, "blocks");
@@ -367,7 +367,7 @@ START_TEST(the_catalog_is_what_was_built)
 	struct tapio_shm_channel copy;
 
 	ck_assert_mem_eq(c->instance, fixture_instance, 16);
-	/* slots 0, which is nobody's, to 10 */
+	/* indices 0, which is never given, to 10 */
 	ck_assert_uint_eq(c->attachment_count, 11);
 	ck_assert_uint_eq(c->segment_count, 3);
 	ck_assert_uint_eq(c->channel_count, 1);
@@ -408,7 +408,7 @@ START_TEST(a_channel_without_stamps_has_no_times)
 }
 END_TEST
 
-/* A mapping that kills whoever writes to it. */
+/* A mapping that kills a process that writes to it. */
 static struct tpi_map frozen_copy(const struct tpi_map *from)
 {
 	struct tpi_map map = {.bytes = from->bytes};

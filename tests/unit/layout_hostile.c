@@ -3,8 +3,8 @@
  * Property: whatever bytes a peer has put into a segment, attaching returns 0 or
  * -errno, and every lane that it hands out lies inside the mapping. Driven by
  * seeded corruption of built segments and by segments of noise. They are exactly
- * as large as needed, so AddressSanitizer sees the first byte outside. What a peer
- * changes meanwhile is layout_once.c's.
+ * as large as needed, so AddressSanitizer sees the first byte outside.
+ * layout_once.c covers changes that a peer makes meanwhile.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include "tests/unit/layout_fixture.h"
 #include "tests/check_main.h"
 
-/* Rounds per seed; the long runs do a hundred times as many. */
+/* Rounds per seed. The long runs do a hundred times as many. */
 static int rounds = 4000;
 
 static struct layout_fixture f;
@@ -135,7 +135,7 @@ static void check_lane(const struct tpi_channel *channel, uint32_t id)
 	ck_assert_uint_eq(lane->block_bytes % 64, 0);
 	ck_assert_uint_lt(lane->klass, channel->info.class_count);
 	ck_assert(inside(lane->shm, sizeof(*lane->shm)));
-	ck_assert(inside(lane->owner, n * 4));
+	ck_assert(inside(lane->tickets, n * 8));
 	ck_assert(inside(lane->desc, n * 8));
 	ck_assert(inside(lane->blocks, n * lane->block_bytes));
 	ck_assert_ptr_nonnull(lane->time);
@@ -180,7 +180,7 @@ START_TEST(a_corrupt_channel_segment_never_yields_a_lane_outside_it)
 
 		map = &f.maps[node];
 		end = fixture_region(&clean[node], TAPIO_REGION_LANES)->offset;
-		/* header and regions; or one lane's geometry */
+		/* header and regions, or one lane's geometry */
 		if (draw(2)) {
 			corrupt(map, 0, 192);
 		} else {
@@ -321,7 +321,7 @@ START_TEST(a_segment_of_noise_is_refused)
 
 			memcpy(f.maps[0].base + at, &noise, 8);
 		}
-		/* what gives it a chance to be looked into at all */
+		/* so it has a chance to be looked into at all */
 		memcpy(f.maps[0].base, clean[0].base, 32 + (size_t)draw(96));
 		fixture_header(&f.maps[0])->ready = TAPIO_SEGMENT_READY;
 		attach_and_check();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What attaching and configuring refuse, and that the reason names the value
- * that was found and the one that was allowed. One table row is one bad input.
+ * Refusals by attaching and configuring. The reason names the value that was
+ * found and the one that is allowed. One table row is one bad input.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -293,6 +293,11 @@ START_TEST(a_catalog_whose_counts_disagree_is_refused)
 	s->count = UINT64_C(1) << 40;
 	refused(fixture_attach_catalog(&f), -EBADMSG,
 		(const char *[3]){"1099511627776 records"});
+	s->count = 2;
+	s = fixture_region(&f.catalog_map, TAPIO_REGION_CALIBRATIONS);
+	s->count = 3;
+	refused(fixture_attach_catalog(&f), -EBADMSG,
+		(const char *[3]){"3 records", "needed 4"});
 }
 END_TEST
 
@@ -329,9 +334,9 @@ static const struct {
 	{LANE(block_count), 0, {"0 blocks", "says 4"}},
 	{LANE(block_count), 3, {"3 blocks", "says 4"}},
 	{LANE(block_bytes), 64, {"of 64 bytes", "of 128"}},
-	{LANE(owner_offset), 0, {"owners: 16 bytes at 0", "header"}},
-	{LANE(owner_offset), 126, {"owners", "at 126"}},
-	{LANE(owner_offset), UINT64_MAX - 7, {"owners", "not inside"}},
+	{LANE(ticket_offset), 0, {"tickets: 32 bytes at 0", "header"}},
+	{LANE(ticket_offset), 132, {"tickets", "at 132", "multiple of 8"}},
+	{LANE(ticket_offset), UINT64_MAX - 7, {"tickets", "not inside"}},
 	{LANE(desc_offset), 64, {"descriptors: 32 bytes at 64", "header"}},
 	{LANE(desc_offset), 1001, {"descriptors", "at 1001", "multiple of 8"}},
 	{LANE(desc_offset), UINT64_C(1) << 62, {"descriptors", "not inside"}},

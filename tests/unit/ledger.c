@@ -185,7 +185,7 @@ START_TEST(a_gate_beyond_a_lossless_head_is_a_fault)
 	shm.gate = N + 6;
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, TPI_FAULT_GATE);
-	shm.gate = N + 11; /* beyond the tail: nobody's policy */
+	shm.gate = N + 11; /* beyond the tail: no policy allows it */
 	group.slot = TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_GROUP_LOSSY, 7, 0);
 	read_ledger();
 	ck_assert_uint_eq(ledger.faults, TPI_FAULT_GATE);

@@ -15,9 +15,9 @@
 
 #define LANES 3
 #define SEED  UINT64_C(0x1234)
-#define EVENT 100u /* bytes; no multiple of anything */
+#define EVENT 100u /* bytes. No multiple of anything */
 
-static struct load_scoreboard *board;
+static struct load_scoreboard *scoreboard;
 static struct load_emitter emitter;
 static uint64_t pattern[EVENT / 8 + 1];
 static unsigned char block[EVENT];
@@ -35,9 +35,9 @@ static void setup_board(uint32_t groups, uint32_t members)
 		.seed = SEED,
 	};
 
-	ck_assert_int_eq(load_board_create(&board, &shape), 0);
+	ck_assert_int_eq(load_board_create(&scoreboard, &shape), 0);
 	emitter = (struct load_emitter){
-		.board = board,
+		.scoreboard = scoreboard,
 		.producer = LOAD_PRODUCER(0, 0),
 	};
 	for (size_t i = 0; i < sizeof(pattern) / sizeof(pattern[0]); i++)
@@ -53,7 +53,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	load_board_destroy(board);
+	load_board_destroy(scoreboard);
 }
 
 /* An event as it would lie in a block, accepted. */
@@ -96,14 +96,14 @@ static void deliver_and_release(struct load_checker *checker,
 	load_note_released(checker, &look, 1);
 }
 
-/* What each group's ledger says was overrun. */
+/* The overruns by each group's ledger. */
 static uint64_t overrun[TAPIO_GROUP_SLOTS];
 
 static struct load_verdicts verdict(void)
 {
 	struct load_verdicts v;
 
-	load_judge(board, overrun, &v);
+	load_judge(scoreboard, overrun, &v);
 	return v;
 }
 
@@ -121,7 +121,7 @@ START_TEST(a_clean_run_is_clean)
 	struct tapio_view view;
 	struct load_verdicts v;
 
-	load_checker_init(&c, board, 0, 0);
+	load_checker_init(&c, scoreboard, 0, 0);
 	for (uint32_t i = 0; i < 3000; i++) {
 		view = publish(i % LANES);
 		deliver_and_release(&c, &view);
@@ -139,7 +139,7 @@ START_TEST(positions_may_wrap)
 	struct load_checker c;
 	struct tapio_view view;
 
-	load_checker_init(&c, board, 0, 0);
+	load_checker_init(&c, scoreboard, 0, 0);
 	position[1] = TAPIO_POSITION_MASK - 5;
 	for (int i = 0; i < 20; i++) {
 		view = publish(1);
@@ -155,7 +155,7 @@ START_TEST(a_lost_event_is_seen)
 	struct tapio_view view;
 	struct load_verdicts v;
 
-	load_checker_init(&c, board, 0, 0);
+	load_checker_init(&c, scoreboard, 0, 0);
 	for (int i = 0; i < 2500; i++) {
 		view = publish(0);
 		if (i != _i)
@@ -178,7 +178,7 @@ START_TEST(an_event_given_twice_is_seen)
 	struct load_checker c;
 	struct tapio_view view;
 
-	load_checker_init(&c, board, 0, 0);
+	load_checker_init(&c, scoreboard, 0, 0);
 	view = publish(0);
 	deliver_and_release(&c, &view);
 	deliver(&c, &view);
@@ -191,7 +191,7 @@ START_TEST(an_event_given_twice_in_one_batch_is_seen)
 	struct load_checker c;
 	struct tapio_view view;
 
-	load_checker_init(&c, board, 0, 0);
+	load_checker_init(&c, scoreboard, 0, 0);
 	view = publish(0);
 	deliver(&c, &view);
 	deliver(&c, &view);
@@ -204,7 +204,7 @@ START_TEST(an_event_at_two_positions_is_seen)
 	struct load_checker c;
 	struct tapio_view view;
 
-	load_checker_init(&c, board, 0, 0);
+	load_checker_init(&c, scoreboard, 0, 0);
 	view = publish(0);
 	deliver_and_release(&c, &view);
 	view.lane = 1;
@@ -214,14 +214,14 @@ START_TEST(an_event_at_two_positions_is_seen)
 }
 END_TEST
 
-/* One event, after which everything starts anew; what the verdict is. */
+/* One event, after which everything starts anew. Returns the verdict. */
 static struct load_verdicts deliver_one(size_t flip, uint32_t length)
 {
 	struct load_checker c;
 	struct tapio_view view;
 	struct load_verdicts v;
 
-	load_checker_init(&c, board, 0, 0);
+	load_checker_init(&c, scoreboard, 0, 0);
 	view = publish(0);
 	if (flip < EVENT)
 		block[flip] ^= 1;
@@ -261,7 +261,7 @@ START_TEST(content_of_another_event_of_the_producer_is_seen)
 	struct tapio_view view;
 	unsigned char first[EVENT];
 
-	load_checker_init(&c, board, 0, 0);
+	load_checker_init(&c, scoreboard, 0, 0);
 	view = publish(0);
 	deliver_and_release(&c, &view);
 	memcpy(first, block, EVENT);
@@ -278,7 +278,7 @@ START_TEST(a_swapped_order_is_seen)
 	struct tapio_view one, two;
 	unsigned char saved[EVENT];
 
-	load_checker_init(&c, board, 0, 0);
+	load_checker_init(&c, scoreboard, 0, 0);
 	one = publish(0);
 	memcpy(saved, block, EVENT);
 	two = publish(0);
@@ -291,14 +291,14 @@ START_TEST(a_swapped_order_is_seen)
 }
 END_TEST
 
-/* Lanes are read at their own pace; only within one there is an order. */
+/* Lanes are read at their own pace. Only within one there is an order. */
 START_TEST(order_across_lanes_is_nobodys_business)
 {
 	struct load_checker c;
 	struct tapio_view one, two;
 	unsigned char saved[EVENT];
 
-	load_checker_init(&c, board, 0, 0);
+	load_checker_init(&c, scoreboard, 0, 0);
 	one = publish(0);
 	memcpy(saved, block, EVENT);
 	two = publish(1);
@@ -314,10 +314,10 @@ START_TEST(an_event_that_nobody_sent_is_seen)
 	struct load_checker c;
 	struct tapio_view view;
 
-	load_checker_init(&c, board, 0, 0);
+	load_checker_init(&c, scoreboard, 0, 0);
 	view = publish(0);
-	board->spans[0].accepted = 0;
-	board->spans[0].intent = 0;
+	scoreboard->spans[0].accepted = 0;
+	scoreboard->spans[0].intent = 0;
 	deliver_and_release(&c, &view);
 	ASSERT_VERDICT(verdict(), 0, 0, 1, 0);
 }
@@ -329,10 +329,10 @@ START_TEST(an_event_in_doubt_may_arrive_or_not)
 	struct tapio_view view;
 	struct load_verdicts v;
 
-	load_checker_init(&c, board, 0, 0);
+	load_checker_init(&c, scoreboard, 0, 0);
 	view = publish(0);
-	board->spans[0].accepted = 0; /* killed before it could say so */
-	board->spans[0].intent = 1;
+	scoreboard->spans[0].accepted = 0; /* killed before it could say so */
+	scoreboard->spans[0].intent = 1;
 	v = verdict();
 	ASSERT_VERDICT(v, 0, 0, 0, 0);
 	ck_assert_uint_eq(v.in_doubt, 1);
@@ -353,9 +353,9 @@ START_TEST(an_event_in_doubt_arrives_everywhere_or_nowhere)
 	teardown();
 	setup_board(2, 1);
 	view = publish(0);
-	board->spans[0].accepted = 0;
-	board->spans[0].intent = 1;
-	load_checker_init(&c, board, 1, 1);
+	scoreboard->spans[0].accepted = 0;
+	scoreboard->spans[0].intent = 1;
+	load_checker_init(&c, scoreboard, 1, 1);
 	deliver_and_release(&c, &view);
 	ASSERT_VERDICT(verdict(), 1, 0, 0, 0);
 }
@@ -371,7 +371,7 @@ START_TEST(each_group_is_owed_every_event)
 	setup_board(3, 1);
 	view = publish(0);
 	for (uint32_t g = 0; g < 2; g++) {
-		load_checker_init(&c, board, g, g);
+		load_checker_init(&c, scoreboard, g, g);
 		deliver_and_release(&c, &view);
 	}
 	v = verdict();
@@ -381,7 +381,7 @@ START_TEST(each_group_is_owed_every_event)
 }
 END_TEST
 
-/* Life 0 is given three events, releases one, and ends; life 1 goes on. */
+/* Life 0 is given three events, releases one, and ends. Life 1 goes on. */
 static void one_dies(bool killed)
 {
 	struct load_checker first, second;
@@ -390,8 +390,8 @@ static void one_dies(bool killed)
 
 	teardown();
 	setup_board(1, 2);
-	load_checker_init(&first, board, 0, 0);
-	load_checker_init(&second, board, 1, 1);
+	load_checker_init(&first, scoreboard, 0, 0);
+	load_checker_init(&second, scoreboard, 1, 1);
 	for (int i = 0; i < 3; i++) {
 		views[i] = publish(0);
 		memcpy(saved[i], block, EVENT);
@@ -403,7 +403,7 @@ static void one_dies(bool killed)
 		else
 			deliver_and_release(&first, &views[i]);
 	}
-	board->life_killed[0] = killed;
+	scoreboard->life_killed[0] = killed;
 	for (int i = 1; i < 3; i++) {
 		memcpy(block, saved[i], EVENT);
 		deliver_and_release(&second, &views[i]);
@@ -440,11 +440,11 @@ START_TEST(what_a_dead_member_had_released_may_not_come_again)
 
 	teardown();
 	setup_board(1, 2);
-	load_checker_init(&first, board, 0, 0);
-	load_checker_init(&second, board, 1, 1);
+	load_checker_init(&first, scoreboard, 0, 0);
+	load_checker_init(&second, scoreboard, 1, 1);
 	view = publish(0);
 	deliver_and_release(&first, &view);
-	board->life_killed[0] = 1;
+	scoreboard->life_killed[0] = 1;
 	deliver_and_release(&second, &view);
 	ASSERT_VERDICT(verdict(), 0, 1, 0, 0);
 }
@@ -459,12 +459,12 @@ START_TEST(a_kill_inside_the_marking_loses_nothing)
 
 	teardown();
 	setup_board(1, 2);
-	load_checker_init(&first, board, 0, 0);
-	load_checker_init(&second, board, 1, 1);
+	load_checker_init(&first, scoreboard, 0, 0);
+	load_checker_init(&second, scoreboard, 1, 1);
 	view = publish(0);
 	deliver(&first, &view);
-	load_bits(board, 0)[0] = 0;
-	board->life_killed[0] = 1;
+	load_bits(scoreboard, 0)[0] = 0;
+	scoreboard->life_killed[0] = 1;
 	deliver_and_release(&second, &view);
 	v = verdict();
 	ASSERT_VERDICT(v, 0, 0, 0, 0);
@@ -478,7 +478,7 @@ START_TEST(events_of_others_are_left_alone)
 	struct tapio_view view;
 	struct load_verdicts v;
 
-	load_checker_init(&c, board, 0, 0);
+	load_checker_init(&c, scoreboard, 0, 0);
 	view = publish(0);
 	deliver_and_release(&c, &view);
 	view.type = 7;
@@ -499,10 +499,10 @@ START_TEST(a_gap_record_is_counted)
 	};
 	struct load_checker c;
 
-	load_checker_init(&c, board, 0, 0);
+	load_checker_init(&c, scoreboard, 0, 0);
 	deliver_and_release(&c, &view);
-	ck_assert_uint_eq(board->counts[0].gaps, 1);
-	ck_assert_uint_eq(board->counts[0].gap_positions, 17);
+	ck_assert_uint_eq(scoreboard->counts[0].gaps, 1);
+	ck_assert_uint_eq(scoreboard->counts[0].gap_positions, 17);
 }
 END_TEST
 
@@ -531,7 +531,7 @@ START_TEST(a_board_without_spans_says_so)
 			load_emit_done(&emitter, LOAD_SPAN_EVENTS);
 	}
 	ck_assert_uint_eq(id, UINT64_MAX);
-	ck_assert_uint_eq(board->exhausted, 1);
+	ck_assert_uint_eq(scoreboard->exhausted, 1);
 	ck_assert_uint_ge(verdict().accepted, 10000);
 }
 END_TEST

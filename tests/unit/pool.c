@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio_pool, one step at a time: what is handed out, what is refused, what an
- * object contains, names, memory that lies. Runs on CPU lists and, where there
- * is no rseq, on the depots alone.
+ * tapio_pool, one step at a time: gets, refusals, the contents of an object,
+ * names, memory that lies. Runs on CPU lists and, where there is no rseq, on
+ * the depots alone.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -75,7 +75,7 @@ START_TEST(memory_that_does_not_fit_is_refused)
 }
 END_TEST
 
-/* Gets everything there is; returns how many. */
+/* Gets everything there is. Returns how many. */
 static uint32_t get_all(struct tapio_pool *pool, void **objects)
 {
 	uint32_t n = 0;
@@ -443,7 +443,7 @@ START_TEST(a_full_list_spills_and_an_empty_one_refills)
 }
 END_TEST
 
-/* What a racing double put can leave: two entries, and one of them a lie. */
+/* A racing double put can leave two entries, and one of them a lie. */
 START_TEST(an_entry_that_the_state_contradicts_is_dropped)
 {
 	struct tapio_pool_options options = pool_options(64, 64);
@@ -462,7 +462,7 @@ START_TEST(an_entry_that_the_state_contradicts_is_dropped)
 	cpu = sched_getcpu();
 	ck_assert_int_eq(tapio_pool_get(pool, &a), 0);
 	list = tpi_pool_list(pool, (uint32_t)cpu);
-	list->slots[TPI_LIST_COUNT(list->word)] =
+	list->entries[TPI_LIST_COUNT(list->word)] =
 		(uint32_t)tapio_pool_index(pool, a);
 	list->word++;
 	ck_assert_int_eq(tapio_pool_get(pool, &b), 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tests of tapio_pool share. A pool that has lists must use them, but in the
- * flavour without rseq (tests/cpu_lanes.h).
+ * Shared by the tests of tapio_pool. A pool that has lists must use them, but
+ * in the flavour without rseq (tests/cpu_lanes.h).
  */
 #ifndef TEST_POOL_FIXTURE_H
 #define TEST_POOL_FIXTURE_H
@@ -108,7 +108,7 @@ static inline void pool_shared_end(struct shared_pool *s)
 	munmap(s->twin, s->bytes);
 }
 
-/* Each object is free exactly once or owned exactly once; `held` are owned. */
+/* Each object is free exactly once or owned exactly once. `held` are owned. */
 static inline void pool_audit(const struct tapio_pool *pool, uint32_t held)
 {
 	struct tpi_pool_audit audit;

@@ -72,7 +72,7 @@ static void move_to(struct tapio_ring *ring, uint64_t position)
 	uint64_t p;
 
 	for (p = position; p < position + ring->mask + 1; p++)
-		tpi_ring_slot(ring, p)->high = tpi_ring_turn_empty(p);
+		tpi_ring_cell(ring, p)->high = tpi_ring_turn_empty(p);
 	ring->shm->tail.position = position;
 	ring->shm->head.position = position;
 	ring->shm->tail.other_seen = position;
@@ -425,9 +425,9 @@ START_TEST(each_constant_that_lies_is_noticed)
 	LIE(capacity, 1u << 31, -EBADMSG);
 	LIE(length_bytes, bytes - 64, -EBADMSG);
 	LIE(length_bytes, UINT64_MAX, -EBADMSG);
-	LIE(slots_offset, good.slots_offset - 16, -EBADMSG);
-	LIE(slots_offset, UINT64_MAX - 15, -EBADMSG);
-	LIE(slot_bytes, 8, -EBADMSG);
+	LIE(cells_offset, good.cells_offset - 16, -EBADMSG);
+	LIE(cells_offset, UINT64_MAX - 15, -EBADMSG);
+	LIE(cell_bytes, 8, -EBADMSG);
 	LIE(stripes, 0, -EBADMSG);
 #undef LIE
 }
@@ -478,7 +478,7 @@ START_TEST(turns_that_go_round_in_a_circle_end_the_call)
 	uint64_t value, i;
 
 	for (i = 1; i <= 4; i++)
-		ring->slots[i % 4].high = (i << 62) + 2 * i + (uint64_t)_i;
+		ring->cells[i % 4].high = (i << 62) + 2 * i + (uint64_t)_i;
 	ring->shm->tail.position = 1;
 	ring->shm->head.position = 1;
 	ck_assert_int_eq(tapio_ring_try_put(ring, 1), -EBADMSG);
@@ -594,7 +594,7 @@ END_TEST
 /* A night of bounded sleeps, or of sleepers that were killed. */
 START_TEST(all_stale_announcements_are_settled_by_one_call)
 {
-	/* Few; with a wrap; those of 1000 sleepers in four idle days. */
+	/* Few. With a wrap. Those of 1000 sleepers in four idle days. */
 	static const uint32_t armed[] = {1000, 100, 100};
 	static const uint32_t stale[] = {900, 900, 3000000000};
 	struct tapio_ring *ring = new_ring(4);
@@ -611,7 +611,7 @@ START_TEST(all_stale_announcements_are_settled_by_one_call)
 }
 END_TEST
 
-/* What a peer scribbles over the waiters' words costs calls, not values. */
+/* A peer that scribbles over the waiters' words costs calls, not values. */
 START_TEST(absurd_waiters_do_no_harm)
 {
 	struct tapio_ring *ring = new_ring(4);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Segments as they are on any machine, without rights: sealed, whole, read-only
- * where they should be, measured, and gone without a trace. What needs root is in
- * segment_huge.c, what a kernel refuses in segment_denied.c.
+ * where they should be, measured, and gone without a trace. Tests that need
+ * root are in segment_huge.c, refusals by the kernel in segment_denied.c.
  */
 #include <fcntl.h>
 #include <sys/wait.h>

@@ -27,7 +27,7 @@ static void teardown(void)
 	tpi_sys_fail_none();
 }
 
-/* What of a ladder is refused, and where that leads. */
+/* The refused step of a ladder, and the result. */
 static const int refusals[] = {EPERM, ENOSYS, ENOMEM, EINVAL};
 #define REFUSALS (int)(sizeof(refusals) / sizeof(refusals[0]))
 

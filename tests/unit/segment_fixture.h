@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests of segments share: a request, and what a process has open. */
+/* Shared by the tests of segments: a request, and the open files of a
+ * process. */
 #ifndef TAPIO_TESTS_SEGMENT_FIXTURE_H
 #define TAPIO_TESTS_SEGMENT_FIXTURE_H
 
@@ -41,7 +42,7 @@ static inline int create(struct tpi_segment *segment,
 	return tpi_segment_create(segment, request, error, sizeof(error));
 }
 
-/* Plain pages: what every machine has. */
+/* Plain pages, which every machine has. */
 static inline void create_plain(struct tpi_segment *segment, uint64_t bytes)
 {
 	struct tpi_segment_request request =

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The upper rungs, and modes against another uid: what only root can set up.
+ * The upper rungs, and modes against another uid. Only root can set them up.
  *
  * The pool of 2 MiB pages and shmem_enabled are global: the program saves both,
- * sets what it needs and puts them back; ctest runs it alone. Somebody else on the
+ * sets what it needs and puts them back. It MUST run alone (ctest does that). Somebody else on the
  * machine may still take pages of the pool meanwhile, so what compares counts is
  * tried again when they do not match, and must match in the end: see eventually().
  *
- * Containers have /proc/sys or /sys mounted read-only, also for root. What cannot be
- * set there is left out, and the test counts as skipped, with the reason.
+ * Containers have /proc/sys or /sys mounted read-only, also for root. Tests
+ * that need them are left out there, and the program counts as skipped, with
+ * the reason.
  */
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -76,7 +77,7 @@ static void pick_chosen(char *text)
 
 static pid_t owner;
 
-/* Runs at the exit of each test's process too; only the last one is ours. */
+/* Runs at the exit of each test's process too. Only the last one is ours. */
 static void restore(void)
 {
 	if (getpid() != owner)
@@ -119,7 +120,7 @@ static const char *check_shmem(void)
 	return write_text(SHMEM_THP, old_thp) ? NULL : cannot_set(SHMEM_THP);
 }
 
-/* Runs a trial until its counts match; what is wrong by itself aborts. */
+/* Runs a trial until its counts match. A fault of its own aborts. */
 static void eventually(bool (*trial)(void))
 {
 	for (int i = 0; i < 100; i++) {
@@ -300,7 +301,7 @@ START_TEST(huge_shmem_is_measured_and_not_assumed)
 	request.no_fallback = false;
 	ck_assert_int_eq(create(&s, &request), 0);
 	ck_assert_uint_eq(s.report.page_bytes, 4096);
-	/* Memory may be too fragmented; but then this must not say THP. */
+	/* Memory may be too fragmented, but then this must not say THP. */
 	ck_assert_uint_eq(s.report.rung, s.report.huge_bytes
 						 ? TAPIO_RUNG_THP
 						 : TAPIO_RUNG_PAGES);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a broker listens, and where a client looks, when nobody has said so: the
- * user's own socket where there is one, the system's else, and never a socket in a
- * directory of somebody else.
+ * Where a broker listens, and where a client looks, without an option: the
+ * user's own socket where there is one, the system's else, and never a socket
+ * in a directory of somebody else.
  */
 #include <check.h>
 #include <fcntl.h>
@@ -100,7 +100,7 @@ START_TEST(root_serves_and_looks_in_the_systems_place)
 {
 	start_own_broker();
 	if (seteuid(0))
-		return; /* a user who runs the tests; that case is the others */
+		return; /* a user who runs the tests. That case is the others */
 	ck_assert_int_eq(chown(session, 0, 0), 0);
 	ck_assert_str_eq(serve(), TAPIO_SOCKET_DEFAULT);
 	ck_assert_str_eq(find(), TAPIO_SOCKET_DEFAULT);
@@ -123,7 +123,7 @@ START_TEST(the_library_goes_by_this_rule_and_by_it_last)
 	struct tapio_options options = {0};
 	char error[256];
 
-	start_own_broker(); /* a file, and nobody behind it */
+	start_own_broker(); /* a file without a listener */
 	ck_assert_int_lt(open_with(&options, error, sizeof(error)), 0);
 	ck_assert_msg(strstr(error, own), "%s", error);
 	setenv("TAPIO_SOCKET", "@tapio-from-the-environment", 1);

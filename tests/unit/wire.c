@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control protocol: what is well formed passes, everything else is refused
+ * The control protocol: well-formed messages pass, everything else is refused
  * with both values, and no byte string whatever makes the check read past its
  * message.
  */
@@ -124,7 +124,8 @@ START_TEST(another_major_is_told_both_versions)
 	tpi_wire_init(&m, TPI_WIRE_HELLO);
 	m.header.major = 7;
 	m.header.minor = 0;
-	m.header.type = 999; /* what a type means is that version's business */
+	m.header.type =
+		999; /* the meaning of a type is that version's business */
 	ck_assert_int_eq(check(&m, m.header.length, 0), -EPROTONOSUPPORT);
 	ck_assert_ptr_nonnull(strstr(why, "7.0"));
 	ck_assert_ptr_nonnull(strstr(why, "1.1"));
@@ -169,7 +170,7 @@ END_TEST
 
 /*
  * The message ends where an unmapped page begins, so a read past `bytes` is a
- * crash and not a pass. What is accepted must satisfy every promise.
+ * crash and not a pass. An accepted message MUST satisfy every promise.
  */
 START_TEST(no_mutation_reads_past_the_message_or_slips_through)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio-collect-proc: what /proc tells, as typed events on a channel.
+ * tapio-collect-proc: the facts of /proc, as typed events on a channel.
  *
  * One thread: scan, emit, and sleep until the next scan is due or a process
  * ends. A scan that took longer than the interval is not made up for. The
@@ -26,7 +26,7 @@ struct arguments {
 	const char *urgent_class;
 	int64_t interval_ns;
 	int64_t duration_ns; /* TAPIO_FOREVER */
-	uint64_t count;      /* of scans; 0: no end */
+	uint64_t count;      /* of scans. 0: no end */
 	bool quiet;
 };
 

@@ -82,7 +82,7 @@ static uint64_t clock_ns(clockid_t clock)
 }
 
 /*
- * When the kernel of this tree was booted. It says so in whole seconds; where
+ * When the kernel of this tree was booted. It says so in whole seconds. Where
  * that is our own kernel, the difference of two clocks says it better.
  */
 static uint64_t find_boot_time(struct tpi_proc *proc)
@@ -150,7 +150,7 @@ int tpi_proc_open(struct tpi_proc **out, const struct tpi_proc_options *options,
 		free(proc);
 		return err;
 	}
-	/* /sys adds to what /proc says; without it there is less to say. */
+	/* /sys adds to what /proc says. Without it there is less to say. */
 	proc->sys = open_dir(AT_FDCWD, sys_path);
 	find_out(proc);
 	if (tpi_proc_wants(proc, TPI_PROC_EXIT) && proc->same_pids)

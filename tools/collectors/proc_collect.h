@@ -5,7 +5,7 @@
  *
  * The paths of /proc and /sys are given, so that it also works on the host's
  * mounted elsewhere in a container, and tests on trees that they made up. One
- * thread; nothing here knows about brokers or channels.
+ * thread. Nothing here knows about brokers or channels.
  */
 #ifndef TPI_PROC_COLLECT_H
 #define TPI_PROC_COLLECT_H
@@ -18,12 +18,12 @@ struct tpi_proc_options { /* the paths must stay until tpi_proc_close */
 	const char *proc; /* NULL: /proc */
 	const char *sys;  /* NULL: /sys */
 	uint32_t sources; /* bits 1 << TPI_PROC_* */
-	uint32_t top;     /* samples per scan; 0: of all that changed */
+	uint32_t top;     /* samples per scan. 0: of all that changed */
 	bool all;         /* samples and counters also of what did not change */
 	bool no_existing; /* no start events for what is there already */
 };
 
-/* Opens the trees. -errno; *failed is the path that could not be opened. */
+/* Opens the trees. -errno. *failed is the path that could not be opened. */
 int tpi_proc_open(struct tpi_proc **out, const struct tpi_proc_options *options,
 		  struct tpi_sink *sink, const char **failed);
 void tpi_proc_close(struct tpi_proc *proc);
@@ -31,7 +31,7 @@ void tpi_proc_close(struct tpi_proc *proc);
 /* One scan of every source. -ENOMEM, or what reading the tree itself gave. */
 int tpi_proc_scan(struct tpi_proc *proc);
 
-/* Polls readable when a process ended and tpi_proc_exits() can tell; -1: never. */
+/* Polls readable when a process ended and tpi_proc_exits() can tell. -1: never. */
 int tpi_proc_exit_fd(const struct tpi_proc *proc);
 void tpi_proc_exits(struct tpi_proc *proc);
 

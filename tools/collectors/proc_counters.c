@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pressure, network interfaces and disks; called for each scan.
+ * Pressure, network interfaces and disks. Called for each scan.
  *
- * Counters are told when they changed since they were last told; the event says
+ * Counters are told when they changed since they were last told. The event says
  * how long ago that was. A list that cannot be read is said once, and tried
  * again with every scan.
  */
@@ -112,7 +112,8 @@ static void forget_unseen(struct tpi_counter_table *table)
 	table->count = kept;
 }
 
-/* What was told of that name before, an empty record if nothing; NULL: ENOMEM. */
+/* The values told of that name before, an empty record if none. NULL:
+ * ENOMEM. */
 static struct tpi_counters *look_up(struct tpi_counter_table *table,
 				    const char *name)
 {
@@ -136,7 +137,7 @@ static uint64_t since_told(const struct tpi_counters *known, int64_t now_ns)
 	return known->told_ns ? (uint64_t)(now_ns - known->told_ns) : TPI_UNSET;
 }
 
-/* What was dropped was not told: it is news again in the next scan. */
+/* A dropped event was not told: it is news again in the next scan. */
 static void note_told(struct tpi_counters *known, const void *counters,
 		      size_t bytes, int64_t now_ns)
 {
@@ -213,7 +214,7 @@ static void fill_attributes(const struct tpi_proc *proc, const char *name,
 		fields->index = (uint32_t)value;
 	if (read_number(proc, name, "mtu", &value) && value < UINT32_MAX)
 		fields->mtu_bytes = (uint32_t)value;
-	/* In Mbit/s; -1, or an error, where a link has no speed. */
+	/* In Mbit/s. -1, or an error, where a link has no speed. */
 	if (read_number(proc, name, "speed", &value) && value < UINT32_MAX)
 		fields->speed_bits = value * 1000000;
 	fields->state = interface_state(proc, name);
@@ -325,7 +326,8 @@ int tpi_disks_scan(struct tpi_proc *proc, int64_t now_ns)
 
 		if (!known)
 			return -ENOMEM;
-		/* What never did anything (most loop devices) is no news. */
+		/* A device that never did anything (most loop devices) is no
+		 * news. */
 		if ((proc->options.all || is_news(known, counters, bytes)) &&
 		    emit_disk(proc, &disk, since_told(known, now_ns)))
 			note_told(known, counters, bytes, now_ns);

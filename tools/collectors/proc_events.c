@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The events about processes; called by the scan and when a process has ended.
+ * The events about processes. Called by the scan and when a process has ended.
  *
- * What /proc does not say, or not to us, stays unset. Strings are stored in the
- * order in which they would be missed: the last ones are cut where a channel's
- * events are short.
+ * A field that /proc does not say, or not to us, stays unset. Strings are
+ * stored in the order in which they would be missed: the last ones are cut
+ * where a channel's events are short.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -99,7 +99,7 @@ static uint64_t read_netns(int dir)
 {
 	struct stat st;
 
-	/* Through the link; needs the right to inspect the process. */
+	/* Through the link. Needs the right to inspect the process. */
 	return fstatat(dir, "ns/net", &st, 0) ? 0 : st.st_ino;
 }
 
@@ -200,7 +200,7 @@ void tpi_emit_start(struct tpi_proc *proc, struct tpi_process *process, int dir,
 
 /* ---- exit --------------------------------------------------------------- */
 
-/* Signals that end a process on request; others tell of a fault. */
+/* Signals that end a process on request. Others tell of a fault. */
 static bool is_request(uint32_t signal)
 {
 	return signal == 1 || signal == 2 || signal == 13 || signal == 15;
@@ -233,7 +233,7 @@ void tpi_emit_exit(struct tpi_proc *proc, const struct tpi_process *process,
 	fields->start_ticks = process->start_ticks;
 	if (exact && fields->start_ns && event->time_ns > fields->start_ns)
 		fields->duration_ns = event->time_ns - fields->start_ns;
-	/* Of a zombie the counters are final; else they are of a scan ago. */
+	/* Of a zombie the counters are final, else they are of a scan ago. */
 	if (stat->state == 'Z' || stat->state == 'X') {
 		fields->cpu_user_ns = stat->user_ticks * proc->tick_ns;
 		fields->cpu_system_ns = stat->system_ticks * proc->tick_ns;
@@ -328,7 +328,7 @@ static void fill_sample(struct tpi_proc *proc, struct tpi_process *process,
 	set_header(proc, process);
 }
 
-/* Its directory, if it is still the same process that is there; else -1. */
+/* Its directory, if it is still the same process that is there, else -1. */
 static int open_process(const struct tpi_proc *proc,
 			struct tpi_process *process)
 {
@@ -361,7 +361,8 @@ void tpi_emit_sample(struct tpi_proc *proc, struct tpi_process *process,
 		tpi_sink_begin(proc->sink, TPI_PROC_SAMPLE);
 	if (fields)
 		fill_sample(proc, process, now_ns, dir, fields);
-	/* What was dropped was not told: the next sample is since the last. */
+	/* A dropped sample was not told: the next one is since the last that
+	 * was. */
 	if (fields && tpi_sink_end(proc->sink)) {
 		process->sampled_ns = now_ns;
 		process->sampled_ticks =

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Learning of exits as they happen: a pidfd for each process, all in one epoll.
- * Called by the scan for what is new, and by the main loop when the epoll is
- * readable. Needs no privilege; what cannot be watched (no pidfds, a limit on
- * open files, a /proc of another pid namespace) is noticed by the next scan.
+ * Called by the scan for new processes, and by the main loop when the epoll is
+ * readable. Needs no privilege. The next scan notices the end of processes that
+ * cannot be watched (no pidfds, a limit on open files, a /proc of another pid
+ * namespace).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,8 +23,8 @@
 #define SPARE_FDS 64
 
 /*
- * PIDFD_GET_INFO of Linux 6.13; since 6.15 it gives the wait status of what was
- * reaped to whoever had the pidfd before. Spelt out for older headers.
+ * PIDFD_GET_INFO of Linux 6.13. Since 6.15 it gives the wait status of a reaped
+ * process to a holder of its pidfd. Spelt out for older headers.
  */
 struct pidfd_information {
 	uint64_t mask;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading files of /proc; called by the collector's sources.
+ * Reading files of /proc. Called by the collector's sources.
  *
  * The kernel makes up such a file as it is read, a page or so at a time: two
- * reads of one file may tell of two moments. What is about one process fits in
- * one read and gets just one. Lists (interfaces, disks) may be longer; each of
+ * reads of one file may tell of two moments. A file about one process fits in
+ * one read and gets just one. Lists (interfaces, disks) may be longer. Each of
  * their lines is of one moment, and the reader takes whole lines only.
  */
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the collector of /proc know of one another. */
+/* Shared by the parts of the collector of /proc. */
 #ifndef TPI_PROC_INTERNAL_H
 #define TPI_PROC_INTERNAL_H
 
@@ -14,7 +14,7 @@ struct tpi_process {
 	uint32_t gid;
 	uint64_t start_ticks; /* with pid: which process it is */
 	int pidfd;            /* -1: its end shows in a scan only */
-	bool ended; /* its exit was told; a zombie may still be there */
+	bool ended; /* its exit was told. A zombie may still be there */
 	struct tpi_pid_stat stat;
 	/* When it was last sampled, and what it had used then. */
 	int64_t sampled_ns; /* 0: never */
@@ -22,7 +22,7 @@ struct tpi_process {
 	uint64_t sampled_rss_pages;
 	uint64_t cgroup_id;
 	char container_id[TPI_CONTAINER_ID_BYTES];
-	char *executable; /* malloc; NULL: not known */
+	char *executable; /* malloc. NULL: not known */
 };
 
 /* All known processes, by ascending pid. */
@@ -51,7 +51,7 @@ struct tpi_proc {
 	struct tpi_sink *sink;
 	int proc; /* directories */
 	int sys;
-	int cgroup;       /* the unified hierarchy; -1: none */
+	int cgroup;       /* the unified hierarchy. -1: none */
 	bool same_pids;   /* a pid of this /proc is that pid for us, too */
 	bool is_procfs;   /* and not a tree that looks like it */
 	uint64_t boot_ns; /* CLOCK_REALTIME */
@@ -61,7 +61,7 @@ struct tpi_proc {
 	uint32_t told; /* sources whose absence was told */
 	bool scanned;  /* once at least */
 	/* processes */
-	int exit_fd; /* epoll over the pidfds; -1: none */
+	int exit_fd; /* epoll over the pidfds. -1: none */
 	size_t pidfds;
 	size_t pidfds_max;
 	bool pidfds_told;
@@ -90,7 +90,7 @@ void tpi_processes_free(struct tpi_proc *proc);
 void tpi_process_ended(struct tpi_proc *proc, struct tpi_process *process,
 		       bool exact);
 
-/* What its stat file says now, of the same process. */
+/* The contents of its stat file now, of the same process. */
 void tpi_note_stat(const struct tpi_proc *proc, struct tpi_process *process,
 		   const struct tpi_pid_stat *stat);
 
@@ -105,7 +105,7 @@ void tpi_exits_unwatch(struct tpi_proc *proc, struct tpi_process *process);
 uint64_t tpi_exits_status(const struct tpi_process *process);
 
 /* proc_events.c */
-/* The path of a process's program, to be freed; NULL: not known. */
+/* The path of a process's program, to be freed. NULL: not known. */
 char *tpi_read_executable(const struct tpi_proc *proc, uint32_t pid);
 void tpi_emit_start(struct tpi_proc *proc, struct tpi_process *process, int dir,
 		    bool existing);
@@ -114,7 +114,7 @@ void tpi_emit_exit(struct tpi_proc *proc, const struct tpi_process *process,
 void tpi_emit_sample(struct tpi_proc *proc, struct tpi_process *process,
 		     int64_t now_ns);
 
-/* proc_counters.c; -ENOMEM */
+/* proc_counters.c. -ENOMEM */
 void tpi_pressure_scan(struct tpi_proc *proc);
 int tpi_network_scan(struct tpi_proc *proc, int64_t now_ns);
 int tpi_disks_scan(struct tpi_proc *proc, int64_t now_ns);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of /proc say, as plain structs. The parsers take text and
- * nothing else, so that a test or a fuzzer can hand them any; a number that is
- * missing or makes no sense is TPI_UNSET or the parser fails as a whole, never
- * a guess.
+ * The files of /proc as plain structs. The parsers take text and nothing else,
+ * so that a test or a fuzzer can hand them any. A number that is missing or
+ * makes no sense is TPI_UNSET or the parser fails as a whole, never a guess.
  */
 #ifndef TPI_PROC_PARSE_H
 #define TPI_PROC_PARSE_H
@@ -36,7 +35,7 @@ struct tpi_pid_stat {
 	uint64_t start_ticks;
 	uint64_t virtual_bytes;
 	uint64_t rss_pages;
-	uint64_t exit_status; /* as wait() gives it; TPI_UNSET: not there */
+	uint64_t exit_status; /* as wait() gives it. TPI_UNSET: not there */
 };
 
 /* /proc/PID/stat. False: not such a file, or cut off. */
@@ -51,7 +50,7 @@ struct tpi_pid_status {
 	uint64_t namespaces; /* how many pids it has: depth of its namespace */
 };
 
-/* /proc/PID/status; what it does not say is TPI_UNSET. */
+/* /proc/PID/status. A value that it does not have is TPI_UNSET. */
 void tpi_parse_pid_status(struct tpi_text text, struct tpi_pid_status *status);
 
 struct tpi_pid_io {
@@ -59,7 +58,7 @@ struct tpi_pid_io {
 	uint64_t write_bytes;
 };
 
-/* /proc/PID/io; what it does not say is TPI_UNSET. */
+/* /proc/PID/io. A value that it does not have is TPI_UNSET. */
 void tpi_parse_pid_io(struct tpi_text text, struct tpi_pid_io *io);
 
 /*
@@ -87,7 +86,7 @@ uint32_t tpi_join_arguments(char *text, size_t *length);
 bool tpi_parse_boot_time(struct tpi_text text, uint64_t *seconds);
 
 struct tpi_pressure_line {
-	double avg10; /* percent; NaN: the line is not there */
+	double avg10; /* percent. NaN: the line is not there */
 	double avg60;
 	double avg300;
 	uint64_t total_us; /* TPI_UNSET: the line is not there */
@@ -117,7 +116,7 @@ struct tpi_interface {
 	struct tpi_interface_counters counters;
 };
 
-/* The next interface of /proc/net/dev; lines that are none are passed over. */
+/* The next interface of /proc/net/dev. Lines that are none are passed over. */
 bool tpi_parse_interface(struct tpi_text *text, struct tpi_interface *iface);
 
 struct tpi_disk_counters {
@@ -140,7 +139,7 @@ struct tpi_disk {
 	struct tpi_disk_counters counters;
 };
 
-/* The next device of /proc/diskstats; lines that are none are passed over. */
+/* The next device of /proc/diskstats. Lines that are none are passed over. */
 bool tpi_parse_disk(struct tpi_text *text, struct tpi_disk *disk);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parsers of the files of /proc that are about the whole host; called by the
+ * Parsers of the files of /proc that are about the whole host. Called by the
  * sources of pressure, network and disks. Newer kernels append columns to the
- * lists: what is behind the columns that we know is left alone.
+ * lists. The parsers leave alone the columns behind those that they know.
  */
 #include <math.h>
 #include <string.h>
@@ -69,7 +69,7 @@ static bool next_numbers(struct tpi_text *line, uint64_t *values, int count)
 	return true;
 }
 
-/* "  name:" and 16 numbers; a name may hold any byte but '/' and space. */
+/* "  name:" and 16 numbers. A name may hold any byte but '/' and space. */
 static bool interface_line(struct tpi_text line, struct tpi_interface *iface)
 {
 	const char *colon = memrchr(line.at, ':', tpi_text_length(line));

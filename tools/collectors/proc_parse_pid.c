@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parsers of the files in /proc/PID; called by the scan of processes.
+ * Parsers of the files in /proc/PID. Called by the scan of processes.
  *
  * A process chooses its own name, so `comm` may hold spaces, parentheses and
  * newlines, and looks like the rest of the line if it wants to. Behind it come
@@ -53,7 +53,7 @@ static bool parse_name(struct tpi_text *text, struct tpi_pid_stat *stat)
 	return true;
 }
 
-/* Fields 4 to 24; the words between those that we want are numbers too. */
+/* Fields 4 to 24. The words between those that we want are numbers too. */
 static bool parse_numbers(struct tpi_text *text, struct tpi_pid_stat *stat)
 {
 	int64_t ppid, group, session, rss;
@@ -97,7 +97,7 @@ bool tpi_parse_pid_stat(struct tpi_text text, struct tpi_pid_stat *stat)
 	stat->state = *state.at;
 	if (!parse_numbers(&text, stat))
 		return false;
-	/* Field 52; kernels before 3.5 have no such field. */
+	/* Field 52. Kernels before 3.5 have no such field. */
 	uint64_t status;
 	if (skip_numbers(&text, 27) && tpi_text_next_u64(&text, &status))
 		stat->exit_status = status;
@@ -173,7 +173,7 @@ void tpi_parse_pid_io(struct tpi_text text, struct tpi_pid_io *io)
 	}
 }
 
-/* "id:controllers:path"; a path may hold colons, the others may not. */
+/* "id:controllers:path". A path may hold colons, the others may not. */
 static bool cgroup_path(struct tpi_text line, struct tpi_text *path)
 {
 	for (int i = 0; i < 2; i++) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which processes there are: each scan's list of pids is merged with the table
- * that the scan before left; both ascend. Called for each scan.
+ * that the scan before left. Both ascend. Called for each scan.
  *
  * Invariants: a process is (pid, start_ticks), never a bare pid. It gets one
- * start event, and one exit event if it was seen alive; a zombie has ended but
- * stays in the table, so that its pid is not taken for a new process. What
- * vanishes while it is looked at has ended, or was never there.
+ * start event, and one exit event if it was seen alive. A zombie has ended but
+ * stays in the table, so that its pid is not taken for a new process. A process
+ * that vanishes under a look has ended, or was never there.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -82,7 +82,7 @@ static int list_pids(int proc, struct pids *pids)
 	}
 	int err = read_pids(stream, pids);
 	closedir(stream);
-	/* The real one ascends already; others come in any order. */
+	/* The real one ascends already. Others come in any order. */
 	if (pids->count)
 		qsort(pids->items, pids->count, sizeof(*pids->items), by_pid);
 	return err;
@@ -182,7 +182,7 @@ static bool adopt(struct tpi_proc *proc, uint32_t pid,
 		process->start_ticks = process->stat.start_ticks;
 		process->ppid = process->stat.ppid;
 		bool dead = is_dead(&process->stat);
-		/* A zombie that was there before us is nobody's news. */
+		/* A zombie that was there before us is no news. */
 		process->ended = dead && !proc->scanned;
 		if (!process->ended)
 			tpi_emit_start(proc, process, dir, !proc->scanned);
@@ -195,7 +195,7 @@ static bool adopt(struct tpi_proc *proc, uint32_t pid,
 	return found;
 }
 
-/* A pid that was there before. False: what was there has gone. */
+/* A pid that was there before. False: that process has gone. */
 static bool revisit(struct tpi_proc *proc, struct tpi_process *process)
 {
 	struct tpi_pid_stat stat;

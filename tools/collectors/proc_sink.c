@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The collector's way out; called by its sources. See the header.
+ * The collector's way out. Called by its sources. See the header.
  *
  * A full channel is not an error of the collector: it counts what was refused
  * and goes on with the next event, since waiting would make every later

@@ -35,19 +35,19 @@ enum tpi_proc_source {
 #define TPI_SINK_BYTES 8192
 
 struct tpi_sink {
-	/* What takes an event: as tapio_output. */
+	/* The function that takes an event, as tapio_output does. */
 	int (*output)(void *arg, uint32_t tag, const void *data,
 		      uint32_t length);
 	void *arg;
-	uint32_t max_bytes; /* of an event; 0: TPI_SINK_BYTES */
-	int urgent_class;   /* for starts and exits; -1: the default one */
+	uint32_t max_bytes; /* of an event. 0: TPI_SINK_BYTES */
+	int urgent_class;   /* for starts and exits. -1: the default one */
 	const char *where;  /* for messages: "channel 'events'" */
 	uint64_t emitted[TPI_PROC_SOURCES];
 	uint64_t dropped[TPI_PROC_SOURCES];
 	/* Drops that were not yet told. */
 	uint64_t untold;
 	int untold_error; /* the first of them, -errno */
-	int64_t told_ns;  /* when a warning was last given; 0: never */
+	int64_t told_ns;  /* when a warning was last given. 0: never */
 	/* The event under construction. */
 	enum tpi_proc_source source;
 	struct tapio_event_builder builder;
@@ -58,7 +58,7 @@ struct tpi_sink {
 extern const char *const tpi_proc_source_names[TPI_PROC_SOURCES];
 
 /*
- * Begins an event of a source and returns its fields, all unset; NULL (counted
+ * Begins an event of a source and returns its fields, all unset. NULL (counted
  * as dropped) when the channel's events are too short for it.
  */
 void *tpi_sink_begin(struct tpi_sink *sink, enum tpi_proc_source source);
@@ -67,7 +67,7 @@ void *tpi_sink_begin(struct tpi_sink *sink, enum tpi_proc_source source);
 void tpi_sink_string(struct tpi_sink *sink, struct tapio_event_string *field,
 		     const char *string, size_t length);
 
-/* Completes the event and puts it out; false: it was dropped. */
+/* Completes the event and puts it out. False: it was dropped. */
 bool tpi_sink_end(struct tpi_sink *sink);
 
 /*

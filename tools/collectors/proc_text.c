@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Taking text apart; called by the parsers of /proc files. See the header.
+ * Taking text apart. Called by the parsers of /proc files. See the header.
  */
 #include <string.h>
 

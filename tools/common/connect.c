@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * --socket, --wait, and finding the broker; used by every tool that attaches.
+ * --socket, --wait, and finding the broker. Used by every tool that attaches.
  *
  * The library can wait by itself, but not hear a signal meanwhile, so the wait
  * is cut in slices here: each lets the library wait a little, and between two we

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Numbers as people write them on a command line; called by each tool's option
+ * Numbers as people write them on a command line. Called by each tool's option
  * parser.
  *
  * One scanner for all: whole part, fraction, unit from a table. It works in
- * integers, so that "0.1s" is 100,000,000 ns and not what a double makes of it;
- * what is finer than one of the smallest unit is cut off.
+ * integers, so that "0.1s" is 100,000,000 ns and not a double's approximation.
+ * Digits finer than the smallest unit are cut off.
  */
 #include <errno.h>
 #include <string.h>
@@ -62,7 +62,7 @@ static int find_unit(const struct unit *units, const char *name,
 	return -EINVAL;
 }
 
-/* Digits at *text; moves *text behind them. How many there were, or -ERANGE. */
+/* Digits at *text. Moves *text behind them. How many there were, or -ERANGE. */
 static int scan_digits(const char **text, uint64_t *value, uint64_t *power)
 {
 	const char *s = *text;

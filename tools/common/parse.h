@@ -3,7 +3,7 @@
  * Numbers as people write them on a command line.
  *
  * All take decimal digits, a fraction if they like ("1.5s"), and a unit right
- * behind; no sign, no spaces. On error *out is 0: -EINVAL what is written is not
+ * behind. No sign, no spaces. On error *out is 0: -EINVAL what is written is not
  * a number with one of the units, -ERANGE it does not fit.
  */
 #ifndef TPI_TOOLS_PARSE_H
@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 /*
- * Nanoseconds: "250ns", "10us", "100ms", "5s", "2m", "1h", "1d"; a bare number
+ * Nanoseconds: "250ns", "10us", "100ms", "5s", "2m", "1h", "1d". A bare number
  * is seconds, and "forever" is TAPIO_FOREVER.
  */
 int tpi_parse_duration(const char *text, int64_t *out_ns);

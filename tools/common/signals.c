@@ -3,9 +3,9 @@
  * Stopping on request, for every tool.
  *
  * The handler only notes the signal. It is installed without SA_RESTART, so a
- * sleep in the library ends with -EINTR; and tpi_sleep_until keeps the signals
+ * sleep in the library ends with -EINTR, and tpi_sleep_until keeps the signals
  * blocked between its look at the note and its sleep, so that none slips between
- * the two. The handler resets itself: whoever asks twice is not asked to wait.
+ * the two. The handler resets itself: a second signal ends the program at once.
  */
 #include <errno.h>
 #include <poll.h>

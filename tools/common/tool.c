@@ -2,7 +2,7 @@
 /*
  * Messages, exit statuses and option values, shared by the tools.
  *
- * argp ends the program by itself on a wrong option; tpi_tool_init gives it the
+ * argp ends the program by itself on a wrong option. tpi_tool_init gives it the
  * exit status that the man pages promise. A message is one write, so that tools
  * that share a terminal or a log do not mix their lines.
  */
@@ -48,7 +48,7 @@ void tpi_say(const char *format, ...)
 	if (length > sizeof(line) - 1)
 		length = sizeof(line) - 1;
 	line[length] = '\n'; /* in place of the final NUL */
-	/* Nobody to tell when stderr is gone. */
+	/* There is no way to tell when stderr is gone. */
 	if (write(STDERR_FILENO, line, length + 1) < 0)
 		return;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every command-line tool of Tapio does the same way: exit statuses,
+ * Done the same way by every command-line tool of Tapio: exit statuses,
  * messages, the options --socket and --wait, waiting for a broker, signals.
  *
  *	static const struct argp_child children[] = {
@@ -26,7 +26,7 @@
 
 #include <tapio/common.h>
 
-/* Exit statuses; the man pages promise them. */
+/* Exit statuses. The man pages promise them. */
 enum tpi_exit {
 	TPI_EXIT_OK = 0,
 	TPI_EXIT_FAILURE = 1,
@@ -48,14 +48,15 @@ void tpi_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* CLOCK_MONOTONIC in nanoseconds. */
 int64_t tpi_monotonic_ns(void);
 
-/* begin_ns + duration_ns; INT64_MAX: never (TAPIO_FOREVER, or so far away). */
+/* begin_ns + duration_ns. INT64_MAX: never (TAPIO_FOREVER, or so far away). */
 int64_t tpi_deadline_ns(int64_t begin_ns, int64_t duration_ns);
 
 /* ---- arguments ---------------------------------------------------------- */
 
 /*
- * Option values for argp parsers: what does not parse ends the program with a
- * message that names option, value and what is allowed, status TPI_EXIT_USAGE.
+ * Option values for argp parsers. A value that does not parse ends the program
+ * with status TPI_EXIT_USAGE and a message that names the option, the value and
+ * what is allowed.
  */
 int64_t tpi_arg_duration(struct argp_state *state, const char *option,
 			 const char *text);
@@ -69,20 +70,20 @@ uint64_t tpi_arg_count(struct argp_state *state, const char *option,
 /* ---- the broker --------------------------------------------------------- */
 
 struct tpi_connect {
-	const char *socket; /* --socket; NULL: TAPIO_SOCKET or the default */
-	int64_t wait_ns;    /* --wait; 0: not at all */
-	int64_t end_ns;     /* but no longer than to here; 0: no limit */
+	const char *socket; /* --socket. NULL: TAPIO_SOCKET or the default */
+	int64_t wait_ns;    /* --wait. 0: not at all */
+	int64_t end_ns;     /* but no longer than to here. 0: no limit */
 	char error[320];    /* why the last attempt failed */
 	bool own_broker;    /* the tool starts one when no socket is named */
 };
 
-/* What --help says about --socket. */
+/* The text of --help about --socket. */
 #define TPI_SOCKET_HELP                                                        \
 	"Socket of the broker, a path or @NAME (default: $TAPIO_SOCKET; else " \
 	"$XDG_RUNTIME_DIR/tapio/tapiod.sock if it exists and the user is not " \
 	"root; else " TAPIO_SOCKET_DEFAULT ")"
 
-/* The options --socket and --wait; input: struct tpi_connect. */
+/* The options --socket and --wait. Input: struct tpi_connect. */
 extern const struct argp tpi_connect_argp;
 
 /*
@@ -93,7 +94,7 @@ const char *tpi_connect_socket(const struct tpi_connect *connect);
 
 /*
  * Calls `open` until it does anything but find no broker, for at most wait_ns,
- * or until a signal asks to stop. 0, or the last error of `open`; -EINTR when
+ * or until a signal asks to stop. 0, or the last error of `open`. -EINTR when
  * stopped. `open` opens its handle with the options it is given.
  */
 typedef int tpi_open_fn(void *arg, const struct tapio_options *options);
@@ -115,7 +116,7 @@ void tpi_signals_init(void);
 int tpi_stop_signal(void);
 
 /*
- * Sleeps until tpi_monotonic_ns() reaches deadline_ns. True: it did; false: it was
+ * Sleeps until tpi_monotonic_ns() reaches deadline_ns. True: it did. False: it was
  * asked to stop, at once even if the signal came just before the call.
  */
 bool tpi_sleep_until(int64_t deadline_ns);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio-group: lists the groups of a broker's channels, and removes one that
- * nobody needs any more. Listing looks only, as tapio-shmstat does; removing asks
- * the broker, which decides who may.
+ * tapio-group: lists the groups of a broker's channels, and removes one that is
+ * no longer needed. Listing looks only, as tapio-shmstat does. Removing asks
+ * the broker, which decides about the right to it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -173,7 +173,7 @@ static void print_group(const struct tpi_inspect *inspect, uint32_t channel,
 	       (unsigned long long)counts.lost);
 }
 
-/* Groups of one channel, or of all; how many channels there were. */
+/* Groups of one channel, or of all. How many channels there were. */
 static uint32_t print_groups(const struct tpi_inspect *inspect,
 			     const char *only)
 {

@@ -3,10 +3,10 @@
  * Finding segments in /proc: for a broker that does not answer because it is
  * stopped, wedged or dead.
  *
- * Whoever holds a segment's descriptor (the broker, its keeper) shows it in
- * /proc/PID/fd; who only maps it shows it in /proc/PID/map_files, which root may
- * open. Opening either gives a descriptor of our own, O_RDONLY, and asks nothing
- * of the process.
+ * A process that holds a segment's descriptor (the broker, its keeper) shows it
+ * in /proc/PID/fd. One that only maps it shows it in /proc/PID/map_files, which
+ * root may open. Opening either gives a descriptor of our own, O_RDONLY, and
+ * asks nothing of the process.
  */
 #include <dirent.h>
 #include <errno.h>

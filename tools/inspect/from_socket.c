@@ -2,8 +2,8 @@
 /*
  * Asking the broker for its segments, as an inspector: HELLO for the catalog,
  * then for each channel ATTACH and DETACH. Every answer has a time limit: a
- * broker that is stopped still has a backlog to connect to. Who listens, the
- * kernel knows in any case (SO_PEERCRED), and says where else to look.
+ * broker that is stopped still has a backlog to connect to. The kernel knows in
+ * any case which process listens (SO_PEERCRED), and so says where else to look.
  */
 #include <errno.h>
 #include <poll.h>
@@ -86,7 +86,7 @@ static int nothing_came(struct talk *t, int err)
 			(unsigned long long)limit.rlim_cur);
 }
 
-/* Sends t->message; then it holds the answer, of type `want`. */
+/* Sends t->message. Then it holds the answer, of type `want`. */
 static int ask(struct talk *t, enum tpi_wire_type want)
 {
 	int64_t until = tpi_monotonic_ns() + t->timeout_ns, left;

@@ -28,17 +28,17 @@ const char *tpi_inspect_source_name(enum tpi_inspect_source source);
 struct tpi_inspect_options {
 	const char *socket; /* NULL: do not ask a broker */
 	int64_t timeout_ns; /* for each answer of the broker */
-	pid_t pid;          /* look in this process instead; 0: none */
+	pid_t pid;          /* look in this process instead. 0: none */
 	bool scan;          /* without an answer look in every process */
 };
 
-/* One channel; its index is that in the catalog. */
+/* One channel. Its index is that in the catalog. */
 struct tpi_inspect_channel {
 	struct tpi_channel channel; /* lane_count 0: see why */
 	struct tpi_cursors cursors[TAPIO_GROUP_SLOTS]; /* NULL: not had */
 	struct tpi_map maps[TAPIO_NODES_MAX];
 	uint32_t map_count;
-	char why[256]; /* what of it could not be had; or empty */
+	char why[256]; /* which part is missing and why, or empty */
 };
 
 struct tpi_segment_set;
@@ -47,15 +47,15 @@ struct tpi_inspect {
 	struct tpi_catalog catalog;
 	struct tpi_inspect_channel *channels; /* [catalog.channel_count] */
 	enum tpi_inspect_source source;
-	pid_t pid;      /* of the process that they came from; 0: the socket */
-	char note[256]; /* why not from the socket; or empty */
+	pid_t pid;      /* of the process that they came from. 0: the socket */
+	char note[256]; /* why not from the socket, or empty */
 	struct tpi_segment_set *set;
 };
 
 /*
- * -ENOENT no broker was found; -EPROTONOSUPPORT one of another version (both
- * are named in `error`); -EACCES no right; -ENOTUNIQ several were found (named);
- * -EBADMSG what was found is no catalog; -ENOMEM.
+ * -ENOENT no broker was found. -EPROTONOSUPPORT one of another version (both
+ * are named in `error`). -EACCES no right. -ENOTUNIQ several were found (named);
+ * -EBADMSG what was found is no catalog. -ENOMEM.
  */
 int tpi_inspect_open(struct tpi_inspect **out,
 		     const struct tpi_inspect_options *options, char *error,
@@ -86,7 +86,7 @@ static inline uint32_t tpi_inspect_policy(const struct tapio_shm_group *group,
 void tpi_inspect_gating(const struct tpi_inspect *inspect, uint32_t channel,
 			struct tpi_gating *gating);
 
-/* The ledger of a slot on a lane; -ENOENT also when its cursors are not had. */
+/* The ledger of a slot on a lane. -ENOENT also when its cursors are not had. */
 int tpi_inspect_ledger(const struct tpi_inspect *inspect, uint32_t channel,
 		       uint32_t lane, uint32_t slot, struct tpi_ledger *ledger);
 

@@ -3,7 +3,7 @@
  * Sorting descriptors that may be anything into segments of Tapio.
  *
  * Only the few header fields that say what a segment is are read here, once,
- * into a copy; whether the rest is right is for lib/memory/layout.h to say.
+ * into a copy. Whether the rest is right is for lib/memory/layout.h to say.
  */
 #include "tools/inspect/segment_set.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A set of segments: what a source found, mapped read-only and known by what
- * their headers say they are. A set may hold segments of several brokers; the
- * instance tells them apart.
+ * A set of segments: those that a source found, mapped read-only and known by
+ * their headers. A set may hold segments of several brokers. The instance tells
+ * them apart.
  */
-#ifndef TPI_BAG_H
-#define TPI_BAG_H
+#ifndef TPI_SEGMENT_SET_H
+#define TPI_SEGMENT_SET_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,7 +17,7 @@
 
 struct tpi_segment_set_entry {
 	struct tpi_map map;
-	uint64_t device; /* which file; tells copies of one fd apart */
+	uint64_t device; /* which file. Tells copies of one fd apart */
 	uint64_t inode;
 	uint8_t instance[16];
 	uint32_t kind;
@@ -40,17 +40,17 @@ struct tpi_segment_set {
 
 /*
  * Maps what a descriptor names and adds it. The descriptor stays the caller's.
- * 0: added, or there already, or no segment of Tapio; -ENOMEM.
+ * 0: added, or there already, or no segment of Tapio. -ENOMEM.
  */
 int tpi_segment_set_add(struct tpi_segment_set *set, int fd, pid_t pid);
 
-/* The entry of one segment; NULL when the set does not have it. */
+/* The entry of one segment. NULL when the set does not have it. */
 struct tpi_segment_set_entry *
 tpi_segment_set_find(const struct tpi_segment_set *set,
 		     const uint8_t instance[16], uint32_t kind,
 		     uint32_t channel, uint32_t index);
 
-/* The only catalog. -ENOENT there is none; -ENOTUNIQ there are several. */
+/* The only catalog. -ENOENT there is none. -ENOTUNIQ there are several. */
 int tpi_segment_set_catalog(const struct tpi_segment_set *set,
 			    struct tpi_segment_set_entry **out);
 
@@ -61,7 +61,8 @@ void tpi_segment_set_empty(struct tpi_segment_set *set);
 /*
  * Asks the broker: the catalog and, of each channel that it lets us inspect,
  * all segments. `peer` gets the pid that listens, if connecting worked, else 0.
- * -errno and why: -ETIMEDOUT no answer, -ECONNREFUSED and -ENOENT nobody there.
+ * -errno and why: -ETIMEDOUT no answer, -ECONNREFUSED and -ENOENT no broker
+ * there.
  */
 int tpi_segment_set_from_socket(struct tpi_segment_set *set, const char *socket,
 				int64_t timeout_ns, pid_t *peer, char *error,

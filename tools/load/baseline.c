@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the same two CPUs do with the same events and as much memory without any
- * of Tapio's promises: one producer stores each event into the next block and
- * publishes it by a release store of the tail, one consumer reads them and, a
- * batch at a time, stores the head. A crash would leave it wedged, a second
- * producer would corrupt it. It is what tapio-load's own rate is compared with,
- * so both loops make and touch events in the same way.
+ * The rate of the same two CPUs with the same events and as much memory,
+ * without any of Tapio's promises: one producer stores each event into the next
+ * block and publishes it by a release store of the tail, one consumer reads
+ * them and, a batch at a time, stores the head. A crash would leave it wedged,
+ * a second producer would corrupt it. It is what tapio-load's own rate is
+ * compared with, so both loops make and touch events in the same way.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 #include "tools/load/event.h"
 #include "tools/load/run.h"
 
-/* In front of the blocks; what each side writes is on a line of its own. */
+/* In front of the blocks. Each side writes to a line of its own. */
 struct pipe_words {
 	uint64_t tail __attribute__((aligned(128)));
 	uint64_t head __attribute__((aligned(128)));
@@ -85,8 +85,8 @@ static int read_all(struct load_run *run, uint32_t index)
 	load_pin(run, index);
 	wait_for_go();
 	while (!tpi_load_relaxed(&words->stop)) {
-		/* ORDER baseline.tail (acquire): what it says is stored. Pairs
-		 * with the producer's release. */
+		/* ORDER baseline.tail (acquire): the blocks before it are
+		 * stored. Pairs with the producer's release. */
 		tail = tpi_load_acquire(&words->tail);
 		if (tail == head) {
 			tpi_cpu_relax();

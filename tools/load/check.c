@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a consumer notes about each event; check.h says in which order. */
+/* A consumer's notes about each event. check.h says in which order. */
 #include "tools/load/check.h"
 
 #include <string.h>
@@ -10,18 +10,18 @@
 #include "tools/load/event.h"
 
 void load_checker_init(struct load_checker *checker,
-		       struct load_scoreboard *board, uint32_t consumer,
+		       struct load_scoreboard *scoreboard, uint32_t consumer,
 		       uint32_t life)
 {
-	uint32_t group = consumer / board->shape.members;
+	uint32_t group = consumer / scoreboard->shape.members;
 
 	*checker = (struct load_checker){
-		.board = board,
-		.counts = &board->counts[consumer],
-		.bits = load_bits(board, group),
+		.scoreboard = scoreboard,
+		.counts = &scoreboard->counts[consumer],
+		.bits = load_bits(scoreboard, group),
 		.group = group,
 		.life = life,
-		.shared = board->shape.members > 1,
+		.shared = scoreboard->shape.members > 1,
 	};
 }
 
@@ -29,7 +29,7 @@ static uint32_t judge_bytes(const struct load_checker *checker,
 			    const struct tapio_view *view,
 			    struct load_look *look)
 {
-	const struct load_scoreboard *board = checker->board;
+	const struct load_scoreboard *scoreboard = checker->scoreboard;
 	struct load_event event;
 
 	if (view->length < sizeof(event))
@@ -37,12 +37,12 @@ static uint32_t judge_bytes(const struct load_checker *checker,
 	memcpy(&event, view->data, sizeof(event));
 	look->id = event.id;
 	look->sent_ns = event.sent_ns;
-	look->slot = LOAD_PRODUCER_SLOT(event.producer);
-	if (event.length != view->length || look->slot >= board->slots ||
-	    event.id >= board->span_count * LOAD_SPAN_EVENTS)
+	look->index = LOAD_PRODUCER_INDEX(event.producer);
+	if (event.length != view->length || look->index >= scoreboard->places ||
+	    event.id >= scoreboard->span_count * LOAD_SPAN_EVENTS)
 		return LOAD_CORRUPT;
 	if (event.hash !=
-	    load_event_hash(board->shape.seed, view->data, view->length))
+	    load_event_hash(scoreboard->shape.seed, view->data, view->length))
 		return LOAD_CORRUPT;
 	return LOAD_INTACT;
 }
@@ -62,7 +62,7 @@ void load_look(const struct load_checker *checker,
 		look->id = gap->count;
 	} else if (view->type != LOAD_EVENT_TYPE) {
 		look->verdict = LOAD_FOREIGN;
-	} else if (view->lane >= checker->board->shape.lanes) {
+	} else if (view->lane >= checker->scoreboard->shape.lanes) {
 		look->verdict = LOAD_CORRUPT;
 	} else {
 		look->verdict = judge_bytes(checker, view, look);
@@ -71,7 +71,8 @@ void load_look(const struct load_checker *checker,
 
 static struct load_track *track_of(const struct load_checker *c, uint32_t lane)
 {
-	return &c->board->tracks[(size_t)c->group * c->board->shape.lanes +
+	return &c->scoreboard
+			->tracks[(size_t)c->group * c->scoreboard->shape.lanes +
 				 lane];
 }
 
@@ -82,8 +83,9 @@ static bool below(uint64_t position, uint64_t mark)
 }
 
 /*
- * True when the position was given to this group before. Whose fault that is
- * shows at the end: it is nobody's if who looked at it last was killed.
+ * True when the position was given to this group before. The end of the run
+ * shows whether that is a fault: it is none if the consumer that looked at it
+ * last was killed.
  */
 static bool again(struct load_checker *c, struct load_track *track,
 		  uint64_t position)
@@ -105,12 +107,13 @@ static bool again(struct load_checker *c, struct load_track *track,
 	} else {
 		c->counts->redelivered++;
 		/* relaxed: counted here, read when everybody has ended */
-		tpi_add_relaxed(&c->board->redelivered[track->seen_life], 1);
+		tpi_add_relaxed(&c->scoreboard->redelivered[track->seen_life],
+				1);
 	}
 	return true;
 }
 
-/* Sets the bit of an id; was it set? */
+/* Sets the bit of an id. Was it set? */
 static bool test_and_set(struct load_checker *c, uint64_t id)
 {
 	uint64_t *word = &c->bits[id / 64];
@@ -130,9 +133,10 @@ static void mark_intact(struct load_checker *c, const struct load_look *look)
 {
 	struct load_track *track = track_of(c, look->lane);
 	uint64_t *last =
-		&c->board->last_ids[(size_t)(track - c->board->tracks) *
-					    c->board->slots +
-				    look->slot];
+		&c->scoreboard
+			 ->last_ids[(size_t)(track - c->scoreboard->tracks) *
+					    c->scoreboard->places +
+				    look->index];
 	bool repeated = again(c, track, look->position);
 
 	c->counts->events++;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The checker: what consumers do with each event they are given, and the verdict
- * at the end. It knows nothing of processes or brokers, so that a unit test can
- * hand it a lost, a duplicated or a corrupted event and see it say so.
+ * The checker: the consumers' check of each event, and the verdict at the end.
+ * It knows nothing of processes or brokers, so that a unit test can hand it a
+ * lost, a duplicated or a corrupted event and see it say so.
  *
- * A consumer of a lossless group marks what it was given and then releases it; a
+ * A consumer of a lossless group marks what it was given and then releases it. A
  * kill in between lets the next member be given it again, which is recognised by
  * (lane, position). A consumer that may be overrun asks after each look whether the
- * event was whole, and may release first: nobody is owed what it loses.
+ * event was whole, and may release first, since it may lose events.
  *
  *	lossless: poll, look, mark, release, note    others: poll, look, release, mark
  */
@@ -23,13 +23,13 @@
 
 #define LOAD_POLL_MAX 1024
 
-/* What is left of an event once its memory may be gone. */
+/* The rest of an event once its memory may be gone. */
 struct load_look {
 	uint64_t id;
 	uint64_t position;
 	uint64_t sent_ns;
 	uint32_t lane;
-	uint32_t slot;
+	uint32_t index;
 	uint32_t length;
 	uint32_t verdict; /* enum load_verdict */
 };
@@ -42,7 +42,7 @@ enum load_verdict {
 };
 
 struct load_checker {
-	struct load_scoreboard *board;
+	struct load_scoreboard *scoreboard;
 	struct load_counts *counts;
 	uint64_t *bits;
 	uint32_t group;
@@ -51,7 +51,7 @@ struct load_checker {
 };
 
 void load_checker_init(struct load_checker *checker,
-		       struct load_scoreboard *board, uint32_t consumer,
+		       struct load_scoreboard *scoreboard, uint32_t consumer,
 		       uint32_t life);
 
 /* Reads an event: is it one of this run, and whole? Changes nothing. */
@@ -70,11 +70,11 @@ struct load_verdicts {
 	uint64_t in_doubt;
 	uint64_t sent;     /* accepted, and of those in doubt what arrived */
 	uint64_t received; /* different events, summed over groups */
-	uint64_t probed;   /* sent by the probe; in neither of these two */
+	uint64_t probed;   /* sent by the probe. In neither of these two */
 	uint64_t missing;  /* sent and not delivered, summed over groups */
 	uint64_t missing_of[TAPIO_GROUP_SLOTS];
 	uint64_t lost;       /* missing, and no gap accounts for it */
-	uint64_t duplicated; /* given twice, though nobody died over it */
+	uint64_t duplicated; /* given twice, though no consumer died over it */
 	uint64_t redelivered;
 	uint64_t corrupt; /* not whole, or never sent */
 	uint64_t disordered;
@@ -87,7 +87,7 @@ struct load_verdicts {
  * The verdict, when all processes have ended. `overrun` is what each group's
  * ledger says was lost by overrun: so much may be missing there.
  */
-void load_judge(const struct load_scoreboard *board, const uint64_t *overrun,
-		struct load_verdicts *verdicts);
+void load_judge(const struct load_scoreboard *scoreboard,
+		const uint64_t *overrun, struct load_verdicts *verdicts);
 
 #endif

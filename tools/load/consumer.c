@@ -22,14 +22,14 @@
 
 struct receiver {
 	struct tapio_consumer *consumer;
-	struct load_scoreboard *board;
+	struct load_scoreboard *scoreboard;
 	struct load_place *place;
 	const struct load_options *options;
 	struct load_checker checker;
 	bool overrun; /* the group may be overrun: release before marking */
 	bool saboteur;
 	uint64_t newest; /* stamp of all that came so far */
-	uint64_t sum;    /* what a consumer without checks reads */
+	uint64_t sum;    /* read by a consumer without checks */
 	struct tapio_view views[LOAD_POLL_MAX];
 	struct load_look looks[LOAD_POLL_MAX];
 };
@@ -37,7 +37,7 @@ struct receiver {
 static bool finished(const struct receiver *r)
 {
 	/* relaxed: a flag, polled */
-	return tpi_load_relaxed(&r->board->finish);
+	return tpi_load_relaxed(&r->scoreboard->finish);
 }
 
 static void note_latency(struct receiver *r, uint64_t sent_ns, int64_t now)
@@ -49,7 +49,7 @@ static void note_latency(struct receiver *r, uint64_t sent_ns, int64_t now)
 			      took > 0 ? (uint64_t)took : 0);
 }
 
-/* How often the order of time stamps is broken; the library counts it, too. */
+/* How often the order of time stamps is broken. The library counts it, too. */
 static void note_order(struct receiver *r, int n)
 {
 	for (int i = 0; i < n; i++) {
@@ -233,7 +233,7 @@ static int open_consumer(struct receiver *r, const struct load_run *run,
 int load_consumer(struct load_run *run, uint32_t consumer)
 {
 	uint32_t index = LOAD_CONSUMER_PLACE(consumer);
-	struct load_place *place = &run->board->consumer[index];
+	struct load_place *place = &run->scoreboard->consumer[index];
 	/* Too large for a stack that should stay small. */
 	struct receiver *r = calloc(1, sizeof(*r));
 	char why[256] = "";
@@ -242,11 +242,11 @@ int load_consumer(struct load_run *run, uint32_t consumer)
 	load_pin(run, run->options.producers + index);
 	if (!r)
 		return load_place_failed(place, -ENOMEM, "starting", NULL);
-	r->board = run->board;
+	r->scoreboard = run->scoreboard;
 	r->place = place;
 	r->options = &run->options;
 	r->saboteur = run->options.sabotage && index == 0;
-	load_checker_init(&r->checker, run->board, index,
+	load_checker_init(&r->checker, run->scoreboard, index,
 			  LOAD_CONSUMER_LIFE(consumer));
 	r->overrun = load_policy(&run->options, r->checker.group) !=
 		     TAPIO_GROUP_LOSSLESS;

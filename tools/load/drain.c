@@ -139,18 +139,18 @@ static void note_tails(const struct load_run *run,
 		tpi_lane_account_read(&channel->lanes[i], NULL, &accounts[i]);
 }
 
-/* Runs the probe to its end; false when it had to be ended. */
+/* Runs the probe to its end. False when it had to be ended. */
 static bool run_probe(struct load_run *run)
 {
-	uint32_t slot = run->board->shape.producers;
-	struct load_place *place = &run->board->producer[slot];
+	uint32_t index = run->scoreboard->shape.producers;
+	struct load_place *place = &run->scoreboard->producer[index];
 	int64_t until = tpi_monotonic_ns() + PROBE_NS;
 	pid_t pid, done = 0;
 	int status = 0;
 
 	place->state = LOAD_STARTING;
-	tpi_store_relaxed(&run->board->stop, 0);
-	pid = load_fork(run, load_probe, slot);
+	tpi_store_relaxed(&run->scoreboard->stop, 0);
+	pid = load_fork(run, load_probe, index);
 	if (pid < 0) {
 		load_fail(run, "fork: %s", strerror(-pid));
 		return false;
@@ -175,7 +175,7 @@ static bool run_probe(struct load_run *run)
 
 /*
  * Which lanes the probe can reach: CPUs' lanes when sections work, and then only
- * on CPUs that we may run on; else the side lanes.
+ * on CPUs that we may run on, else the side lanes.
  */
 static bool reachable(const struct load_run *run, const struct tpi_lane *lane,
 		      bool sections)
@@ -196,8 +196,8 @@ static uint64_t count_lanes(const struct load_run *run,
 	const struct tpi_channel *channel =
 		&run->inspect->channels[run->channel].channel;
 	bool sections =
-		run->board->producer[run->board->shape.producers].rseq ==
-		TAPIO_RSEQ_PROVEN;
+		run->scoreboard->producer[run->scoreboard->shape.producers]
+			.rseq == TAPIO_RSEQ_PROVEN;
 	uint64_t wedged = 0, grown;
 
 	for (uint32_t i = 0; i < run->lanes; i++) {
@@ -241,10 +241,10 @@ void load_finish(struct load_run *run)
 	int64_t until = tpi_monotonic_ns() + END_NS;
 	int status;
 
-	tpi_store_relaxed(&run->board->stop, 1);
-	tpi_store_relaxed(&run->board->finish, 1);
-	for (uint32_t i = 0; i < run->board->consumers; i++) {
-		struct load_place *place = &run->board->consumer[i];
+	tpi_store_relaxed(&run->scoreboard->stop, 1);
+	tpi_store_relaxed(&run->scoreboard->finish, 1);
+	for (uint32_t i = 0; i < run->scoreboard->consumers; i++) {
+		struct load_place *place = &run->scoreboard->consumer[i];
 		pid_t done = 0;
 
 		while (place->pid && !done) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What tapio-load sends: a header that names the event, and a content that
+ * The events of tapio-load: a header that names the event, and a content that
  * depends on the name, so that a block which mixes two events, even two of the
  * same producer, does not pass.
  */
@@ -11,23 +11,23 @@
 #include <string.h>
 
 #define LOAD_EVENT_TYPE 65001
-/* What --filter sends, and consumers do not want. */
+/* The type that --filter sends, and consumers do not want. */
 #define LOAD_CHAFF_TYPE 65002
 
 struct load_event {
 	uint64_t hash;    /* of everything behind it, seeded with the run */
-	uint64_t id;      /* unique in the run; rises with each of a producer */
-	uint64_t sent_ns; /* CLOCK_MONOTONIC; 0: not stamped */
-	uint32_t producer; /* LOAD_PRODUCER(slot, incarnation) */
+	uint64_t id;      /* unique in the run. Rises with each of a producer */
+	uint64_t sent_ns; /* CLOCK_MONOTONIC. 0: not stamped */
+	uint32_t producer; /* LOAD_PRODUCER(index, incarnation) */
 	uint32_t length;   /* bytes, with this header */
 };
 #define LOAD_EVENT_MIN ((uint32_t)sizeof(struct load_event))
 
 /* Which process sent it: its place among the producers, and the how manieth. */
-#define LOAD_PRODUCER(slot, incarnation) \
-	((uint32_t)(slot) | (uint32_t)(incarnation) << 10)
-#define LOAD_PRODUCER_SLOT(producer) ((producer)&0x3ffu)
-#define LOAD_SLOTS_MAX               1023
+#define LOAD_PRODUCER(index, incarnation) \
+	((uint32_t)(index) | (uint32_t)(incarnation) << 10)
+#define LOAD_PRODUCER_INDEX(producer) ((producer)&0x3ffu)
+#define LOAD_PLACES_MAX               1023
 
 static inline uint64_t load_mix(uint64_t a, uint64_t b)
 {
@@ -44,7 +44,7 @@ static inline uint64_t load_word(const unsigned char *bytes)
 	return word;
 }
 
-/* 64 bits over any bytes; not cryptographic: it is to catch accidents. */
+/* 64 bits over any bytes. Not cryptographic: it is to catch accidents. */
 static inline uint64_t load_hash(uint64_t seed, const void *data, size_t length)
 {
 	const unsigned char *p = data;
@@ -74,7 +74,7 @@ static inline uint64_t load_event_hash(uint64_t seed, const void *event,
 /*
  * Fills in an event of `length` bytes whose header but for the hash is set.
  * `pattern` is at least that long and is what makes contents of the run differ
- * from those of another; the id makes them differ from each other.
+ * from those of another. The id makes them differ from each other.
  */
 static inline void load_event_fill(struct load_event *event,
 				   const uint64_t *pattern, uint64_t seed)

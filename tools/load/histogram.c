@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading histograms; adding to them is inline in histogram.h. */
+/* Reading histograms. Adding to them is inline in histogram.h. */
 #include "tools/load/histogram.h"
 
 uint64_t histogram_value(unsigned int bucket)

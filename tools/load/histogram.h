@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define HISTOGRAM_BITS    10u /* 2^10 buckets per power of two */
-#define HISTOGRAM_POWERS  30u /* up to 2^40 ns, 18 minutes; then the last */
+#define HISTOGRAM_POWERS  30u /* up to 2^40 ns, 18 minutes. Then the last */
 #define HISTOGRAM_BUCKETS ((HISTOGRAM_POWERS + 1) << HISTOGRAM_BITS)
 
 struct load_histogram {
@@ -51,7 +51,7 @@ uint64_t histogram_count(const struct load_histogram *h);
 
 /*
  * The smallest value that at least a fraction of all are not larger than, never
- * above max; 0 for an empty histogram.
+ * above max. 0 for an empty histogram.
  */
 uint64_t histogram_quantile(const struct load_histogram *h, double fraction);
 

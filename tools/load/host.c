@@ -21,7 +21,7 @@
 
 #define START_MS 60000
 
-/* What the host says first: the socket, or why there is none. */
+/* The first message of the host: the socket, or why there is none. */
 struct answer {
 	int err;
 	char text[512]; /* a socket's name is shorter, by the kernel's limit */

@@ -2,8 +2,8 @@
 /*
  * tapio-load: the course of a run.
  *
- *	host -> look into its memory -> board -> storm -> drain -> probe -> drain
- *	     -> last ledger -> consumers leave -> judge -> report
+ *	host -> look into its memory -> scoreboard -> supervisor -> drain ->
+ *	     probe -> drain -> last ledger -> consumers leave -> judge -> report
  */
 #include <errno.h>
 #include <sched.h>
@@ -42,8 +42,8 @@ static int open_first(void *arg, const struct tapio_options *options)
 }
 
 /*
- * Opens and closes a producer: what is wrong shows before anybody is forked,
- * and the self-test of rseq is done once, here, and not in every child.
+ * Opens and closes a producer. So an error shows before the forks, and the
+ * self-test of rseq is done once, here, and not in every child.
  */
 static int try_channel(struct load_run *run)
 {
@@ -70,7 +70,7 @@ static int try_channel(struct load_run *run)
 	return TPI_EXIT_OK;
 }
 
-/* Its index in the catalog; -ENOENT, and it was said, when it is not there. */
+/* Its index in the catalog. -ENOENT, and it was said, when it is not there. */
 static int find_channel(const struct load_run *run, const char *name,
 			uint32_t *index)
 {
@@ -150,7 +150,7 @@ static int make_board(struct load_run *run)
 		.events_max = events_max(o),
 		.seed = o->seed,
 	};
-	int err = load_board_create(&run->board, &shape);
+	int err = load_board_create(&run->scoreboard, &shape);
 
 	if (err)
 		tpi_say("no memory for the scoreboard: %s", strerror(-err));
@@ -197,7 +197,7 @@ static void run_all(struct load_run *run, struct load_result *result)
 
 	measure_baseline(run, result);
 	load_sum_ledgers(run, &before);
-	load_storm(run, &result->neighbour);
+	load_supervise(run, &result->neighbour);
 	result->drained = load_drain(run, run->failed ? 0 : PATIENCE_NS);
 	load_sum_ledgers(run, &result->ledger);
 	result->dropped = result->ledger.dropped - before.dropped;
@@ -247,7 +247,7 @@ static int set_up_and_run(struct load_run *run)
 		status = make_board(run);
 	if (!status)
 		status = run_and_report(run);
-	load_board_destroy(run->board);
+	load_board_destroy(run->scoreboard);
 	tpi_inspect_close(run->inspect);
 	return status;
 }

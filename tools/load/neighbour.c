@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The channel beside: see neighbour.h. Two processes, forked by the leader, and one
- * page that the three share. The producer numbers its events; whether each came
+ * page that the three share. The producer numbers its events. Whether each came
  * once is told by how many came, by their sum, and by their order within a lane.
  */
 #include "tools/load/neighbour.h"
@@ -53,7 +53,7 @@ static void nap(void)
 	nanosleep(&t, NULL);
 }
 
-/* The index that its processes are forked with says nothing; this does. */
+/* The index that its processes are forked with says nothing. This does. */
 static struct load_neighbour *here;
 
 static struct tapio_options broker_of(const struct load_run *run, char *why,
@@ -91,7 +91,7 @@ static int emit(struct load_run *run, struct tapio_producer *p)
 	int64_t next_ns = tpi_monotonic_ns();
 	int err = 0;
 
-	load_wait_for_go(run->board);
+	load_wait_for_go(run->scoreboard);
 	while (!err && !tpi_load_relaxed(&here->stop)) {
 		pace(run, &next_ns);
 		err = tapio_output(p, TAG, &event, sizeof(event));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A channel beside the one under load, with a producer and a consumer of its own
- * that know nothing of the rest: what they get done while others stand still is
- * what a neighbour notices. With --stand-still only; the broker is our own.
+ * that know nothing of the rest. Their progress while others stand still shows
+ * what a neighbour notices. With --stand-still only. The broker is our own.
  */
 #ifndef LOAD_NEIGHBOUR_H
 #define LOAD_NEIGHBOUR_H
@@ -16,7 +16,7 @@
 
 struct load_neighbour;
 
-/* What came of it; counts of events. */
+/* The outcome, as counts of events. */
 struct load_neighbour_result {
 	uint64_t before; /* delivered in `before_ns`, while all were at work */
 	uint64_t during; /* delivered in `during_ns`, while some stood still */
@@ -26,10 +26,10 @@ struct load_neighbour_result {
 	uint64_t received;
 	uint64_t refused;
 	uint64_t disordered; /* within a lane, or twice */
-	bool exact; /* all that was sent came once; the ledger agrees */
+	bool exact; /* all that was sent came once. The ledger agrees */
 };
 
-/* Starts both; NULL and load_fail() when they cannot. */
+/* Starts both. NULL and load_fail() when they cannot. */
 struct load_neighbour *load_neighbour_start(struct load_run *run);
 /* One of its two has ended too early, and was waited for. */
 bool load_neighbour_ended(struct load_neighbour *neighbour, pid_t pid);

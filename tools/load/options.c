@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command line: what may be said, what goes together, the defaults. */
+/* The command line: the options, their combinations, the defaults. */
 #include "tools/load/options.h"
 
 #include <sched.h>
@@ -254,7 +254,7 @@ static error_t parse_load(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'p':
 		o->producers =
-			count(state, "--producers", arg, LOAD_SLOTS_MAX - 1);
+			count(state, "--producers", arg, LOAD_PLACES_MAX - 1);
 		return 0;
 	case 'c':
 		p->consumers = count(state, "--consumers", arg, 4096);
@@ -402,7 +402,7 @@ static error_t parse_rest(int key, char *arg, struct argp_state *state)
 	}
 }
 
-/* What goes together, and defaults that follow from others. */
+/* Combinations of options, and defaults that follow from others. */
 static void settle(struct parsed *p, struct argp_state *state)
 {
 	struct load_options *o = p->o;

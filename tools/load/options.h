@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the command line of tapio-load says. */
+/* The command line of tapio-load. */
 #ifndef LOAD_OPTIONS_H
 #define LOAD_OPTIONS_H
 
@@ -10,7 +10,7 @@
 
 #include "tools/common/tool.h"
 
-#define LOAD_BATCH_MAX 64 /* what tapio_reserve_batch takes at a time */
+#define LOAD_BATCH_MAX 64 /* the limit of tapio_reserve_batch */
 #define LOAD_CPUS_MAX  1024
 
 enum load_mode {
@@ -33,26 +33,26 @@ struct load_options {
 	const char *stamp; /* of an own broker's channel */
 	uint32_t blocks;   /* of an own broker's lanes */
 	uint32_t block_bytes;
-	int64_t room_ns; /* how long producers of an own broker wait; 0 */
+	int64_t room_ns; /* how long producers of an own broker wait, or 0 */
 
 	uint32_t producers;
 	uint32_t groups;
 	uint32_t members;
 	uint32_t policies[TAPIO_GROUP_SLOTS]; /* TAPIO_GROUP_*, in turn */
 	uint32_t policy_count;
-	uint64_t events; /* per producer; 0: no limit */
+	uint64_t events; /* per producer. 0: no limit */
 	int64_t duration_ns;
-	uint64_t rate; /* per producer and second; 0: as fast as it goes */
+	uint64_t rate; /* per producer and second. 0: as fast as it goes */
 	uint32_t size_min;
 	uint32_t size_max;
 	enum load_mode mode;
 	uint32_t batch;         /* events per call of a producer */
 	uint32_t poll;          /* events per call of a consumer */
-	uint32_t discard_every; /* reservations; 0: none */
+	uint32_t discard_every; /* reservations. 0: none */
 	bool drop;              /* do not try again what was refused */
 	bool check;
 	uint64_t merge_ns; /* 0: lane by lane */
-	uint32_t filter;   /* one event to be filtered after so many; 0 */
+	uint32_t filter;   /* one event to be filtered after so many, or 0 */
 	uint64_t seed;
 
 	bool pin;
@@ -62,21 +62,21 @@ struct load_options {
 	uint64_t kills;
 	uint64_t kills_consumers;
 	uint64_t stops;
-	int64_t still_ns; /* how long the first group is to stand still; 0 */
+	int64_t still_ns; /* how long the first group is to stand still, or 0 */
 
 	bool baseline;
 	bool json;
 	enum load_sabotage sabotage;
 };
 
-/* Parses; wrong usage ends the program with TPI_EXIT_USAGE. */
+/* Parses. Wrong usage ends the program with TPI_EXIT_USAGE. */
 void load_options_parse(struct load_options *options, int argc, char **argv);
 
 /* TAPIO_GROUP_* of a group. */
 uint32_t load_policy(const struct load_options *options, uint32_t group);
 bool load_all_lossless(const struct load_options *options);
 
-/* The CPU for the n-th process, producers first; -1: any. */
+/* The CPU for the n-th process, producers first. -1: any. */
 int load_cpu(const struct load_options *options, uint32_t n);
 
 #endif

@@ -55,7 +55,7 @@ static int open_handle(struct probe *p, struct load_place *place)
 	return 0;
 }
 
-/* One event; false when there was no room for it for too long. */
+/* One event. False when there was no room for it for too long. */
 static bool send_one(struct probe *p, struct tapio_producer *handle,
 		     uint32_t klass)
 {
@@ -72,7 +72,7 @@ static bool send_one(struct probe *p, struct tapio_producer *handle,
 		if (e.event.id == UINT64_MAX)
 			return false;
 		load_event_fill(&e.event, p->pattern,
-				p->run->board->shape.seed);
+				p->run->scoreboard->shape.seed);
 		err = tapio_output(handle,
 				   TAPIO_TAG_CLASS(LOAD_EVENT_TYPE, 6, klass),
 				   &e, sizeof(e));
@@ -139,19 +139,19 @@ static int probe_side_lanes(struct probe *p, struct load_place *place)
 	return 0;
 }
 
-int load_probe(struct load_run *run, uint32_t slot)
+int load_probe(struct load_run *run, uint32_t index)
 {
-	struct load_place *place = &run->board->producer[slot];
+	struct load_place *place = &run->scoreboard->producer[index];
 	struct probe p = {
 		.run = run,
-		.emitter = {.board = run->board,
-			    .producer = LOAD_PRODUCER(slot, 0)},
+		.emitter = {.scoreboard = run->scoreboard,
+			    .producer = LOAD_PRODUCER(index, 0)},
 	};
 	struct tapio_producer_stats stats = {.size = sizeof(stats)};
 	int failed;
 
 	for (size_t i = 0; i < sizeof(p.pattern) / sizeof(p.pattern[0]); i++)
-		p.pattern[i] = load_mix(run->board->shape.seed + i + 1,
+		p.pattern[i] = load_mix(run->scoreboard->shape.seed + i + 1,
 					UINT64_C(0x9e3779b97f4a7c15));
 	failed = open_handle(&p, place);
 	if (failed)

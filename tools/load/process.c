@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the leader and all its children share. */
+/* Shared by the leader and all its children. */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -68,12 +68,13 @@ void load_pin(const struct load_run *run, uint32_t n)
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
-void load_wait_for_go(const struct load_scoreboard *board)
+void load_wait_for_go(const struct load_scoreboard *scoreboard)
 {
 	const struct timespec nap = {.tv_nsec = 100000};
 
-	/* relaxed: what was set up before the forks is there */
-	while (!tpi_load_relaxed(&board->go) && !tpi_load_relaxed(&board->stop))
+	/* relaxed: all that it needs was set up before the forks */
+	while (!tpi_load_relaxed(&scoreboard->go) &&
+	       !tpi_load_relaxed(&scoreboard->stop))
 		nanosleep(&nap, NULL);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A producer process: emits events as fast, or as often, as it was told, and
- * notes on the board before each call what it is about to try and after it what
+ * notes on the scoreboard before each call what it is about to try and after it what
  * was accepted. It may be killed between any two instructions.
  *
  * The loop is one function, made anew by the compiler for each mode with and
@@ -28,7 +28,7 @@
 
 struct sender {
 	struct tapio_producer *producer;
-	struct load_scoreboard *board;
+	struct load_scoreboard *scoreboard;
 	struct load_place *place;
 	const struct load_options *options;
 	struct load_emitter emitter;
@@ -46,7 +46,7 @@ struct sender {
 static bool stopped(const struct sender *s)
 {
 	/* relaxed: a flag, polled */
-	return tpi_load_relaxed(&s->board->stop);
+	return tpi_load_relaxed(&s->scoreboard->stop);
 }
 
 static uint32_t roll(struct sender *s, uint32_t below)
@@ -66,7 +66,7 @@ static uint32_t next_size(struct sender *s)
 /* Refused: give way before the next try, the longer it lasts the more. */
 static void note_refused(struct sender *s, uint32_t events)
 {
-	/* On the board at once: a kill must not forget it. */
+	/* On the scoreboard at once: a kill must not forget it. */
 	tpi_store_relaxed(&s->place->refused, s->place->refused + events);
 }
 
@@ -116,7 +116,7 @@ static inline void make_event(struct sender *s, struct load_event *event,
 	event->sent_ns = (uint64_t)tpi_monotonic_ns();
 	event->producer = s->emitter.producer;
 	event->length = length;
-	load_event_fill(event, s->pattern, s->board->shape.seed);
+	load_event_fill(event, s->pattern, s->scoreboard->shape.seed);
 }
 
 static struct load_event *buffer(struct sender *s, uint32_t index)
@@ -344,13 +344,13 @@ static int prepare(struct sender *s)
 	if (!s->pattern || !s->buffers)
 		return -ENOMEM;
 	for (size_t i = 0; i < words; i++)
-		s->pattern[i] = load_mix(s->board->shape.seed + i + 1,
+		s->pattern[i] = load_mix(s->scoreboard->shape.seed + i + 1,
 					 UINT64_C(0x9e3779b97f4a7c15));
 	memset(s->buffers, 0, s->stride * LOAD_BATCH_MAX);
 	for (uint32_t i = 0; i < LOAD_BATCH_MAX; i++)
 		s->items[i] =
 			(struct tapio_item){.data = buffer(s, i), .tag = TAG};
-	s->random = load_mix(s->board->shape.seed ^ s->emitter.producer,
+	s->random = load_mix(s->scoreboard->shape.seed ^ s->emitter.producer,
 			     UINT64_C(0xbf58476d1ce4e5b9));
 	return 0;
 }
@@ -363,16 +363,16 @@ static void note_flavour(struct sender *s)
 		s->place->rseq = stats.rseq;
 }
 
-int load_producer(struct load_run *run, uint32_t slot)
+int load_producer(struct load_run *run, uint32_t index)
 {
-	struct load_place *place = &run->board->producer[slot];
+	struct load_place *place = &run->scoreboard->producer[index];
 	struct sender s = {
-		.board = run->board,
+		.scoreboard = run->scoreboard,
 		.place = place,
 		.options = &run->options,
-		.emitter = {.board = run->board,
+		.emitter = {.scoreboard = run->scoreboard,
 			    .producer =
-				    LOAD_PRODUCER(slot, place->incarnation)},
+				    LOAD_PRODUCER(index, place->incarnation)},
 	};
 	char why[256] = "";
 	struct tapio_options broker = {
@@ -384,7 +384,7 @@ int load_producer(struct load_run *run, uint32_t slot)
 	};
 	int err;
 
-	load_pin(run, slot);
+	load_pin(run, index);
 	err = prepare(&s);
 	if (!err)
 		err = tapio_producer_open(&s.producer, run->options.channel,
@@ -393,7 +393,7 @@ int load_producer(struct load_run *run, uint32_t slot)
 		return load_place_failed(place, err, "opening a producer", why);
 	note_flavour(&s);
 	tpi_store_release(&place->state, LOAD_RUNNING);
-	load_wait_for_go(run->board);
+	load_wait_for_go(run->scoreboard);
 	s.next_ns = tpi_monotonic_ns();
 	err = run_mode(&s);
 	place->ended_ns = (uint64_t)tpi_monotonic_ns();

@@ -14,10 +14,10 @@
 static void add_places(const struct load_run *run, struct load_result *r,
 		       uint64_t *ended_ns)
 {
-	const struct load_scoreboard *board = run->board;
+	const struct load_scoreboard *scoreboard = run->scoreboard;
 
-	for (uint32_t i = 0; i < board->shape.producers; i++) {
-		const struct load_place *p = &board->producer[i];
+	for (uint32_t i = 0; i < scoreboard->shape.producers; i++) {
+		const struct load_place *p = &scoreboard->producer[i];
 
 		r->refused += p->refused;
 		r->filtered += p->chaff;
@@ -28,12 +28,12 @@ static void add_places(const struct load_run *run, struct load_result *r,
 		if (p->ended_ns > *ended_ns)
 			*ended_ns = p->ended_ns;
 	}
-	for (uint32_t i = 0; i < board->consumers; i++) {
-		histogram_merge(&r->latency, &board->consumer[i].latency);
-		r->late += board->consumer[i].late;
-		r->told_late += board->consumer[i].told_late;
+	for (uint32_t i = 0; i < scoreboard->consumers; i++) {
+		histogram_merge(&r->latency, &scoreboard->consumer[i].latency);
+		r->late += scoreboard->consumer[i].late;
+		r->told_late += scoreboard->consumer[i].told_late;
 		if (!run->options.check)
-			r->verdicts.received += board->counts[i].events;
+			r->verdicts.received += scoreboard->counts[i].events;
 	}
 }
 
@@ -41,8 +41,8 @@ uint64_t load_bytes_per_group(const struct load_run *run)
 {
 	uint64_t bytes = 0;
 
-	for (uint32_t i = 0; i < run->board->consumers; i++)
-		bytes += run->board->counts[i].bytes;
+	for (uint32_t i = 0; i < run->scoreboard->consumers; i++)
+		bytes += run->scoreboard->counts[i].bytes;
 	return bytes / run->options.groups;
 }
 
@@ -53,7 +53,7 @@ void load_collect(const struct load_run *run, struct load_result *r)
 	uint64_t ended_ns = run->kills ? (uint64_t)run->ended_ns : 0, owed;
 
 	if (run->options.check)
-		load_judge(run->board, r->ledger.lost_of, v);
+		load_judge(run->scoreboard, r->ledger.lost_of, v);
 	add_places(run, r, &ended_ns);
 	r->took_ns = (int64_t)ended_ns - run->started_ns;
 	if (r->took_ns <= 0)
@@ -69,9 +69,9 @@ void load_collect(const struct load_run *run, struct load_result *r)
 }
 
 /*
- * What the library counted is what was seen: events out of order, and skipped
+ * The library's counts equal what was seen: events out of order, and skipped
  * ones. A producer that dies may leave one more of these than it has noted, and
- * reservations that nobody submits are skipped, too.
+ * reservations that are never submitted are skipped, too.
  */
 static bool counts_agree(const struct load_run *run,
 			 const struct load_result *r)
@@ -220,7 +220,7 @@ static void add_speed(json_t *o, const struct load_result *r)
 	}
 }
 
-/* What this run's groups have in their cursors, added up. */
+/* The histograms of this run's groups, added up. */
 static void read_groups(const struct load_run *run, struct tpi_histogram *all)
 {
 	const struct tpi_inspect_channel *channel =

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a run comes to, and how it is said. */
+/* The result of a run, and how it is reported. */
 #ifndef LOAD_REPORT_H
 #define LOAD_REPORT_H
 
@@ -28,7 +28,7 @@ struct load_result {
 /* Bytes delivered so far, the mean over groups. */
 uint64_t load_bytes_per_group(const struct load_run *run);
 
-/* Adds up what the places on the board know. */
+/* Adds up what the places on the scoreboard know. */
 void load_collect(const struct load_run *run, struct load_result *result);
 
 /* True when nothing was lost, duplicated, corrupted, disordered or wedged. */

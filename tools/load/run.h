@@ -25,13 +25,13 @@
 
 struct load_run {
 	struct load_options options;
-	struct load_scoreboard *board;
+	struct load_scoreboard *scoreboard;
 	const char *socket;
 	struct tpi_inspect *inspect;
 	uint32_t channel; /* index in the catalog */
 	uint32_t lanes;
 	uint32_t
-		neighbour_channel; /* with --stand-still; also in the catalog */
+		neighbour_channel; /* with --stand-still. Also in the catalog */
 	uint32_t rseq; /* verdict of this machine, as a producer has it */
 	uint32_t broker_rseq; /* the broker's: children cannot look */
 	pid_t leader;
@@ -43,7 +43,7 @@ struct load_run {
 	uint64_t kills_consumers;
 	uint64_t stops;
 	uint64_t stuck; /* processes that had to be killed at the end */
-	bool failed;    /* `why`: a process failed; nothing else counts */
+	bool failed;    /* `why`: a process failed. Nothing else counts */
 	char why[384];
 };
 
@@ -58,22 +58,22 @@ void load_group_name(const struct load_run *run, uint32_t group,
 /* ---- children ------------------------------------------------------------- */
 
 /*
- * Forks one that runs `work` and ends with its result; it dies with the leader,
+ * Forks one that runs `work` and ends with its result. It dies with the leader,
  * and leaves signals from a terminal to it. The pid, or -errno.
  */
 pid_t load_fork(struct load_run *run,
 		int (*work)(struct load_run *run, uint32_t index),
 		uint32_t index);
 
-int load_producer(struct load_run *run, uint32_t slot);
+int load_producer(struct load_run *run, uint32_t index);
 /* The index is that of the place | life << 12. */
 #define LOAD_CONSUMER(place, life)    ((place) | (life) << 12)
 #define LOAD_CONSUMER_PLACE(consumer) ((consumer)&0xfffu)
 #define LOAD_CONSUMER_LIFE(consumer)  ((consumer) >> 12)
 int load_consumer(struct load_run *run, uint32_t consumer);
 
-/* Emits through every lane that can be reached; its place is the last slot. */
-int load_probe(struct load_run *run, uint32_t slot);
+/* Emits through every lane that can be reached. Its place is the last one. */
+int load_probe(struct load_run *run, uint32_t index);
 #define LOAD_PROBE_EVENTS_MAX 10000
 /* How many events the probe sends through a lane of that many blocks. */
 uint32_t load_probe_events(uint32_t blocks);
@@ -82,9 +82,9 @@ uint32_t load_probe_events(uint32_t blocks);
 void load_pin(const struct load_run *run, uint32_t n);
 
 /* Waits until the leader says go, or stop. */
-void load_wait_for_go(const struct load_scoreboard *board);
+void load_wait_for_go(const struct load_scoreboard *scoreboard);
 
-/* Notes why a place failed; returns 1, for a child to end with. */
+/* Notes why a place failed. Returns 1, for a child to end with. */
 int load_place_failed(struct load_place *place, int err, const char *what,
 		      const char *detail);
 
@@ -96,7 +96,7 @@ struct load_host {
 	char socket[128];
 };
 
-/* Starts a broker with a channel as the options say; -errno and why. */
+/* Starts a broker with a channel as the options say. -errno and why. */
 int load_host_start(struct load_host *host, const struct load_options *options,
 		    char *error, size_t error_bytes);
 void load_host_stop(struct load_host *host);
@@ -104,11 +104,12 @@ void load_host_stop(struct load_host *host);
 /* ---- the course of a run (supervisor.c, drain.c) ---------------------------------- */
 
 /*
- * Starts everybody and runs the load with its faults until it is over; what came
- * of the channel beside, with --stand-still.
+ * Starts all processes and runs the load with its faults until it is over.
+ * `neighbour`: the outcome of the channel beside, with --stand-still.
  */
 struct load_neighbour_result;
-void load_storm(struct load_run *run, struct load_neighbour_result *neighbour);
+void load_supervise(struct load_run *run,
+		    struct load_neighbour_result *neighbour);
 
 struct load_ledger_sum {
 	uint64_t
@@ -125,22 +126,23 @@ struct load_ledger_sum {
 	uint32_t groups; /* of this run that were found */
 };
 
-/* Which group of this run has this slot; -1: none. */
+/* Which group of this run has this slot. -1: none. */
 int load_group_of(const struct load_run *run, uint32_t slot);
 
 /* Sums over the channel's lanes and this run's groups. */
 void load_sum_ledgers(const struct load_run *run, struct load_ledger_sum *sum);
 
 /*
- * Waits until everything is delivered and nothing is held; false when that makes
+ * Waits until everything is delivered and nothing is held. False when that makes
  * no progress for `patience_ns`.
  */
 bool load_drain(const struct load_run *run, int64_t patience_ns);
 
-/* Lanes on which events lie that nobody takes, or blocks that nobody gives back. */
+/* Lanes on which events lie that no consumer takes, or blocks that no producer
+ * gives back. */
 uint64_t load_count_stuck(const struct load_run *run);
 
-/* Runs the probe; how many lanes did not let its events pass. */
+/* Runs the probe. How many lanes did not let its events pass. */
 uint64_t load_count_wedged(struct load_run *run);
 
 /* Tells the consumers to end and waits for them. */
@@ -150,7 +152,7 @@ void load_finish(struct load_run *run);
 
 /*
  * Events per second of a plain loop over memory like a lane's: store the event,
- * publish it by a release store of the tail; no gate, no crash safety. 0 and
+ * publish it by a release store of the tail. No gate, no crash safety. 0 and
  * load_fail() when it could not run.
  */
 double load_baseline(struct load_run *run, int64_t duration_ns);

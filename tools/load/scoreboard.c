@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Laying out the board. The mapping is as large as the worst case needs and
+ * Laying out the scoreboard. The mapping is as large as the worst case needs and
  * mostly never touched: MAP_NORESERVE, and only what is written takes memory.
  */
 #include "tools/load/scoreboard.h"
@@ -11,7 +11,7 @@
 #include "lib/base/atomic.h"
 #include "tools/load/event.h"
 
-/* Takes `count` records off the mapping; with base NULL only adds them up. */
+/* Takes `count` records off the mapping. With base NULL only adds them up. */
 static void *carve(unsigned char *base, size_t *at, size_t count, size_t bytes)
 {
 	size_t offset = (*at + LOAD_LINE - 1) & ~(size_t)(LOAD_LINE - 1);
@@ -29,8 +29,9 @@ static size_t lay_out(struct load_scoreboard *b, unsigned char *base)
 	b->bits = carve(base, &at, b->shape.groups * b->bit_words,
 			sizeof(*b->bits));
 	b->tracks = carve(base, &at, tracks, sizeof(*b->tracks));
-	b->last_ids = carve(base, &at, tracks * b->slots, sizeof(*b->last_ids));
-	b->producer = carve(base, &at, b->slots, sizeof(*b->producer));
+	b->last_ids =
+		carve(base, &at, tracks * b->places, sizeof(*b->last_ids));
+	b->producer = carve(base, &at, b->places, sizeof(*b->producer));
 	b->consumer = carve(base, &at, b->consumers, sizeof(*b->consumer));
 	b->counts = carve(base, &at, b->consumers, sizeof(*b->counts));
 	b->redelivered =
@@ -42,7 +43,7 @@ static size_t lay_out(struct load_scoreboard *b, unsigned char *base)
 
 static bool shape_ok(const struct load_shape *shape)
 {
-	return shape->producers && shape->producers < LOAD_SLOTS_MAX &&
+	return shape->producers && shape->producers < LOAD_PLACES_MAX &&
 	       shape->groups && shape->groups <= 64 && shape->members &&
 	       shape->members <= 4096 && shape->lanes &&
 	       shape->lanes <= 1u << 20 && shape->events_max &&
@@ -58,7 +59,7 @@ int load_board_create(struct load_scoreboard **out,
 	*out = NULL;
 	if (!shape_ok(shape))
 		return -EINVAL;
-	plan.slots = shape->producers + 1;
+	plan.places = shape->producers + 1;
 	plan.consumers = shape->groups * shape->members;
 	plan.life_count = plan.consumers + shape->kills_consumers;
 	plan.span_count = shape->events_max / LOAD_SPAN_EVENTS + 1;
@@ -74,23 +75,23 @@ int load_board_create(struct load_scoreboard **out,
 	return 0;
 }
 
-void load_board_destroy(struct load_scoreboard *board)
+void load_board_destroy(struct load_scoreboard *scoreboard)
 {
-	if (board)
-		munmap(board, board->bytes);
+	if (scoreboard)
+		munmap(scoreboard, scoreboard->bytes);
 }
 
 static bool next_span(struct load_emitter *e)
 {
-	/* relaxed: a ticket; the span is nobody else's */
-	uint64_t n = tpi_add_relaxed(&e->board->next_span, 1);
+	/* relaxed: a ticket. The span is ours alone */
+	uint64_t n = tpi_add_relaxed(&e->scoreboard->next_span, 1);
 
-	if (n >= e->board->span_count) {
+	if (n >= e->scoreboard->span_count) {
 		/* relaxed: a flag that the leader polls */
-		tpi_store_relaxed(&e->board->exhausted, 1);
+		tpi_store_relaxed(&e->scoreboard->exhausted, 1);
 		return false;
 	}
-	e->span = &e->board->spans[n];
+	e->span = &e->scoreboard->spans[n];
 	e->span->producer = e->producer;
 	e->first = n * LOAD_SPAN_EVENTS;
 	e->used = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The board: memory that all processes of one run share, so that a process that
+ * The scoreboard: memory that all processes of one run share, so that a process that
  * is killed takes nothing of what it knew with it. It is mapped once, before the
  * first fork, so its pointers mean the same everywhere.
  *
@@ -16,8 +16,8 @@
  *	0          accepted        intent          LOAD_SPAN_EVENTS
  *	|-- must arrive --|-- in doubt --|-- must not arrive --|
  */
-#ifndef LOAD_BOARD_H
-#define LOAD_BOARD_H
+#ifndef LOAD_SCOREBOARD_H
+#define LOAD_SCOREBOARD_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,12 +37,12 @@ struct load_span {
 } __attribute__((aligned(LOAD_LINE)));
 
 /*
- * What a group has seen of a lane. Only who holds the lane's lease writes it, so
- * plain stores do; taking the lease orders them.
+ * A group's progress on a lane. Only the holder of the lane's lease writes it,
+ * so plain stores do. Taking the lease orders them.
  */
 struct load_track {
-	uint64_t seen;       /* 1 + highest position looked at; 0: none */
-	uint64_t released;   /* 1 + highest position released; 0: none */
+	uint64_t seen;       /* 1 + highest position looked at. 0: none */
+	uint64_t released;   /* 1 + highest position released. 0: none */
 	uint32_t seen_life;  /* the consumer life that raised `seen` last */
 	uint32_t holder;     /* the life that wrote here last */
 	uint64_t holder_pos; /* 1 + last position that it was given */
@@ -71,7 +71,8 @@ enum load_state {
 	LOAD_FAILED,   /* `why` says what happened */
 };
 
-/* A place among the producers or consumers, whoever fills it. */
+/* A place among the producers or consumers, which one process after the other
+ * may fill. */
 struct load_place {
 	uint32_t state; /* enum load_state */
 	uint32_t incarnation;
@@ -90,12 +91,12 @@ struct load_place {
 } __attribute__((aligned(LOAD_LINE)));
 
 struct load_shape {
-	uint32_t producers; /* places; one more is there for probes */
+	uint32_t producers; /* places. One more is there for probes */
 	uint32_t groups;
 	uint32_t members; /* per group */
 	uint32_t lanes;
 	uint32_t kills_consumers; /* at most so many lives beyond the first */
-	uint64_t events_max;      /* ids to be had */
+	uint64_t events_max;      /* ids that can be given */
 	uint64_t seed;
 };
 
@@ -103,14 +104,14 @@ struct load_scoreboard {
 	/* Set before the forks. */
 	struct load_shape shape;
 	size_t bytes; /* of the mapping */
-	uint32_t slots;
+	uint32_t places;
 	uint32_t consumers; /* groups * members */
 	uint64_t span_count;
 	uint64_t bit_words; /* per group */
 	struct load_span *spans;
 	uint64_t *bits;
 	struct load_track *tracks; /* [group * lanes + lane] */
-	uint64_t *last_ids;        /* [(group * lanes + lane) * slots + slot] */
+	uint64_t *last_ids; /* [(group * lanes + lane) * places + index] */
 	struct load_place *producer;
 	struct load_place *consumer;
 	struct load_counts *counts; /* [consumers] */
@@ -125,14 +126,14 @@ struct load_scoreboard {
 	uint64_t next_span __attribute__((aligned(LOAD_LINE)));
 };
 
-/* A fresh board in shared anonymous memory; -ENOMEM, -EINVAL. */
+/* A fresh scoreboard in shared anonymous memory. -ENOMEM, -EINVAL. */
 int load_board_create(struct load_scoreboard **out,
 		      const struct load_shape *shape);
-void load_board_destroy(struct load_scoreboard *board);
+void load_board_destroy(struct load_scoreboard *scoreboard);
 
 /* The span a producer numbers its events through. */
 struct load_emitter {
-	struct load_scoreboard *board;
+	struct load_scoreboard *scoreboard;
 	struct load_span *span;
 	uint64_t first; /* id of the span's first event */
 	uint32_t used;  /* ids that were accepted */
@@ -142,17 +143,17 @@ struct load_emitter {
 /*
  * Makes sure that `count` (<= LOAD_SPAN_EVENTS) ids are left in the span, then
  * notes that they are about to be tried. The first of them, or UINT64_MAX when
- * the board has no more. A span that cannot hold them is left as it is.
+ * the scoreboard has no more. A span that cannot hold them is left as it is.
  */
 uint64_t load_emit_try(struct load_emitter *emitter, uint32_t count);
 
 /* Notes that the first `count` of them were accepted and the rest were not. */
 void load_emit_done(struct load_emitter *emitter, uint32_t count);
 
-static inline uint64_t *load_bits(const struct load_scoreboard *board,
+static inline uint64_t *load_bits(const struct load_scoreboard *scoreboard,
 				  uint32_t group)
 {
-	return board->bits + group * board->bit_words;
+	return scoreboard->bits + group * scoreboard->bit_words;
 }
 
 #endif

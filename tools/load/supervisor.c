@@ -4,7 +4,7 @@
  * stops processes until the run is over.
  *
  * When to kill. A quarter of the victims is due at a random instant after they
- * were forked, whatever they are doing then (connecting, attaching); the others
+ * were forked, whatever they are doing then (connecting, attaching). The others
  * at a random instant after they began to work. Instants are not rounded to the
  * leader's own rhythm: it sleeps until the next one is due.
  *
@@ -43,15 +43,15 @@
 /* A place as the leader sees it. */
 struct child {
 	struct load_place *place;
-	int64_t due_ns; /* when to kill it; NEVER: not decided, or not at all */
-	int64_t cont_ns; /* when to continue it; NEVER: it is not stopped */
+	int64_t due_ns; /* when to kill it. NEVER: not decided, or not at all */
+	int64_t cont_ns; /* when to continue it. NEVER: it is not stopped */
 	uint32_t index;
 	uint32_t life;
 	bool consumer;
 	bool doomed; /* killed by us, not yet reaped */
 };
 
-struct storm {
+struct supervisor {
 	struct load_run *run;
 	struct child *children; /* producers, then consumers */
 	uint32_t count;
@@ -71,7 +71,7 @@ struct storm {
 	int64_t next_phase_ns; /* NEVER: not with --stand-still */
 };
 
-static uint64_t roll(struct storm *s, uint64_t below)
+static uint64_t roll(struct supervisor *s, uint64_t below)
 {
 	s->random = load_mix(s->random + UINT64_C(0x9e3779b97f4a7c15),
 			     UINT64_C(0xbf58476d1ce4e5b9));
@@ -94,12 +94,12 @@ static void nap(int64_t ns)
 
 /* ---- starting ------------------------------------------------------------------ */
 
-static uint64_t *budget_of(struct storm *s, const struct child *c)
+static uint64_t *budget_of(struct supervisor *s, const struct child *c)
 {
 	return c->consumer ? &s->kills_consumers_left : &s->kills_left;
 }
 
-static void start_child(struct storm *s, struct child *c)
+static void start_child(struct supervisor *s, struct child *c)
 {
 	struct load_run *run = s->run;
 	pid_t pid;
@@ -123,7 +123,7 @@ static void start_child(struct storm *s, struct child *c)
 		c->due_ns = tpi_monotonic_ns() + (int64_t)roll(s, EARLY_NS);
 }
 
-static bool all_running(const struct storm *s, bool consumers)
+static bool all_running(const struct supervisor *s, bool consumers)
 {
 	for (uint32_t i = 0; i < s->count; i++)
 		if (s->children[i].consumer == consumers &&
@@ -134,7 +134,7 @@ static bool all_running(const struct storm *s, bool consumers)
 
 /* ---- the dead -------------------------------------------------------------------- */
 
-static struct child *child_of(struct storm *s, pid_t pid)
+static struct child *child_of(struct supervisor *s, pid_t pid)
 {
 	for (uint32_t i = 0; i < s->count; i++)
 		if (s->children[i].place->pid == pid)
@@ -142,10 +142,10 @@ static struct child *child_of(struct storm *s, pid_t pid)
 	return NULL;
 }
 
-static void bury_victim(struct storm *s, struct child *c)
+static void bury_victim(struct supervisor *s, struct child *c)
 {
 	if (c->consumer) {
-		s->run->board->life_killed[c->life] = 1;
+		s->run->scoreboard->life_killed[c->life] = 1;
 		s->run->kills_consumers++;
 	} else {
 		s->run->kills++;
@@ -154,7 +154,7 @@ static void bury_victim(struct storm *s, struct child *c)
 	start_child(s, c);
 }
 
-static void bury(struct storm *s, struct child *c, int status)
+static void bury(struct supervisor *s, struct child *c, int status)
 {
 	s->alive_producers -= !c->consumer;
 	c->place->pid = 0;
@@ -180,7 +180,7 @@ static void bury(struct storm *s, struct child *c, int status)
 						     : "it ended early");
 }
 
-static void reap(struct storm *s)
+static void reap(struct supervisor *s)
 {
 	struct child *c;
 	int status;
@@ -201,11 +201,11 @@ static void reap(struct storm *s)
 /* ---- faults ------------------------------------------------------------------------ */
 
 /* Is another member of this consumer's group at work? */
-static bool group_lives_on(const struct storm *s, const struct child *c)
+static bool group_lives_on(const struct supervisor *s, const struct child *c)
 {
-	uint32_t members = s->run->board->shape.members;
-	uint32_t first =
-		s->run->board->shape.producers + c->index / members * members;
+	uint32_t members = s->run->scoreboard->shape.members;
+	uint32_t first = s->run->scoreboard->shape.producers +
+			 c->index / members * members;
 
 	for (uint32_t i = first; i < first + members; i++)
 		if (&s->children[i] != c && !s->children[i].doomed &&
@@ -215,7 +215,7 @@ static bool group_lives_on(const struct storm *s, const struct child *c)
 	return false;
 }
 
-static void decide_when(struct storm *s, struct child *c, int64_t now)
+static void decide_when(struct supervisor *s, struct child *c, int64_t now)
 {
 	if (c->due_ns != NEVER || c->doomed || !*budget_of(s, c) ||
 	    state_of(c) != LOAD_RUNNING)
@@ -224,7 +224,7 @@ static void decide_when(struct storm *s, struct child *c, int64_t now)
 		now + (int64_t)roll(s, c->consumer ? CONSUMER_NS : PRODUCER_NS);
 }
 
-static void kill_if_due(struct storm *s, struct child *c, int64_t now)
+static void kill_if_due(struct supervisor *s, struct child *c, int64_t now)
 {
 	if (c->due_ns > now || c->doomed || !c->place->pid)
 		return;
@@ -241,7 +241,7 @@ static void kill_if_due(struct storm *s, struct child *c, int64_t now)
 	c->doomed = true;
 }
 
-static void stop_one(struct storm *s, int64_t now)
+static void stop_one(struct supervisor *s, int64_t now)
 {
 	struct child *c = &s->children[roll(s, s->count)];
 
@@ -267,9 +267,9 @@ static void continue_if_due(struct child *c, int64_t now)
 }
 
 /* Stops or continues all members of the first group. */
-static void signal_first_group(struct storm *s, int signal)
+static void signal_first_group(struct supervisor *s, int signal)
 {
-	const struct load_shape *shape = &s->run->board->shape;
+	const struct load_shape *shape = &s->run->scoreboard->shape;
 
 	for (uint32_t i = 0; i < shape->members; i++) {
 		struct child *c = &s->children[shape->producers + i];
@@ -282,7 +282,7 @@ static void signal_first_group(struct storm *s, int signal)
 	}
 }
 
-static void stand_still(struct storm *s, int64_t now)
+static void stand_still(struct supervisor *s, int64_t now)
 {
 	int64_t still_ns = s->run->options.still_ns;
 
@@ -304,7 +304,7 @@ static void stand_still(struct storm *s, int64_t now)
 	s->stalled_at_ns = 0;
 }
 
-static int64_t do_what_is_due(struct storm *s, int64_t now)
+static int64_t do_what_is_due(struct supervisor *s, int64_t now)
 {
 	int64_t next = now + TICK_NS;
 
@@ -328,7 +328,7 @@ static int64_t do_what_is_due(struct storm *s, int64_t now)
 
 /* ---- the course -------------------------------------------------------------------- */
 
-static void show_progress(struct storm *s, int64_t now)
+static void show_progress(struct supervisor *s, int64_t now)
 {
 	const struct load_run *run = s->run;
 	double seconds = (double)(now - run->started_ns) / 1e9;
@@ -345,7 +345,7 @@ static void show_progress(struct storm *s, int64_t now)
 }
 
 /* A lane that does not move any more would keep a run from its end. */
-static void watch_for_stall(struct storm *s, int64_t now)
+static void watch_for_stall(struct supervisor *s, int64_t now)
 {
 	struct load_ledger_sum sum;
 	int64_t patience = STALL_NS;
@@ -365,13 +365,13 @@ static void watch_for_stall(struct storm *s, int64_t now)
 			  (long long)(patience / 1000000000));
 }
 
-static bool faults_left(const struct storm *s)
+static bool faults_left(const struct supervisor *s)
 {
 	return s->kills_left || s->kills_consumers_left || s->stops_left ||
 	       s->next_phase_ns != NEVER;
 }
 
-static bool someone_doomed(const struct storm *s)
+static bool someone_doomed(const struct supervisor *s)
 {
 	for (uint32_t i = 0; i < s->count; i++)
 		if (s->children[i].doomed)
@@ -379,12 +379,12 @@ static bool someone_doomed(const struct storm *s)
 	return false;
 }
 
-static bool is_over(const struct storm *s, int64_t now)
+static bool is_over(const struct supervisor *s, int64_t now)
 {
 	const struct load_options *o = &s->run->options;
 
 	if (s->run->failed || tpi_stop_signal() ||
-	    tpi_load_relaxed(&s->run->board->exhausted))
+	    tpi_load_relaxed(&s->run->scoreboard->exhausted))
 		return true;
 	if (!s->alive_producers)
 		return true;
@@ -397,7 +397,7 @@ static bool is_over(const struct storm *s, int64_t now)
 }
 
 /* Waits until a condition on all processes of a kind holds, or the run fails. */
-static void wait_for_start(struct storm *s, bool consumers)
+static void wait_for_start(struct supervisor *s, bool consumers)
 {
 	int64_t until = tpi_monotonic_ns() + START_NS;
 
@@ -413,7 +413,7 @@ static void wait_for_start(struct storm *s, bool consumers)
 	}
 }
 
-static void start_all(struct storm *s, bool consumers)
+static void start_all(struct supervisor *s, bool consumers)
 {
 	for (uint32_t i = 0; i < s->count; i++)
 		if (s->children[i].consumer == consumers)
@@ -421,19 +421,19 @@ static void start_all(struct storm *s, bool consumers)
 	wait_for_start(s, consumers);
 }
 
-/* Everybody is awake and told to stop; those who do not are noted and killed. */
-static void stop_producers(struct storm *s)
+/* Everybody is awake and told to stop. Those who do not are noted and killed. */
+static void stop_producers(struct supervisor *s)
 {
 	int64_t until = tpi_monotonic_ns() + END_NS;
 
-	tpi_store_relaxed(&s->run->board->stop, 1);
+	tpi_store_relaxed(&s->run->scoreboard->stop, 1);
 	for (uint32_t i = 0; i < s->count; i++)
 		continue_if_due(&s->children[i], NEVER);
 	while (s->alive_producers && tpi_monotonic_ns() < until) {
 		nap(TICK_NS / 4);
 		reap(s);
 	}
-	for (uint32_t i = 0; i < s->run->board->shape.producers; i++) {
+	for (uint32_t i = 0; i < s->run->scoreboard->shape.producers; i++) {
 		struct child *c = &s->children[i];
 
 		if (!c->place->pid)
@@ -446,12 +446,12 @@ static void stop_producers(struct storm *s)
 	}
 }
 
-static int make_children(struct storm *s)
+static int make_children(struct supervisor *s)
 {
-	struct load_scoreboard *board = s->run->board;
-	uint32_t producers = board->shape.producers;
+	struct load_scoreboard *scoreboard = s->run->scoreboard;
+	uint32_t producers = scoreboard->shape.producers;
 
-	s->count = producers + board->consumers;
+	s->count = producers + scoreboard->consumers;
 	s->children = calloc(s->count, sizeof(*s->children));
 	if (!s->children)
 		return -ENOMEM;
@@ -460,14 +460,14 @@ static int make_children(struct storm *s)
 
 		c->consumer = i >= producers;
 		c->index = c->consumer ? i - producers : i;
-		c->place = c->consumer ? &board->consumer[c->index]
-				       : &board->producer[c->index];
+		c->place = c->consumer ? &scoreboard->consumer[c->index]
+				       : &scoreboard->producer[c->index];
 	}
 	return 0;
 }
 
 /* The channel beside begins, if there is one, and the first phase. */
-static void begin_neighbour(struct storm *s)
+static void begin_neighbour(struct supervisor *s)
 {
 	struct load_run *run = s->run;
 
@@ -482,9 +482,10 @@ static void begin_neighbour(struct storm *s)
 	load_neighbour_phase(s->neighbour, 0);
 }
 
-void load_storm(struct load_run *run, struct load_neighbour_result *neighbour)
+void load_supervise(struct load_run *run,
+		    struct load_neighbour_result *neighbour)
 {
-	struct storm s = {
+	struct supervisor s = {
 		.run = run,
 		.random = run->options.seed,
 	};
@@ -503,7 +504,7 @@ void load_storm(struct load_run *run, struct load_neighbour_result *neighbour)
 	s.kills_consumers_left = run->options.kills_consumers;
 	s.stops_left = run->options.stops;
 	run->started_ns = tpi_monotonic_ns();
-	tpi_store_relaxed(&run->board->go, 1);
+	tpi_store_relaxed(&run->scoreboard->go, 1);
 	while (!is_over(&s, tpi_monotonic_ns())) {
 		next = do_what_is_due(&s, tpi_monotonic_ns());
 		if (!faults_left(&s) && run->options.duration_ns &&

@@ -4,7 +4,7 @@
  *
  * One look is: collect every part that was asked for as one JSON object, then
  * print that object, as it is or as tables. With --watch the segments stay
- * mapped and only the look is repeated; what is in them outlives the broker.
+ * mapped and only the look is repeated. Their contents outlive the broker.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -141,7 +141,7 @@ static void print_json(const json_t *look, const struct arguments *args)
 	putchar('\n');
 }
 
-/* One look; its exit status. */
+/* One look. Its exit status. */
 static int show(const struct tpi_inspect *inspect, const struct arguments *args)
 {
 	json_t *look = parts_collect(inspect, args->parts);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One table says everything about the parts; the rest follows it. */
+/* One table says everything about the parts. The rest follows it. */
 #include "tools/shmstat/parts.h"
 
 #include <stdio.h>
@@ -20,6 +20,8 @@ static const struct column broker_columns[] = {
 	{"cpus_possible", "possible CPUs", COLUMN_PLAIN},
 	{"nodes", "nodes", COLUMN_PLAIN},
 	{"clients_max", "clients at most", COLUMN_PLAIN},
+	{"clock_error_ns", "clock error, ns", COLUMN_PLAIN},
+	{"clock_steps", "clock was set", COLUMN_PLAIN},
 	{"counters", "counters", COLUMN_PLAIN},
 	{0},
 };
@@ -192,7 +194,7 @@ static bool never_used(const json_t *row)
 	       !json_integer_value(json_object_get(row, "published"));
 }
 
-/* The rows without side lanes that nobody used; *left_out counts those. */
+/* The rows without side lanes that were never used. *left_out counts those. */
 static json_t *used_rows(const json_t *rows, size_t *left_out)
 {
 	json_t *used = json_array(), *row;

@@ -14,7 +14,7 @@
 #define PART_LEDGER   UINT32_C(64)
 #define PARTS_DEFAULT UINT32_C(0x7f)
 
-/* The bits for a name on the command line; 0: no such part. */
+/* The bits for a name on the command line. 0: no such part. */
 uint32_t parts_by_name(const char *name);
 
 /*
@@ -23,7 +23,7 @@ uint32_t parts_by_name(const char *name);
  */
 json_t *parts_collect(const struct tpi_inspect *inspect, uint32_t parts);
 
-/* The same as text; `all`: unused side lanes too. */
+/* The same as text. `all`: unused side lanes too. */
 void parts_print(const json_t *look, uint32_t parts, bool all);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Is a process that the catalog names still there? The pid alone proves nothing;
- * its start time must be the one that the broker saw.
+ * Is a process that the catalog names still there? The pid alone proves nothing.
+ * Its start time must be the one that the broker saw.
  */
 #include <ctype.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #define FIELD_STATE      3
 #define FIELD_START_TIME 22
 
-/* /proc/PID/stat from its third field on; false when there is no process. */
+/* /proc/PID/stat from its third field on. False when there is no process. */
 static bool read_stat(uint64_t pid, char *text, size_t bytes)
 {
 	char path[64], *end;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tapio-shmstat inside: each stat_*() takes one look at a part of a broker's
- * memory and returns it as a JSON value; the text form is printed from the same
+ * memory and returns it as a JSON value. The text form is printed from the same
  * value (table.c), so the two cannot disagree.
  *
- * What is copied out of shared memory may be anything: strings are made
- * printable, numbers are shown as they are.
+ * A copy from shared memory may hold anything: strings are made printable,
+ * numbers are shown as they are.
  */
 #ifndef STAT_H
 #define STAT_H
@@ -44,19 +44,19 @@ json_t *value_dropped(const uint64_t dropped[TAPIO_DROP_CAUSES]);
 /* ["gate", ..] of TPI_FAULT_* bits. */
 json_t *value_faults(uint32_t faults);
 /*
- * {"count", "p50", "p90", "p99", "p99.9", "mean", "max"}, times in nanoseconds;
+ * {"count", "p50", "p90", "p99", "p99.9", "mean", "max"}, times in nanoseconds.
  * null without a histogram, or time stamps.
  */
 json_t *value_latency(const struct tapio_shm_histogram *shared);
 json_t *value_rseq(uint32_t verdict);
-/* The name of a channel or a class, by index; "?" when it cannot be had. */
+/* The name of a channel or a class, by index. "?" when it cannot be had. */
 json_t *value_channel(const struct tpi_inspect *inspect, uint32_t channel);
 json_t *value_class(const struct tpi_inspect_channel *channel, uint32_t klass);
 
 /* ---- processes (process.c) ------------------------------------------------ */
 
 /*
- * What became of a process: "running", "stopped", "gone" (or another process has
+ * The state of a process: "running", "stopped", "gone" (or another process has
  * its number), "unknown" (pid 0: not visible from the broker).
  */
 const char *process_state(uint64_t pid, uint64_t start_time_ticks);

@@ -125,12 +125,25 @@ static json_t *counters(const struct tapio_shm_broker *b)
 	return object;
 }
 
+/* How far stamps can be trusted; null: they cannot be converted. */
+static void add_clock(json_t *object, const struct tapio_shm_broker *b)
+{
+	bool runs = tpi_load_relaxed(&b->calibrations) != 0;
+	uint64_t error = tpi_load_relaxed(&b->clock_error_ns);
+
+	json_object_set_new(object, "clock_error_ns",
+			    runs ? value_count(error) : json_null());
+	json_object_set_new(object, "clock_steps",
+			    value_count(tpi_load_relaxed(&b->clock_steps)));
+}
+
 json_t *stat_broker(const struct tpi_inspect *inspect)
 {
 	json_t *object = json_object();
 
 	add_identity(object, inspect);
 	add_means(object, inspect->catalog.broker);
+	add_clock(object, inspect->catalog.broker);
 	json_object_set_new(object, "counters",
 			    counters(inspect->catalog.broker));
 	return object;

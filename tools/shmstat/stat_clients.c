@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Attachments: who is on which channel in which role. */
+/* Attachments: the process, its channel and its role. */
 #include <string.h>
 
 #include "lib/base/atomic.h"
 #include "tools/shmstat/stat.h"
 
 /*
- * A copy that belongs to one attachment; false when the record is free or was
+ * A copy that belongs to one attachment. False when the record is free or was
  * given to another one meanwhile.
  */
 static bool copy_attachment(const struct tapio_shm_attachment *shared,
@@ -24,7 +24,8 @@ static bool copy_attachment(const struct tapio_shm_attachment *shared,
 	tpi_fence_compiler(); /* the copy is what is looked at */
 	copy->state = state;
 	/* ORDER attachment.id (fence): the copy is older than this look.
-	 * Pairs with the release of the state of whoever gets the record. */
+	 * Pairs with the release of the state when the record is given
+	 * again. */
 	tpi_fence_load_load();
 	return tpi_load_relaxed(&shared->id) == copy->id;
 }
@@ -75,7 +76,7 @@ json_t *stat_clients(const struct tpi_inspect *inspect)
 	json_t *array = json_array();
 	struct tapio_shm_attachment copy;
 
-	/* Slot 0 is never given. */
+	/* Index 0 is never given. */
 	for (uint32_t i = 1; i < inspect->catalog.attachment_count; i++)
 		if (copy_attachment(&inspect->catalog.attachments[i], &copy))
 			json_array_append_new(array, one(inspect, &copy));

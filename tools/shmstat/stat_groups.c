@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Groups: their ledgers added up over the lanes, and who holds what. */
+/* Groups: their ledgers added up over the lanes, and their holders. */
 #include <errno.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include "tools/shmstat/stat.h"
 
 struct sums {
-	struct tpi_ledger total; /* counts added up; peak: the largest */
+	struct tpi_ledger total; /* counts added up. peak: the largest */
 	uint32_t leased;
 	bool joining;
 };

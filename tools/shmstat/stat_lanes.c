@@ -25,7 +25,7 @@ static json_t *lane_node(const struct tpi_inspect_channel *c,
 	return json_null();
 }
 
-/* What names a lane, in both lists. */
+/* The keys that name a lane, in both lists. */
 static void add_lane(json_t *object, const struct tpi_inspect *inspect,
 		     uint32_t channel, const struct tpi_lane *lane)
 {
@@ -40,7 +40,7 @@ static void add_lane(json_t *object, const struct tpi_inspect *inspect,
 	json_object_set_new(object, "side", json_boolean(side));
 }
 
-/* The most that any group had unread; 0 when there is no group. */
+/* The most that any group had unread. 0 when there is no group. */
 static uint32_t high_water(const struct tpi_inspect *inspect, uint32_t channel,
 			   uint32_t lane)
 {

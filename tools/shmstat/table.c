@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Printing JSON for people. Numbers are set to the right, words to the left;
- * an object is the list of its entries that are not zero, an array is its words,
+ * Printing JSON for people. Numbers are set to the right, words to the left.
+ * An object is the list of its entries that are not zero, an array is its words,
  * and "-" stands for what is not there.
  */
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Words of shared memory as JSON values; called by every stat_*(). */
+/* Words of shared memory as JSON values. Called by every stat_*(). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lines of events and gaps, collected and written; called by tapio-tail's loop.
+ * Lines of events and gaps, collected and written. Called by tapio-tail's loop.
  *
  * An event that is read in place may change while it is formatted (its producer
  * may be at fault, or have overwritten it): its line may then need more room at

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What tapio-tail prints: the lines of a batch of events are collected, and those
- * taken back again whose event was overwritten meanwhile; then they are written.
+ * The output of tapio-tail. The lines of a batch of events are collected. A
+ * line is taken back again if its event was overwritten meanwhile. Then the
+ * rest is written.
  */
-#ifndef TPI_TAIL_OUT_H
-#define TPI_TAIL_OUT_H
+#ifndef TPI_TAIL_LINES_H
+#define TPI_TAIL_LINES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,7 +23,7 @@ struct tpi_tail_out {
 
 /*
  * Adds the line of an event, or of a gap. `time_ns` is the channel's stamp, shown
- * where the event itself has no time; 0: none. -ENOMEM.
+ * where the event itself has no time. 0: none. -ENOMEM.
  */
 int tpi_tail_out_view(struct tpi_tail_out *out, const struct tapio_view *view,
 		      uint64_t time_ns);
@@ -33,7 +34,7 @@ int tpi_tail_out_overwritten(struct tpi_tail_out *out, uint64_t count);
 /* Takes back what was added since `used` had that value. */
 void tpi_tail_out_rewind(struct tpi_tail_out *out, size_t used);
 
-/* Writes it all. -errno; -EPIPE: the reader has left. */
+/* Writes it all. -errno. -EPIPE: the reader has left. */
 int tpi_tail_out_flush(struct tpi_tail_out *out);
 
 void tpi_tail_out_free(struct tpi_tail_out *out);

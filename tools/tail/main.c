@@ -2,11 +2,11 @@
 /*
  * tapio-tail: shows the events of a channel, as text or as JSON Lines.
  *
- * By default an observer, which holds nobody up; with --group a consumer. One
- * thread: take a batch, format it, release it, write it. An event that was
- * overwritten while it was formatted is not shown, and is counted as lost, here and
- * in the group's ledger. With --policy lossless a batch is written before it is
- * released, so that a kill in between shows events twice and loses none.
+ * By default an observer, which holds up no producer. With --group a consumer.
+ * One thread: take a batch, format it, release it, write it. An event that was
+ * overwritten while it was formatted is not shown, and is counted as lost, here
+ * and in the group's ledger. With --policy lossless a batch is written before
+ * it is released, so that a kill in between shows events twice and loses none.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -30,7 +30,7 @@
 struct arguments {
 	struct tpi_connect connect;
 	struct tpi_tail_options tail;
-	uint64_t count;      /* of events to show; 0: no end */
+	uint64_t count;      /* of events to show. 0: no end */
 	int64_t duration_ns; /* TAPIO_FOREVER */
 	bool json;
 	bool stats;
@@ -299,7 +299,7 @@ static void add_stats(struct run *run)
 	run->before.late += stats.late;
 }
 
-/* All that the broker left behind was shown. 0: go on; else an exit status. */
+/* All that the broker left behind was shown. 0: go on, else an exit status. */
 static int broker_gone(struct run *run)
 {
 	tpi_say("the broker at %s has gone%s",
@@ -311,7 +311,7 @@ static int broker_gone(struct run *run)
 		return TPI_EXIT_BROKER_GONE;
 	add_stats(run);
 	tpi_tail_close(&run->source);
-	/* What the next broker's channel holds by then is news to us. */
+	/* All that the next broker's channel holds by then is news to us. */
 	run->args.tail.start = TAPIO_START_OLDEST;
 	int status = attach(run);
 	if (!status)
@@ -327,7 +327,7 @@ static unsigned int batch_max(const struct run *run)
 	const struct arguments *args = &run->args;
 	uint64_t max = BATCH;
 
-	/* No more than will be shown: what is released is consumed. */
+	/* No more than will be shown: a released event is consumed. */
 	if (args->count && max > args->count - run->shown)
 		max = args->count - run->shown;
 	return (unsigned int)max;
@@ -370,7 +370,7 @@ static int show(struct run *run, const struct tapio_view *views, int count)
 	if (!err && write_first)
 		err = tpi_tail_out_flush(&run->out);
 	if (err)
-		return err; /* what is not released, others get */
+		return err; /* others get what is not released */
 	tpi_tail_release(&run->source);
 	run->shown += events;
 	return tpi_tail_out_flush(&run->out);
@@ -385,7 +385,7 @@ static int64_t next_timeout(const struct run *run)
 	return left_ns < SLICE_NS ? left_ns : SLICE_NS;
 }
 
-/* Whether the time is over; --duration 0 ends when nothing is left. */
+/* Whether the time is over. --duration 0 ends when nothing is left. */
 static bool is_over(const struct run *run, int count)
 {
 	if (!run->args.duration_ns)

@@ -67,14 +67,14 @@ int tpi_tail_next(struct tpi_tail_source *source, struct tapio_view *views,
 bool tpi_tail_intact(struct tpi_tail_source *source,
 		     const struct tapio_view *view)
 {
-	/* What an observer hands out are copies that were checked. */
+	/* An observer hands out copies that were checked. */
 	return !source->consumer ||
 	       tapio_view_intact(source->consumer, view) == 1;
 }
 
 int64_t tpi_tail_release(struct tpi_tail_source *source)
 {
-	/* What an observer hands out are copies that were checked. */
+	/* An observer hands out copies that were checked. */
 	return source->consumer ? tapio_release(source->consumer) : 0;
 }
 

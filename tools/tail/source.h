@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where tapio-tail reads from: an observer, or a member of a group; behind one
+ * Where tapio-tail reads from: an observer, or a member of a group. Behind one
  * interface, so that the rest of the tool does not care which.
  */
 #ifndef TPI_TAIL_SOURCE_H
@@ -51,7 +51,7 @@ int tpi_tail_next(struct tpi_tail_source *source, struct tapio_view *views,
 bool tpi_tail_intact(struct tpi_tail_source *source,
 		     const struct tapio_view *view);
 
-/* Done with all views; how many may have been overwritten while being read. */
+/* Done with all views. How many may have been overwritten while being read. */
 int64_t tpi_tail_release(struct tpi_tail_source *source);
 
 bool tpi_tail_connected(const struct tpi_tail_source *source);

@@ -49,7 +49,7 @@ static int open_fds(void)
 	return count;
 }
 
-/* One round; 0, or what went wrong. */
+/* One round: 0, or the error. */
 static int load_and_run(int count, uint32_t *side)
 {
 	void *handle = dlopen(PLUGIN, RTLD_NOW | RTLD_LOCAL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What stands around the tables: the machine and how to read the figures at the
- * top; per question its text, what has to be known before comparing, and what
- * kind of moment it was; the goals at the end.
+ * The text around the tables: the machine and how to read the figures at the
+ * top. Per question its text, what has to be known before comparing, and what
+ * kind of moment it was. The goals at the end.
  */
 #include <math.h>
 #include <stddef.h>
@@ -99,7 +99,7 @@ static bool is_told(const struct bench_peer *peer)
 
 /*
  * The peers of a question that were measured and not told of before, which are
- * the last of `told`: how many; *others: whether there are more.
+ * the last of `told`: how many. *others: whether there are more.
  */
 static unsigned int new_peers(const struct bench_question_result *q,
 			      bool *others)
@@ -121,12 +121,12 @@ static unsigned int new_peers(const struct bench_question_result *q,
 	return told_count - before;
 }
 
-/* A column of the table below: what of a peer it shows. */
+/* A column of the table below: the property of a peer that it shows. */
 struct known {
 	const char *title;
 	size_t offset;
-	unsigned int most;    /* columns; longer texts are wrapped */
-	unsigned int columns; /* it takes; 0: nobody has anything to say */
+	unsigned int most;    /* columns. Longer texts are wrapped */
+	unsigned int columns; /* it takes. 0: no peer has a value */
 };
 #define KNOWN 4
 
@@ -229,8 +229,8 @@ static void show_published(const struct bench_published *p)
 	}
 }
 
-static void show_moment(const struct bench_moment *before,
-			const struct bench_moment *after)
+static void show_moment(const struct bench_machine_state *before,
+			const struct bench_machine_state *after)
 {
 	char text[256];
 

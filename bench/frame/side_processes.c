@@ -26,13 +26,13 @@
 #include "lib/base/atomic.h"
 #include "tools/common/tool.h"
 
-/* No measurement takes this long; one that does hangs. */
+/* No measurement takes this long. One that does hangs. */
 #define LIMIT_NS INT64_C(60000000000)
-/* Of bench_ready: then whoever shares the CPU may be the one waited for. */
+/* Of bench_ready: then the awaited side may be one that shares the CPU. */
 #define SPINS_BEFORE_YIELD 2000
 
 struct measurement {
-	struct bench_shared shared; /* first: what the sides see */
+	struct bench_shared shared; /* first: the sides see it */
 	int result[BENCH_SIDES_MAX];
 };
 
@@ -80,7 +80,7 @@ static _Noreturn void be_side(struct measurement *m,
 	bench_why_into(m->shared.side[index].why,
 		       sizeof(m->shared.side[index].why));
 	m->result[index] = run_side(side, &m->shared, index);
-	/* Not exit(): what the frame set up is the frame's to take down. */
+	/* Not exit(): only the frame may take down what it set up. */
 	_exit(m->result[index] ? 1 : 0);
 }
 
@@ -221,7 +221,7 @@ void bench_ready(struct bench_shared *shared)
 	uint32_t calls, wanted;
 
 	/*
-	 * ORDER bench.frame.ready (acq_rel): what a side did before it came
+	 * ORDER bench.frame.ready (acq_rel): all that a side did before it came
 	 * here. Pairs with the acquire below, on the other sides.
 	 */
 	calls = tpi_add_acq_rel(&shared->ready, 1);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What kind of moment it was: on a shared machine two virtual CPUs may be as far
- * apart as they like, and either may be somebody else's for a while. So before
- * and after each question two things are measured that every figure depends on:
- * how long a cache line takes from one CPU to the other, and how long plain stores
- * to a cache take.
+ * The state of the machine around a question. On a shared machine two virtual
+ * CPUs may be as far apart as they like, and either may be somebody else's for
+ * a while. So before and after each question two things are measured that every
+ * figure depends on: how long a cache line takes from one CPU to the other, and
+ * how long plain stores to a cache take.
  */
 #include <math.h>
 
@@ -17,7 +17,7 @@
 #define QUICK_SHARE  50 /* a fiftieth of all that, with --quick */
 #define CACHED_BYTES 16384
 
-struct moment_run {
+struct state_run {
 	uint32_t *ball;
 	uint32_t rounds;
 	uint64_t stores;
@@ -25,7 +25,7 @@ struct moment_run {
 
 static int ping(void *arg, struct bench_shared *shared, unsigned int index)
 {
-	const struct moment_run *run = arg;
+	const struct state_run *run = arg;
 
 	bench_ready(shared);
 	shared->side[index].start_ns = bench_now_ns();
@@ -41,7 +41,7 @@ static int ping(void *arg, struct bench_shared *shared, unsigned int index)
 
 static int pong(void *arg, struct bench_shared *shared, unsigned int index)
 {
-	const struct moment_run *run = arg;
+	const struct state_run *run = arg;
 
 	(void)index;
 	bench_ready(shared);
@@ -55,7 +55,7 @@ static int pong(void *arg, struct bench_shared *shared, unsigned int index)
 
 static int store(void *arg, struct bench_shared *shared, unsigned int index)
 {
-	const struct moment_run *run = arg;
+	const struct state_run *run = arg;
 	static uint64_t cached[CACHED_BYTES / 8];
 
 	for (int lap = 0; lap < 2; lap++) {
@@ -64,7 +64,7 @@ static int store(void *arg, struct bench_shared *shared, unsigned int index)
 			uint64_t *line = &cached[i * 8 % (CACHED_BYTES / 8)];
 
 			for (int j = 0; j < 8; j++)
-				/* Relaxed: nobody reads them. */
+				/* Relaxed: these values are never read. */
 				tpi_store_relaxed(&line[j], i);
 		}
 		shared->side[index].end_ns = bench_now_ns();
@@ -72,10 +72,10 @@ static int store(void *arg, struct bench_shared *shared, unsigned int index)
 	return 0;
 }
 
-void bench_moment_take(struct bench_moment *moment, const int cpus[2],
-		       bool quick)
+void bench_machine_state_take(struct bench_machine_state *moment,
+			      const int cpus[2], bool quick)
 {
-	struct moment_run run = {
+	struct state_run run = {
 		.ball = bench_memory(sizeof(*run.ball)),
 		.rounds = quick ? ROUNDS / QUICK_SHARE : ROUNDS,
 		.stores = quick ? STORES / QUICK_SHARE : STORES,

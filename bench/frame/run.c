@@ -4,8 +4,8 @@
  *
  * The subjects of a case take turns, and each turn begins with another one, so
  * that none always comes after the same neighbour. Before the turns that count
- * each has one to warm up, with fewer events. Who is absent or fails is not asked
- * again in this case, and the others go on without.
+ * each has one to warm up, with fewer events. A subject that is absent or fails
+ * is not asked again in this case, and the others go on without it.
  */
 #include <errno.h>
 #include <math.h>
@@ -20,8 +20,9 @@
 #define QUICK_MAX  1000 /* events, where a case does not say */
 
 /*
- * Unless told how many turns to take, a case ends when it has had this long, but
- * for the least that makes a median: nobody waits half an hour to see figures.
+ * Unless told how many turns to take, a case ends when it has had this long,
+ * but for the least that makes a median. Half an hour is too long to wait for
+ * figures.
  */
 #define CASE_NS     UINT64_C(1000000000)
 #define TURNS_LEAST 3
@@ -78,7 +79,7 @@ static bool are_figures(const double *figures, unsigned int count)
 	return true;
 }
 
-/* One turn of one subject; `turn` < 0: to warm up. */
+/* One turn of one subject. `turn` < 0: to warm up. */
 static void measure(struct course *course, struct bench_case_result *result,
 		    struct bench_outcome *s, int turn)
 {
@@ -197,10 +198,10 @@ static void run_cases(struct course *course, struct bench_question_result *q)
 {
 	const struct bench_options *o = course->options;
 
-	bench_moment_take(&q->before, o->cpus, o->quick);
+	bench_machine_state_take(&q->before, o->cpus, o->quick);
 	for (unsigned int i = 0; i < q->case_count && !tpi_stop_signal(); i++)
 		run_case(course, &q->cases[i]);
-	bench_moment_take(&q->after, o->cpus, o->quick);
+	bench_machine_state_take(&q->after, o->cpus, o->quick);
 }
 
 static void run_question(struct course *course, struct bench_question_result *q)
