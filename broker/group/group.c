@@ -422,6 +422,23 @@ static bool is_owner(const struct tpi_broker *broker, uid_t uid)
 	return broker->config.trust_owner && (uid == 0 || uid == geteuid());
 }
 
+#define FILTER_TEXT 96
+
+/* As tools show it: a set of types by its digest. */
+static void describe_filter(char out[FILTER_TEXT], uint32_t severity_min,
+			    uint32_t mask, uint64_t types)
+{
+	char classes[24] = "all", set[24] = "all";
+
+	if (mask)
+		snprintf(classes, sizeof(classes), "0x%x", mask);
+	if (types)
+		snprintf(set, sizeof(set), "#%016llx",
+			 (unsigned long long)types);
+	snprintf(out, FILTER_TEXT, "{severity >= %u, classes %s, types %s}",
+		 severity_min, classes, set);
+}
+
 /*
  * Members read for one another: an event that one of them passes over, no other one
  * sees. So all that are members at the same time have one filter. A durable group
@@ -435,26 +452,18 @@ static int check_filter(const struct tpi_host *host,
 	const struct tpi_group_filter *theirs = &group->filter;
 	uint32_t mask = class_mask(host, filter->class_mask);
 
-	if (!group->members)
+	char has[FILTER_TEXT], wants[FILTER_TEXT];
+
+	if (!group->members ||
+	    (filter->severity_min == theirs->severity_min &&
+	     mask == theirs->class_mask && filter->types == theirs->types))
 		return 0;
-	if (filter->severity_min != theirs->severity_min)
-		return tpi_fail(-EBUSY, error, error_bytes,
-				"group \"%s\" has members whose filter begins "
-				"at severity %u, not %u",
-				group->name, theirs->severity_min,
-				filter->severity_min);
-	if (mask != theirs->class_mask)
-		return tpi_fail(-EBUSY, error, error_bytes,
-				"group \"%s\" has members whose filter has the "
-				"classes 0x%x, not 0x%x (0: all)",
-				group->name, theirs->class_mask, mask);
-	if (filter->types != theirs->types)
-		return tpi_fail(-EBUSY, error, error_bytes,
-				"group \"%s\" has members whose filter has "
-				"other types (%016llx, not %016llx; 0: all)",
-				group->name, (unsigned long long)theirs->types,
-				(unsigned long long)filter->types);
-	return 0;
+	describe_filter(has, theirs->severity_min, theirs->class_mask,
+			theirs->types);
+	describe_filter(wants, filter->severity_min, mask, filter->types);
+	return tpi_fail(-EBUSY, error, error_bytes,
+			"group \"%s\" has members with the filter %s, not %s",
+			group->name, has, wants);
 }
 
 /* Joining what exists: with the same options, or with none. */

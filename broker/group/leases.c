@@ -38,7 +38,10 @@ static bool is_gone(const struct tpi_registry *registry,
 				    : id == dead;
 }
 
-/* L1 and L2 in the name of the dead. */
+/*
+ * L1 in the name of the dead, and L2 for every cell: a taker that was killed between
+ * T4 and L2 has left one GIVEN that another member had owned.
+ */
 static void clear_cells(const struct tpi_registry *registry,
 			const struct tpi_group *group, uint32_t dead,
 			struct tapio_shm_cursor *cursor)
@@ -48,12 +51,12 @@ static void clear_cells(const struct tpi_registry *registry,
 		/* Relaxed: the swap decides. */
 		uint64_t owner = tpi_load_relaxed(&cell->owner);
 
-		if (!is_gone(registry, group, dead, TAPIO_CELL_OWNER(owner)))
-			continue;
 		/* ORDER cursor.owner (acq_rel): all that it stored there, before
 		 * the cell is used again. Pairs with the swap in claim_cell()
 		 * (client/). */
-		tpi_cas_acq_rel(&cell->owner, &owner, owner | TAPIO_CELL_GIVEN);
+		if (is_gone(registry, group, dead, TAPIO_CELL_OWNER(owner)))
+			tpi_cas_acq_rel(&cell->owner, &owner,
+					owner | TAPIO_CELL_GIVEN);
 		tpi_cell_release(cursor, cell);
 	}
 }

@@ -15,7 +15,6 @@
  * SIGKILL after `want`: the holder gives the lane to nobody in particular, and the
  * next survey of any member takes it. SIGSTOP: takeover.c.
  */
-#include <string.h>
 #include <time.h>
 
 #include "client/consumer/consumer.h"
@@ -84,8 +83,6 @@ static struct tpi_holder *find_holder(struct tpi_survey *s, uint32_t name)
 	for (i = 0; i < s->count; i++)
 		if (s->holders[i].name == name)
 			return &s->holders[i];
-	if (s->count == TPI_HOLDERS_MAX)
-		return NULL; /* enough to find one that is richer */
 	s->holders[s->count] = (struct tpi_holder){.name = name};
 	return &s->holders[s->count++];
 }
@@ -107,7 +104,7 @@ static void look_around(struct tapio_consumer *c, struct tpi_survey *s)
 	uint32_t i, name;
 	uint64_t tail;
 
-	memset(s, 0, sizeof(*s));
+	s->mine = s->count = 0;
 	for (i = 0; i < c->lane_count; i++) {
 		struct tpi_track *t = &c->tracks[i];
 
@@ -124,10 +121,8 @@ static void look_around(struct tapio_consumer *c, struct tpi_survey *s)
 		if (name == TAPIO_NOBODY || name == c->me)
 			continue;
 		holder = find_holder(s, name);
-		if (holder) {
-			holder->busy += t->busy;
-			holder->life += signs_of_life(t);
-		}
+		holder->busy += t->busy;
+		holder->life += signs_of_life(t);
 	}
 }
 
@@ -210,7 +205,7 @@ static int64_t roughly_now_ns(void)
 void tpi_lease_balance(struct tapio_consumer *c)
 {
 	int64_t now = roughly_now_ns();
-	struct tpi_survey *s = &c->survey;
+	struct tpi_survey *s, *before;
 
 	tpi_lease_live(c);
 	if (c->ended || now - c->balanced_ns < BALANCE_NS)
@@ -218,8 +213,10 @@ void tpi_lease_balance(struct tapio_consumer *c)
 	c->balanced_ns = now;
 	tpi_latency_refresh(&c->latency, &c->client);
 	tpi_lease_free(c);
+	before = &c->surveys[c->turn];
+	s = &c->surveys[c->turn ^= 1];
 	look_around(c, s);
-	tpi_lease_relieve(c, s, now);
+	tpi_lease_relieve(c, before, s, now);
 	answer(c, s);
 	ask_the_richest(c, s);
 }

@@ -24,6 +24,8 @@ static void free_private(struct tapio_consumer *c)
 	free(c->tracks);
 	free(c->leased);
 	free(c->touched);
+	free(c->surveys[0].holders);
+	free(c->surveys[1].holders);
 }
 
 static int make_tracks(struct tapio_consumer *c)
@@ -35,6 +37,12 @@ static int make_tracks(struct tapio_consumer *c)
 	c->tracks = calloc(count, sizeof(*c->tracks));
 	c->leased = calloc(count, sizeof(*c->leased));
 	c->touched = calloc(count, sizeof(*c->touched));
+	for (i = 0; i < 2; i++) {
+		c->surveys[i].holders =
+			calloc(count, sizeof(*c->surveys[i].holders));
+		if (!c->surveys[i].holders)
+			return -ENOMEM;
+	}
 	if (!c->tracks || !c->leased || !c->touched)
 		return -ENOMEM;
 	c->lane_count = count;
@@ -145,6 +153,7 @@ static int open_consumer(struct tapio_consumer *c, const char *channel,
 			      options->type_count, &options->broker);
 	if (err)
 		return err;
+	request.types = tpi_filter_types(&c->filter);
 	/* So that producers which wait for room reach us; else we fence. */
 	c->fence = tpi_barrier_register() != 0;
 	err = tpi_client_open(&c->client, &request, &options->broker);

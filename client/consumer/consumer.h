@@ -146,8 +146,8 @@ struct tapio_consumer {
 	struct tpi_merge merge;
 	struct tpi_pace pace;
 
-	const struct tapio_shm_group *group; /* ours, in the catalog */
-	const uint64_t *slot;                /* its word */
+	const struct tapio_shm_group *group;         /* ours, in the catalog */
+	const uint64_t *slot;                        /* its word */
 	const struct tapio_shm_doorbells *doorbells; /* read-only */
 	const uint32_t *doorbell;                    /* our group's word */
 	struct tapio_shm_group_control *control;     /* writable */
@@ -175,8 +175,8 @@ struct tapio_consumer {
 
 	uint32_t *beat; /* in the cell of the first lane that is leased */
 	uint32_t no_beat;
-	struct tpi_survey survey;
-	struct tpi_survey survey_before;
+	struct tpi_survey surveys[2]; /* in turns */
+	uint32_t turn;                /* of the last one */
 	int64_t balanced_ns;
 	uint32_t spin_ns;
 	uint32_t wake_events; /* above 1: watermark.c waits */
@@ -188,6 +188,7 @@ struct tapio_consumer {
 	struct tpi_fd_thread bellhop;
 	uint64_t sleeps;
 	uint64_t wakeups;
+	uint64_t relieved; /* lanes that others have taken over */
 };
 
 /* To other members: this one lives. */

@@ -164,9 +164,9 @@ static bool leave_moving(struct tpi_track *t, uint64_t lease)
 {
 	/* ORDER cursor.lease (acq_rel): we have changed nothing. Pairs with the
 	 * swap of the next holder, in tpi_lease_take(). */
-	tpi_cas_acq_rel(&t->cursor->lease, &lease,
-			tpi_lease_next(lease, TAPIO_NOBODY,
-				       TAPIO_LEASE_MOVING));
+	tpi_cas_acq_rel(
+		&t->cursor->lease, &lease,
+		tpi_lease_next(lease, TAPIO_NOBODY, TAPIO_LEASE_MOVING));
 	return false;
 }
 
@@ -187,12 +187,12 @@ static bool move(struct tapio_consumer *c, struct tpi_track *t, uint64_t lease)
 	fill_cell(c, t, from, to);
 	begin(c, t, to);
 	TPI_TESTPOINT("lease.filled");
-	settled = TAPIO_LEASE(c->me, to - cells, 0,
-			      TAPIO_LEASE_EPOCH(lease) + 1);
+	settled =
+		TAPIO_LEASE(c->me, to - cells, 0, TAPIO_LEASE_EPOCH(lease) + 1);
 	/* ORDER cursor.lease (acq_rel): the cell is filled before it counts.
 	 * Pairs with the acquire in tpi_cursor_head(). */
 	if (!tpi_cas_acq_rel(&t->cursor->lease, &lease, settled)) {
-		tpi_lease_drop(c, t); /* we slept, and were relieved */
+		tpi_lease_lose(c, t); /* we slept, and were relieved */
 		return false;
 	}
 	TPI_TESTPOINT("lease.settled");
@@ -218,13 +218,14 @@ static bool go_on(struct tapio_consumer *c, struct tpi_track *t, uint64_t lease)
 
 /* ---- taking ---------------------------------------------------------------------- */
 
-bool tpi_lease_take(struct tapio_consumer *c, struct tpi_track *t, uint64_t seen)
+bool tpi_lease_take(struct tapio_consumer *c, struct tpi_track *t,
+		    uint64_t seen)
 {
 	bool nobodys = TAPIO_LEASE_HOLDER(seen) == TAPIO_NOBODY;
 	bool moving = !nobodys || seen & TAPIO_LEASE_MOVING ||
 		      !is_given(&t->cursor->cells[tpi_lease_cell(seen)]);
-	uint64_t mine = tpi_lease_next(seen, c->me,
-				       moving ? TAPIO_LEASE_MOVING : 0);
+	uint64_t mine =
+		tpi_lease_next(seen, c->me, moving ? TAPIO_LEASE_MOVING : 0);
 
 	/* What an earlier lease of this lane has handed out comes first. */
 	if (t->touched || (moving && !has_free_cell(t->cursor)))
@@ -277,7 +278,8 @@ void tpi_lease_free(struct tapio_consumer *c)
 
 /* ---- keeping ----------------------------------------------------------------------- */
 
-bool tpi_lease_keep(struct tapio_consumer *c, struct tpi_track *t, uint64_t seen)
+bool tpi_lease_keep(struct tapio_consumer *c, struct tpi_track *t,
+		    uint64_t seen)
 {
 	uint64_t kept = tpi_lease_next(t->lease, c->me, 0);
 
@@ -289,13 +291,14 @@ bool tpi_lease_keep(struct tapio_consumer *c, struct tpi_track *t, uint64_t seen
 		t->lease = kept;
 		return true;
 	}
-	tpi_lease_drop(c, t);
+	tpi_lease_lose(c, t);
 	return false;
 }
 
 /* ---- giving ------------------------------------------------------------------------- */
 
-void tpi_lease_drop(struct tapio_consumer *c, struct tpi_track *t)
+/* L1. What is in the caller's hands is remembered until its release. */
+static void drop(struct tapio_consumer *c, struct tpi_track *t)
 {
 	if (!c->ended) { /* the slot may be another group's by now */
 		leave_cell(t->cell, c->me);
@@ -311,6 +314,12 @@ void tpi_lease_drop(struct tapio_consumer *c, struct tpi_track *t)
 		tpi_track_forget(t);
 }
 
+void tpi_lease_lose(struct tapio_consumer *c, struct tpi_track *t)
+{
+	c->relieved += !c->ended;
+	drop(c, t);
+}
+
 void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t)
 {
 	uint64_t lease = t->lease, asked = lease | TAPIO_LEASE_ASKED;
@@ -318,7 +327,7 @@ void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t)
 
 	/* Relaxed: before the swap. A lane without a holder has no mark. */
 	tpi_store_relaxed(&t->cell->watermark, 0);
-	tpi_lease_drop(c, t);
+	drop(c, t);
 	t->rest_until = tpi_now_ns() + REST_NS;
 	/* Relaxed: before the swap, so that the next holder clears only requests
 	 * to itself. */

@@ -96,12 +96,11 @@ struct tpi_holder {
 	int64_t since; /* when they were first as they are */
 };
 
-#define TPI_HOLDERS_MAX 64
-
+/* A lane has one holder at most, so there is room for a holder for each lane. */
 struct tpi_survey {
 	uint32_t mine; /* busy lanes of ours */
 	uint32_t count;
-	struct tpi_holder holders[TPI_HOLDERS_MAX];
+	struct tpi_holder *holders;
 };
 
 /* lease.c */
@@ -113,8 +112,9 @@ bool tpi_lease_take(struct tapio_consumer *c, struct tpi_track *t,
 /* H3, when the lease is not as it was. False: the lane is not ours any more. */
 bool tpi_lease_keep(struct tapio_consumer *c, struct tpi_track *t,
 		    uint64_t seen);
-/* L1. What is in the caller's hands is remembered until its release. */
-void tpi_lease_drop(struct tapio_consumer *c, struct tpi_track *t);
+/* L1: another member has the lane. What is in the caller's hands is remembered until
+ * its release. */
+void tpi_lease_lose(struct tapio_consumer *c, struct tpi_track *t);
 /* G1, G2, when nothing of the lane is in the caller's hands. */
 void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t);
 /* Gives all of them, at close. */
@@ -132,8 +132,9 @@ void tpi_lease_balance(struct tapio_consumer *c);
 void tpi_lease_sort(struct tapio_consumer *c);
 
 /* takeover.c */
-/* Relieves members that have not looked for long, after a survey at `now`. */
-void tpi_lease_relieve(struct tapio_consumer *c, struct tpi_survey *survey,
-		       int64_t now);
+/* Relieves members that have not looked for long. `survey` is of `now`. */
+void tpi_lease_relieve(struct tapio_consumer *c,
+		       const struct tpi_survey *before,
+		       struct tpi_survey *survey, int64_t now);
 
 #endif

@@ -157,7 +157,7 @@ unsigned int tpi_bad_state(struct tapio_consumer *c, struct tpi_track *t,
 			   uint64_t tail, struct tapio_view *view)
 {
 	if (is_lost(c, t)) {
-		tpi_lease_drop(c, t);
+		tpi_lease_lose(c, t);
 		return 0;
 	}
 	flag(t, TAPIO_CURSOR_BAD_STATE);

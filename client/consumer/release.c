@@ -48,7 +48,7 @@ bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
 		return true;
 	}
 	if (tpi_unlikely(!tpi_lease_held(t))) {
-		tpi_lease_drop(c, t);
+		tpi_lease_lose(c, t);
 		return false;
 	}
 	if (t->skipped || t->lost) {
@@ -191,7 +191,7 @@ static uint64_t settle(struct tapio_consumer *c, struct tpi_track *t)
 	t->gapped = false;
 	if (!held) {
 		if (t->leased)
-			tpi_lease_drop(c, t);
+			tpi_lease_lose(c, t);
 		tpi_track_forget(t);
 		return vain;
 	}

@@ -76,7 +76,8 @@ static uint64_t ask_for(struct tpi_track *t, uint64_t lease)
 
 	/* ORDER cursor.lease (acq_rel): before the barrier of A2. Pairs with the
 	 * load in tpi_lease_hold(). */
-	if (lease != asked && !tpi_cas_acq_rel(&t->cursor->lease, &lease, asked))
+	if (lease != asked &&
+	    !tpi_cas_acq_rel(&t->cursor->lease, &lease, asked))
 		return 0;
 	TPI_TESTPOINT("takeover.asked");
 	return asked;
@@ -92,12 +93,13 @@ static bool relieve(struct tapio_consumer *c, struct tpi_track *t,
 	const struct tapio_shm_cell *cell =
 		&t->cursor->cells[tpi_lease_cell(lease)];
 
-	if (slept >= limit || lease & TAPIO_LEASE_MOVING) {
-		tpi_lease_take(c, t, lease);
+	bool moving = lease & TAPIO_LEASE_MOVING;
+
+	if (moving || holds_events(cell) || tpi_load_relaxed(&c->deaf)) {
+		if (moving || slept >= limit)
+			tpi_lease_take(c, t, lease);
 		return false;
 	}
-	if (holds_events(cell) || tpi_load_relaxed(&c->deaf))
-		return false;
 	t->asked_word = ask_for(t, lease);
 	return t->asked_word != 0;
 }
@@ -123,7 +125,8 @@ static void take_asked(struct tapio_consumer *c)
 	}
 }
 
-void tpi_lease_relieve(struct tapio_consumer *c, struct tpi_survey *s,
+void tpi_lease_relieve(struct tapio_consumer *c,
+		       const struct tpi_survey *before, struct tpi_survey *s,
 		       int64_t now)
 {
 	int64_t slept, limit = takeover_ns(c);
@@ -132,7 +135,7 @@ void tpi_lease_relieve(struct tapio_consumer *c, struct tpi_survey *s,
 	uint64_t lease;
 	uint32_t i;
 
-	note_signs(&c->survey_before, s, now);
+	note_signs(before, s, now);
 	for (i = 0; i < c->lane_count; i++) {
 		struct tpi_track *t = &c->tracks[i];
 
@@ -147,5 +150,4 @@ void tpi_lease_relieve(struct tapio_consumer *c, struct tpi_survey *s,
 	}
 	if (asked)
 		take_asked(c);
-	c->survey_before = *s;
 }

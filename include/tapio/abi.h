@@ -605,7 +605,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_cell, watermark, 60);
 #define TAPIO_CELL_GIVEN        (UINT64_C(1) << 32)
 #define TAPIO_CELL_OWNER(owner) TAPIO_CAST_(uint32_t, owner)
 /* The owner word of the next attachment that takes the cell. */
-#define TAPIO_CELL_TAKE(owner, id)                                          \
+#define TAPIO_CELL_TAKE(owner, id)                          \
 	((TAPIO_CAST_(uint64_t, (owner) >> 33) + 1) << 33 | \
 	 TAPIO_CAST_(uint64_t, TAPIO_CAST_(uint32_t, id)))
 

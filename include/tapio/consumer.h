@@ -110,7 +110,11 @@ struct tapio_consumer_options {
 	 * takes over its lanes and gets these events again, as after a death
 	 * (0: as the group has it, else 30 s; TAPIO_FOREVER: never). From a
 	 * member that holds none, lanes with unread events are taken over
-	 * after a second in any case, and no event comes twice.
+	 * after a second, or after takeover_ns if that is less, also with
+	 * TAPIO_FOREVER, and no event comes twice. (Where the kernel has no
+	 * membarrier, after takeover_ns.) Both happen only while another member
+	 * calls tapio_poll. All members MUST ask for the same, or for 0
+	 * (-EBUSY).
 	 */
 	int64_t takeover_ns;
 };
@@ -177,8 +181,9 @@ TAPIO_API int tapio_group_remove(const struct tapio_options *options,
  *
  * Views, and the data they point to, are valid until the next tapio_release or
  * close. Another tapio_poll without a release hands out more. Unless the group
- * is lossless, data MAY be overwritten under the reader: a reader that wants
- * to know MUST ask tapio_view_intact, or look at the result of tapio_release.
+ * is lossless, data MAY be overwritten under the reader, and in any group under
+ * a reader that was relieved of its lanes (takeover_ns): a reader that wants to
+ * know MUST ask tapio_view_intact, or look at the result of tapio_release.
  *
  * Lanes of a higher priority come first. Of eight calls that fill all their
  * views, one begins with a lower priority, and the lower ones take turns in
@@ -207,8 +212,9 @@ TAPIO_API int tapio_poll(struct tapio_consumer *consumer,
  * that was not is lost, whatever happens until the release. A reader SHOULD
  * ask about the views in the order in which they were handed out, and about
  * all or none: views of a lane without a question are judged at the release,
- * by the oldest view of the batch. Some 5 ns. Always 1 for gap records and in
- * a lossless group. -EINVAL: not a view of this consumer. -ECHILD: after fork.
+ * by the oldest view of the batch. Some 5 ns. Always 1 for gap records, and in
+ * a lossless group unless the lane was taken over (takeover_ns). -EINVAL: not a
+ * view of this consumer. -ECHILD: after fork.
  */
 TAPIO_API int tapio_view_intact(struct tapio_consumer *consumer,
 				const struct tapio_view *view);
@@ -218,6 +224,13 @@ TAPIO_API int tapio_view_intact(struct tapio_consumer *consumer,
  * handed out since the last release may have been overwritten while they were
  * read. These are counted as lost, and the reader MUST discard its results
  * (tapio_view_intact tells which ones). -ECHILD: after fork.
+ *
+ * A member that slept for longer than takeover_ns with views in its hands may have
+ * been relieved: another member has their lanes, and gets their events again. The
+ * release of such views has no effect, and `relieved` of tapio_consumer_stats grows.
+ * They count in the result if they may have been overwritten, but are not lost to
+ * the group, not even where it is lossless. So a member that may sleep for so long
+ * SHOULD ask tapio_view_intact, too, and MUST expect that its work is done twice.
  */
 TAPIO_API int64_t tapio_release(struct tapio_consumer *consumer);
 
@@ -253,6 +266,9 @@ struct tapio_consumer_stats {
 	uint32_t lanes;     /* leased by this consumer now */
 	uint32_t lane_count;
 	uint64_t late; /* with merge_ns: out of order, of this consumer */
+	/* How often another member has taken a lane over from this consumer, as
+	 * far as this consumer has noticed. */
+	uint64_t relieved;
 };
 
 /*

@@ -14,11 +14,14 @@
  *   - the gate is never beyond the head of the cell that counts, and all before it
  *     was handed out
  *   - the tally that counts is that of the positions before its head
+ *   - a cell that counts is never free, and when all members are at rest no other
+ *     one is in use
  *   - without TIMED and KILL: no event is handed out twice
  *
  *   -DTIMED    holders with events in hand are taken over, too
  *   -DKILL     a member may die at any step; the broker clears what it held
  *   -DMEMBERS  2 or 3
+ *   -DLAST     how often the lane changes hands
  *
  * Choose at most one rule to break with -D:
  *
@@ -34,6 +37,9 @@
  *   BREAK_OWNER       T3 takes a cell that a sleeper owns
  *   BREAK_FREE        G1 makes the cell free, though the lease names it
  *   BREAK_TURN        cells have no turn: L2 may free one that is in use again
+ *   BREAK_TAKER_L2    the taker does not look at the cell that it has left
+ *   BREAK_SLEEPER_L2  the sleeper does not, after L1
+ *   BREAK_BROKER_L2   the broker looks at the cells of the dead member only
  */
 #ifndef MEMBERS
 #define MEMBERS 2
@@ -42,7 +48,7 @@
 #define END    3 /* positions 0, 1, 2; 1 is a discard */
 #define NOBODY 0 /* members are 1 .. MEMBERS */
 #ifndef LAST
-#define LAST 4 /* epochs; no more hands after that */
+#define LAST 3 /* epochs; no more hands after that */
 #endif
 
 #define SKIPPED(position) ((position) > 1) /* discards before a position */
@@ -70,6 +76,7 @@ byte buffered_in[MEMBERS + 1]; /* and its cell */
 
 byte handed[END];		/* ghost: how often */
 bool dead[MEMBERS + 1];
+byte resting;			/* ghost: members that have ended without a lane */
 
 #define DRAIN(m)                                                               \
 	if                                                                     \
@@ -78,10 +85,6 @@ bool dead[MEMBERS + 1];
 		buffered[m] = NONE                                             \
 	:: else                                                                \
 	fi
-
-#define DRAIN_ALL                                                              \
-	DRAIN(1);                                                              \
-	DRAIN(2)
 
 #ifdef BREAK_EPOCH
 #define SAME_EPOCH(e) true
@@ -125,13 +128,25 @@ bool dead[MEMBERS + 1];
 			   (BLIND || cells[i].turn == u) ->                    \
 				cells[i].owner = NOBODY;                       \
 				cells[i].given = false;                        \
-				ADD_TURN(i)                                    \
+				ADD_TURN(i);                                   \
+				assert(cell != i)                              \
 			:: else                                                \
 			fi                                                     \
 		}                                                              \
 	:: else                                                                \
 	fi;                                                                    \
 	w = 0; g = false; u = 0
+
+/* A member, or a dead one when the broker is done with it, has nothing. */
+#define REST                                                                   \
+	atomic {                                                               \
+		resting++;                                                     \
+		if                                                             \
+		:: resting == MEMBERS -> assert(IDLE(0) && IDLE(1) && IDLE(2)) \
+		:: else                                                        \
+		fi                                                             \
+	}
+#define IDLE(i) (cell == i || FREE(i))
 
 /* ---- a member ---------------------------------------------------------------- */
 
@@ -153,7 +168,7 @@ free:
 		c = 0; d = 0; e = 0;
 		head = 0; record = 0; next = 0; i = 0;
 		if
-		:: epoch >= LAST -> goto over
+		:: epoch >= LAST -> goto rest
 		:: epoch < LAST && holder == NOBODY ->
 			/* K1, or T1 for a lane that its dead taker left MOVING */
 			DRAIN(me);
@@ -382,7 +397,9 @@ again:
 		fi
 	};
 	MAY_DIE;
+#ifndef BREAK_TAKER_L2
 	RELEASE(i);
+#endif
 
 holding:
 	MAY_DIE;
@@ -487,11 +504,16 @@ lost: /* L1 */
 		fi
 	};
 	MAY_DIE;
+#ifndef BREAK_SLEEPER_L2
 	RELEASE(c);
+#endif
 	goto free;
 
 gone:
 	atomic { DRAIN(me); dead[me] = true };
+	goto over;
+rest:
+	REST;
 over:	skip
 }
 
@@ -506,11 +528,17 @@ end:	dead[1] ->
 	do
 	:: i < CELLS ->
 		if
-		:: cells[i].owner == 1 ->
-			cells[i].given = true;
-			RELEASE(i)
+		:: cells[i].owner == 1 -> cells[i].given = true
 		:: else
 		fi;
+#ifdef BREAK_BROKER_L2
+		if
+		:: cells[i].owner == 1 -> RELEASE(i)
+		:: else
+		fi;
+#else
+		RELEASE(i);
+#endif
 		i++
 	:: i == CELLS -> break
 	od;
@@ -522,7 +550,8 @@ end:	dead[1] ->
 			epoch = (epoch < LAST -> epoch + 1 : epoch)
 		:: else
 		fi
-	}
+	};
+	REST
 }
 #endif
 

@@ -156,10 +156,13 @@ START_TEST(a_member_that_stands_still_is_relieved_and_nothing_comes_twice)
 	assert_cells(b, 1);
 	/* It wakes up, finds that the lane has gone, and gives its cell back. */
 	emit(20);
+	ck_assert_uint_eq(group_stats(a).relieved, 0); /* not noticed yet */
 	ck_assert_uint_eq(take(a, views, 64), 0);
 	ck_assert_int_eq(tapio_release(a), 0);
+	ck_assert_uint_eq(group_stats(a).relieved, 1);
 	assert_cells(b, 0);
 	wait_for(b, 20);
+	ck_assert_uint_eq(group_stats(b).relieved, 0);
 	assert_each_came(1, 1);
 	assert_ledger(b, 80, 0, 0);
 	tapio_consumer_close(a);
@@ -208,6 +211,7 @@ START_TEST(a_member_that_was_relieved_is_told_that_its_views_were_overwritten)
 	ck_assert_int_eq(tapio_view_intact(a, &views[0]), 0);
 	ck_assert_int_eq(tapio_release(a), 10);
 	ck_assert_int_eq(tapio_release(a), 0);
+	ck_assert_uint_eq(group_stats(a).relieved, 1);
 	assert_ledger(b, 310, 0, 0); /* lossless: it lost nothing */
 	tapio_consumer_close(a);
 	tapio_consumer_close(b);
@@ -448,6 +452,32 @@ START_TEST(what_a_sleeper_has_skipped_is_counted_once)
 }
 END_TEST
 
+/*
+ * A taker that was killed between T4 and L2 has left a cell that its last owner, who
+ * lives, has given. When it is reaped the broker gives the cell back.
+ */
+START_TEST(a_cell_that_a_dead_taker_has_left_is_used_again)
+{
+	struct tapio_consumer *a = open_member(0), *b = open_member(0);
+	struct tapio_shm_cell *left;
+	struct tpi_track *t;
+
+	emit(10);
+	ck_assert_uint_eq(take_all(a), 10);
+	t = busy(a);
+	left = &t->cursor->cells[t->cell == t->cursor->cells];
+	tpi_store_release(&left->owner, TAPIO_CELL_TAKE(left->owner, a->me) |
+						TAPIO_CELL_GIVEN);
+	assert_cells(a, 1);
+	tapio_consumer_close(b);
+	assert_cells(a, 0);
+	emit(10);
+	ck_assert_uint_eq(take_all(a), 10);
+	assert_ledger(a, 20, 0, 0);
+	tapio_consumer_close(a);
+}
+END_TEST
+
 START_TEST(members_agree_on_the_takeover)
 {
 	struct tapio_consumer_options options = {
@@ -497,13 +527,13 @@ int main(void)
 	tcase_add_test(t, a_member_that_lives_keeps_its_lanes);
 	tcase_add_test(t, a_late_release_is_no_news);
 	tcase_add_test(t, a_holder_that_is_asked_keeps_the_lane_by_handing_out);
-	tcase_add_loop_test(t,
-			    a_lane_that_is_moving_is_no_news_and_is_taken_over,
-			    0, 2);
+	tcase_add_loop_test(
+		t, a_lane_that_is_moving_is_no_news_and_is_taken_over, 0, 2);
 	tcase_add_test(
 		t,
 		two_sleepers_are_relieved_and_a_third_when_one_of_them_wakes_up);
 	tcase_add_test(t, what_a_sleeper_has_skipped_is_counted_once);
+	tcase_add_test(t, a_cell_that_a_dead_taker_has_left_is_used_again);
 	tcase_add_test(t, members_agree_on_the_takeover);
 	suite_add_tcase(suite, t);
 	return rig_run(suite);
