@@ -347,6 +347,10 @@ static void fill_attach(struct tpi_wire_attach *attach,
 	attach->policy = request->policy;
 	attach->lag = request->lag;
 	attach->flags = request->flags;
+	attach->severity_min = request->severity_min;
+	attach->class_mask = request->class_mask;
+	attach->types = request->types;
+	attach->takeover_ns = request->takeover_ns;
 	tpi_wire_name(attach->channel, request->channel);
 	if (request->group)
 		tpi_wire_name(attach->group, request->group);
