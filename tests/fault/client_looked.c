@@ -43,7 +43,7 @@ static void plan(const char *point, void (*act)(void), int when)
 	plot.act = act;
 	plot.when = when;
 	plot.acted = 0;
-	tpi_testpoint_hook = hook;
+	tpi_testpoint_set(hook);
 }
 
 static void set_up(const char *stamp, uint32_t block)
@@ -63,7 +63,7 @@ static void set_up(const char *stamp, uint32_t block)
 
 static void tear_down(void)
 {
-	tpi_testpoint_hook = NULL;
+	tpi_testpoint_set(NULL);
 	tapio_consumer_close(c);
 	tapio_producer_close(other);
 	tapio_producer_close(p);
