@@ -398,8 +398,13 @@ static void *open_and_close(void *arg)
 		.size = sizeof(options),
 		.broker = rig.options,
 	};
+	struct tapio_observer_options watching = {
+		.size = sizeof(watching),
+		.broker = rig.options,
+	};
 	struct tapio_producer *mine;
 	struct tapio_consumer *other;
+	struct tapio_observer *watcher;
 	struct tapio_view v;
 
 	pthread_cancel(pthread_self());
@@ -407,8 +412,13 @@ static void *open_and_close(void *arg)
 	if (tapio_producer_open(&mine, "t", &rig.options) ||
 	    tapio_consumer_open(&other, "t", &options))
 		return NULL;
-	if (tapio_fd(other) >= 0 && tapio_poll(other, &v, 1, 0) == 0)
+	if (tapio_observer_open(&watcher, "t", &watching))
+		return NULL;
+	if (tapio_fd(other) >= 0 && tapio_poll(other, &v, 1, 0) == 0 &&
+	    tapio_observe(watcher, &v, 1, 2000000) == 0 &&
+	    tapio_consumer_connected(other))
 		*(int *)arg += 1;
+	tapio_observer_close(watcher);
 	tapio_consumer_close(other);
 	tapio_producer_close(mine);
 	return NULL;
