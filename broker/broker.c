@@ -116,6 +116,7 @@ int tpi_broker_create(struct tpi_broker **out,
 	TAILQ_INIT(&broker->processes);
 	TAILQ_INIT(&broker->server.sessions);
 	broker->server.fd = -1;
+	broker->server.lock_fd = -1;
 	broker->log = setup->log;
 	broker->log.burst = TPI_LOG_BURST;
 	broker->tick.fire = on_tick;

@@ -65,6 +65,8 @@ static void close_copies(struct tpi_broker *broker)
 	struct tpi_session *session;
 
 	close(broker->server.fd);
+	if (broker->server.lock_fd >= 0)
+		close(broker->server.lock_fd);
 	tpi_loop_forget(broker->loop);
 	TAILQ_FOREACH (session, &broker->server.sessions, link)
 		close(session->fd);

@@ -404,7 +404,7 @@ END_TEST
 
 int main(void)
 {
-	TCase *t = tcase_create("looked");
+	TCase *t;
 	const char *reason;
 
 	if (cpu_count() < 2 ||
@@ -412,6 +412,7 @@ int main(void)
 		puts("needs two CPUs and rseq, to move between lanes");
 		return SKIP;
 	}
+	t = tcase_create("looked");
 	tcase_add_loop_test(
 		t, a_thread_that_moves_before_its_section_emits_where_it_is, 0,
 		CASES);
