@@ -142,6 +142,7 @@ static void lose_descriptors(struct tpi_broker *broker)
 
 	tpi_loop_lose(broker->loop);
 	broker->server.fd = -1;
+	broker->server.lock_fd = -1;
 	broker->clock.watch.fd = -1;
 	TAILQ_FOREACH (session, &broker->server.sessions, link)
 		session->fd = -1;
