@@ -559,7 +559,7 @@ void tpi_client_close(struct tpi_client *client)
 
 int tpi_client_connected(const struct tpi_client *client)
 {
-	int sock = tpi_own_fd_number(&client->handle.sock);
+	int cancel, sock = tpi_own_fd_number(&client->handle.sock);
 	char byte;
 	ssize_t n;
 
@@ -570,6 +570,8 @@ int tpi_client_connected(const struct tpi_client *client)
 	if (tpi_load_acquire(&client->catalog.broker->state) ==
 	    TAPIO_BROKER_STOPPED)
 		return 0;
+	cancel = tpi_cancel_off();
 	n = recv(sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	tpi_cancel_restore(cancel);
 	return n != 0 && !(n < 0 && errno != EAGAIN && errno != EINTR);
 }

@@ -19,6 +19,7 @@
 #include "client/reader/filter.h"
 #include "client/reader/merge.h"
 #include "lib/base/error.h"
+#include "lib/base/thread.h"
 #include "lib/lane/wake.h"
 
 #define BUFFER_BYTES (256 * 1024)
@@ -460,12 +461,23 @@ static int64_t until_due(const struct tapio_observer *o, int64_t ns)
 	return due < ns ? due : ns;
 }
 
+/* Not a cancellation point: the caller has what it was told before. */
+static int nap(int64_t ns)
+{
+	struct timespec t = {.tv_nsec = ns};
+	int cancel = tpi_cancel_off();
+	int err = nanosleep(&t, NULL) ? -errno : 0;
+
+	tpi_cancel_restore(cancel);
+	return err;
+}
+
 int tapio_observe(struct tapio_observer *o, struct tapio_view *views,
 		  unsigned int max, int64_t timeout_ns)
 {
-	int64_t until = 0, left, ns = NAP_FIRST_NS;
-	struct timespec nap = {0};
+	int64_t until = 0, left, wait, ns = NAP_FIRST_NS;
 	unsigned int n;
+	int err;
 
 	if (!tpi_alive(&o->hot))
 		return -ECHILD;
@@ -486,11 +498,12 @@ int tapio_observe(struct tapio_observer *o, struct tapio_view *views,
 		left = until - tpi_now_ns();
 		if (left <= 0)
 			return 0;
-		nap.tv_nsec = ns < left ? ns : left;
+		wait = ns < left ? ns : left;
 		if (o->merge.due_ns)
-			nap.tv_nsec = until_due(o, nap.tv_nsec);
-		if (nanosleep(&nap, NULL))
-			return -errno;
+			wait = until_due(o, wait);
+		err = nap(wait);
+		if (err)
+			return err;
 		ns = ns * 2 < NAP_LAST_NS ? ns * 2 : NAP_LAST_NS;
 	}
 }
