@@ -4,7 +4,8 @@
  * status, as in `return check_run(suite);`. The variables CK_VERBOSITY, CK_FORK,
  * CK_RUN_CASE, ... of Check work in every program. A program that cannot be run on
  * this machine prints the reason and returns 77 instead, SKIP_RETURN_CODE in
- * tests/CMakeLists.txt.
+ * tests/CMakeLists.txt. It does so before it creates a suite or a case: only
+ * check_run() frees them, and LeakSanitizer turns a leak into a failed test.
  */
 #ifndef TESTS_CHECK_MAIN_H
 #define TESTS_CHECK_MAIN_H

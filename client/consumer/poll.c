@@ -39,11 +39,12 @@
 
 static void note_peak(struct tpi_track *t, uint64_t unread)
 {
-	/* Relaxed: a figure for the tools. */
+	const uint32_t most = t->lane->mask + 1;
+
+	/* Relaxed: a figure for the tools. More than N is overwritten, and lost. */
 	if (unread > tpi_load_relaxed(&t->cell->peak))
-		tpi_store_relaxed(&t->cell->peak, unread < UINT32_MAX
-							  ? (uint32_t)unread
-							  : UINT32_MAX);
+		tpi_store_relaxed(&t->cell->peak,
+				  unread < most ? (uint32_t)unread : most);
 }
 
 /*
@@ -130,8 +131,13 @@ look(struct tapio_consumer *c, struct tpi_track *t, struct tapio_view *view,
 	err = readable(c, t, state);
 	if (tpi_unlikely(err == -EOVERFLOW)) {
 		*n += tpi_overrun(c, t, view);
+		/* It may have looked at a later state: beyond this tail. */
+		if (tapio_position_diff(*tail, t->next) < 0)
+			*tail = t->next;
 	} else if (tpi_unlikely(err)) {
 		*n += tpi_bad_state(c, t, *tail, view);
+		if (!t->leased)
+			return false;
 		*tail = t->next;
 	}
 	if (tpi_unlikely(c->ended))
@@ -220,6 +226,7 @@ static void note_latency(struct tapio_consumer *c, const struct tpi_track *t,
 static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
 			      struct tapio_view *views, unsigned int max)
 {
+	const struct tpi_in_hand before = tpi_in_hand_of(t);
 	unsigned int n = 0;
 	uint64_t tail;
 
@@ -230,6 +237,10 @@ static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
 		n += hand_out(c, t, tail, views + n, max - n);
 	if (tpi_unlikely(n < max && tail != t->next))
 		n += hand_out_rest(c, t, tail, views + n, max - n);
+	if (n && tpi_unlikely(!tpi_lease_hold(c, t))) {
+		tpi_take_back(t, &before);
+		return 0;
+	}
 	if (n && c->latency.shm)
 		note_latency(c, t, views, n);
 	look_done(c, t);
@@ -311,6 +322,7 @@ static void end(struct tapio_consumer *c)
 
 	c->ended = true;
 	c->lossless = false;
+	c->beat = &c->no_beat;
 	for (i = 0; i < c->lane_count; i++)
 		c->tracks[i].end =
 			TAPIO_STATE_TAIL(tpi_lane_peek(c->tracks[i].lane));
@@ -375,7 +387,7 @@ unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
 {
 	unsigned int n = 0;
 
-	c->rounds++;
+	tpi_lease_live(c);
 	tpi_check_slot(c);
 	if (tpi_unlikely(c->stale))
 		tpi_lease_sort(c);

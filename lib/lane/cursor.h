@@ -89,4 +89,27 @@ static inline bool tpi_cursor_head(const struct tapio_shm_cursor *cursor,
 	return false;
 }
 
+/*
+ * L2 of client/consumer/lease.h: frees a cell that is GIVEN if the lease does not
+ * name it. For members, and for the broker after a death.
+ */
+static inline void tpi_cell_release(struct tapio_shm_cursor *cursor,
+				    struct tapio_shm_cell *cell)
+{
+	uint64_t owner, lease;
+
+	/* The swap that made it GIVEN, or that moved the lease away, before the
+	 * loads: whoever did the other one finds this one (lease.h, 2). */
+	tpi_fence_full();
+	owner = tpi_load_relaxed(&cell->owner);
+	lease = tpi_load_relaxed(&cursor->lease);
+	if (!(owner & TAPIO_CELL_GIVEN) ||
+	    cell == &cursor->cells[tpi_lease_cell(lease)])
+		return;
+	/* ORDER cursor.owner (acq_rel): its last owner's stores, before it is
+	 * used again. Pairs with the swap in claim_cell(). */
+	tpi_cas_acq_rel(&cell->owner, &owner,
+			TAPIO_CELL_TAKE(owner, TAPIO_NOBODY));
+}
+
 #endif

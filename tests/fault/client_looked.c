@@ -44,7 +44,7 @@ static void plan(const char *point, void (*act)(void), int when)
 	plot.act = act;
 	plot.when = when;
 	plot.acted = 0;
-	tpi_testpoint_hook = hook;
+	tpi_testpoint_set(hook);
 }
 
 static void set_up(const char *stamp, uint32_t block)
@@ -64,7 +64,7 @@ static void set_up(const char *stamp, uint32_t block)
 
 static void tear_down(void)
 {
-	tpi_testpoint_hook = NULL;
+	tpi_testpoint_set(NULL);
 	tapio_consumer_close(c);
 	tapio_producer_close(other);
 	tapio_producer_close(p);
@@ -403,6 +403,46 @@ START_TEST(a_copy_is_closed_before_the_event_is_copied)
 }
 END_TEST
 
+/* ---- room that another thread takes --------------------------------------------- */
+
+static void output_and_hold_on(void)
+{
+	output_another();
+	plot.when = 1; /* every time, up to three */
+	if (plot.acted == 2)
+		tpi_testpoint_hook = NULL;
+}
+
+/*
+ * With half of the lane in hands and an `until` group behind, each computation of the
+ * gate makes room for one block, and another thread takes it. There is room all the
+ * same: for an output, and for a reserve of one.
+ */
+START_TEST(room_that_another_thread_takes_is_no_refusal)
+{
+	struct tapio_reservation held[8], one;
+	unsigned int i;
+
+	set_up("none", LONGEST);
+	tapio_consumer_close(c);
+	c = rig_consumer("u", TAPIO_GROUP_UNTIL);
+	ck_assert_int_eq(tapio_reserve_batch(other, TAG, 8, held, 7), 7);
+	for (i = 0; i < 16; i++)
+		ck_assert_int_eq(tapio_output(other, TAG, bytes, 8), 0);
+	plan("gate.raised", output_and_hold_on, 1);
+	if (_i) {
+		ck_assert_int_eq(tapio_reserve(p, TAG, 8, &one), 0);
+		ck_assert_int_eq(tapio_submit(p, &one), 0);
+	} else {
+		ck_assert_int_eq(tapio_output(p, TAG, bytes, 8), 0);
+	}
+	ck_assert_int_eq(plot.acted, 3);
+	ck_assert_uint_eq(channel_stats(p).dropped, 0);
+	ck_assert_int_eq(tapio_discard_batch(other, held, 7), 7);
+	tear_down();
+}
+END_TEST
+
 /* ---- a thread that moves on and on ---------------------------------------------- */
 
 static void move_on(void)
@@ -662,7 +702,7 @@ END_TEST
 
 int main(void)
 {
-	TCase *t = tcase_create("looked");
+	TCase *t;
 	const char *reason;
 
 	if (cpu_count() < 2 ||
@@ -670,6 +710,7 @@ int main(void)
 		puts("needs two CPUs and rseq, to move between lanes");
 		return SKIP;
 	}
+	t = tcase_create("looked");
 	tcase_add_loop_test(
 		t, a_thread_that_moves_before_its_section_emits_where_it_is, 0,
 		CASES);
@@ -693,6 +734,8 @@ int main(void)
 			    of_two_copies_away_from_their_cpu_one_is_accepted,
 			    0, 2 * RIVALS);
 	tcase_add_test(t, a_copy_is_closed_before_the_event_is_copied);
+	tcase_add_loop_test(t, room_that_another_thread_takes_is_no_refusal, 0,
+			    2);
 	tcase_add_test(t,
 		       a_large_event_that_moved_too_often_goes_to_a_side_lane);
 	tcase_add_test(

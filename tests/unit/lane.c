@@ -700,6 +700,32 @@ START_TEST(claim_looks_at_a_bounded_number_and_keeps_the_hint)
 }
 END_TEST
 
+/* A thread that has moved since it found no room claims nothing, and takes the hint
+ * away from nobody. */
+START_TEST(claim_on_another_cpu_keeps_the_hint)
+{
+	uint32_t block, at = 0;
+	uint64_t ticket;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	if (f.lane.cpu != TAPIO_CPU_SIDE) {
+		ck_assert_int_eq(lane_reserve(&f, ME, &block, 1), 0);
+		ck_assert_int_eq(
+			tpi_lane_abandon(&f.lane, block, f.mine[block]), 0);
+		f.lane.cpu++;
+		ck_assert_int_eq(
+			tpi_lane_claim(&f.lane, ME, 1, &at, 8, &ticket),
+			-ENOENT);
+		f.lane.cpu--;
+		ck_assert_uint_eq(f.lane.shm->hint, 1);
+		ck_assert_int_eq(
+			tpi_lane_claim(&f.lane, ME, 2, &at, 8, &ticket),
+			(int)block);
+	}
+	lane_fixture_fini(&f);
+}
+END_TEST
+
 START_TEST(positions_go_on_across_the_wrap_at_2_to_the_48)
 {
 	uint64_t start = (UINT64_C(1) << 48) - 20;
@@ -880,6 +906,7 @@ int main(void)
 		a_sweeper_that_may_not_run_there_leaves_the_blocks_to_claim);
 	tcase_add_test(tcase,
 		       claim_looks_at_a_bounded_number_and_keeps_the_hint);
+	tcase_add_test(tcase, claim_on_another_cpu_keeps_the_hint);
 	tcase_add_test(tcase, positions_go_on_across_the_wrap_at_2_to_the_48);
 	tcase_add_loop_test(tcase, random_operations_lose_no_block_and_no_event,
 			    0, 5);
