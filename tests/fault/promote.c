@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A durable lossless group whose members are killed, again and again, anywhere, while
- * a producer runs. What producers have not taken between two members reaches the next
- * one, and what they have taken is counted as lost: exactly that. With one member, and
- * with two that are stopped for longer than a takeover takes, with a merge, a filter and
+ * a producer runs. Events that producers have not overwritten between two members reach
+ * the next one, and exactly the others are counted as lost. With one member, and with two
+ * that are stopped for longer than a takeover takes, with a merge, a filter and
  * discards.
  *
  * Commit fddcec1 fails it: all but half a lane is lost with each death.
@@ -22,7 +22,7 @@
 	"channel t { stamp = tsc\n class main { block = 64\n" \
 	"blocks = 1024\n side_blocks = 1024 } }\n"
 
-/* What has become of each event; shared with the members. */
+/* The fate of each event, shared with the members. */
 enum {
 	UNSEEN,
 	SEEN,     /* handed out to a member that may have died with it */
@@ -155,8 +155,8 @@ START_TEST(every_death_loses_what_producers_took_and_nothing_else)
 	ck_assert_uint_eq(stats.in_flight, 0);
 	ck_assert_uint_eq(stats.skipped, 0);
 	ck_assert_uint_eq(stats.delivered + stats.lost, accepted);
-	/* What is counted as lost was not released, and what was not seen at all
-	 * is counted. What a member died with may be either. */
+	/* Each event that was not seen at all is counted as lost, and none that was
+	 * released is. Those that a member died with may be either. */
 	ck_assert_uint_ge(stats.lost, unseen);
 	ck_assert_uint_le(stats.lost, unseen + unsure);
 	printf("%u accepted, %u never seen, %u seen and not released, %llu "
@@ -355,7 +355,7 @@ START_TEST(members_that_stop_and_die_lose_what_producers_took_alone)
 			  accepted);
 	ck_assert_uint_le(stats.skipped, accepted - wanted);
 	ck_assert_uint_le(stats.delivered, wanted);
-	/* What was lost is known, and what was not seen is lost. */
+	/* Each event that no member saw is counted as lost. */
 	ck_assert_uint_ge(stats.lost, unseen);
 	ck_assert_uint_ge(stats.delivered + stats.lost, wanted);
 	printf("%u accepted, %u wanted, %u never seen, %llu lost\n", accepted,

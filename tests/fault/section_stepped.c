@@ -6,7 +6,7 @@
  * A child runs the operation under ptrace, one instruction at a time. A step would abort
  * a real section: the trap is a signal, and the kernel looks at rseq_cs on its way back
  * to user mode. So in the child the sections work on an rseq area that the kernel does
- * not know. The instructions are the library's own; what the kernel would do is done by
+ * not know. The instructions are the library's own. The kernel's part is done by
  * this test:
  *
  *   SIGKILL     leaves in memory what the instructions before it have stored, and
@@ -55,7 +55,7 @@ static struct tapio_shm_doorbells doorbells;
 static const uint64_t nothing_active;
 static struct tapio_reservation reservation;
 
-/* What was reserved before the steps, by the child's name. */
+/* Blocks that were reserved before the steps, by the child's name. */
 static uint32_t held_blocks[HELD_MOST];
 static uint64_t held_tickets[HELD_MOST];
 static unsigned char payload[BLOCK];
@@ -154,7 +154,7 @@ static int batch_publish(uint32_t n)
 	return tpi_lane_publish(&f.lane, descs, held_tickets, n, stamp_value);
 }
 
-/* What an operation does to the lane when it is committed. */
+/* The effect of an operation on the lane when it is committed. */
 static const struct way {
 	int (*run)(uint32_t n);
 	uint32_t n;      /* bytes or blocks */
@@ -360,7 +360,7 @@ static bool run_to(pid_t pid, unsigned int k, struct descriptor *d)
 	return true;
 }
 
-/* What the kernel does on the way back to user mode. */
+/* As the kernel does on the way back to user mode. */
 static void abort_section(pid_t pid)
 {
 	struct descriptor d;
@@ -390,7 +390,7 @@ static void end_by_kill(pid_t pid)
 	ck_assert(WIFSIGNALED(status));
 }
 
-/* ---- what must be true afterwards --------------------------------------------- */
+/* ---- the state afterwards ----------------------------------------------------- */
 
 static const unsigned char *data_at(uint64_t position)
 {
