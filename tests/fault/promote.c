@@ -148,7 +148,7 @@ START_TEST(every_death_loses_what_producers_took_and_nothing_else)
 	ck_assert_uint_eq(stats.skipped, 0);
 	ck_assert_uint_eq(stats.delivered + stats.lost, accepted);
 	/* What is counted as lost was not released, and what was not seen at all
-	 * is counted. What a member died with may be either. */
+	 * is counted. Events in the hands of a dead member may be either. */
 	ck_assert_uint_ge(stats.lost, unseen);
 	ck_assert_uint_le(stats.lost, unseen + unsure);
 	printf("%u accepted, %u never seen, %u seen and not released, %llu "

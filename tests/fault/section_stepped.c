@@ -6,7 +6,7 @@
  * A child runs the operation under ptrace, one instruction at a time. A step would abort
  * a real section: the trap is a signal, and the kernel looks at rseq_cs on its way back
  * to user mode. So in the child the sections work on an rseq area that the kernel does
- * not know. The instructions are the library's own; what the kernel would do is done by
+ * not know. The instructions are the library's own. The part of the kernel is played by
  * this test:
  *
  *   SIGKILL     leaves in memory what the instructions before it have stored, and

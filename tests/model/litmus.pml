@@ -2,8 +2,8 @@
 /*
  * The edges of the memory order on a processor that reorders, as ARM does.
  *
- * The memory itself is one for all: what one CPU has seen, all can see (ARMv8 is
- * multi-copy atomic). What is reordered are the accesses of one CPU. So a thread here is
+ * The memory itself is one for all: a store that one CPU has seen, all can see (ARMv8
+ * is multi-copy atomic). Reordering concerns the accesses of one CPU. So a thread here is
  * a set of accesses, each done once, in any order that its barriers and dependencies
  * leave open: loads early, stores late and out of order. An access names those that must
  * be done before it:
@@ -17,12 +17,12 @@
  *   - two accesses of one word keep their order
  *
  * One edge for each -D: STATE, REUSE, HEAD, SLOT, GENERATION, GATE, TICKET, OWNER, after
- * the names of the ORDER comments. What is written once and then shown by a word (ready,
- * admitted, a region of the catalog) has the form of SLOT. BREAK_GIVE and BREAK_TAKE drop its giving or its taking end. With
- * the edge the assertion holds; without either end there is a counterexample. (HEAD and
- * TICKET have no BREAK_TAKE: what follows there depends on the value, or stands behind a
- * branch on it, so the processor has no choice.) BREAK_BARRIER drops the membarrier of a
- * join.
+ * the names of the ORDER comments. A record that is written once and then shown by a word
+ * (ready, admitted, a region of the catalog) has the form of SLOT. BREAK_GIVE and
+ * BREAK_TAKE drop its giving or its taking end. With the edge the assertion holds. Without
+ * either end there is a counterexample. (HEAD and TICKET have no BREAK_TAKE: the accesses
+ * that follow there depend on the value, or stand behind a branch on it, so the processor
+ * has no choice.) BREAK_BARRIER drops the membarrier of a join.
  */
 
 /* An access that may be done as soon as those in `needs` are done. */
@@ -203,7 +203,7 @@ active proctype Lane()
 	tail = 3
 }
 
-/* tpi_gate_compute(); what it makes of it may be stored at any time later. */
+/* tpi_gate_compute(). Its result may be stored at any time later. */
 active proctype Producer()
 {
 	byte done, g1, g2, t, s;
