@@ -8,6 +8,7 @@
  * rest is built with.
  */
 #include <pthread.h>
+#include <signal.h>
 
 #include "lib/base/testpoint.h"
 #include "tests/unit/client_fixture.h"
@@ -469,6 +470,7 @@ START_TEST(a_large_event_that_moved_too_often_goes_to_a_side_lane)
 	ck_assert_uint_eq(look(c, &v, 1), 1);
 	ck_assert_uint_eq(c->tracks[v.lane].lane->cpu, TAPIO_CPU_SIDE);
 	ck_assert_uint_eq(((const char *)v.data)[59999], 'm');
+	ck_assert_uint_eq(count_mine(), 0);
 	ck_assert_int_eq(tapio_release(c), 0);
 	tear_down();
 }
@@ -498,6 +500,38 @@ START_TEST(a_side_lane_that_was_taken_since_the_look_is_not_taken)
 	ck_assert_ptr_nonnull(other->sides.lane[0]);
 	ck_assert_ptr_ne(p->sides.lane[0], other->sides.lane[0]);
 	ck_assert_uint_eq(drain(c), 2);
+	tear_down();
+}
+END_TEST
+
+static volatile sig_atomic_t handled;
+
+static void handle(int number)
+{
+	(void)number;
+	handled++;
+}
+
+static void signal_inside(void)
+{
+	raise(SIGUSR1);
+	ck_assert_int_eq(handled, 0);
+}
+
+/* A handler that emits would wait for the thread that it interrupts. */
+START_TEST(no_handler_runs_inside_a_side_lane)
+{
+	const struct sigaction action = {.sa_handler = handle};
+	uint64_t x = 1;
+
+	ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
+	set_up("none", 64);
+	p->hot.emit.cpus = 0;
+	plan("side.inside", signal_inside, 1);
+	ck_assert_int_eq(tapio_output(p, TAG, &x, sizeof(x)), 0);
+	ck_assert_int_eq(plot.acted, 1);
+	ck_assert_int_eq(handled, 1);
+	ck_assert_uint_eq(drain(c), 1);
 	tear_down();
 }
 END_TEST
@@ -688,6 +722,7 @@ int main(void)
 		       an_output_that_moves_with_blocks_in_hand_gives_them_up);
 	tcase_add_test(t,
 		       a_side_lane_that_was_taken_since_the_look_is_not_taken);
+	tcase_add_test(t, no_handler_runs_inside_a_side_lane);
 	tcase_add_test(t, a_gate_from_before_a_promotion_takes_nothing);
 	tcase_add_test(t, a_gate_from_after_the_seal_knows_of_the_promotion);
 	tcase_add_loop_test(

@@ -128,11 +128,26 @@ START_TEST(a_gate_that_was_computed_before_another_one_is_not_stored)
 }
 END_TEST
 
-/* A group that joins in the middle of a computation: its end finds out. */
 static void another_joins(void)
 {
 	lane_fixture_join(&f, 1, TAPIO_GROUP_LOSSLESS, 0);
 }
+
+/* A group that joins in the middle of a computation: its end finds out. */
+START_TEST(a_computation_that_a_group_joins_in_is_no_news)
+{
+	uint64_t position, generation;
+
+	join(TAPIO_GROUP_LOSSLESS, 0);
+	plan("gate.looked", another_joins);
+	ck_assert(!tpi_gate_compute(&f.lane, &f.gating, &position, &generation,
+				    NULL));
+	ck_assert_int_eq(acted, 1);
+	ck_assert(tpi_gate_compute(&f.lane, &f.gating, &position, &generation,
+				   NULL));
+	lane_fixture_fini(&f);
+}
+END_TEST
 
 START_TEST(a_gate_is_not_above_the_head_of_a_group_that_joined_meanwhile)
 {
@@ -255,6 +270,29 @@ START_TEST(a_block_of_the_dead_is_swept_once)
 }
 END_TEST
 
+/* The next broker, after one that was killed behind its swap. */
+static void sweep_the_sweeper(void)
+{
+	result = tpi_lane_sweep(&f.lane, SWEEPER, YOU, true);
+}
+
+/* S5 */
+START_TEST(a_block_under_the_sweep_is_swept_like_any_other)
+{
+	uint64_t tail;
+
+	set_up();
+	tail = lane_tail(&f);
+	plan("sweep.taken", sweep_the_sweeper);
+	tpi_lane_sweep(&f.lane, ME, SWEEPER, true);
+	ck_assert_int_eq(acted, 1);
+	ck_assert_int_eq(result, 1);
+	ck_assert_uint_eq(lane_tail(&f), tail + 1);
+	ck_assert_uint_eq(lane_held(&f), 1);
+	tear_down();
+}
+END_TEST
+
 static void publish_it(void)
 {
 	result = lane_publish_by(&f, 1, 4, &block, &ticket, 1);
@@ -346,12 +384,14 @@ int main(void)
 		t, a_gate_that_was_computed_before_a_promotion_is_not_stored);
 	tcase_add_test(
 		t, a_gate_that_was_computed_before_another_one_is_not_stored);
+	tcase_add_test(t, a_computation_that_a_group_joins_in_is_no_news);
 	tcase_add_test(
 		t,
 		a_gate_is_not_above_the_head_of_a_group_that_joined_meanwhile);
 	tcase_add_loop_test(t, an_abandoned_block_is_claimed_once, 0, 2);
 	tcase_add_loop_test(t, an_abandoned_block_is_claimed_or_swept, 0, 2);
 	tcase_add_test(t, a_block_of_the_dead_is_swept_once);
+	tcase_add_test(t, a_block_under_the_sweep_is_swept_like_any_other);
 	tcase_add_loop_test(t, a_block_is_retaken_or_used_in_another_way, 0, 3);
 	tcase_add_loop_test(t, a_block_is_abandoned_or_used_in_another_way, 0,
 			    3);

@@ -6,7 +6,7 @@
  * A child runs the operation under ptrace, one instruction at a time. A step would abort
  * a real section: the trap is a signal, and the kernel looks at rseq_cs on its way back
  * to user mode. So in the child the sections work on an rseq area that the kernel does
- * not know. The instructions are the library's own. The part of the kernel is played by
+ * not know. The instructions are the library's own. The kernel's part is done by
  * this test:
  *
  *   SIGKILL     leaves in memory what the instructions before it have stored, and
@@ -55,7 +55,7 @@ static struct tapio_shm_doorbells doorbells;
 static const uint64_t nothing_active;
 static struct tapio_reservation reservation;
 
-/* What was reserved before the steps, by the child's name. */
+/* Blocks that were reserved before the steps, by the child's name. */
 static uint32_t held_blocks[HELD_MOST];
 static uint64_t held_tickets[HELD_MOST];
 static unsigned char payload[BLOCK];
@@ -154,7 +154,7 @@ static int batch_publish(uint32_t n)
 	return tpi_lane_publish(&f.lane, descs, held_tickets, n, stamp_value);
 }
 
-/* What an operation does to the lane when it is committed. */
+/* The effect of an operation on the lane when it is committed. */
 static const struct way {
 	int (*run)(uint32_t n);
 	uint32_t n;      /* bytes or blocks */
@@ -360,7 +360,7 @@ static bool run_to(pid_t pid, unsigned int k, struct descriptor *d)
 	return true;
 }
 
-/* What the kernel does on the way back to user mode. */
+/* As the kernel does on the way back to user mode. */
 static void abort_section(pid_t pid)
 {
 	struct descriptor d;
@@ -390,7 +390,7 @@ static void end_by_kill(pid_t pid)
 	ck_assert(WIFSIGNALED(status));
 }
 
-/* ---- what must be true afterwards --------------------------------------------- */
+/* ---- the state afterwards ----------------------------------------------------- */
 
 static const unsigned char *data_at(uint64_t position)
 {
@@ -643,26 +643,56 @@ START_TEST(of_two_that_put_a_block_back_on_one_cpu_one_does)
 }
 END_TEST
 
+/* As a submit elsewhere: it closes the copies first, and gives the block up later. */
+static void retake_copy(void)
+{
+	uint64_t ticket = held_tickets[0];
+
+	rival_result = tpi_lane_retake(&f.lane, held_blocks[0], &ticket, 1);
+	if (!rival_result)
+		held_tickets[0] = ticket;
+}
+
+static void abandon_at_last(bool in_ring)
+{
+	ck_assert_int_eq(
+		tpi_lane_abandon(&f.lane, held_blocks[0], held_tickets[0]),
+		in_ring ? -EINVAL : 0);
+}
+
+/* The next one on the lane's CPU finds the block if it is not in the ring. */
+static void claim_and_publish(bool in_ring)
+{
+	uint32_t at = held_blocks[0];
+	uint64_t ticket;
+
+	ck_assert_int_eq(tpi_lane_claim(&f.lane, YOU, 1, &at, 1, &ticket),
+			 in_ring ? -ENOENT : (int)held_blocks[0]);
+	if (!in_ring)
+		ck_assert_int_eq(
+			lane_publish_by(&f, 2, 4, held_blocks, &ticket, 1), 0);
+}
+
 /*
- * Another CPU gives the block up while the child goes on. In the few instructions
- * between its comparison and its commit both succeed. Then the block is in the ring
- * once, and neither claim nor sweep takes it.
+ * Another CPU gives the block up, or retakes it, while the child goes on. In the few
+ * instructions between its comparison and its commit both succeed. Then the block is in
+ * the ring once, its ticket says so, and neither claim nor sweep takes it.
  */
 START_TEST(a_block_that_is_given_up_elsewhere_is_in_the_ring_once)
 {
-	uint32_t at, both = 0;
+	const bool retakes = _i >= GIVE_CASES;
 	struct descriptor d;
-	uint64_t ticket;
-	unsigned int k;
+	uint32_t both = 0;
 	bool more = true, in;
+	unsigned int k;
 	pid_t pid;
 	int end;
 
 	for (k = 0; more; k++) {
-		set_up(give_case(_i));
+		set_up(give_case(_i % GIVE_CASES));
 		pid = spawn();
 		more = run_to(pid, k, &d);
-		abandon_copy();
+		retakes ? retake_copy() : abandon_copy();
 		end = let_end(pid);
 		lane_check_blocks(&f);
 		check_unread();
@@ -671,14 +701,9 @@ START_TEST(a_block_that_is_given_up_elsewhere_is_in_the_ring_once)
 		both += end == 0 && rival_result == 0;
 		in = is_in_ring(held_blocks[0]);
 		ck_assert_int_eq(in, end == 0);
-		at = held_blocks[0];
-		ck_assert_int_eq(
-			tpi_lane_claim(&f.lane, YOU, 1, &at, 1, &ticket),
-			in ? -ENOENT : (int)held_blocks[0]);
-		if (!in)
-			ck_assert_int_eq(lane_publish_by(&f, 2, 4, held_blocks,
-							 &ticket, 1),
-					 0);
+		if (retakes)
+			abandon_at_last(in);
+		claim_and_publish(in);
 		sweep_and_check(end == 2 ? way->before - 1 : 0);
 		lane_fixture_fini(&f);
 	}
@@ -718,6 +743,6 @@ int main(void)
 			    0, GIVE_CASES * RIVALS);
 	tcase_add_loop_test(
 		t, a_block_that_is_given_up_elsewhere_is_in_the_ring_once, 0,
-		GIVE_CASES);
+		2 * GIVE_CASES);
 	return check_run_case("section stepped", t);
 }

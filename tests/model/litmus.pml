@@ -3,7 +3,7 @@
  * The edges of the memory order on a processor that reorders, as ARM does.
  *
  * The memory itself is one for all: a store that one CPU has seen, all can see (ARMv8
- * is multi-copy atomic). Reordering concerns the accesses of one CPU. So a thread here is
+ * is multi-copy atomic). The accesses of one CPU are reordered. So a thread here is
  * a set of accesses, each done once, in any order that its barriers and dependencies
  * leave open: loads early, stores late and out of order. An access names those that must
  * be done before it:
@@ -17,12 +17,13 @@
  *   - two accesses of one word keep their order
  *
  * One edge for each -D: STATE, REUSE, HEAD, SLOT, GENERATION, GATE, TICKET, OWNER, after
- * the names of the ORDER comments. A record that is written once and then shown by a word
- * (ready, admitted, a region of the catalog) has the form of SLOT. BREAK_GIVE and
- * BREAK_TAKE drop its giving or its taking end. With the edge the assertion holds. Without
- * either end there is a counterexample. (HEAD and TICKET have no BREAK_TAKE: the accesses
- * that follow there depend on the value, or stand behind a branch on it, so the processor
- * has no choice.) BREAK_BARRIER drops the membarrier of a join.
+ * the names of the ORDER comments. Memory that is written once and then shown by a word
+ * (ready, admitted, a region of the catalog) has the form of SLOT.
+ *
+ * BREAK_GIVE and BREAK_TAKE drop the giving or the taking end of the edge. With the edge
+ * the assertion holds. Without either end there is a counterexample. (HEAD and TICKET have
+ * no BREAK_TAKE: the rest there depends on the value, or stands behind a branch on it, so
+ * the processor has no choice.) BREAK_BARRIER drops the membarrier of a join.
  */
 
 /* An access that may be done as soon as those in `needs` are done. */
