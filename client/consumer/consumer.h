@@ -34,6 +34,7 @@
 #include "client/consumer/latency.h"
 #include "client/consumer/lease.h"
 #include "client/reader/merge.h"
+#include "lib/base/testpoint.h"
 #include "lib/lane/cursor.h"
 #include "lib/lane/lane.h"
 #include "lib/lane/wake.h"
@@ -223,6 +224,7 @@ static inline bool tpi_lease_hold(struct tapio_consumer *c, struct tpi_track *t)
 		tpi_fence_full();
 	else
 		tpi_fence_compiler();
+	TPI_TESTPOINT("lease.announced");
 	lease = tpi_load_relaxed(&t->cursor->lease);
 	return tpi_likely(lease == t->lease) || tpi_lease_keep(c, t, lease);
 }

@@ -328,6 +328,7 @@ void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t)
 	/* Relaxed: before the swap. A lane without a holder has no mark. */
 	tpi_store_relaxed(&t->cell->watermark, 0);
 	drop(c, t);
+	TPI_TESTPOINT("lease.left");
 	t->rest_until = tpi_now_ns() + REST_NS;
 	/* Relaxed: before the swap, so that the next holder clears only requests
 	 * to itself. */
@@ -335,8 +336,10 @@ void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t)
 	/* ORDER cursor.lease (acq_rel): our head and tally, before the lane may
 	 * be taken. Pairs with the swap in tpi_lease_take(). */
 	if (!tpi_cas_acq_rel(&t->cursor->lease, &lease, given) &&
-	    !tpi_cas_acq_rel(&t->cursor->lease, &asked, given))
+	    !tpi_cas_acq_rel(&t->cursor->lease, &asked, given)) {
+		c->relieved++;
 		tpi_cell_release(t->cursor, t->cell);
+	}
 	TPI_TESTPOINT("lease.given");
 }
 

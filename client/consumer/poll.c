@@ -323,9 +323,12 @@ static void end(struct tapio_consumer *c)
 	c->ended = true;
 	c->lossless = false;
 	c->beat = &c->no_beat;
-	for (i = 0; i < c->lane_count; i++)
-		c->tracks[i].end =
-			TAPIO_STATE_TAIL(tpi_lane_peek(c->tracks[i].lane));
+	for (i = 0; i < c->lane_count; i++) {
+		struct tpi_track *t = &c->tracks[i];
+
+		t->end = TAPIO_STATE_TAIL(tpi_lane_peek(t->lane));
+		t->giving = false; /* to nobody any more */
+	}
 }
 
 void tpi_check_slot(struct tapio_consumer *c)

@@ -14,6 +14,7 @@
 #include <tapio/abi.h>
 
 #include "lib/base/atomic.h"
+#include "lib/base/testpoint.h"
 
 /* The number of the cell that a lease names. Inside the cursor, whatever it says. */
 static inline uint32_t tpi_lease_cell(uint64_t lease)
@@ -72,6 +73,7 @@ static inline bool tpi_cursor_head(const struct tapio_shm_cursor *cursor,
 	int i;
 
 	for (i = 0; i < TPI_HEAD_TRIES; i++, lease = again) {
+		TPI_TESTPOINT("cursor.leased");
 		/*
 		 * ORDER cursor.head (acquire): the group is done with what lies
 		 * before its head, and the tally that it names is written. Pairs
