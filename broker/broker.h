@@ -81,6 +81,8 @@ struct tpi_group_request {
 	uint32_t lag;
 	bool durable;
 	bool may_lossless;
+	struct tpi_group_filter filter;
+	uint64_t takeover_ns; /* 0: no wish */
 };
 
 /*

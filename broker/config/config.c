@@ -95,6 +95,7 @@ static cfg_opt_t class_options[] = {
 static cfg_opt_t group_options[] = {
 	CFG_STR("policy", "until", CFGF_NONE),
 	CFG_INT("lag", 0, CFGF_NONE),
+	CFG_STR("takeover", "30s", CFGF_NONE),
 	CFG_END(),
 };
 

@@ -34,6 +34,7 @@
 #define TPI_RULES_MAX       256
 #define TPI_IDS_MAX         64 /* uids, and gids, of one rule */
 #define TPI_DURABLE_MAX     TAPIO_GROUP_SLOTS
+#define TPI_TAKEOVER_NS     UINT64_C(30000000000)
 
 enum tpi_hugepages {
 	TPI_HUGE_AUTO,
@@ -55,6 +56,7 @@ struct tpi_config_group {
 	char name[TAPIO_NAME_BYTES];
 	uint32_t policy; /* TAPIO_GROUP_* */
 	uint32_t lag;
+	uint64_t takeover_ns; /* TAPIO_TAKEOVER_NEVER */
 };
 
 struct tpi_config_channel {

@@ -85,6 +85,19 @@ static int check_ns(cfg_t *cfg, cfg_opt_t *opt)
 	return -1;
 }
 
+static int check_takeover(cfg_t *cfg, cfg_opt_t *opt)
+{
+	uint64_t ns;
+
+	if (!strcmp(last_str(opt), "never") ||
+	    (tpi_parse_ns(last_str(opt), &ns) && ns))
+		return 0;
+	cfg_error(cfg,
+		  "%s = \"%s\": not never or a time, as 500us, 100ms or 2s",
+		  opt->name, last_str(opt));
+	return -1;
+}
+
 static int check_mode(cfg_t *cfg, cfg_opt_t *opt)
 {
 	char *end;
@@ -286,6 +299,7 @@ static const struct {
 	{"channel|group", check_title},
 	{"channel|group|policy", check_choice},
 	{"channel|group|lag", check_range},
+	{"channel|group|takeover", check_takeover},
 	{"allow", check_title},
 	{"allow|uid", check_id},
 	{"allow|gid", check_id},

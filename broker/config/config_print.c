@@ -45,6 +45,14 @@ static void duration(FILE *out, uint64_t ns)
 	fprintf(out, "\"%" PRIu64 "%s\"", ns, units[unit]);
 }
 
+static void takeover(FILE *out, uint64_t ns)
+{
+	if (ns == TAPIO_TAKEOVER_NEVER)
+		fprintf(out, "never");
+	else
+		duration(out, ns);
+}
+
 static void print_globals(const struct tpi_config *config, FILE *out)
 {
 	static const char *const huge[] = {"auto", "require", "never"};
@@ -140,9 +148,12 @@ static void print_channel(const struct tpi_config_channel *channel, FILE *out)
 		fprintf(out, "\t# Keeps its place while it has no member.\n"
 			     "\tgroup ");
 		quoted(out, channel->groups[i].name);
-		fprintf(out, " {\n\t\tpolicy = %s\n\t\tlag = %u\n\t}\n",
+		fprintf(out, " {\n\t\tpolicy = %s\n\t\tlag = %u\n",
 			tpi_policy_name(channel->groups[i].policy),
 			channel->groups[i].lag);
+		fprintf(out, "\t\ttakeover = ");
+		takeover(out, channel->groups[i].takeover_ns);
+		fprintf(out, "\n\t}\n");
 	}
 	fprintf(out, "}\n");
 }

@@ -162,6 +162,8 @@ static int take_groups(struct tpi_config_channel *channel, cfg_t *cfg)
 		set_name(group->name, sizeof(group->name), cfg_title(sec));
 		group->policy = tpi_policy_parse(cfg_getstr(sec, "policy"));
 		group->lag = (uint32_t)cfg_getint(sec, "lag");
+		group->takeover_ns = TAPIO_TAKEOVER_NEVER;
+		tpi_parse_ns(cfg_getstr(sec, "takeover"), &group->takeover_ns);
 	}
 	return 0;
 }

@@ -56,6 +56,7 @@
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
 #include "lib/base/error.h"
+#include "lib/base/testpoint.h"
 #include "lib/lane/cursor.h"
 #include "lib/lane/histogram.h"
 #include "lib/lane/wake.h"
@@ -134,6 +135,8 @@ static void reset_cursors(struct tpi_host *host, const struct tpi_group *group)
 		struct tapio_shm_cursor fresh = {0};
 
 		fresh.start = tail_of(host, i);
+		/* The cell that the lease of nobody names. */
+		fresh.cells[0].owner = TAPIO_CELL_GIVEN;
 		for (int k = 0; k < TAPIO_CELLS; k++)
 			fresh.cells[k].head =
 				TAPIO_HEAD(fresh.start, group->incarnation, 0);
@@ -167,8 +170,36 @@ static void describe(struct tpi_host *host, const struct tpi_group *group)
 	shm->flags = group->durable ? TAPIO_GROUP_FLAG_DURABLE : 0;
 	shm->uid = group->uid;
 	shm->policy = group->policy;
+	shm->takeover_ns = group->takeover_ns;
 	shm->joined_ns = tpi_realtime_ns();
 	memcpy(shm->name, group->name, sizeof(shm->name));
+}
+
+/* Any class is 0, however it was asked for. */
+static uint32_t class_mask(const struct tpi_host *host, uint32_t mask)
+{
+	uint32_t all = (1u << host->config->spec.class_count) - 1;
+
+	if ((mask & all) == all)
+		return 0;
+	return mask & all ? mask & all : mask;
+}
+
+/* The first member's, also where there were others before. */
+static void take_filter(struct tpi_host *host, struct tpi_group *group,
+			const struct tpi_group_filter *filter)
+{
+	uint32_t mask = class_mask(host, filter->class_mask);
+	uint64_t digest = filter->types;
+
+	group->filter = *filter;
+	group->filter.class_mask = mask;
+	if (filter->severity_min || mask)
+		digest = digest * 31 + ((uint64_t)mask << 4) +
+			 filter->severity_min;
+	/* Relaxed: shown only. */
+	tpi_store_relaxed(&host->shm_groups[slot_of(host, group)].filter,
+			  digest);
 }
 
 static void show_members(struct tpi_host *host, const struct tpi_group *group)
@@ -236,8 +267,10 @@ static void pass_over(struct tpi_host *host, const struct tpi_group *group,
 static void promote(struct tpi_host *host, const struct tpi_group *group)
 {
 	show_slot(host, group);
-	for (uint32_t i = 0; i < host->lanes.lane_count; i++)
+	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
 		pass_over(host, group, i, tpi_gate_seal(&host->lanes.lanes[i]));
+		TPI_TESTPOINT("promote.sealed");
+	}
 }
 
 /* ---- slots ------------------------------------------------------------------------ */
@@ -392,8 +425,53 @@ static bool is_owner(const struct tpi_broker *broker, uid_t uid)
 	return broker->config.trust_owner && (uid == 0 || uid == geteuid());
 }
 
+#define FILTER_TEXT 96
+
+/* As tools show it: a set of types by its digest. */
+static void describe_filter(char out[FILTER_TEXT], uint32_t severity_min,
+			    uint32_t mask, uint64_t types)
+{
+	char classes[24] = "all", set[24] = "all";
+
+	if (mask)
+		snprintf(classes, sizeof(classes), "0x%x", mask);
+	if (types)
+		snprintf(set, sizeof(set), "#%016llx",
+			 (unsigned long long)types);
+	snprintf(out, FILTER_TEXT, "{severity >= %u, classes %s, types %s}",
+		 severity_min, classes, set);
+}
+
+/*
+ * Members read for one another: an event that one of them passes over, no other one
+ * sees. So all that are members at the same time have one filter. A durable group
+ * without members takes that of its next first member.
+ */
+static int check_filter(const struct tpi_host *host,
+			const struct tpi_group *group,
+			const struct tpi_group_filter *filter, char *error,
+			size_t error_bytes)
+{
+	const struct tpi_group_filter *theirs = &group->filter;
+	uint32_t mask = class_mask(host, filter->class_mask);
+
+	char has[FILTER_TEXT], wants[FILTER_TEXT];
+
+	if (!group->members ||
+	    (filter->severity_min == theirs->severity_min &&
+	     mask == theirs->class_mask && filter->types == theirs->types))
+		return 0;
+	describe_filter(has, theirs->severity_min, theirs->class_mask,
+			theirs->types);
+	describe_filter(wants, filter->severity_min, mask, filter->types);
+	return tpi_fail(-EBUSY, error, error_bytes,
+			"group \"%s\" has members with the filter %s, not %s",
+			group->name, has, wants);
+}
+
 /* Joining what exists: with the same options, or with none. */
-static int check_existing(const struct tpi_group *group,
+static int check_existing(const struct tpi_host *host,
+			  const struct tpi_group *group,
 			  const struct tpi_process *process,
 			  const struct tpi_group_request *request, bool owner,
 			  char *error, size_t error_bytes)
@@ -419,7 +497,13 @@ static int check_existing(const struct tpi_group *group,
 		return tpi_fail(-EBUSY, error, error_bytes,
 				"group \"%s\" exists and is not durable",
 				group->name);
-	return 0;
+	if (request->takeover_ns && request->takeover_ns != group->takeover_ns)
+		return tpi_fail(-EBUSY, error, error_bytes,
+				"group \"%s\" exists with a takeover after "
+				"%lld ns, not %lld (-1: never)",
+				group->name, (long long)group->takeover_ns,
+				(long long)request->takeover_ns);
+	return check_filter(host, group, &request->filter, error, error_bytes);
 }
 
 /* Of the channel's largest lanes. */
@@ -518,6 +602,8 @@ static int make_group(struct tpi_broker *broker, struct tpi_host *host,
 				: request->policy;
 	group->lag = group->policy == TAPIO_GROUP_UNTIL ? request->lag : 0;
 	group->far = request->may_lossless;
+	group->takeover_ns =
+		request->takeover_ns ? request->takeover_ns : TPI_TAKEOVER_NS;
 	group->durable = request->durable;
 	group->configured = false;
 	group->private = !request->name[0];
@@ -555,12 +641,14 @@ void tpi_groups_configured(struct tpi_broker *broker, struct tpi_host *host)
 		group->policy = from->policy;
 		group->lag = from->lag;
 		group->far = true;
+		group->takeover_ns = from->takeover_ns;
 		group->durable = true;
 		group->configured = true;
 		group->private = false;
 		group->uid = geteuid();
 		group->members = 0;
 		memcpy(group->name, from->name, sizeof(group->name));
+		take_filter(host, group, &(struct tpi_group_filter){0});
 		open_group(broker, host, group);
 	}
 }
@@ -601,8 +689,8 @@ int tpi_group_join(struct tpi_broker *broker, struct tpi_attachment *attachment,
 				"to begin it anew",
 				request->name);
 	*first = !group;
-	err = group ? check_existing(group, process, request, owner, error,
-				     error_bytes)
+	err = group ? check_existing(host, group, process, request, owner,
+				     error, error_bytes)
 		    : make_group(broker, host, attachment, request, &group,
 				 error, error_bytes);
 	if (err)
@@ -610,7 +698,8 @@ int tpi_group_join(struct tpi_broker *broker, struct tpi_attachment *attachment,
 	err = hold(group, process, group->openings + *first);
 	if (err)
 		return tpi_fail(err, error, error_bytes, "out of memory");
-	group->members++;
+	if (!group->members++)
+		take_filter(host, group, &request->filter);
 	if (*first)
 		open_group(broker, host, group);
 	else if (group->members == 1 && group->policy == TAPIO_GROUP_LOSSLESS)

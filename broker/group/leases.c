@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Clearing the leases, and the cells, of those who are gone. Called by the reaper
- * for an attachment that has ended, and once a second by evict.c for names that
- * are no member of the group.
+ * Clearing the leases, and the cells, of members that are gone. Called by the reaper
+ * for an attachment that has ended, and once a second by evict.c for names that are
+ * no member of the group.
  *
- * The cells come first: the next holder of the lane finds the dead one's cells
- * free. A lane that was MOVING stays so, since the cell that it names may be
- * that of a member which sleeps and may still write it
- * (client/consumer/lease.c).
+ * The cells come first, so that the next holder finds the cell that counts GIVEN. A
+ * lane that was MOVING stays so, since it names the cell of a member that sleeps and
+ * may still write there (client/consumer/lease.h).
  *
  * SIGKILL of the broker anywhere here: the next look of the next broker does the
- * rest. Members never wait for it: they take what is free.
+ * rest. Members never wait for it: they take lanes that are free.
  */
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
@@ -39,20 +38,26 @@ static bool is_gone(const struct tpi_registry *registry,
 				    : id == dead;
 }
 
+/*
+ * L1 in the name of the dead, and L2 for every cell: a taker that was killed between
+ * T4 and L2 has left one GIVEN that another member had owned.
+ */
 static void clear_cells(const struct tpi_registry *registry,
 			const struct tpi_group *group, uint32_t dead,
 			struct tapio_shm_cursor *cursor)
 {
 	for (int i = 0; i < TAPIO_CELLS; i++) {
+		struct tapio_shm_cell *cell = &cursor->cells[i];
 		/* Relaxed: the swap decides. */
-		uint32_t owner = tpi_load_relaxed(&cursor->cells[i].owner);
+		uint64_t owner = tpi_load_relaxed(&cell->owner);
 
-		if (!is_gone(registry, group, dead, owner))
-			continue;
 		/* ORDER cursor.owner (acq_rel): all that it stored there, before
-		 * the cell is used again. Pairs with tpi_lease_drop()
+		 * the cell is used again. Pairs with the swap in claim_cell()
 		 * (client/). */
-		tpi_cas_acq_rel(&cursor->cells[i].owner, &owner, TAPIO_NOBODY);
+		if (is_gone(registry, group, dead, TAPIO_CELL_OWNER(owner)))
+			tpi_cas_acq_rel(&cell->owner, &owner,
+					owner | TAPIO_CELL_GIVEN);
+		tpi_cell_release(cursor, cell);
 	}
 }
 

@@ -27,6 +27,13 @@ struct tpi_holder {
 	LIST_ENTRY(tpi_holder) link;
 };
 
+/* What members of a group want, in which they agree. */
+struct tpi_group_filter {
+	uint32_t severity_min;
+	uint32_t class_mask; /* 0: any class */
+	uint64_t types;      /* digest of the set; 0: any type */
+};
+
 /* One group slot. The private twin of tapio_shm_group. */
 struct tpi_group {
 	uint32_t state;       /* TAPIO_SLOT_* */
@@ -35,6 +42,8 @@ struct tpi_group {
 	uint32_t lag;
 	bool far; /* its lag may be more than half of a lane */
 	uint32_t members;
+	struct tpi_group_filter filter; /* of its members, or the last ones */
+	uint64_t takeover_ns;           /* TAPIO_TAKEOVER_NEVER */
 	uint64_t openings; /* groups that the slot has had, this one included */
 	uint32_t looks;    /* in a row that found it impossible (evict.c) */
 	bool evicted; /* CLOSED for that. Waits until all holders are dead */

@@ -24,6 +24,10 @@
 #include "lib/wire/fdpass.h"
 #include "lib/lane/wake.h"
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
 #define BACKLOG  128
 #define DYING_NS INT64_C(1000000000)
 
@@ -223,6 +227,26 @@ static int fresh_name(char *name, size_t bytes)
 	return 0;
 }
 
+/*
+ * Clients may send no descriptors (Linux 6.16). To close one can take as long as its
+ * maker likes: a file of his own FUSE file system waits for his answer, a TCP socket
+ * lingers. That holds also for one that is never received, when its message is
+ * dropped. All that the broker wants to know, the kernel tells by SO_PEERPIDFD. The
+ * connections inherit the option from the socket.
+ */
+static void refuse_descriptors(struct tpi_broker *broker)
+{
+	const int off = 0;
+
+	if (setsockopt(broker->server.fd, SOL_SOCKET, SO_PASSRIGHTS, &off,
+		       sizeof(off)))
+		tpi_log(&broker->log, TAPIO_LOG_INFO,
+			"this kernel cannot refuse descriptors that clients "
+			"send (SO_PASSRIGHTS, Linux 6.16): %s. A client can "
+			"delay the broker by one whose close waits",
+			strerror(errno));
+}
+
 static int open_socket(struct tpi_broker *broker, char *error,
 		       size_t error_bytes)
 {
@@ -239,6 +263,7 @@ static int open_socket(struct tpi_broker *broker, char *error,
 	if (server->fd < 0)
 		return tpi_fail(-errno, error, error_bytes, "socket: %s",
 				strerror(errno));
+	refuse_descriptors(broker);
 	err = bind_name(broker, server->name, &address, (socklen_t)length,
 			error, error_bytes);
 	if (!err && listen(server->fd, BACKLOG))

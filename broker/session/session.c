@@ -347,6 +347,10 @@ static int join(struct tpi_session *session, struct tpi_attachment *attachment,
 		.may_lossless = tpi_rights(&broker->config, &session->cred,
 					   attach->channel) &
 				TPI_RIGHT_LOSSLESS,
+		.filter = {.severity_min = attach->severity_min,
+			   .class_mask = attach->class_mask,
+			   .types = attach->types},
+		.takeover_ns = attach->takeover_ns,
 	};
 
 	*first = false;

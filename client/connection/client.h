@@ -53,6 +53,10 @@ struct tpi_request {
 	uint32_t policy;   /* TAPIO_GROUP_* (consumer.h) */
 	uint32_t lag;
 	uint32_t flags;        /* TPI_ATTACH_* */
+	uint32_t severity_min; /* the filter: as in struct tpi_wire_attach */
+	uint32_t class_mask;
+	uint64_t types;
+	uint64_t takeover_ns;
 	uint32_t rseq_verdict; /* TAPIO_RSEQ_* */
 };
 

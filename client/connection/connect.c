@@ -243,17 +243,24 @@ static int receive(struct dial *d, enum tpi_wire_type want,
 	return err == -EBADMSG ? -EPROTO : err;
 }
 
+static ssize_t send_with(int sock, union tpi_wire_message *message, int fd)
+{
+	message->header.fd_count = fd >= 0;
+	return tpi_send_fds(sock, message->bytes, message->header.length, &fd,
+			    fd >= 0);
+}
+
 static int send_message(struct dial *d, union tpi_wire_message *message, int fd)
 {
 	int sock = tpi_own_fd_number(&d->client->handle.sock);
-	unsigned int count = fd >= 0 ? 1 : 0;
 	ssize_t n;
 
 	if (sock < 0)
 		return not_ours(d);
-	message->header.fd_count = count;
-	n = tpi_send_fds(sock, message->bytes, message->header.length, &fd,
-			 count);
+	n = send_with(sock, message, fd);
+	/* The broker takes no descriptors (SO_PASSRIGHTS), so it needs none. */
+	if (n == -EPERM && fd >= 0)
+		n = send_with(sock, message, -1);
 	if (n < 0)
 		return tpi_client_fail(d->client, as_no_broker((int)n),
 				       "sending to \"%s\": %s", d->name,
@@ -277,7 +284,7 @@ static int say_hello(struct dial *d, const struct tpi_request *request)
 		memcpy(message.hello.at_random, random,
 		       sizeof(message.hello.at_random));
 	prctl(PR_GET_NAME, message.hello.comm);
-	/* Without it the broker finds us by SO_PEERPIDFD or start time. */
+	/* For brokers on kernels without SO_PEERPIDFD. */
 	pidfd = tpi_sys_pidfd_open(getpid(), 0);
 	err = send_message(d, &message, pidfd);
 	if (pidfd >= 0)
@@ -340,6 +347,10 @@ static void fill_attach(struct tpi_wire_attach *attach,
 	attach->policy = request->policy;
 	attach->lag = request->lag;
 	attach->flags = request->flags;
+	attach->severity_min = request->severity_min;
+	attach->class_mask = request->class_mask;
+	attach->types = request->types;
+	attach->takeover_ns = request->takeover_ns;
 	tpi_wire_name(attach->channel, request->channel);
 	if (request->group)
 		tpi_wire_name(attach->group, request->group);

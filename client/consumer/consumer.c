@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Opening and closing a consumer: joining its group, mapping the channel
- * read-only, taking the first leases; and giving all of it back.
+ * read-only, and giving all of it back. Leases are taken by the first tapio_poll:
+ * a member that has only opened keeps no lane from the others.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,6 +24,8 @@ static void free_private(struct tapio_consumer *c)
 	free(c->tracks);
 	free(c->leased);
 	free(c->touched);
+	free(c->surveys[0].holders);
+	free(c->surveys[1].holders);
 }
 
 static int make_tracks(struct tapio_consumer *c)
@@ -34,6 +37,12 @@ static int make_tracks(struct tapio_consumer *c)
 	c->tracks = calloc(count, sizeof(*c->tracks));
 	c->leased = calloc(count, sizeof(*c->leased));
 	c->touched = calloc(count, sizeof(*c->touched));
+	for (i = 0; i < 2; i++) {
+		c->surveys[i].holders =
+			calloc(count, sizeof(*c->surveys[i].holders));
+		if (!c->surveys[i].holders)
+			return -ENOMEM;
+	}
 	if (!c->tracks || !c->leased || !c->touched)
 		return -ENOMEM;
 	c->lane_count = count;
@@ -58,7 +67,8 @@ static int set_up(struct tapio_consumer *c,
 	uint32_t slot = client->granted.group_slot;
 	int err;
 
-	c->slot = &client->groups[slot].slot;
+	c->group = &client->groups[slot];
+	c->slot = &c->group->slot;
 	c->doorbells = client->channel.doorbells;
 	c->doorbell = &c->doorbells->slots[slot].doorbell;
 	c->control = client->cursors[slot].control;
@@ -81,9 +91,8 @@ static int set_up(struct tapio_consumer *c,
 		return err;
 	tpi_latency_init(&c->latency, client,
 			 options->latency == TAPIO_LATENCY_RECORDED);
+	c->beat = &c->no_beat;
 	tpi_check_slot(c);
-	tpi_lease_free(c);
-	c->balanced_ns = tpi_now_ns();
 	return 0;
 }
 
@@ -109,6 +118,11 @@ static int check(const struct tapio_consumer_options *options)
 		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
 				"wake_ns is more than a minute, or wake_events "
 				"is given together with merge_ns");
+	if (options->takeover_ns < TAPIO_FOREVER)
+		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
+				"takeover_ns %lld is negative, and not "
+				"TAPIO_FOREVER",
+				(long long)options->takeover_ns);
 	if (options->lag && options->policy != TAPIO_GROUP_UNTIL)
 		return tpi_fail(-EINVAL, broker->error, broker->error_bytes,
 				"lag %u: only with the policy "
@@ -127,6 +141,10 @@ static int open_consumer(struct tapio_consumer *c, const char *channel,
 		.policy = options->policy,
 		.lag = options->lag,
 		.flags = options->durable ? TPI_ATTACH_DURABLE : 0,
+		.severity_min = options->severity_min,
+		.class_mask = options->class_mask,
+		/* TAPIO_FOREVER is all ones: TAPIO_TAKEOVER_NEVER. */
+		.takeover_ns = (uint64_t)options->takeover_ns,
 	};
 	int err;
 
@@ -135,6 +153,7 @@ static int open_consumer(struct tapio_consumer *c, const char *channel,
 			      options->type_count, &options->broker);
 	if (err)
 		return err;
+	request.types = tpi_filter_types(&c->filter);
 	/* So that producers which wait for room reach us; else we fence. */
 	c->fence = tpi_barrier_register() != 0;
 	err = tpi_client_open(&c->client, &request, &options->broker);

@@ -9,7 +9,9 @@
  *   merge_poll.c  the same look, in the order of time stamps
  *   history.c      what a new group gets from before its start
  *   release.c   tapio_release: heads and tallies, overruns, waking producers
- *   lease.c     which lanes are ours; sharing them with other members
+ *   lease.c     taking, keeping and giving a lane (the protocol is in lease.h)
+ *   balance.c   which lanes to take and to give, so that members share them
+ *   takeover.c  relieving members that sleep
  *   sleep.c     waiting for events
  *   watermark.c      waiting for many events at once
  *   fd.c        the pollable descriptor
@@ -30,10 +32,19 @@
 #include "client/reader/copy.h"
 #include "client/reader/filter.h"
 #include "client/consumer/latency.h"
+#include "client/consumer/lease.h"
 #include "client/reader/merge.h"
+#include "lib/base/testpoint.h"
 #include "lib/lane/cursor.h"
 #include "lib/lane/lane.h"
 #include "lib/lane/wake.h"
+
+/* What the caller has of a lane, before a look. */
+struct tpi_in_hand {
+	uint64_t next;
+	uint64_t handed;
+	bool gapped;
+};
 
 /*
  * One lane as this member sees it:
@@ -60,7 +71,8 @@ struct tpi_track {
 	/* merge_poll.c: how far this round looks, and what it has passed over */
 	uint64_t limit;
 	struct tapio_gap passed;
-	bool looked; /* in this round */
+	struct tpi_in_hand before; /* this round */
+	bool looked;               /* in this round */
 	struct tpi_sights sights;
 	uint64_t seen;     /* the tail, as of the last look */
 	uint64_t end;      /* read no further: the group has ended */
@@ -73,11 +85,12 @@ struct tpi_track {
 	bool giving;  /* goes back when all is released */
 	bool gapped;  /* `gap` is in the caller's hands */
 	bool owing;   /* `owed` is to be told when it is not */
-	/* lease.c */
+	/* balance.c, takeover.c */
 	bool busy;        /* published since the last survey */
-	bool free_before; /* nobody's, at the last survey */
+	bool free_before; /* free, at the last survey */
 	uint64_t seen_tail;
-	int64_t rest_until; /* given to somebody: not to be taken back */
+	uint64_t asked_word; /* the lease when we have asked for it, or 0 */
+	int64_t rest_until;  /* given to another member: not to be taken back */
 	/* history.c: what is still to be copied from before the group's start */
 	uint64_t past;
 	uint64_t past_end;
@@ -134,7 +147,8 @@ struct tapio_consumer {
 	struct tpi_merge merge;
 	struct tpi_pace pace;
 
-	const uint64_t *slot; /* our group, in the catalog */
+	const struct tapio_shm_group *group;         /* ours, in the catalog */
+	const uint64_t *slot;                        /* its word */
 	const struct tapio_shm_doorbells *doorbells; /* read-only */
 	const uint32_t *doorbell;                    /* our group's word */
 	struct tapio_shm_group_control *control;     /* writable */
@@ -156,10 +170,14 @@ struct tapio_consumer {
 	struct tpi_track **touched; /* with something to release */
 	uint32_t touched_count;
 	uint32_t owing;  /* lanes that have something to tell */
-	uint32_t rounds; /* of looking */
+	uint32_t rounds; /* of looking: what `beat` shows to other members */
 	uint32_t full;   /* looks that have filled the caller's views */
 	uint32_t polls;  /* calls */
 
+	uint32_t *beat; /* in the cell of the first lane that is leased */
+	uint32_t no_beat;
+	struct tpi_survey surveys[2]; /* in turns */
+	uint32_t turn;                /* of the last one */
 	int64_t balanced_ns;
 	uint32_t spin_ns;
 	uint32_t wake_events; /* above 1: watermark.c waits */
@@ -171,7 +189,70 @@ struct tapio_consumer {
 	struct tpi_fd_thread bellhop;
 	uint64_t sleeps;
 	uint64_t wakeups;
+	uint64_t relieved; /* lanes that others have taken over */
 };
+
+/* To other members: this one lives. */
+static inline void tpi_lease_live(struct tapio_consumer *c)
+{
+	/* Relaxed: a sign of life, and nothing follows from it. */
+	tpi_store_relaxed(c->beat, ++c->rounds);
+}
+
+/* R0: whether the lease is ours, asked for or not. */
+static inline bool tpi_lease_held(const struct tpi_track *t)
+{
+	/* Relaxed: if it is our word, this process wrote it. */
+	return !((tpi_load_relaxed(&t->cursor->lease) ^ t->lease) &
+		 ~TAPIO_LEASE_ASKED);
+}
+
+/*
+ * H1 to H3: announces what is about to be handed out. False: the lane is not ours any
+ * more, and nothing of it may be handed out.
+ */
+static inline bool tpi_lease_hold(struct tapio_consumer *c, struct tpi_track *t)
+{
+	uint64_t lease;
+
+	if (tpi_unlikely(c->ended))
+		return true; /* the slot may be another group's by now */
+	tpi_store_relaxed(&t->cell->next, (uint32_t)t->next);
+	/* ORDER wake.barrier (full): H1 before H2. No fence, but for a process
+	 * that tpi_barrier(), in take_asked(), does not reach. */
+	if (tpi_unlikely(c->fence))
+		tpi_fence_full();
+	else
+		tpi_fence_compiler();
+	TPI_TESTPOINT("lease.announced");
+	lease = tpi_load_relaxed(&t->cursor->lease);
+	return tpi_likely(lease == t->lease) || tpi_lease_keep(c, t, lease);
+}
+
+static inline struct tpi_in_hand tpi_in_hand_of(const struct tpi_track *t)
+{
+	return (struct tpi_in_hand){
+		.next = t->next,
+		.handed = t->handed,
+		.gapped = t->gapped,
+	};
+}
+
+/* Another member has taken the lane over: nothing of this look is handed out. */
+static inline void tpi_take_back(struct tpi_track *t,
+				 const struct tpi_in_hand *before)
+{
+	t->next = before->next;
+	t->handed = before->handed;
+	t->gapped = before->gapped;
+}
+
+/* Nothing of a lane that was lost is in hand any more. */
+static inline void tpi_track_forget(struct tpi_track *t)
+{
+	t->head = t->next;
+	t->handed = t->skipped = t->lost = 0;
+}
 
 /* Has something to release. */
 static inline void tpi_touch(struct tapio_consumer *c, struct tpi_track *t)
@@ -272,19 +353,6 @@ int tpi_history_one(struct tapio_consumer *c, struct tpi_track *t,
 bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t);
 /* Wakes producers that wait for room. */
 void tpi_wake_producers(struct tapio_consumer *c);
-
-/* lease.c */
-/* Takes lanes that are nobody's, own node first. */
-void tpi_lease_free(struct tapio_consumer *c);
-/* At most every 50 ms: gives what others want, takes, asks for what is fair. */
-void tpi_lease_balance(struct tapio_consumer *c);
-/* The second half of giving a lane away, when nothing of it is handed out. */
-void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t);
-/* Puts the leased lanes in order, by priority. */
-void tpi_lease_sort(struct tapio_consumer *c);
-/* A lane turned out not to be ours. */
-void tpi_lease_drop(struct tapio_consumer *c, struct tpi_track *t);
-void tpi_lease_leave(struct tapio_consumer *c);
 
 /* sleep.c: as tapio_poll, once a look has found nothing. */
 int tpi_sleep(struct tapio_consumer *c, struct tapio_view *views,

@@ -1,98 +1,82 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which member of a group consumes which lane.
- *
- *   lease:  0 --(swap)--> me --(store)--> 0        me dead --(broker)--> 0
- *
- * A lane that is nobody's is taken by whoever sees it first: members on its node
- * at once, others when it was still nobody's at their next survey. A lane is kept
- * until another member asks for it (`want`). A member asks when it has two busy
- * lanes fewer than somebody else, for half the difference; so every step makes the
- * group more even, and an even group asks for nothing. Idle lanes do not count:
- * whoever has them looks at them, and when one becomes busy it is counted.
- *
- * SIGKILL after the swap: the lease bears a dead name, the broker clears it and
- * rings. After `want`: the holder gives the lane to nobody, and somebody takes it.
- * SIGSTOP with leases: those lanes wait for us, the others go on. Nothing is lost:
- * the next holder goes on from head.
+ * The swaps of a lease, by the steps of lease.h, which has the proofs.
  */
-#include <errno.h>
 #include <sched.h>
-#include <string.h>
-#include <time.h>
 
 #include "client/consumer/consumer.h"
 #include "lib/base/testpoint.h"
 
-#define BALANCE_NS  INT64_C(50000000)
-#define REST_NS     INT64_C(200000000)
-#define HOLDERS_MAX 64
+#define REST_NS INT64_C(200000000)
+/* A holder that has lost the lane stores one head at most, so once is enough. */
+#define HEAD_TRIES 4
 
-/* What one survey of the group's lanes found. */
-struct survey {
-	uint32_t mine; /* busy lanes of ours */
-	uint32_t holder_count;
-	struct holder {
-		uint32_t name;
-		uint32_t busy;
-	} holders[HOLDERS_MAX];
-};
+/* ---- cells --------------------------------------------------------------------- */
 
-static uint32_t priority(const struct tapio_consumer *c,
-			 const struct tpi_track *t)
+/* K2, T3: from the word `from` to ours. */
+static bool claim_cell(struct tapio_shm_cell *cell, uint64_t from, uint32_t me)
 {
-	return c->client.channel.info.classes[t->lane->klass].priority;
+	/* ORDER cursor.owner (acq_rel): all that its last owner has stored there,
+	 * before our stores. Pairs with the swap in leave_cell(), and with that
+	 * of the broker for the dead. */
+	return tpi_cas_acq_rel(&cell->owner, &from, TAPIO_CELL_TAKE(from, me));
 }
 
-/* The highest priority below `limit` among leased lanes; false when there is
- * none. */
-static bool next_priority(const struct tapio_consumer *c, uint64_t limit,
-			  uint32_t *found)
+/* G1, L1: a swap, since the broker may have ended us. */
+static void leave_cell(struct tapio_shm_cell *cell, uint32_t me)
 {
-	bool any = false;
-	uint32_t i, p;
+	/* Relaxed: the swap decides. */
+	uint64_t owner = tpi_load_relaxed(&cell->owner);
 
-	for (i = 0; i < c->lane_count; i++) {
-		if (!c->tracks[i].leased)
-			continue;
-		p = priority(c, &c->tracks[i]);
-		if (p < limit && (!any || p > *found)) {
-			*found = p;
-			any = true;
-		}
+	/* ORDER cursor.owner (acq_rel): our last store there, before the cell is
+	 * used again. Pairs with the swap in claim_cell(). */
+	if (TAPIO_CELL_OWNER(owner) == me)
+		tpi_cas_acq_rel(&cell->owner, &owner, owner | TAPIO_CELL_GIVEN);
+}
+
+static bool is_given(const struct tapio_shm_cell *cell)
+{
+	/* Relaxed: the swap decides. */
+	return tpi_load_relaxed(&cell->owner) & TAPIO_CELL_GIVEN;
+}
+
+static bool is_free(uint64_t owner)
+{
+	return !(owner & TAPIO_CELL_GIVEN) && !TAPIO_CELL_OWNER(owner);
+}
+
+/* T3, first half. NULL: all are in use. */
+static struct tapio_shm_cell *claim_free(struct tapio_shm_cursor *cursor,
+					 uint32_t me)
+{
+	uint32_t i;
+
+	for (i = 0; i < TAPIO_CELLS; i++) {
+		struct tapio_shm_cell *cell = &cursor->cells[i];
+		/* Relaxed: the swap decides. */
+		uint64_t owner = tpi_load_relaxed(&cell->owner);
+
+		if (is_free(owner) && claim_cell(cell, owner, me))
+			return cell;
 	}
-	return any;
+	return NULL;
 }
 
-void tpi_lease_sort(struct tapio_consumer *c)
+static bool has_free_cell(const struct tapio_shm_cursor *cursor)
 {
-	struct tpi_track **at = c->leased;
-	uint64_t limit = UINT64_MAX;
-	uint32_t i, p = 0;
+	uint32_t i;
 
-	c->level_count = 0;
-	while (c->level_count < TAPIO_CLASSES_MAX &&
-	       next_priority(c, limit, &p)) {
-		struct tpi_level *level = &c->levels[c->level_count++];
-
-		level->tracks = at;
-		level->turn = 0;
-		level->stayed = 0;
-		for (i = 0; i < c->lane_count; i++)
-			if (c->tracks[i].leased &&
-			    priority(c, &c->tracks[i]) == p)
-				*at++ = &c->tracks[i];
-		level->count = (uint32_t)(at - level->tracks);
-		limit = p;
-	}
-	c->stale = false;
+	for (i = 0; i < TAPIO_CELLS; i++)
+		if (is_free(tpi_load_relaxed(&cursor->cells[i].owner)))
+			return true;
+	return false;
 }
 
-/* ---- taking ----------------------------------------------------------------- */
+/* ---- going on where the last holder left off ------------------------------------- */
 
 /*
- * Where to go on when the head says nothing: at the gate, which has not passed
- * what the group had released; but the gate may be older than the group.
+ * Where to go on when the head says nothing: at the gate, which has not passed what
+ * the group had released. But the gate may be older than the group.
  */
 static uint64_t restart(const struct tpi_track *t)
 {
@@ -105,64 +89,161 @@ static uint64_t restart(const struct tpi_track *t)
 	return tapio_position_diff(gate, start) < 0 ? start : gate;
 }
 
-/* Goes on where the last holder left off. */
-static void begin(struct tapio_consumer *c, struct tpi_track *t)
+/* T2: head and tally of the cell that counts. */
+static void read_head(struct tapio_consumer *c, struct tpi_track *t,
+		      const struct tapio_shm_cell *from)
 {
-	const struct tpi_lane *lane = t->lane;
-	uint64_t head, tail, position;
+	uint64_t head, again, position, tail;
+	int i;
 
 	/* ORDER cursor.head (acquire): the tally that it names. Pairs with the
 	 * release in tpi_commit(). */
-	head = tpi_load_acquire(&t->cell->head);
-	tail = TAPIO_STATE_TAIL(tpi_lane_peek(lane));
+	head = tpi_load_acquire(&from->head);
+	for (i = 0; i < HEAD_TRIES; i++, head = again) {
+		t->record = TAPIO_HEAD_RECORD(head);
+		/* Relaxed: the second look at the head tells. */
+		t->tally.skipped =
+			tpi_load_relaxed(&from->tally[t->record].skipped);
+		t->tally.lost = tpi_load_relaxed(&from->tally[t->record].lost);
+		/* ORDER cursor.tally (load-load): the tally before that look.
+		 * Pairs with the fence in tpi_commit(). */
+		tpi_fence_load_load();
+		again = tpi_load_acquire(&from->head);
+		if (again == head)
+			break;
+	}
+	tail = TAPIO_STATE_TAIL(tpi_lane_peek(t->lane));
 	position = TAPIO_HEAD_POSITION(head);
-	/* A head of another incarnation was written by a former member that woke
-	 * up late: producers have not followed it, so the gate still stands at
-	 * or before what our group had released. */
+	/* A head of another incarnation was written by a member of a former
+	 * group that woke up late. Producers have not followed it, so the gate
+	 * still stands at or before what our group had released. */
 	if (TAPIO_HEAD_INCARNATION(head) != c->incarnation ||
 	    tapio_position_diff(tail, position) < 0)
 		position = restart(t);
-	t->record = TAPIO_HEAD_RECORD(head);
-	t->tally = t->cell->tally[t->record];
-	t->head = t->next = t->seen = position;
-	t->handed = t->skipped = t->lost = 0;
-	t->asked = 0;
-	t->giving = false;
-	/* Relaxed: a mark of the holder before us, who may have died. */
-	tpi_store_relaxed(&t->cell->watermark, 0);
-	t->marked = 0;
-	/* Relaxed: a request to the holder before us. */
-	tpi_store_relaxed(&t->cursor->want, TAPIO_NOBODY);
+	t->head = position;
 }
 
-static bool take(struct tapio_consumer *c, struct tpi_track *t)
+/* The second half of T3: the same in a cell of our own. */
+static void fill_cell(struct tapio_consumer *c, struct tpi_track *t,
+		      const struct tapio_shm_cell *from,
+		      struct tapio_shm_cell *to)
 {
-	/* Relaxed: the swap decides. */
-	uint64_t lease = tpi_load_relaxed(&t->cursor->lease), mine;
+	t->record = 0;
+	/* Relaxed: the release below orders them. */
+	tpi_store_relaxed(&to->tally[0].skipped, t->tally.skipped);
+	tpi_store_relaxed(&to->tally[0].lost, t->tally.lost);
+	tpi_store_relaxed(&to->peak, tpi_load_relaxed(&from->peak));
+	/* ORDER cursor.head (release): the tally before it. Pairs with the
+	 * acquire in tpi_cursor_head(), which comes after T4. */
+	tpi_store_release(&to->head, TAPIO_HEAD(t->head, c->incarnation, 0));
+}
 
-	if (TAPIO_LEASE_HOLDER(lease) != TAPIO_NOBODY)
-		return false;
-	mine = tpi_lease_next(lease, c->me, 0);
-	/*
-	 * ORDER cursor.lease (acquire): the last holder's head and tally. Pairs
-	 * with the release in tpi_lease_give(), and with the broker's when it
-	 * clears the lease of a dead member.
-	 */
-	if (!tpi_cas_acq_rel(&t->cursor->lease, &lease, mine))
-		return false;
-	TPI_TESTPOINT("lease.taken");
-	t->lease = mine;
-	t->cell = &t->cursor->cells[tpi_lease_cell(mine)];
-	/* Relaxed: the swap gave us the cell, too. */
-	tpi_store_relaxed(&t->cell->owner, c->me);
+static void begin(struct tapio_consumer *c, struct tpi_track *t,
+		  struct tapio_shm_cell *cell)
+{
+	t->cell = cell;
+	t->next = t->seen = t->head;
+	t->handed = t->skipped = t->lost = 0;
+	t->asked = 0;
+	t->passed.count = 0;
+	t->sights.count = 0;
+	t->giving = false;
 	t->leased = true;
 	t->free_before = false;
 	c->stale = true;
-	begin(c, t);
+	/* Relaxed: marks of the holder before us, who may have died, and a
+	 * request to it. The swap of the lease orders them. */
+	tpi_store_relaxed(&cell->next, (uint32_t)t->head);
+	tpi_store_relaxed(&cell->watermark, 0);
+	t->marked = 0;
+	tpi_store_relaxed(&t->cursor->want, TAPIO_NOBODY);
+}
+
+/* T1 was in vain: no cell is free. The next holder goes on from here. */
+static bool leave_moving(struct tpi_track *t, uint64_t lease)
+{
+	/* ORDER cursor.lease (acq_rel): we have changed nothing. Pairs with the
+	 * swap of the next holder, in tpi_lease_take(). */
+	tpi_cas_acq_rel(
+		&t->cursor->lease, &lease,
+		tpi_lease_next(lease, TAPIO_NOBODY, TAPIO_LEASE_MOVING));
+	return false;
+}
+
+/* T2 to T4, and L2 for the cell that counted. `lease` is the word, and ours. */
+static bool move(struct tapio_consumer *c, struct tpi_track *t, uint64_t lease)
+{
+	struct tapio_shm_cell *cells = t->cursor->cells;
+	struct tapio_shm_cell *from = &cells[tpi_lease_cell(lease)];
+	struct tapio_shm_cell *to = claim_free(t->cursor, c->me);
+	uint64_t settled;
+
+	if (!to)
+		return leave_moving(t, lease);
+	TPI_TESTPOINT("lease.claimed");
+	/* T1 before T2 (lease.h, 3). */
+	tpi_fence_full();
+	read_head(c, t, from);
+	fill_cell(c, t, from, to);
+	begin(c, t, to);
+	TPI_TESTPOINT("lease.filled");
+	settled =
+		TAPIO_LEASE(c->me, to - cells, 0, TAPIO_LEASE_EPOCH(lease) + 1);
+	/* ORDER cursor.lease (acq_rel): the cell is filled before it counts.
+	 * Pairs with the acquire in tpi_cursor_head(). */
+	if (!tpi_cas_acq_rel(&t->cursor->lease, &lease, settled)) {
+		tpi_lease_lose(c, t); /* we slept, and were relieved */
+		return false;
+	}
+	TPI_TESTPOINT("lease.settled");
+	t->lease = settled;
+	tpi_cell_release(t->cursor, from);
 	return true;
 }
 
-static bool is_near(const struct tapio_consumer *c, const struct tpi_track *t)
+/* K2 and K3. */
+static bool go_on(struct tapio_consumer *c, struct tpi_track *t, uint64_t lease)
+{
+	struct tapio_shm_cell *cell = &t->cursor->cells[tpi_lease_cell(lease)];
+	uint64_t owner = tpi_load_relaxed(&cell->owner);
+
+	/* It was GIVEN before K1; a hostile member may have changed it. */
+	if (!(owner & TAPIO_CELL_GIVEN) || !claim_cell(cell, owner, c->me))
+		return leave_moving(t, lease);
+	read_head(c, t, cell);
+	begin(c, t, cell);
+	t->lease = lease;
+	return true;
+}
+
+/* ---- taking ---------------------------------------------------------------------- */
+
+bool tpi_lease_take(struct tapio_consumer *c, struct tpi_track *t,
+		    uint64_t seen)
+{
+	bool nobodys = TAPIO_LEASE_HOLDER(seen) == TAPIO_NOBODY;
+	bool moving = !nobodys || seen & TAPIO_LEASE_MOVING ||
+		      !is_given(&t->cursor->cells[tpi_lease_cell(seen)]);
+	uint64_t mine =
+		tpi_lease_next(seen, c->me, moving ? TAPIO_LEASE_MOVING : 0);
+
+	/* What an earlier lease of this lane has handed out comes first. */
+	if (t->touched || (moving && !has_free_cell(t->cursor)))
+		return false;
+	/*
+	 * K1, T1. ORDER cursor.lease (acq_rel): the last holder's head and tally.
+	 * Pairs with the swap in tpi_lease_give(), and with the broker's for a
+	 * dead member.
+	 */
+	if (!tpi_cas_acq_rel(&t->cursor->lease, &seen, mine))
+		return false;
+	TPI_TESTPOINT("lease.taken");
+	if (!nobodys)
+		tpi_add_relaxed(&t->cursor->takeovers, 1);
+	return moving ? move(c, t, mine) : go_on(c, t, mine);
+}
+
+bool tpi_lease_near(const struct tapio_consumer *c, const struct tpi_track *t)
 {
 	unsigned int cpu, node;
 
@@ -181,179 +262,85 @@ void tpi_lease_free(struct tapio_consumer *c)
 		return;
 	for (i = 0; i < c->lane_count; i++) {
 		struct tpi_track *t = &c->tracks[i];
-
 		/* Relaxed: the swap decides. */
-		if (t->leased || tpi_cursor_holder(t->cursor) != TAPIO_NOBODY)
+		uint64_t lease = tpi_load_relaxed(&t->cursor->lease);
+
+		if (t->leased || TAPIO_LEASE_HOLDER(lease) != TAPIO_NOBODY)
 			continue;
 		if (!now)
 			now = tpi_now_ns();
 		if (now < t->rest_until)
 			continue;
-		if (t->free_before || is_near(c, t))
-			take(c, t);
+		if (t->free_before || tpi_lease_near(c, t))
+			tpi_lease_take(c, t, lease);
 	}
 }
 
-/* ---- giving ------------------------------------------------------------------ */
+/* ---- keeping ----------------------------------------------------------------------- */
 
-void tpi_lease_drop(struct tapio_consumer *c, struct tpi_track *t)
+bool tpi_lease_keep(struct tapio_consumer *c, struct tpi_track *t,
+		    uint64_t seen)
 {
-	uint32_t me = c->me;
+	uint64_t kept = tpi_lease_next(t->lease, c->me, 0);
 
-	/* ORDER cursor.owner (acq_rel): our last store there, before the cell is
-	 * another's. Pairs with the swap in clear_cells() (broker/). A swap,
-	 * since the broker may have ended us. */
-	tpi_cas_acq_rel(&t->cell->owner, &me, TAPIO_NOBODY);
+	/* ORDER cursor.lease (acq_rel): H1 before it. Pairs with the swap of the
+	 * member that asked, which fails. */
+	if (seen == (t->lease | TAPIO_LEASE_ASKED) &&
+	    tpi_cas_acq_rel(&t->cursor->lease, &seen, kept)) {
+		TPI_TESTPOINT("lease.kept");
+		t->lease = kept;
+		return true;
+	}
+	tpi_lease_lose(c, t);
+	return false;
+}
+
+/* ---- giving ------------------------------------------------------------------------- */
+
+/* L1. What is in the caller's hands is remembered until its release. */
+static void drop(struct tapio_consumer *c, struct tpi_track *t)
+{
+	if (!c->ended) { /* the slot may be another group's by now */
+		leave_cell(t->cell, c->me);
+		tpi_cell_release(t->cursor, t->cell);
+	}
 	t->leased = false;
 	t->giving = false;
 	t->marked = 0;
-	t->head = t->next;
-	t->handed = t->skipped = t->lost = 0;
+	t->passed.count = 0;
 	c->stale = true;
+	c->beat = &c->no_beat; /* until the lanes are sorted again */
+	if (!t->touched)
+		tpi_track_forget(t);
+}
+
+void tpi_lease_lose(struct tapio_consumer *c, struct tpi_track *t)
+{
+	c->relieved += !c->ended;
+	drop(c, t);
 }
 
 void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t)
 {
-	uint64_t lease = t->lease;
+	uint64_t lease = t->lease, asked = lease | TAPIO_LEASE_ASKED;
+	uint64_t given = tpi_lease_next(lease, TAPIO_NOBODY, 0);
 
-	/* Relaxed: before the release; a lane that is nobody's has no mark. */
+	/* Relaxed: before the swap. A lane without a holder has no mark. */
 	tpi_store_relaxed(&t->cell->watermark, 0);
-	tpi_lease_drop(c, t);
+	drop(c, t);
+	TPI_TESTPOINT("lease.left");
 	t->rest_until = tpi_now_ns() + REST_NS;
-	/* Relaxed: before the release, so that the next holder clears only
-	 * requests to itself. */
+	/* Relaxed: before the swap, so that the next holder clears only requests
+	 * to itself. */
 	tpi_store_relaxed(&t->cursor->want, TAPIO_NOBODY);
-	/* ORDER cursor.lease (release): our head and tally, before the lane may
-	 * be taken. Pairs with the swap in take(). A swap, since a lease that is
-	 * not ours any more is not ours to clear. */
-	tpi_cas_acq_rel(&t->cursor->lease, &lease,
-			tpi_lease_next(lease, TAPIO_NOBODY, 0));
+	/* ORDER cursor.lease (acq_rel): our head and tally, before the lane may
+	 * be taken. Pairs with the swap in tpi_lease_take(). */
+	if (!tpi_cas_acq_rel(&t->cursor->lease, &lease, given) &&
+	    !tpi_cas_acq_rel(&t->cursor->lease, &asked, given)) {
+		c->relieved++;
+		tpi_cell_release(t->cursor, t->cell);
+	}
 	TPI_TESTPOINT("lease.given");
-}
-
-/* Others' requests for our lanes; never the last busy one. */
-static void answer(struct tapio_consumer *c, struct survey *s)
-{
-	uint32_t i;
-
-	for (i = 0; i < c->lane_count; i++) {
-		struct tpi_track *t = &c->tracks[i];
-
-		/* Relaxed: a request carries no data. */
-		if (!t->leased || !tpi_load_relaxed(&t->cursor->want))
-			continue;
-		if (t->busy && s->mine <= 1) {
-			tpi_store_relaxed(&t->cursor->want, TAPIO_NOBODY);
-			continue;
-		}
-		s->mine -= t->busy;
-		/* What is handed out is released first; tapio_release goes on. */
-		if (t->next != t->head || t->touched)
-			t->giving = true;
-		else
-			tpi_lease_give(c, t);
-	}
-}
-
-/* ---- balance ------------------------------------------------------------------ */
-
-static void count_holder(struct survey *s, uint32_t name)
-{
-	uint32_t i;
-
-	for (i = 0; i < s->holder_count; i++)
-		if (s->holders[i].name == name)
-			break;
-	if (i == HOLDERS_MAX)
-		return; /* enough to find one that is richer */
-	if (i == s->holder_count)
-		s->holders[s->holder_count++] = (struct holder){.name = name};
-	s->holders[i].busy++;
-}
-
-static void look_around(struct tapio_consumer *c, struct survey *s)
-{
-	uint32_t i, lease;
-	uint64_t tail;
-
-	memset(s, 0, sizeof(*s));
-	for (i = 0; i < c->lane_count; i++) {
-		struct tpi_track *t = &c->tracks[i];
-
-		/* Relaxed: a census, wrong by a moment. */
-		tail = TAPIO_STATE_TAIL(tpi_load_relaxed(&t->lane->shm->state));
-		lease = tpi_cursor_holder(t->cursor);
-		t->busy = tail != t->seen_tail;
-		t->seen_tail = tail;
-		t->free_before = lease == TAPIO_NOBODY;
-		if (t->leased)
-			s->mine += t->busy;
-		else if (t->busy && lease != TAPIO_NOBODY)
-			count_holder(s, lease);
-	}
-}
-
-/* Asks `name` for up to `count` of its busy lanes; how many are left to ask. */
-static uint32_t ask(struct tapio_consumer *c, uint32_t name, uint32_t count,
-		    bool near_only)
-{
-	uint32_t i, nobody;
-
-	for (i = 0; i < c->lane_count && count; i++) {
-		struct tpi_track *t = &c->tracks[i];
-
-		if (!t->busy || t->leased ||
-		    tpi_cursor_holder(t->cursor) != name ||
-		    (near_only && !is_near(c, t)))
-			continue;
-		nobody = TAPIO_NOBODY;
-		/* A request that somebody else has made stands. */
-		if (tpi_cas_relaxed(&t->cursor->want, &nobody, c->me) ||
-		    nobody == c->me) {
-			TPI_TESTPOINT("lease.wanted");
-			count--;
-		}
-	}
-	return count;
-}
-
-static void ask_the_richest(struct tapio_consumer *c, const struct survey *s)
-{
-	const struct holder *rich = NULL;
-	uint32_t i, share;
-
-	for (i = 0; i < s->holder_count; i++)
-		if (!rich || s->holders[i].busy > rich->busy)
-			rich = &s->holders[i];
-	if (!rich || rich->busy < s->mine + 2)
-		return;
-	share = (rich->busy - s->mine) / 2;
-	share = ask(c, rich->name, share, true);
-	ask(c, rich->name, share, false);
-}
-
-/* To some milliseconds, for a fraction of what tpi_now_ns() costs. */
-static int64_t roughly_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-void tpi_lease_balance(struct tapio_consumer *c)
-{
-	int64_t now = roughly_now_ns();
-	struct survey s;
-
-	if (c->ended || now - c->balanced_ns < BALANCE_NS)
-		return;
-	c->balanced_ns = now;
-	tpi_latency_refresh(&c->latency, &c->client);
-	tpi_lease_free(c);
-	look_around(c, &s);
-	answer(c, &s);
-	ask_the_richest(c, &s);
 }
 
 void tpi_lease_leave(struct tapio_consumer *c)

@@ -150,9 +150,19 @@ static unsigned int step_back(struct tapio_consumer *c, struct tpi_track *t,
 	return tpi_tell(c, t, tpi_gap_of(TAPIO_GAP_CORRUPT, tail, 0), view);
 }
 
+/* A member that has lost its lease does not know where the lane stands. */
+static bool is_lost(const struct tapio_consumer *c, const struct tpi_track *t)
+{
+	return !c->ended && !tpi_lease_held(t);
+}
+
 unsigned int tpi_bad_state(struct tapio_consumer *c, struct tpi_track *t,
 			   uint64_t tail, struct tapio_view *view)
 {
+	if (is_lost(c, t)) {
+		tpi_lease_lose(c, t);
+		return 0;
+	}
 	flag(t, TAPIO_CURSOR_BAD_STATE);
 	if (tapio_position_diff(tail, t->next) < 0)
 		return step_back(c, t, tail, view);
@@ -169,6 +179,8 @@ unsigned int tpi_bad_descriptors(struct tapio_consumer *c, struct tpi_track *t,
 	/* Not if they only were overwritten while they were looked at. */
 	if (!c->lossless && !tpi_still_there(t, t->next))
 		return tpi_overrun(c, t, view);
+	if (is_lost(c, t))
+		return 0;
 	flag(t, TAPIO_CURSOR_BAD_DESCRIPTOR);
 	return miss(c, t, TAPIO_GAP_CORRUPT,
 		    (t->next + count) & TAPIO_POSITION_MASK, view);

@@ -182,6 +182,7 @@ static unsigned int collect(struct tapio_consumer *c, struct tapio_view *views,
 
 	FOR_EACH_SOURCE(c, i, t)
 	{
+		t->before = tpi_in_hand_of(t);
 		t->looked = false;
 		if (!has_past(t))
 			look(c, t, views, &n, max);
@@ -261,6 +262,41 @@ static unsigned int hand_out(struct tapio_consumer *c, struct tapio_view *views,
 	return n;
 }
 
+/* Without the views of a lane that is not ours any more, but for its past. */
+static unsigned int strip(const struct tpi_track *t, struct tapio_view *views,
+			  unsigned int n)
+{
+	/* Plain: written by the broker before it answered us. */
+	uint64_t start = t->cursor->start & TAPIO_POSITION_MASK;
+	unsigned int i, left = 0;
+
+	for (i = 0; i < n; i++)
+		if (views[i].lane != t->lane->id ||
+		    tapio_position_diff(views[i].position, start) < 0)
+			views[left++] = views[i];
+	return left;
+}
+
+/* Each lane that gives something is still ours; how many views are left. */
+static unsigned int confirm(struct tapio_consumer *c, struct tapio_view *views,
+			    unsigned int n)
+{
+	struct tpi_track *t;
+	uint32_t i;
+
+	FOR_EACH_SOURCE(c, i, t)
+	{
+		if (!t->leased || (t->handed == t->before.handed &&
+				   t->gapped == t->before.gapped))
+			continue;
+		if (tpi_likely(tpi_lease_hold(c, t)))
+			continue;
+		n = strip(t, views, n);
+		tpi_take_back(t, &t->before);
+	}
+	return n;
+}
+
 static void finish(struct tapio_consumer *c)
 {
 	struct tpi_track *t;
@@ -289,6 +325,7 @@ unsigned int tpi_merge_gather(struct tapio_consumer *c,
 		c->merge.hurry = true;
 	n += hand_out(c, views + n, max - n);
 	TPI_TESTPOINT("merge.handed");
+	n = confirm(c, views, n);
 	tpi_merge_note(&c->merge, views, n);
 	if (n && note)
 		tpi_latency_note_mixed(&c->latency, views, n);

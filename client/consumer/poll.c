@@ -155,6 +155,8 @@ look(struct tapio_consumer *c, struct tpi_track *t, struct tapio_view *views,
 	err = readable(c, t, state);
 	if (tpi_unlikely(err)) {
 		*n += pass_on(c, t, err, *tail, views, max);
+		if (!t->leased)
+			return false;
 		/* By a later state, perhaps, and so beyond this tail. */
 		if (tapio_position_diff(*tail, t->next) < 0)
 			*tail = t->next;
@@ -245,6 +247,7 @@ static void note_latency(struct tapio_consumer *c, const struct tpi_track *t,
 static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
 			      struct tapio_view *views, unsigned int max)
 {
+	const struct tpi_in_hand before = tpi_in_hand_of(t);
 	unsigned int n = 0;
 	uint64_t tail;
 
@@ -255,6 +258,10 @@ static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
 		n += hand_out(c, t, tail, views + n, max - n);
 	if (tpi_unlikely(n < max && tail != t->next))
 		n += hand_out_rest(c, t, tail, views + n, max - n);
+	if (n && tpi_unlikely(!tpi_lease_hold(c, t))) {
+		tpi_take_back(t, &before);
+		return 0;
+	}
 	if (n && c->latency.shm)
 		note_latency(c, t, views, n);
 	look_done(c, t);
@@ -337,9 +344,13 @@ static void end(struct tapio_consumer *c)
 
 	c->ended = true;
 	c->lossless = false;
-	for (i = 0; i < c->lane_count; i++)
-		c->tracks[i].end =
-			TAPIO_STATE_TAIL(tpi_lane_peek(c->tracks[i].lane));
+	c->beat = &c->no_beat;
+	for (i = 0; i < c->lane_count; i++) {
+		struct tpi_track *t = &c->tracks[i];
+
+		t->end = TAPIO_STATE_TAIL(tpi_lane_peek(t->lane));
+		t->giving = false; /* to nobody any more */
+	}
 }
 
 void tpi_check_slot(struct tapio_consumer *c)
@@ -401,7 +412,7 @@ gather(struct tapio_consumer *c, struct tapio_view *views, unsigned int max)
 {
 	unsigned int n = 0;
 
-	c->rounds++;
+	tpi_lease_live(c);
 	tpi_check_slot(c);
 	if (tpi_unlikely(c->stale))
 		tpi_lease_sort(c);

@@ -8,21 +8,22 @@
  *   R3  room_armed, and a ring      SIGKILL before it: producers that wait look
  *                                   again within 10 ms
  *
- * SIGSTOP between R1 and R2: the lane stands still for this group until the
- * process goes on; if the group has ended meanwhile, R2 writes a head of another
- * incarnation, which is no news to anybody. Nothing else writes these words while
- * the lease is ours.
+ * SIGSTOP between R1 and R2: the lane stands still for this group until the process
+ * goes on, or until another member takes it over. In that case, and if the group has
+ * ended meanwhile, R2 is no news to any reader (lease.h). Nothing else writes these
+ * words while the cell is ours.
  *
- * A group that may be overrun asks here, once per lane and batch, whether what it
- * handed out was still there: good if the first position is above reap now, since
- * reap only grows; or if the gate has not passed it, since no block is reused
- * before that; or if producers wait for us, which they did all the time if they
- * still do (the slot is ACTIVE and lossless now).
+ * A group that may be overrun asks here, once per lane and batch, whether the events
+ * that it handed out were still there. They were if the first position is above reap
+ * now, since reap only grows. They were if the gate has not passed it, since no block
+ * is reused before that. And they were if producers wait for us, which they did all
+ * the time if they still do: the slot is ACTIVE and lossless now, and the lease is
+ * still ours.
  *
- * Who wants to know it of each view asks tapio_view_intact() when it is done with
- * the view, by the same three tests. Then that answer is what counts: a view that
- * was whole is delivered, whatever happens to its block before the release. Views
- * that nobody asked about are judged together, by the oldest of the batch.
+ * A caller that wants to know it of each view asks tapio_view_intact() when it is done
+ * with the view, by the same three tests. Then that answer counts: a view that was
+ * whole is delivered, whatever happens to its block before the release. Views without
+ * a question are judged together, by the oldest of the batch.
  */
 #include <errno.h>
 
@@ -46,11 +47,11 @@ bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
 		move_on(t); /* the slot may be another group's by now */
 		return true;
 	}
-	/* Relaxed: if it is our word, this process wrote it. */
-	if (tpi_unlikely(tpi_load_relaxed(&t->cursor->lease) != t->lease)) {
-		tpi_lease_drop(c, t);
+	if (tpi_unlikely(!tpi_lease_held(t))) {
+		tpi_lease_lose(c, t);
 		return false;
 	}
+	TPI_TESTPOINT("release.held");
 	if (t->skipped || t->lost) {
 		t->tally.skipped += t->skipped;
 		t->tally.lost += t->lost;
@@ -172,19 +173,34 @@ int tapio_view_intact(struct tapio_consumer *c, const struct tapio_view *view)
 	tpi_fence_load_load();
 	tpi_check_slot(c);
 	t = &c->tracks[view->lane];
-	whole = c->lossless || tpi_still_there(t, view->position);
+	whole = (c->lossless && t->leased && tpi_lease_held(t)) ||
+		tpi_still_there(t, view->position);
 	note_asked(t, view->position, whole);
 	return whole;
 }
 
-static void settle(struct tapio_consumer *c, struct tpi_track *t)
+/*
+ * One lane; how many of its events were handed out in vain. On a lane that another
+ * member has taken over these are no loss of the group: all that we had comes again.
+ */
+static uint64_t settle(struct tapio_consumer *c, struct tpi_track *t)
 {
+	bool held = t->leased && (c->ended || tpi_lease_held(t));
+	uint64_t vain = held && c->lossless ? 0 : count_overrun(t);
+
 	t->touched = false;
 	t->gapped = false;
+	if (!held) {
+		if (t->leased)
+			tpi_lease_lose(c, t);
+		tpi_track_forget(t);
+		return vain;
+	}
 	if (t->next != t->head && !tpi_commit(c, t))
-		return;
+		return vain;
 	if (t->giving)
 		tpi_lease_give(c, t);
+	return vain;
 }
 
 int64_t tapio_release(struct tapio_consumer *c)
@@ -202,11 +218,8 @@ int64_t tapio_release(struct tapio_consumer *c)
 	 * group: only then do producers overwrite what we hold. */
 	tpi_fence_load_load();
 	tpi_check_slot(c);
-	for (i = 0; i < c->touched_count; i++) {
-		if (!c->lossless)
-			vain += count_overrun(c->touched[i]);
-		settle(c, c->touched[i]);
-	}
+	for (i = 0; i < c->touched_count; i++)
+		vain += settle(c, c->touched[i]);
 	c->touched_count = 0;
 	tpi_wake_producers(c);
 	return (int64_t)vain;

@@ -37,6 +37,7 @@ int tapio_consumer_stats_read(const struct tapio_consumer *c,
 		.wakeups = c->wakeups,
 		.lane_count = c->lane_count,
 		.late = c->merge.late,
+		.relieved = c->relieved,
 	};
 	uint32_t i;
 	int err;

@@ -45,3 +45,19 @@ void tpi_filter_fini(struct tpi_filter *filter)
 	free(filter->types);
 	filter->types = NULL;
 }
+
+/* FNV-1a over the words of the bitmap. Two sets of one group that collide by chance
+ * are as unlikely as a broken machine, and members have no reason to seek one. */
+uint64_t tpi_filter_types(const struct tpi_filter *filter)
+{
+	uint64_t digest = UINT64_C(0xcbf29ce484222325);
+	uint32_t i;
+
+	if (!filter->types)
+		return 0;
+	for (i = 0; i < TYPES / 64; i++)
+		for (uint32_t bit = 0; bit < 64; bit += 8)
+			digest = (digest ^ (filter->types[i] >> bit & 0xff)) *
+				 UINT64_C(0x100000001b3);
+	return digest ? digest : 1;
+}

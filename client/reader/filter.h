@@ -25,6 +25,9 @@ int tpi_filter_init(struct tpi_filter *filter, uint8_t severity_min,
 		    uint32_t type_count, const struct tapio_options *broker);
 void tpi_filter_fini(struct tpi_filter *filter);
 
+/* Names the set of types: equal for equal sets, 0 for any type. */
+uint64_t tpi_filter_types(const struct tpi_filter *filter);
+
 /* False for a discard, whatever the filter says. */
 static inline bool tpi_filter_pass(const struct tpi_filter *filter,
 				   uint64_t desc)

@@ -567,6 +567,10 @@ TAPIO_ASSERT_OFFSET(tapio_shm_tally, lost, 8);
  * release store, so that a kill between the two unbalances nothing. A reader
  * MUST ignore a head of another incarnation than its slot's.
  *
+ * owner = attachment:32 | given:1 << 32 | turn:31 << 33. GIVEN: its last store
+ * there is done, and the lease names the cell. Attachment 0 without GIVEN: free.
+ * `turn` grows with each attachment that takes the cell, so no word comes back.
+ *
  * The ledger holds at any time, after any kills:
  *
  *   tail - start = delivered + skipped + lost + (tail - head)
@@ -574,8 +578,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_tally, lost, 8);
  * field     | writer                     | reader    | store   | load
  * head      | owner, broker while joining| all       | release | acquire
  * tally     | owner                      | all       | relaxed | after head
+ * owner     | members, broker (cas)      | members   | acq_rel | relaxed
  * next      | owner                      | members   | relaxed | relaxed
- * owner     | owner, broker (cas)        | members   | release | acquire
  * beat      | owner                      | members   | relaxed | relaxed
  * peak      | owner                      | all       | relaxed | relaxed
  * watermark | owner                      | producers | relaxed | relaxed
@@ -583,20 +587,27 @@ TAPIO_ASSERT_OFFSET(tapio_shm_tally, lost, 8);
 struct tapio_shm_cell {
 	uint64_t head;
 	struct tapio_shm_tally tally[2];
-	uint64_t next;  /* position up to which events were handed out */
-	uint32_t owner; /* attachment that may write here (0: free) */
-	uint32_t beat;  /* changes with each look of its owner, in one cell */
-	uint32_t peak;  /* most positions found unread at once */
+	uint64_t owner;
+	uint32_t next; /* low bits of the position up to which it has read */
+	uint32_t beat; /* changes with each look of its owner, in one cell */
+	uint32_t peak; /* most positions found unread at once */
 	uint32_t watermark; /* unread positions to ring for (0, 1: the first) */
 };
 TAPIO_ASSERT_SIZE(tapio_shm_cell, 64);
 TAPIO_ASSERT_OFFSET(tapio_shm_cell, head, 0);
 TAPIO_ASSERT_OFFSET(tapio_shm_cell, tally, 8);
-TAPIO_ASSERT_OFFSET(tapio_shm_cell, next, 40);
-TAPIO_ASSERT_OFFSET(tapio_shm_cell, owner, 48);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, owner, 40);
+TAPIO_ASSERT_OFFSET(tapio_shm_cell, next, 48);
 TAPIO_ASSERT_OFFSET(tapio_shm_cell, beat, 52);
 TAPIO_ASSERT_OFFSET(tapio_shm_cell, peak, 56);
 TAPIO_ASSERT_OFFSET(tapio_shm_cell, watermark, 60);
+
+#define TAPIO_CELL_GIVEN        (UINT64_C(1) << 32)
+#define TAPIO_CELL_OWNER(owner) TAPIO_CAST_(uint32_t, owner)
+/* The owner word of the next attachment that takes the cell. */
+#define TAPIO_CELL_TAKE(owner, id)                          \
+	((TAPIO_CAST_(uint64_t, (owner) >> 33) + 1) << 33 | \
+	 TAPIO_CAST_(uint64_t, TAPIO_CAST_(uint32_t, id)))
 
 /* One for the holder, the others for former holders that sleep. */
 #define TAPIO_CELLS 3
@@ -1036,6 +1047,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
 #define TAPIO_GROUP_FLAG_DURABLE UINT32_C(1) /* stays without members */
 #define TAPIO_GROUP_FLAG_EVICTED UINT32_C(2) /* CLOSED for impossible cursors */
 
+#define TAPIO_TAKEOVER_NEVER UINT64_MAX
+
 struct tapio_shm_group {
 	uint64_t slot;
 	uint32_t admitted; /* the incarnation that has its final heads */
@@ -1046,7 +1059,9 @@ struct tapio_shm_group {
 	uint64_t joined_ns; /* CLOCK_REALTIME */
 	uint32_t policy;    /* as it was made; `slot` has the one in force */
 	uint32_t reserved0;
-	uint64_t reserved[3];
+	uint64_t filter;      /* digest of its members' filter; 0: none */
+	uint64_t takeover_ns; /* TAPIO_TAKEOVER_NEVER */
+	uint64_t reserved1;
 };
 TAPIO_ASSERT_SIZE(tapio_shm_group, 128);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, slot, 0);
@@ -1058,6 +1073,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_group, name, 24);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, joined_ns, 88);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, policy, 96);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, reserved0, 100);
-TAPIO_ASSERT_OFFSET(tapio_shm_group, reserved, 104);
+TAPIO_ASSERT_OFFSET(tapio_shm_group, filter, 104);
+TAPIO_ASSERT_OFFSET(tapio_shm_group, takeover_ns, 112);
+TAPIO_ASSERT_OFFSET(tapio_shm_group, reserved1, 120);
 
 #endif

@@ -63,7 +63,9 @@ struct tapio_consumer_options {
 	uint32_t lag; /* UNTIL: positions, less than a lane (0: half a lane) */
 	uint32_t start; /* TAPIO_START_*, for the group's first member */
 	/* Filter. Events that do not pass are released unseen and counted as
-	 * skipped. Zero: everything passes. */
+	 * skipped. Zero: everything passes. All members of a group MUST have
+	 * the same one (-EBUSY). A durable group without members takes that
+	 * of the next member. */
 	uint8_t severity_min;
 	uint8_t reserved[3];
 	uint32_t class_mask; /* a bit per class index */
@@ -102,6 +104,19 @@ struct tapio_consumer_options {
 	uint32_t wake_events;
 	uint32_t reserved2;
 	uint64_t wake_ns; /* a minute at most (0: 100 ms) */
+	/*
+	 * After how many nanoseconds without a tapio_poll or tapio_release of
+	 * a member that holds unreleased events another member of the group
+	 * takes over its lanes and gets these events again, as after a death
+	 * (0: as the group has it, else 30 s; TAPIO_FOREVER: never). From a
+	 * member that holds none, lanes with unread events are taken over
+	 * after a second, or after takeover_ns if that is less, also with
+	 * TAPIO_FOREVER, and no event comes twice. (Where the kernel has no
+	 * membarrier, after takeover_ns.) Both happen only while another member
+	 * calls tapio_poll. All members MUST ask for the same, or for 0
+	 * (-EBUSY).
+	 */
+	int64_t takeover_ns;
 };
 
 /*
@@ -114,8 +129,10 @@ struct tapio_consumer_options {
  *           | the largest lanes, without the role     |
  *           | `lossless`                              |
  *   -EACCES | the group was made by another uid       | a group in tapiod.conf(5)
- *   -EBUSY  | the group exists with another policy or | the same, or DEFAULT
- *           | lag, or is not durable                  |
+ *   -EBUSY  | the group exists with another policy,   | the same, or DEFAULT
+ *           | lag or takeover_ns, or is not durable   | and 0
+ *           | a member has another filter             | the same, or a group
+ *           |                                         | of its own
  *   -EUSERS | all group slots are in use, or wait for | raise groups_max, end
  *           | former members of other uids to end     | such processes
  *   -EINVAL | an option is wrong                      | options->broker.error
@@ -164,8 +181,9 @@ TAPIO_API int tapio_group_remove(const struct tapio_options *options,
  *
  * Views, and the data they point to, are valid until the next tapio_release or
  * close. Another tapio_poll without a release hands out more. Unless the group
- * is lossless, data MAY be overwritten under the reader: a reader that wants
- * to know MUST ask tapio_view_intact, or look at the result of tapio_release.
+ * is lossless, data MAY be overwritten under the reader, and in any group under
+ * a reader that was relieved of its lanes (takeover_ns): a reader that wants to
+ * know MUST ask tapio_view_intact, or look at the result of tapio_release.
  *
  * Lanes of a higher priority come first. Of eight calls that fill all their
  * views, one begins with a lower priority, and the lower ones take turns in
@@ -194,8 +212,9 @@ TAPIO_API int tapio_poll(struct tapio_consumer *consumer,
  * that was not is lost, whatever happens until the release. A reader SHOULD
  * ask about the views in the order in which they were handed out, and about
  * all or none: views of a lane without a question are judged at the release,
- * by the oldest view of the batch. Some 5 ns. Always 1 for gap records and in
- * a lossless group. -EINVAL: not a view of this consumer. -ECHILD: after fork.
+ * by the oldest view of the batch. Some 5 ns. Always 1 for gap records, and in
+ * a lossless group unless the lane was taken over (takeover_ns). -EINVAL: not a
+ * view of this consumer. -ECHILD: after fork.
  */
 TAPIO_API int tapio_view_intact(struct tapio_consumer *consumer,
 				const struct tapio_view *view);
@@ -205,6 +224,13 @@ TAPIO_API int tapio_view_intact(struct tapio_consumer *consumer,
  * handed out since the last release may have been overwritten while they were
  * read. These are counted as lost, and the reader MUST discard its results
  * (tapio_view_intact tells which ones). -ECHILD: after fork.
+ *
+ * A member that slept for longer than takeover_ns with views in its hands may have
+ * been relieved: another member has their lanes, and gets their events again. The
+ * release of such views has no effect, and `relieved` of tapio_consumer_stats grows.
+ * They count in the result if they may have been overwritten, but are not lost to
+ * the group, not even where it is lossless. So a member that may sleep for so long
+ * SHOULD ask tapio_view_intact, too, and MUST expect that its work is done twice.
  */
 TAPIO_API int64_t tapio_release(struct tapio_consumer *consumer);
 
@@ -240,6 +266,9 @@ struct tapio_consumer_stats {
 	uint32_t lanes;     /* leased by this consumer now */
 	uint32_t lane_count;
 	uint64_t late; /* with merge_ns: out of order, of this consumer */
+	/* How often another member has taken a lane over from this consumer, as
+	 * far as this consumer has noticed. */
+	uint64_t relieved;
 };
 
 /*

@@ -14,6 +14,7 @@
 #include <tapio/abi.h>
 
 #include "lib/base/atomic.h"
+#include "lib/base/testpoint.h"
 
 /* The number of the cell that a lease names. Inside the cursor, whatever it says. */
 static inline uint32_t tpi_lease_cell(uint64_t lease)
@@ -72,6 +73,7 @@ static inline bool tpi_cursor_head(const struct tapio_shm_cursor *cursor,
 	int i;
 
 	for (i = 0; i < TPI_HEAD_TRIES; i++, lease = again) {
+		TPI_TESTPOINT("cursor.leased");
 		/*
 		 * ORDER cursor.head (acquire): the group is done with what lies
 		 * before its head, and the tally that it names is written. Pairs
@@ -87,6 +89,29 @@ static inline bool tpi_cursor_head(const struct tapio_shm_cursor *cursor,
 			return !(lease & TAPIO_LEASE_MOVING);
 	}
 	return false;
+}
+
+/*
+ * L2 of client/consumer/lease.h: frees a cell that is GIVEN if the lease does not
+ * name it. For members, and for the broker after a death.
+ */
+static inline void tpi_cell_release(struct tapio_shm_cursor *cursor,
+				    struct tapio_shm_cell *cell)
+{
+	uint64_t owner, lease;
+
+	/* The swap that made it GIVEN, or that moved the lease away, before the
+	 * loads: whoever did the other one finds this one (lease.h, 2). */
+	tpi_fence_full();
+	owner = tpi_load_relaxed(&cell->owner);
+	lease = tpi_load_relaxed(&cursor->lease);
+	if (!(owner & TAPIO_CELL_GIVEN) ||
+	    cell == &cursor->cells[tpi_lease_cell(lease)])
+		return;
+	/* ORDER cursor.owner (acq_rel): its last owner's stores, before it is
+	 * used again. Pairs with the swap in claim_cell(). */
+	tpi_cas_acq_rel(&cell->owner, &owner,
+			TAPIO_CELL_TAKE(owner, TAPIO_NOBODY));
 }
 
 #endif

@@ -365,6 +365,7 @@ bool tpi_gate_compute(const struct tpi_lane *lane,
 				*slot = i;
 		}
 	}
+	TPI_TESTPOINT("gate.looked");
 	/* ORDER channel.generation (load-load): the heads before the second
 	 * look. Pairs with the broker's release when a group joins or ends. */
 	tpi_fence_load_load();

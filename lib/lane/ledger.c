@@ -287,6 +287,7 @@ int tpi_ledger_read(const struct tpi_lane *lane,
 	ledger->start = tpi_load_relaxed(&cursor->start) & TAPIO_POSITION_MASK;
 	ledger->lease = TAPIO_LEASE_HOLDER(ledger->lease_word);
 	ledger->want = tpi_load_relaxed(&cursor->want);
+	ledger->takeovers = tpi_load_relaxed(&cursor->takeovers);
 	ledger->published = distance(ledger->tail, ledger->start);
 	ledger->faults = faults_found(cursor);
 	/* After the fence in read_once(): the next group changes it. */

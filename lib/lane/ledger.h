@@ -84,6 +84,7 @@ struct tpi_ledger {
 	uint32_t held;
 	uint32_t lease; /* the attachment that holds it */
 	uint32_t want;
+	uint32_t takeovers; /* from members that slept, so far */
 	uint32_t peak;
 	uint32_t faults; /* 0: it balances */
 };

@@ -230,6 +230,7 @@ int tpi_lane_sweep(const struct tpi_lane *lane, uint32_t dead, uint32_t sweeper,
 		TPI_TESTPOINT("ticket.looked");
 		if (!swap_ticket(lane, block, &word, mine))
 			continue;
+		TPI_TESTPOINT("sweep.taken");
 		put_back(lane, block, carried(mine), on_cpu);
 		found++;
 	}

@@ -29,7 +29,7 @@
 
 #define TPI_WIRE_MAGIC     UINT32_C(0x4d504154) /* "TAPM" */
 #define TPI_WIRE_MAJOR     1
-#define TPI_WIRE_MINOR     1
+#define TPI_WIRE_MINOR     2
 #define TPI_WIRE_BYTES_MAX 512
 #define TPI_WIRE_FDS_MAX   (TAPIO_NODES_MAX + TAPIO_GROUP_SLOTS)
 
@@ -84,6 +84,11 @@ struct tpi_wire_attach {
 	uint32_t flags; /* TPI_ATTACH_* */
 	char channel[TAPIO_NAME_BYTES];
 	char group[TAPIO_NAME_BYTES]; /* empty: a group of its own */
+	/* Since minor 2: the filter, in which members of a group agree. */
+	uint32_t severity_min;
+	uint32_t class_mask;  /* 0: any class */
+	uint64_t types;       /* digest of the set (0: any type) */
+	uint64_t takeover_ns; /* 0: as the group has it */
 };
 #define TPI_ATTACH_DURABLE UINT32_C(1)
 

@@ -30,6 +30,7 @@ uint64_t tapio_tests_macros(const struct tapio_event *event)
 	       TAPIO_HEAD_RECORD(head);
 	sum += TAPIO_LEASE_HOLDER(lease) + TAPIO_LEASE_CELL(lease) +
 	       TAPIO_LEASE_EPOCH(lease);
+	sum += TAPIO_CELL_OWNER(TAPIO_CELL_TAKE(sum, 7)) + TAPIO_CELL_GIVEN;
 	sum += TAPIO_SLOT_STATE(slot) + TAPIO_SLOT_POLICY(slot) +
 	       TAPIO_SLOT_INCARNATION(slot) + TAPIO_SLOT_LAG(slot);
 	sum += TAPIO_STATE_TAIL(state) + TAPIO_STATE_HELD(state);

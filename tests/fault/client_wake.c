@@ -41,7 +41,7 @@ static void at(const char *name, void (*act)(void))
 {
 	what = act;
 	where = name;
-	tpi_testpoint_hook = hook;
+	tpi_testpoint_set(hook);
 }
 
 static void set_up_with(const char *config)
@@ -64,7 +64,7 @@ static void set_up_waiting(void)
 
 static void tear_down(void)
 {
-	tpi_testpoint_hook = NULL;
+	tpi_testpoint_set(NULL);
 	tapio_consumer_close(c);
 	tapio_producer_close(p);
 	c = NULL;
@@ -191,7 +191,8 @@ static int step_count;
 
 static void note_step(const char *name)
 {
-	if (step_count < STEPS_MAX)
+	/* It computes a gate on the way. */
+	if (step_count < STEPS_MAX && strncmp(name, "gate.", 5))
 		steps[step_count++] = name;
 }
 
@@ -200,9 +201,9 @@ START_TEST(an_announcement_is_followed_by_a_barrier)
 {
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	step_count = 0;
-	tpi_testpoint_hook = note_step;
+	tpi_testpoint_set(note_step);
 	tpi_announce(c);
-	tpi_testpoint_hook = NULL;
+	tpi_testpoint_set(NULL);
 	ck_assert_int_eq(step_count, 3);
 	ck_assert_str_eq(steps[0], "sleep.armed");
 	ck_assert_str_eq(steps[1], "wake.barrier");
@@ -499,14 +500,14 @@ START_TEST(a_wait_for_room_is_announced_before_a_barrier)
 	for (int i = 0; i < 64; i++)
 		emit(1);
 	step_count = 0;
-	tpi_testpoint_hook = note_step;
+	tpi_testpoint_set(note_step);
 	for (uint32_t i = 0; i < p->hot.emit.lane_count; i++)
 		if (TAPIO_STATE_TAIL(tpi_lane_peek(&p->hot.emit.lanes[i])) !=
 		    c->tracks[i].cursor->start)
 			ck_assert_int_eq(tpi_full_wait(p, &p->hot.emit.lanes[i],
 						       TPI_FULL, TAG, 1, &room),
 					 0);
-	tpi_testpoint_hook = NULL;
+	tpi_testpoint_set(NULL);
 	ck_assert_ptr_nonnull(room.word);
 	ck_assert_int_eq(step_count, 3);
 	ck_assert_str_eq(steps[0], "room.armed");

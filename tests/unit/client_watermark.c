@@ -351,6 +351,7 @@ START_TEST(a_mark_does_not_outlive_its_member)
 {
 	struct tapio_consumer *other = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 
+	look(other, &(struct tapio_view){0}, 1); /* takes the leases */
 	open_marked(K, 0);
 	ck_assert_uint_eq(group_stats(c).lanes, 0);
 	for (uint32_t i = 0; i < other->lane_count; i++)

@@ -65,8 +65,9 @@ static const char everything[] =
 	"               side_blocks = 8 }\n"
 	"  class big { block = 4096 blocks = 32 side_lanes = auto }\n"
 	"  class urgent { block = 64 blocks = 16 priority = 2 }\n"
-	"  group audit { policy = lossless lag = 5 }\n"
-	"  group tail { policy = lossy }\n"
+	"  group audit { policy = lossless lag = 5 takeover = never }\n"
+	"  group tail { policy = lossy takeover = 250ms }\n"
+	"  group other {}\n"
 	"}\n"
 	"channel b {}\n"
 	"allow writers { channel = \"a*\" uid = {\"0\", \"17\"}\n"
@@ -93,11 +94,14 @@ START_TEST(everything_that_can_be_written_is_read)
 	ck_assert_uint_eq(a->groups_max, 3);
 	ck_assert_uint_eq(a->spec.classes[1].side_count, 8);
 	ck_assert_uint_eq(a->spec.classes[1].side_lanes, 2);
-	ck_assert_uint_eq(a->group_count, 2);
+	ck_assert_uint_eq(a->group_count, 3);
 	ck_assert_str_eq(a->groups[0].name, "audit");
 	ck_assert_uint_eq(a->groups[0].policy, TAPIO_GROUP_LOSSLESS);
 	ck_assert_uint_eq(a->groups[0].lag, 5);
 	ck_assert_uint_eq(a->groups[1].policy, TAPIO_GROUP_LOSSY);
+	ck_assert_uint_eq(a->groups[0].takeover_ns, TAPIO_TAKEOVER_NEVER);
+	ck_assert_uint_eq(a->groups[1].takeover_ns, 250000000);
+	ck_assert_uint_eq(a->groups[2].takeover_ns, UINT64_C(30000000000));
 	ck_assert_uint_eq(config.rule_count, 2);
 	ck_assert_uint_eq(config.rules[0].uid_count, 2);
 	ck_assert_uint_eq(config.rules[0].uids[1], 17);

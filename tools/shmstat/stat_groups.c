@@ -32,6 +32,7 @@ static void add_up(const struct tpi_inspect *inspect, uint32_t channel,
 		sums->total.in_flight += l.in_flight;
 		sums->total.overrun += l.overrun;
 		sums->total.faults |= l.faults;
+		sums->total.takeovers += l.takeovers;
 		if (l.peak > sums->total.peak)
 			sums->total.peak = l.peak;
 		sums->leased += l.lease != TAPIO_NOBODY;
@@ -73,6 +74,32 @@ latencies(const struct tpi_inspect *inspect, uint32_t channel, uint32_t index)
 		       : c->cursors[index].histogram;
 }
 
+static json_t *value_filter(uint64_t digest)
+{
+	return digest ? json_sprintf("%016llx", (unsigned long long)digest)
+		      : json_null();
+}
+
+/* In which its members agree, and how one relieves another. */
+static void add_members(json_t *object, const struct tapio_shm_group *group,
+			const struct sums *sums)
+{
+	/* relaxed: shown, each by itself */
+	uint64_t takeover_ns = tpi_load_relaxed(&group->takeover_ns);
+
+	json_object_set_new(object, "members",
+			    value_count(tpi_load_relaxed(&group->members)));
+	json_object_set_new(object, "filter",
+			    value_filter(tpi_load_relaxed(&group->filter)));
+	json_object_set_new(object, "takeover_ns",
+			    takeover_ns == TAPIO_TAKEOVER_NEVER
+				    ? json_null()
+				    : value_count(takeover_ns));
+	json_object_set_new(object, "takeovers",
+			    value_count(sums->total.takeovers));
+	json_object_set_new(object, "lanes_leased", value_count(sums->leased));
+}
+
 static json_t *one(const struct tpi_inspect *inspect, uint32_t channel,
 		   uint32_t index, uint64_t slot)
 {
@@ -95,9 +122,7 @@ static json_t *one(const struct tpi_inspect *inspect, uint32_t channel,
 	json_object_set_new(object, "evicted",
 			    json_boolean(tpi_load_relaxed(&group->flags) &
 					 TAPIO_GROUP_FLAG_EVICTED));
-	json_object_set_new(object, "members",
-			    value_count(tpi_load_relaxed(&group->members)));
-	json_object_set_new(object, "lanes_leased", value_count(sums.leased));
+	add_members(object, group, &sums);
 	json_object_set_new(object, "delivered",
 			    value_count(sums.total.delivered));
 	json_object_set_new(object, "skipped", value_count(sums.total.skipped));
