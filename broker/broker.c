@@ -116,6 +116,7 @@ int tpi_broker_create(struct tpi_broker **out,
 	TAILQ_INIT(&broker->processes);
 	TAILQ_INIT(&broker->server.sessions);
 	broker->server.fd = -1;
+	broker->server.lock_fd = -1;
 	broker->log = setup->log;
 	broker->log.burst = TPI_LOG_BURST;
 	broker->tick.fire = on_tick;
@@ -128,6 +129,26 @@ int tpi_broker_create(struct tpi_broker **out,
 	set_state(broker, TAPIO_BROKER_RUNNING);
 	*out = broker;
 	return 0;
+}
+
+/*
+ * The program has closed all descriptors (closefrom), and may have given their numbers to
+ * files of its own. So none is closed or written to from here on.
+ */
+static void lose_descriptors(struct tpi_broker *broker)
+{
+	struct tpi_process *process;
+	struct tpi_session *session;
+
+	tpi_loop_lose(broker->loop);
+	broker->server.fd = -1;
+	broker->server.lock_fd = -1;
+	broker->clock.watch.fd = -1;
+	TAILQ_FOREACH (session, &broker->server.sessions, link)
+		session->fd = -1;
+	TAILQ_FOREACH (process, &broker->processes, link)
+		process->pidfd = -1;
+	tpi_registry_lose(&broker->registry);
 }
 
 /* Clients keep their mappings. They only have to know that we are gone. */
@@ -145,6 +166,8 @@ int tpi_broker_run(struct tpi_broker *broker,
 {
 	int err = tpi_loop_run(broker->loop, idle, arg);
 
+	if (!tpi_loop_owned(broker->loop))
+		lose_descriptors(broker);
 	if (err)
 		tpi_log(&broker->log, TAPIO_LOG_ERROR,
 			"the event loop failed: %s", strerror(-err));
@@ -172,6 +195,8 @@ void tpi_broker_destroy(struct tpi_broker *broker)
 {
 	if (!broker)
 		return;
+	if (broker->loop && !tpi_loop_owned(broker->loop))
+		lose_descriptors(broker);
 	if (broker->loop) {
 		tpi_sessions_close_all(broker);
 		forget_clients(broker);

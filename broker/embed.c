@@ -8,6 +8,9 @@
  * broker's thread is kept out of its callbacks, and the child closes them. The
  * broker's data in the child's memory is then of no use, and the child leaves
  * it alone.
+ *
+ * A program that closes all descriptors (closefrom) ends the broker: its thread finds
+ * that within a second, at its next tick, and leaves their numbers alone.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -30,7 +33,7 @@ struct tapio_broker {
 	pthread_t thread;
 	pthread_mutex_t busy; /* held by the thread but while it waits */
 	struct tpi_watch stop;
-	int stop_fd;
+	struct tpi_own_fd stop_fd;
 	pid_t pid; /* of the process that started it */
 	struct tapio_broker *next;
 };
@@ -62,6 +65,8 @@ static void close_copies(struct tpi_broker *broker)
 	struct tpi_session *session;
 
 	close(broker->server.fd);
+	if (broker->server.lock_fd >= 0)
+		close(broker->server.lock_fd);
 	tpi_loop_forget(broker->loop);
 	TAILQ_FOREACH (session, &broker->server.sessions, link)
 		close(session->fd);
@@ -73,8 +78,9 @@ static void close_copies(struct tpi_broker *broker)
 static void in_child(void)
 {
 	for (struct tapio_broker *b = list; b; b = b->next) {
-		close_copies(b->broker);
-		close(b->stop_fd);
+		if (tpi_loop_owned(b->broker->loop))
+			close_copies(b->broker);
+		tpi_own_fd_close(&b->stop_fd);
 		pthread_mutex_unlock(&b->busy);
 	}
 	list = NULL;
@@ -170,14 +176,35 @@ static void take_options(struct tapio_broker_options *own,
 
 static void destroy(struct tapio_broker *b)
 {
-	if (b->stop_fd >= 0) {
-		if (b->broker)
-			tpi_watch_stop(b->broker->loop, &b->stop);
-		close(b->stop_fd);
-	}
+	if (b->broker)
+		tpi_watch_stop(b->broker->loop, &b->stop);
+	tpi_own_fd_close(&b->stop_fd);
 	tpi_broker_destroy(b->broker);
 	pthread_mutex_destroy(&b->busy);
 	free(b);
+}
+
+static int make_stop_fd(struct tapio_broker *b)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	return fd < 0 ? -errno : tpi_own_fd_keep(&b->stop_fd, fd);
+}
+
+/* Without its descriptor the thread finds out at its next tick. */
+static void ask_to_stop(struct tapio_broker *b)
+{
+	int fd = tpi_own_fd_number(&b->stop_fd);
+	uint64_t one = 1;
+
+	if (fd < 0) {
+		pthread_mutex_lock(&b->busy);
+		tpi_loop_stop(b->broker->loop);
+		pthread_mutex_unlock(&b->busy);
+		return;
+	}
+	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
 }
 
 static int start(struct tapio_broker *b, const struct tapio_broker_options *o)
@@ -199,12 +226,12 @@ static int start(struct tapio_broker *b, const struct tapio_broker_options *o)
 				o->error_bytes);
 	if (err)
 		return err;
-	b->stop_fd = tpi_fd_above_stdio(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	if (b->stop_fd < 0)
-		return tpi_fail(-errno, o->error, o->error_bytes, "eventfd: %s",
-				strerror(errno));
+	err = make_stop_fd(b);
+	if (err)
+		return tpi_fail(err, o->error, o->error_bytes, "eventfd: %s",
+				strerror(-err));
 	b->stop.ready = on_stop;
-	err = tpi_watch_start(b->broker->loop, &b->stop, b->stop_fd);
+	err = tpi_watch_start(b->broker->loop, &b->stop, b->stop_fd.number);
 	if (!err)
 		err = start_thread(b);
 	if (err)
@@ -230,7 +257,7 @@ int tapio_broker_start(struct tapio_broker **out,
 	if (!b)
 		return tpi_fail(-ENOMEM, own.error, own.error_bytes,
 				"out of memory");
-	b->stop_fd = -1;
+	b->stop_fd = TPI_OWN_FD_NONE;
 	b->pid = getpid();
 	pthread_mutex_init(&b->busy, NULL);
 	cancel = tpi_cancel_off();
@@ -252,15 +279,13 @@ const char *tapio_broker_socket(const struct tapio_broker *broker)
 
 void tapio_broker_stop(struct tapio_broker *broker)
 {
-	uint64_t one = 1;
 	int cancel;
 
 	/* In a forked child it is memory without an owner. */
 	if (!broker || broker->pid != getpid())
 		return;
 	cancel = tpi_cancel_off();
-	while (write(broker->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
+	ask_to_stop(broker);
 	pthread_join(broker->thread, NULL);
 	list_remove(broker);
 	destroy(broker);

@@ -21,7 +21,9 @@
 
 #include "broker/broker.h"
 #include "broker/config/budget.h"
+#include "broker/loop/log_writer.h"
 #include "lib/base/error.h"
+#include "lib/base/output.h"
 #include "lib/base/own_fd.h"
 #include "lib/wire/fdpass.h"
 #include "lib/wire/socket_name.h"
@@ -39,6 +41,9 @@ enum exit_status {
 
 /* Where `cmake --install` puts the configuration. The unit names the same file. */
 #define CONFIG_DEFAULT TAPIO_CONFIG_FILE
+
+/* The last lines of the log may take so long. */
+#define LOG_SECONDS 1
 
 enum {
 	KEY_CHECK = 256,
@@ -287,6 +292,7 @@ static void block_signals(sigset_t *set)
 	sigaddset(set, SIGHUP);
 	sigprocmask(SIG_BLOCK, set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* EFBIG says it, with a message */
 }
 
 static int watch_signals(struct tpi_broker *broker, const sigset_t *set)
@@ -347,6 +353,7 @@ static int serve(const struct arguments *a)
 
 	tpi_socket_name_serve(&name);
 	block_signals(&set);
+	tpi_log_stderr_start();
 	err = tpi_broker_create(&broker, &setup, &stage, error, sizeof(error));
 	if (err) {
 		tpi_log_stderr(NULL, TAPIO_LOG_ERROR, error);
@@ -388,8 +395,10 @@ int main(int argc, char **argv)
 		       "anything else. See tapiod(8) and tapiod.conf(5).",
 	};
 	struct arguments a = {.log_level = TAPIO_LOG_NOTICE};
+	int status;
 
 	tpi_fd_occupy_stdio();
+	tpi_output_check_at_exit("tapiod", EXIT_OTHER);
 	argp_program_version_hook = print_version;
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
@@ -397,5 +406,7 @@ int main(int argc, char **argv)
 		return check_config(&a);
 	if (a.print)
 		return print_config(&a);
-	return serve(&a);
+	status = serve(&a);
+	tpi_log_writer_drain(LOG_SECONDS);
+	return status;
 }

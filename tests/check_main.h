@@ -4,13 +4,49 @@
  * status, as in `return check_run(suite);`. The variables CK_VERBOSITY, CK_FORK,
  * CK_RUN_CASE, ... of Check work in every program. A program that cannot be run on
  * this machine prints the reason and returns 77 instead, SKIP_RETURN_CODE in
- * tests/CMakeLists.txt.
+ * tests/CMakeLists.txt. It does so before it creates a suite or a case: only
+ * check_run() frees them, and LeakSanitizer turns a leak into a failed test.
  */
 #ifndef TESTS_CHECK_MAIN_H
 #define TESTS_CHECK_MAIN_H
 
 #include <check.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/*
+ * With TAPIO_FIRST_FAILURE in the environment nothing of a case runs after its first test
+ * that fails (tests/mutants). A test that fails does not reach its teardown: the next one
+ * finds that, in shared memory since each test is a process, and ends.
+ */
+static bool *check_begun;
+
+static inline void check_begin(void)
+{
+	if (*check_begun)
+		_exit(EXIT_FAILURE);
+	*check_begun = true;
+}
+
+static inline void check_end(void)
+{
+	*check_begun = false;
+}
+
+/* check_run_case() does it. Others may, before they add the case to a suite. */
+static inline void check_first_failure(TCase *tests)
+{
+	if (!getenv("TAPIO_FIRST_FAILURE"))
+		return;
+	if (!check_begun)
+		check_begun =
+			(bool *)mmap(NULL, sizeof(bool), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (check_begun != MAP_FAILED)
+		tcase_add_checked_fixture(tests, check_begin, check_end);
+}
 
 /* Runs the suite and frees it. EXIT_SUCCESS when every test has passed. */
 static inline int check_run(Suite *suite)
@@ -29,6 +65,7 @@ static inline int check_run_case(const char *name, TCase *tests)
 {
 	Suite *suite = suite_create(name);
 
+	check_first_failure(tests);
 	suite_add_tcase(suite, tests);
 	return check_run(suite);
 }

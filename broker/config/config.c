@@ -73,6 +73,14 @@ report_error(cfg_t *cfg, const char *format, va_list args)
 		snprintf(report.text + n, report.bytes - (size_t)n, "%s", text);
 }
 
+/* One that libconfuse does not notice: "LINE: message". */
+static void report_mistake(const char *file, const char *why)
+{
+	report.failed = true;
+	if (report.text)
+		snprintf(report.text, report.bytes, "%s:%s", file, why);
+}
+
 /* ---- the grammar ------------------------------------------------------------- */
 
 static cfg_opt_t class_options[] = {
@@ -135,8 +143,12 @@ static int parse(cfg_t *cfg, const char *file, const char *text)
 	size_t length;
 	char *copy;
 	FILE *in;
-	int rc, err = tpi_config_text(&copy, &length, file, text);
+	char why[160] = "";
+	int rc, err = tpi_config_text(&copy, &length, file, text, why,
+				      sizeof(why));
 
+	if (*why)
+		report_mistake(file ? file : "configuration", why);
 	if (err)
 		return err;
 	free(cfg->filename);

@@ -66,8 +66,13 @@ static int begins_comment(const char *text, size_t length, size_t at)
 	return 0;
 }
 
+/* Where it ends. Behind the text: it does not. */
 static size_t blank_comment(char *text, size_t length, size_t at, int kind)
 {
+	if (kind == '*') { /* its star is not the one before its end */
+		text[at] = text[at + 1] = ' ';
+		at += 2;
+	}
 	for (; at < length; at++) {
 		if (kind == '\n' && text[at] == '\n')
 			return at;
@@ -79,15 +84,27 @@ static size_t blank_comment(char *text, size_t length, size_t at, int kind)
 		if (text[at] != '\n')
 			text[at] = ' ';
 	}
-	return at;
+	return kind == '*' ? length + 1 : length;
 }
 
-static void blank_comments(char *text, size_t length)
+static int line_of(const char *text, size_t at)
+{
+	int line = 1;
+
+	while (at)
+		line += text[--at] == '\n';
+	return line;
+}
+
+/* -EINVAL: one of the kind that begins with a slash and a star has no end. */
+static int blank_comments(char *text, size_t length, char *why,
+			  size_t why_bytes)
 {
 	size_t at = 0;
 
 	while (at < length) {
 		int kind = begins_comment(text, length, at);
+		size_t begin = at;
 
 		if (kind)
 			at = blank_comment(text, length, at, kind);
@@ -95,11 +112,19 @@ static void blank_comments(char *text, size_t length)
 			at = skip_quoted(text, length, at);
 		else
 			at++;
+		if (at > length) {
+			snprintf(why, why_bytes,
+				 "%d: a comment begins here and has no end: */ "
+				 "is missing",
+				 line_of(text, begin));
+			return -EINVAL;
+		}
 	}
+	return 0;
 }
 
 int tpi_config_text(char **out, size_t *length, const char *file,
-		    const char *text)
+		    const char *text, char *why, size_t why_bytes)
 {
 	static const char end[] = "\n" TPI_CONFIG_END " = true\n";
 	char *copy = NULL, *grown;
@@ -121,7 +146,13 @@ int tpi_config_text(char **out, size_t *length, const char *file,
 		free(copy);
 		return -ENOMEM;
 	}
-	blank_comments(grown, *length);
+	err = blank_comments(grown, *length, why, why_bytes);
+	if (!err)
+		err = tpi_config_twice(grown, *length, why, why_bytes);
+	if (err) {
+		free(grown);
+		return err;
+	}
 	memcpy(grown + *length, end, sizeof(end));
 	*length += sizeof(end) - 1;
 	*out = grown;

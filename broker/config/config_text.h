@@ -14,9 +14,14 @@
 /*
  * Reads a file, or takes a text, and returns it prepared, to be freed: comments
  * blanked, which libconfuse counts as two lines each, and TPI_CONFIG_END set at
- * the end. -errno, -EFBIG. *length without the final NUL.
+ * the end. *length without the final NUL. -errno, -EFBIG. -EINVAL for a mistake
+ * that libconfuse passes over: `why` has "LINE: " and a message.
  */
 int tpi_config_text(char **out, size_t *length, const char *file,
-		    const char *text);
+		    const char *text, char *why, size_t why_bytes);
+
+/* -EINVAL when an option stands twice in one block (config_twice.c). */
+int tpi_config_twice(const char *text, size_t length, char *why,
+		     size_t why_bytes);
 
 #endif

@@ -56,6 +56,7 @@
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
 #include "lib/base/error.h"
+#include "lib/base/testpoint.h"
 #include "lib/lane/cursor.h"
 #include "lib/lane/histogram.h"
 #include "lib/lane/wake.h"
@@ -266,8 +267,10 @@ static void pass_over(struct tpi_host *host, const struct tpi_group *group,
 static void promote(struct tpi_host *host, const struct tpi_group *group)
 {
 	show_slot(host, group);
-	for (uint32_t i = 0; i < host->lanes.lane_count; i++)
+	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
 		pass_over(host, group, i, tpi_gate_seal(&host->lanes.lanes[i]));
+		TPI_TESTPOINT("promote.sealed");
+	}
 }
 
 /* ---- slots ------------------------------------------------------------------------ */

@@ -4,6 +4,7 @@
  * thread that starts it), so there is no lock. Text that comes from clients has
  * been checked to be printable before it gets here.
  */
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,18 +15,20 @@
 #include <unistd.h>
 
 #include "broker/loop/log.h"
+#include "broker/loop/log_writer.h"
 
 static const char *const words[] = {
 	[TAPIO_LOG_ERROR] = "error",   [TAPIO_LOG_WARNING] = "warning",
 	[TAPIO_LOG_NOTICE] = "notice", [TAPIO_LOG_INFO] = "info",
 	[TAPIO_LOG_DEBUG] = "debug",
 };
-#define WORDS ((int)(sizeof(words) / sizeof(words[0])))
+#define LINE_BYTES 768
+#define WORDS      ((int)(sizeof(words) / sizeof(words[0])))
 
 static void say(struct tpi_log *log, int level, const char *format,
 		va_list args)
 {
-	char line[768];
+	char line[LINE_BYTES];
 
 	vsnprintf(line, sizeof(line), format, args);
 	log->sink(log->arg, level, line);
@@ -95,17 +98,46 @@ static void print_time(char *text, size_t bytes)
 	snprintf(text + n, bytes - n, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
-void tpi_log_stderr(void *arg, int level, const char *message)
+static int format_line(char *line, size_t bytes, int level, const char *message)
 {
 	char time[40];
 
-	(void)arg;
-	if (stderr_is_journal()) { /* which knows the time */
-		fprintf(stderr, "<%d>%s\n", level, message);
-		return;
-	}
+	if (stderr_is_journal()) /* it knows the time */
+		return snprintf(line, bytes, "<%d>%s\n", level, message);
 	print_time(time, sizeof(time));
-	fprintf(stderr, "%s tapiod: %s: %s\n", time, words[level], message);
+	return snprintf(line, bytes, "%s tapiod: %s: %s\n", time, words[level],
+			message);
+}
+
+void tpi_log_stderr(void *arg, int level, const char *message)
+{
+	char line[LINE_BYTES + 64];
+	int length = format_line(line, sizeof(line), level, message);
+
+	(void)arg;
+	if ((size_t)length >= sizeof(line)) {
+		length = sizeof(line) - 1;
+		line[length - 1] = '\n';
+	}
+	tpi_log_writer_put(line, (size_t)length);
+}
+
+static void say_dropped(uint64_t lines)
+{
+	char message[96], line[192];
+	int length;
+
+	snprintf(message, sizeof(message),
+		 "%" PRIu64 " lines were dropped here: stderr was not read",
+		 lines);
+	length = format_line(line, sizeof(line), TAPIO_LOG_WARNING, message);
+	(void)!write(STDERR_FILENO, line, (size_t)length);
+}
+
+void tpi_log_stderr_start(void)
+{
+	/* Without the thread lines are written here, and may wait. */
+	(void)tpi_log_writer_start(say_dropped);
 }
 
 int tpi_log_level(const char *word)

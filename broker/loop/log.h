@@ -35,6 +35,9 @@ void tpi_log_refill(struct tpi_log *log);
  */
 void tpi_log_stderr(void *arg, int level, const char *message);
 
+/* From here on that sink never waits (log_writer.h). For tapiod, at its start. */
+void tpi_log_stderr_start(void);
+
 /* "error", "warning", ... to a level. -1 for any other word. */
 int tpi_log_level(const char *word);
 

@@ -25,6 +25,7 @@
 
 #include "broker/loop/loop.h"
 #include "lib/base/error.h"
+#include "lib/base/own_fd.h"
 #include "lib/base/sys.h"
 #include "lib/lane/wake.h"
 
@@ -39,6 +40,7 @@ struct entry {
 
 struct tpi_loop {
 	struct io_uring ring;
+	struct tpi_own_fd own; /* the ring's descriptor */
 	struct entry *entries; /* entry 0 is never used: user_data 0 is none */
 	uint32_t entry_count;
 	uint32_t free;            /* first free entry. 0: none */
@@ -102,6 +104,21 @@ static int ring_error(int err, char *error, size_t error_bytes)
 	}
 }
 
+static int make_ring(struct tpi_loop *loop)
+{
+	int err = -tpi_sys_injected(SYS_io_uring_setup, TPI_SYS_ANY);
+
+	if (!err)
+		err = io_uring_queue_init(RING_ENTRIES, &loop->ring, 0);
+	if (err)
+		return err;
+	err = tpi_own_fd_keep(&loop->own, loop->ring.ring_fd);
+	loop->ring.ring_fd = loop->ring.enter_ring_fd = loop->own.number;
+	if (err)
+		io_uring_queue_exit(&loop->ring);
+	return err;
+}
+
 int tpi_loop_create(struct tpi_loop **out, char *error, size_t error_bytes)
 {
 	struct tpi_loop *loop = calloc(1, sizeof(*loop));
@@ -110,9 +127,7 @@ int tpi_loop_create(struct tpi_loop **out, char *error, size_t error_bytes)
 	*out = NULL;
 	if (!loop)
 		return tpi_fail(-ENOMEM, error, error_bytes, "out of memory");
-	err = -tpi_sys_injected(SYS_io_uring_setup, TPI_SYS_ANY);
-	if (!err)
-		err = io_uring_queue_init(RING_ENTRIES, &loop->ring, 0);
+	err = make_ring(loop);
 	if (err) {
 		free(loop);
 		return ring_error(err, error, error_bytes);
@@ -128,8 +143,10 @@ void tpi_loop_destroy(struct tpi_loop *loop)
 	if (!loop)
 		return;
 	/* Polls are cancelled now, not when the kernel gets round to the ring. */
-	io_uring_submit(&loop->ring);
-	io_uring_queue_exit(&loop->ring);
+	if (loop->own.number >= 0) {
+		io_uring_submit(&loop->ring);
+		io_uring_queue_exit(&loop->ring);
+	}
 	free(loop->entries);
 	free(loop);
 }
@@ -137,6 +154,19 @@ void tpi_loop_destroy(struct tpi_loop *loop)
 void tpi_loop_forget(struct tpi_loop *loop)
 {
 	close(loop->ring.ring_fd);
+}
+
+bool tpi_loop_owned(const struct tpi_loop *loop)
+{
+	return tpi_own_fd_number(&loop->own) >= 0;
+}
+
+void tpi_loop_lose(struct tpi_loop *loop)
+{
+	loop->own = TPI_OWN_FD_NONE;
+	loop->ring.ring_fd = loop->ring.enter_ring_fd = -1;
+	/* Its mapping keeps all open that it polls, the socket among them. */
+	io_uring_queue_exit(&loop->ring);
 }
 
 static struct io_uring_sqe *next_sqe(struct tpi_loop *loop)
@@ -206,7 +236,7 @@ void tpi_watch_stop(struct tpi_loop *loop, struct tpi_watch *watch)
 	if (!watch->ticket)
 		return;
 	entry = &loop->entries[watch->ticket];
-	if (entry->armed) {
+	if (entry->armed && loop->own.number >= 0) {
 		struct io_uring_sqe *sqe = next_sqe(loop);
 
 		io_uring_prep_poll_remove(sqe, user_data(loop, watch->ticket));
@@ -299,11 +329,14 @@ static int wait_ms(const struct tpi_loop *loop)
  * Waits by a poll of the ring's own descriptor, not in io_uring_enter: under
  * valgrind one thread runs at a time, and it does not know that io_uring_enter
  * may block, so an embedded broker that waited there would stop the process.
+ *
+ * -EBADF: the program has closed the ring's descriptor, and so all. It is asked before
+ * the ring is used, and before the callbacks use others.
  */
 static int wait_some(struct tpi_loop *loop)
 {
 	struct pollfd ring = {.fd = loop->ring.ring_fd, .events = POLLIN};
-	int n = io_uring_submit(&loop->ring);
+	int n = tpi_loop_owned(loop) ? io_uring_submit(&loop->ring) : -EBADF;
 
 	/* EBUSY, EAGAIN: completions have to be taken first, which comes next. */
 	if (n < 0 && n != -EBUSY && n != -EAGAIN && n != -EINTR)
@@ -311,7 +344,9 @@ static int wait_some(struct tpi_loop *loop)
 	if (io_uring_cq_ready(&loop->ring))
 		return 0;
 	n = poll(&ring, 1, wait_ms(loop));
-	return n < 0 && errno != EINTR ? -errno : 0;
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	return tpi_loop_owned(loop) ? 0 : -EBADF;
 }
 
 static void take_completions(struct tpi_loop *loop)

@@ -38,6 +38,14 @@ void tpi_loop_destroy(struct tpi_loop *loop);
 void tpi_loop_forget(struct tpi_loop *loop);
 
 /*
+ * False: the program has closed the ring's descriptor. A program that closes one that
+ * it never opened closes all (closefrom), so none of the broker's is its own any more.
+ */
+bool tpi_loop_owned(const struct tpi_loop *loop);
+/* Then: the ring has no descriptor, and is only to be destroyed. */
+void tpi_loop_lose(struct tpi_loop *loop);
+
+/*
  * Calls watch->ready whenever fd is readable (or has failed), until stopped. The
  * kernel keeps the file open as long as it is watched: stop before close.
  */

@@ -108,6 +108,23 @@ static void show(const struct tpi_clock *clock)
 }
 
 /*
+ * The counter has begun anew. Stamps of before have no time any more: who finds one
+ * takes it for one of the future. There is no lead, since no piece holds until then.
+ */
+static void restart(struct tpi_clock *clock,
+		    const struct tpi_clock_sample *sample)
+{
+	struct tapio_shm_calibration piece;
+
+	tpi_clock_model_restart(&clock->model, sample, &piece);
+	tpi_calibration_restart(&clock->broker->registry.catalog, &piece);
+	tpi_log(&clock->broker->log, TAPIO_LOG_NOTICE,
+		"the processor's counter has begun anew: calibrating again");
+	clock->was_set = false;
+	show(clock);
+}
+
+/*
  * One look. False when it was good for nothing: the broker was not on its CPU while
  * it looked, or until it could publish.
  */
@@ -123,6 +140,10 @@ static bool look(struct tpi_clock *clock)
 	if (tpi_clock_model_ns(&next, sample.width_ticks) >
 	    WIDEST_NS << clock->vain)
 		return false;
+	if (tpi_clock_model_is_new(&next, sample.ticks)) {
+		restart(clock, &sample);
+		return true;
+	}
 	from = sample.ticks + lead;
 	count = tpi_clock_model_look(&next, &sample, clock->was_set, from,
 				     pieces);
@@ -158,9 +179,10 @@ static void plan(struct tpi_clock *clock, bool good)
 /* A look, or a wait until the last piece has begun and there may be one. */
 static void refresh(struct tpi_clock *clock)
 {
-	uint64_t busy = tpi_clock_model_busy(&clock->model, tpi_tsc());
+	uint64_t now = tpi_tsc();
+	uint64_t busy = tpi_clock_model_busy(&clock->model, now);
 
-	if (busy)
+	if (busy && !tpi_clock_model_is_new(&clock->model, now))
 		tpi_timer_start(clock->broker->loop, &clock->timer,
 				tpi_clock_model_ns(&clock->model, busy) + 1);
 	else

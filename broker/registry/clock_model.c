@@ -35,6 +35,9 @@
 #define SURPRISE_NS 20000u
 /* A jump, though the system has not said that the time was set. */
 #define STEP_NS 1000000u
+/* No more time than that is a slew believed to have had: looks are as far apart, but
+ * for a broker that was stopped. What it missed would be slewed for as long again. */
+#define SLEW_MOST_NS UINT64_C(1000000000)
 /* An error is slewed away in this time, or in SLEW_PART times as long as it is. */
 #define SETTLE_NS 20000000u
 
@@ -184,6 +187,42 @@ static void slew(struct tpi_clock_model *model,
 
 /* ---- looks ------------------------------------------------------------------------ */
 
+static void begin_with(struct tpi_clock_model *model,
+		       struct tapio_shm_calibration *piece)
+{
+	model->surprised = true;
+	*piece = piece_from(model, &model->last, model->last.ticks,
+			    model->last.real_ns);
+	for (int i = 0; i <= TPI_CALIBRATION_PIECES; i++)
+		model->pieces[i] = *piece;
+}
+
+bool tpi_clock_model_is_new(const struct tpi_clock_model *model, uint64_t ticks)
+{
+	return (int64_t)(ticks - model->last.ticks) < 0;
+}
+
+void tpi_clock_model_restart(struct tpi_clock_model *model,
+			     const struct tpi_clock_sample *sample,
+			     struct tapio_shm_calibration *piece)
+{
+	model->last = *sample;
+	model->error_ns = tpi_clock_model_ns(model, sample->width_ticks) / 2;
+	model->steps++;
+	begin_with(model, piece);
+}
+
+/* More than a slew makes of so many ticks. */
+static bool is_step(const struct tpi_clock_model *model, uint64_t wrong,
+		    uint64_t ticks)
+{
+	uint64_t since = tpi_clock_model_ns(model, ticks);
+
+	if (since > SLEW_MOST_NS)
+		since = SLEW_MOST_NS;
+	return wrong > STEP_NS + since / SLEW_PART;
+}
+
 bool tpi_clock_model_begin(
 	struct tpi_clock_model *model,
 	const struct tpi_clock_sample samples[TPI_CLOCK_FIRST],
@@ -205,12 +244,8 @@ bool tpi_clock_model_begin(
 		model->rate = median(steady);
 	if (!model->rate)
 		return false;
-	model->surprised = true;
 	model->last = samples[TPI_CLOCK_FIRST - 1];
-	*piece = piece_from(model, &model->last, model->last.ticks,
-			    model->last.real_ns);
-	for (int i = 0; i <= TPI_CALIBRATION_PIECES; i++)
-		model->pieces[i] = *piece;
+	begin_with(model, piece);
 	return true;
 }
 
@@ -227,11 +262,10 @@ uint32_t tpi_clock_model_look(
 
 	ticks = s->ticks - model->last.ticks;
 	if ((int64_t)ticks <= 0)
-		return 0; /* a counter that went back says nothing */
+		return 0; /* a counter that stands still says nothing */
 	measure(model, s);
-	/* Told, or more than a slew makes of the time since the last look. */
-	set = was_set ||
-	      wrong > STEP_NS + tpi_clock_model_ns(model, ticks) / SLEW_PART;
+	/* Told, or so it looks. */
+	set = was_set || is_step(model, wrong, ticks);
 	model->last = *s;
 	model->error_ns = wrong + width / 2;
 	model->surprised = wrong > SURPRISE_NS;

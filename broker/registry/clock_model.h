@@ -55,6 +55,18 @@ uint32_t tpi_clock_model_look(
 	bool was_set, uint64_t from,
 	struct tapio_shm_calibration pieces[TPI_CALIBRATION_PIECES]);
 
+/*
+ * Whether the counter has begun anew: the machine was suspended, and its processor lost
+ * it. No piece holds any more.
+ */
+bool tpi_clock_model_is_new(const struct tpi_clock_model *model,
+			    uint64_t ticks);
+
+/* Begins again, by a look that is new, at the rate of before. The piece for all. */
+void tpi_clock_model_restart(struct tpi_clock_model *model,
+			     const struct tpi_clock_sample *sample,
+			     struct tapio_shm_calibration *piece);
+
 /* Ticks until the last piece has begun; 0: it has. */
 uint64_t tpi_clock_model_busy(const struct tpi_clock_model *model,
 			      uint64_t ticks);

@@ -465,23 +465,39 @@ void tpi_registry_destroy(struct tpi_registry *registry)
 	memset(registry, 0, sizeof(*registry));
 }
 
-static void close_segment(const struct tpi_segment *segment)
+static void close_segment(struct tpi_segment *segment)
 {
 	close(segment->fd);
 	close(segment->fd_ro);
 }
 
-void tpi_registry_forget(struct tpi_registry *registry)
+static void lose_segment(struct tpi_segment *segment)
+{
+	segment->fd = segment->fd_ro = -1;
+}
+
+static void each_segment(struct tpi_registry *registry,
+			 void (*act)(struct tpi_segment *segment))
 {
 	for (uint32_t i = 0; i < registry->host_count; i++) {
 		struct tpi_host *host = &registry->hosts[i];
 
 		for (uint32_t k = 0; k < host->node_count; k++)
-			close_segment(&host->nodes[k]);
+			act(&host->nodes[k]);
 		for (uint32_t k = 0; k < TAPIO_GROUP_SLOTS; k++)
-			close_segment(&host->cursor_segments[k]);
+			act(&host->cursor_segments[k]);
 	}
-	close_segment(&registry->catalog_segment);
+	act(&registry->catalog_segment);
+}
+
+void tpi_registry_forget(struct tpi_registry *registry)
+{
+	each_segment(registry, close_segment);
+}
+
+void tpi_registry_lose(struct tpi_registry *registry)
+{
+	each_segment(registry, lose_segment);
 }
 
 struct tpi_host *tpi_registry_find(struct tpi_registry *registry,

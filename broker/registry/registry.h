@@ -118,6 +118,8 @@ int tpi_registry_create(struct tpi_registry *registry,
 void tpi_registry_destroy(struct tpi_registry *registry);
 /* In a forked child: closes the descriptors of all segments, no more. */
 void tpi_registry_forget(struct tpi_registry *registry);
+/* The program has closed them: their numbers are its own. */
+void tpi_registry_lose(struct tpi_registry *registry);
 
 struct tpi_host *tpi_registry_find(struct tpi_registry *registry,
 				   const char *channel);

@@ -2,17 +2,15 @@
 /*
  * The listening socket: taking its name, and giving it back.
  *
- * A socket file outlives a broker that was killed. Whether one is stale is found
- * out by connecting to it. The directory is locked meanwhile, so that two brokers
- * that start together cannot both find it stale and one take the other's away.
+ * A socket file outlives a broker that was killed. It is removed only if it is certain
+ * that no program listens there: we hold the lock of the name (name_lock.c), so no
+ * other tapiod lives there, and the kernel says that a connection is refused. A socket
+ * that answers in any other way is left alone.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -20,41 +18,18 @@
 #include <unistd.h>
 
 #include "broker/broker.h"
+#include "broker/session/name_lock.h"
 #include "lib/base/error.h"
 #include "lib/base/own_fd.h"
 #include "lib/wire/fdpass.h"
 #include "lib/lane/wake.h"
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
 #define BACKLOG  128
 #define DYING_NS INT64_C(1000000000)
-
-/* Locks the directory of a path. Made if only it is missing. -errno. */
-static int lock_directory(const char *path, char *error, size_t error_bytes)
-{
-	char copy[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
-	const char *directory;
-	int fd;
-
-	snprintf(copy, sizeof(copy), "%s", path);
-	directory = dirname(copy);
-	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT && !mkdir(directory, 0755))
-		fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return tpi_fail(-errno, error, error_bytes,
-				"socket \"%s\": cannot open or make the "
-				"directory \"%s\": %s (another socket is "
-				"chosen with --socket or in the configuration)",
-				path, directory, strerror(errno));
-	if (flock(fd, LOCK_EX)) {
-		close(fd);
-		return tpi_fail(-EIO, error, error_bytes,
-				"socket \"%s\": cannot lock the directory "
-				"\"%s\"",
-				path, directory);
-	}
-	return fd;
-}
 
 static int new_socket(void)
 {
@@ -62,34 +37,34 @@ static int new_socket(void)
 		AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
-/* 1: a broker serves there. 0: none does. -EAGAIN: one did, and hung up. */
+/*
+ * Knocks. -ECONNREFUSED: no program listens. -EAGAIN: one did, and hung up, or has a
+ * full backlog. 0: one took the connection and keeps it. Other: it cannot be known.
+ */
 static int knock(const struct sockaddr_un *address, socklen_t length,
 		 int64_t until)
 {
 	int sock = new_socket();
 	struct pollfd p = {.fd = sock}; /* POLLHUP comes unasked */
 	int64_t left = until - tpi_now_ns();
-	int result;
+	int result = 0;
 
 	if (sock < 0)
-		return 1; /* it may be so, and what is in use is left alone */
+		return -errno;
 	if (connect(sock, (const struct sockaddr *)address, length))
-		result =
-			errno == EAGAIN ? -EAGAIN : 0; /* its backlog is full */
+		result = -errno;
 	else if (poll(&p, 1, left > 0 ? (int)(left / 1000000) : 0) > 0)
 		result = -EAGAIN;
-	else
-		result = 1;
 	close(sock);
 	return result;
 }
 
 /*
  * A broker that was killed goes on listening until the kernel has closed its ring,
- * some milliseconds after its end: one can connect to it, and is cut off then. So
- * who answers is who does not hang up for DYING_NS.
+ * some milliseconds after its end: a connection succeeds, and is cut off then. So the
+ * answer counts that holds for DYING_NS.
  */
-static bool answers(const struct sockaddr_un *address, socklen_t length)
+static int answer(const struct sockaddr_un *address, socklen_t length)
 {
 	const struct timespec nap = {.tv_nsec = 1000000};
 	int64_t until = tpi_now_ns() + DYING_NS;
@@ -98,8 +73,47 @@ static bool answers(const struct sockaddr_un *address, socklen_t length)
 	for (;;) {
 		result = knock(address, length, until);
 		if (result != -EAGAIN || tpi_now_ns() >= until)
-			return result != 0;
+			return result;
 		nanosleep(&nap, NULL);
+	}
+}
+
+/*
+ * Only a broker that is starting makes a socket of mode 0, and it holds the lock that
+ * we hold now. So one of ours that is there was killed between bind() and chmod(). As a
+ * plain user we could not even knock.
+ */
+static bool is_unfinished(const struct stat *st)
+{
+	return st->st_uid == geteuid() && !(st->st_mode & 0777);
+}
+
+/* 0: no program listens at the socket. */
+static int check_stale(const char *path, const struct sockaddr_un *address,
+		       socklen_t length, char *error, size_t error_bytes)
+{
+	int result = answer(address, length);
+
+	switch (result) {
+	case -ECONNREFUSED:
+	case -ENOENT: /* it is gone by now */
+		return 0;
+	case 0:
+	case -EAGAIN:
+		return tpi_fail(-EADDRINUSE, error, error_bytes,
+				"socket \"%s\": another program answers there",
+				path);
+	case -EPROTOTYPE:
+		return tpi_fail(-EADDRINUSE, error, error_bytes,
+				"socket \"%s\": it is a program's of another "
+				"kind (%s), and is not removed",
+				path, strerror(EPROTOTYPE));
+	default:
+		return tpi_fail(result, error, error_bytes,
+				"socket \"%s\": it cannot be told whether a "
+				"program listens there (%s), so it is not "
+				"removed: remove it by hand, or choose another",
+				path, strerror(-result));
 	}
 }
 
@@ -108,6 +122,7 @@ static int remove_stale(const char *path, const struct sockaddr_un *address,
 			socklen_t length, char *error, size_t error_bytes)
 {
 	struct stat st;
+	int err;
 
 	if (lstat(path, &st))
 		return 0;
@@ -116,11 +131,12 @@ static int remove_stale(const char *path, const struct sockaddr_un *address,
 				"socket \"%s\": a file that is not a socket is "
 				"in its place, and is not removed",
 				path);
-	if (answers(address, length))
-		return tpi_fail(-EADDRINUSE, error, error_bytes,
-				"socket \"%s\": another broker answers there",
-				path);
-	if (unlink(path))
+	if (!is_unfinished(&st)) {
+		err = check_stale(path, address, length, error, error_bytes);
+		if (err)
+			return err;
+	}
+	if (unlink(path) && errno != ENOENT)
 		return tpi_fail(-errno, error, error_bytes,
 				"socket \"%s\": cannot remove what a former "
 				"broker left: %s",
@@ -168,31 +184,35 @@ static int bind_abstract(int fd, const char *name,
 			 const struct sockaddr_un *address, socklen_t length,
 			 char *error, size_t error_bytes)
 {
+	bool used;
+
 	if (!bind(fd, (const struct sockaddr *)address, length))
 		return 0;
-	if (errno == EADDRINUSE && !answers(address, length) &&
+	used = errno == EADDRINUSE;
+	/* Of a broker that was killed: until the kernel has closed its ring. */
+	if (used && answer(address, length) == -ECONNREFUSED &&
 	    !bind(fd, (const struct sockaddr *)address, length))
 		return 0;
-	return tpi_fail(-errno, error, error_bytes, "socket \"%s\": %s", name,
-			errno == EADDRINUSE ? "another process uses this name"
-					    : strerror(errno));
+	return tpi_fail(used ? -EADDRINUSE : -errno, error, error_bytes,
+			"socket \"%s\": %s", name,
+			used ? "another process uses this name"
+			     : strerror(errno));
 }
 
 static int bind_name(struct tpi_broker *broker, const char *name,
 		     const struct sockaddr_un *address, socklen_t length,
 		     char *error, size_t error_bytes)
 {
-	int lock, err;
+	int lock;
 
 	if (name[0] == '@')
 		return bind_abstract(broker->server.fd, name, address, length,
 				     error, error_bytes);
-	lock = lock_directory(name, error, error_bytes);
+	lock = tpi_name_lock(name, error, error_bytes);
 	if (lock < 0)
 		return lock;
-	err = bind_path(broker, name, address, length, error, error_bytes);
-	close(lock);
-	return err;
+	broker->server.lock_fd = lock; /* given back by tpi_server_unlisten() */
+	return bind_path(broker, name, address, length, error, error_bytes);
 }
 
 /* A name of our own, for a broker inside a process. */
@@ -205,6 +225,26 @@ static int fresh_name(char *name, size_t bytes)
 	snprintf(name, bytes, "@tapio-%d-%016llx", getpid(),
 		 (unsigned long long)random);
 	return 0;
+}
+
+/*
+ * Clients may send no descriptors (Linux 6.16). To close one can take as long as its
+ * maker likes: a file of his own FUSE file system waits for his answer, a TCP socket
+ * lingers. That holds also for one that is never received, when its message is
+ * dropped. All that the broker wants to know, the kernel tells by SO_PEERPIDFD. The
+ * connections inherit the option from the socket.
+ */
+static void refuse_descriptors(struct tpi_broker *broker)
+{
+	const int off = 0;
+
+	if (setsockopt(broker->server.fd, SOL_SOCKET, SO_PASSRIGHTS, &off,
+		       sizeof(off)))
+		tpi_log(&broker->log, TAPIO_LOG_INFO,
+			"this kernel cannot refuse descriptors that clients "
+			"send (SO_PASSRIGHTS, Linux 6.16): %s. A client can "
+			"delay the broker by one whose close waits",
+			strerror(errno));
 }
 
 static int open_socket(struct tpi_broker *broker, char *error,
@@ -223,6 +263,7 @@ static int open_socket(struct tpi_broker *broker, char *error,
 	if (server->fd < 0)
 		return tpi_fail(-errno, error, error_bytes, "socket: %s",
 				strerror(errno));
+	refuse_descriptors(broker);
 	err = bind_name(broker, server->name, &address, (socklen_t)length,
 			error, error_bytes);
 	if (!err && listen(server->fd, BACKLOG))
@@ -271,4 +312,6 @@ void tpi_server_unlisten(struct tpi_broker *broker)
 		unlink(server->name);
 	close(server->fd);
 	server->fd = -1;
+	tpi_name_unlock(server->lock_fd, server->name);
+	server->lock_fd = -1;
 }

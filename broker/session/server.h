@@ -38,6 +38,7 @@ struct tpi_server {
 	struct tpi_watch watch; /* the listening socket */
 	struct tpi_broker *broker;
 	int fd;
+	int lock_fd; /* -1: the name needs none (name_lock.h) */
 	char name[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
 	dev_t device; /* of the socket's file, to unlink no other one */
 	ino_t inode;

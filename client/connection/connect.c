@@ -243,17 +243,24 @@ static int receive(struct dial *d, enum tpi_wire_type want,
 	return err == -EBADMSG ? -EPROTO : err;
 }
 
+static ssize_t send_with(int sock, union tpi_wire_message *message, int fd)
+{
+	message->header.fd_count = fd >= 0;
+	return tpi_send_fds(sock, message->bytes, message->header.length, &fd,
+			    fd >= 0);
+}
+
 static int send_message(struct dial *d, union tpi_wire_message *message, int fd)
 {
 	int sock = tpi_own_fd_number(&d->client->handle.sock);
-	unsigned int count = fd >= 0 ? 1 : 0;
 	ssize_t n;
 
 	if (sock < 0)
 		return not_ours(d);
-	message->header.fd_count = count;
-	n = tpi_send_fds(sock, message->bytes, message->header.length, &fd,
-			 count);
+	n = send_with(sock, message, fd);
+	/* The broker takes no descriptors (SO_PASSRIGHTS), so it needs none. */
+	if (n == -EPERM && fd >= 0)
+		n = send_with(sock, message, -1);
 	if (n < 0)
 		return tpi_client_fail(d->client, as_no_broker((int)n),
 				       "sending to \"%s\": %s", d->name,
@@ -277,7 +284,7 @@ static int say_hello(struct dial *d, const struct tpi_request *request)
 		memcpy(message.hello.at_random, random,
 		       sizeof(message.hello.at_random));
 	prctl(PR_GET_NAME, message.hello.comm);
-	/* Without it the broker finds us by SO_PEERPIDFD or start time. */
+	/* For brokers on kernels without SO_PEERPIDFD. */
 	pidfd = tpi_sys_pidfd_open(getpid(), 0);
 	err = send_message(d, &message, pidfd);
 	if (pidfd >= 0)
@@ -552,7 +559,7 @@ void tpi_client_close(struct tpi_client *client)
 
 int tpi_client_connected(const struct tpi_client *client)
 {
-	int sock = tpi_own_fd_number(&client->handle.sock);
+	int cancel, sock = tpi_own_fd_number(&client->handle.sock);
 	char byte;
 	ssize_t n;
 
@@ -563,6 +570,8 @@ int tpi_client_connected(const struct tpi_client *client)
 	if (tpi_load_acquire(&client->catalog.broker->state) ==
 	    TAPIO_BROKER_STOPPED)
 		return 0;
+	cancel = tpi_cancel_off();
 	n = recv(sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	tpi_cancel_restore(cancel);
 	return n != 0 && !(n < 0 && errno != EAGAIN && errno != EINTR);
 }

@@ -22,6 +22,7 @@
  * the same. The flag may be set twice.
  */
 #include "client/consumer/consumer.h"
+#include "lib/base/testpoint.h"
 
 static void owe(struct tapio_consumer *c, struct tpi_track *t,
 		const struct tapio_gap *gap)
@@ -103,8 +104,10 @@ static void flag(struct tpi_track *t, uint32_t fault)
 unsigned int tpi_overrun(struct tapio_consumer *c, struct tpi_track *t,
 			 struct tapio_view *view)
 {
-	uint64_t to = tpi_copy_resume(t->lane, tpi_lane_peek(t->lane));
+	uint64_t to;
 
+	TPI_TESTPOINT("poll.overrun");
+	to = tpi_copy_resume(t->lane, tpi_lane_peek(t->lane));
 	if (tapio_position_diff(to, t->next) <= 0)
 		return 0; /* no honest state: the next look will say so */
 	return miss(c, t, TAPIO_GAP_OVERRUN, to, view);

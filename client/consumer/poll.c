@@ -39,11 +39,12 @@
 
 static void note_peak(struct tpi_track *t, uint64_t unread)
 {
-	/* Relaxed: a figure for the tools. */
+	const uint32_t most = t->lane->mask + 1;
+
+	/* Relaxed: a figure for the tools. More than N is overwritten, and lost. */
 	if (unread > tpi_load_relaxed(&t->cell->peak))
-		tpi_store_relaxed(&t->cell->peak, unread < UINT32_MAX
-							  ? (uint32_t)unread
-							  : UINT32_MAX);
+		tpi_store_relaxed(&t->cell->peak,
+				  unread < most ? (uint32_t)unread : most);
 }
 
 /*
@@ -130,6 +131,9 @@ look(struct tapio_consumer *c, struct tpi_track *t, struct tapio_view *view,
 	err = readable(c, t, state);
 	if (tpi_unlikely(err == -EOVERFLOW)) {
 		*n += tpi_overrun(c, t, view);
+		/* It may have looked at a later state: beyond this tail. */
+		if (tapio_position_diff(*tail, t->next) < 0)
+			*tail = t->next;
 	} else if (tpi_unlikely(err)) {
 		*n += tpi_bad_state(c, t, *tail, view);
 		if (!t->leased)

@@ -19,6 +19,7 @@
 #include "client/reader/filter.h"
 #include "client/reader/merge.h"
 #include "lib/base/error.h"
+#include "lib/base/thread.h"
 #include "lib/lane/wake.h"
 
 #define BUFFER_BYTES (256 * 1024)
@@ -460,12 +461,23 @@ static int64_t until_due(const struct tapio_observer *o, int64_t ns)
 	return due < ns ? due : ns;
 }
 
+/* Not a cancellation point: the caller has what it was told before. */
+static int nap(int64_t ns)
+{
+	struct timespec t = {.tv_nsec = ns};
+	int cancel = tpi_cancel_off();
+	int err = nanosleep(&t, NULL) ? -errno : 0;
+
+	tpi_cancel_restore(cancel);
+	return err;
+}
+
 int tapio_observe(struct tapio_observer *o, struct tapio_view *views,
 		  unsigned int max, int64_t timeout_ns)
 {
-	int64_t until = 0, left, ns = NAP_FIRST_NS;
-	struct timespec nap = {0};
+	int64_t until = 0, left, wait, ns = NAP_FIRST_NS;
 	unsigned int n;
+	int err;
 
 	if (!tpi_alive(&o->hot))
 		return -ECHILD;
@@ -486,16 +498,42 @@ int tapio_observe(struct tapio_observer *o, struct tapio_view *views,
 		left = until - tpi_now_ns();
 		if (left <= 0)
 			return 0;
-		nap.tv_nsec = ns < left ? ns : left;
+		wait = ns < left ? ns : left;
 		if (o->merge.due_ns)
-			nap.tv_nsec = until_due(o, nap.tv_nsec);
-		if (nanosleep(&nap, NULL))
-			return -errno;
+			wait = until_due(o, wait);
+		err = nap(wait);
+		if (err)
+			return err;
 		ns = ns * 2 < NAP_LAST_NS ? ns * 2 : NAP_LAST_NS;
 	}
 }
 
 /* ---- what else one may ask -------------------------------------------------------- */
+
+/*
+ * What is published and not seen yet: still there, or overwritten. What was overwritten
+ * before the first read is neither, as in miss(). A lane whose class is refused has
+ * only what will be skipped.
+ */
+static void add_unread(const struct tapio_observer *o, const struct watch *w,
+		       struct tapio_observer_stats *sum)
+{
+	uint64_t state = tpi_lane_peek(w->lane);
+	uint64_t tail = TAPIO_STATE_TAIL(state), next = w->next;
+	uint64_t begins = tpi_lane_reap(w->lane, state);
+
+	if (!is_possible(w, state))
+		return;
+	/* As tpi_lane_intact(): the block at reap may be written. */
+	if (begins != tail)
+		begins = (begins + 1) & TAPIO_POSITION_MASK;
+	if (tapio_position_diff(begins, next) > 0) {
+		if (w->seen && tpi_filter_class(&o->filter, w->lane->klass))
+			sum->lost += (begins - next) & TAPIO_POSITION_MASK;
+		next = begins;
+	}
+	sum->in_flight += (tail - next) & TAPIO_POSITION_MASK;
+}
 
 int tapio_observer_stats_read(const struct tapio_observer *o,
 			      struct tapio_observer_stats *stats)
@@ -511,10 +549,7 @@ int tapio_observer_stats_read(const struct tapio_observer *o,
 	if (!tpi_alive(&o->hot))
 		return -ECHILD;
 	for (i = 0; i < o->lane_count; i++)
-		sum.in_flight +=
-			(TAPIO_STATE_TAIL(tpi_lane_peek(o->watches[i].lane)) -
-			 o->watches[i].next) &
-			TAPIO_POSITION_MASK;
+		add_unread(o, &o->watches[i], &sum);
 	return tpi_stats_copy(stats, &sum, sizeof(sum));
 }
 

@@ -74,23 +74,24 @@ static void no_room(const struct tapio_producer *p, const struct why *w,
 	const struct tapio_shm_class *klass;
 	const struct tpi_lane *lane;
 	char holder[HOLDER_BYTES] = "";
+	uint32_t blocks;
 
 	if (!w->size)
 		return;
 	klass = &w->info->classes[w->size->klass];
 	lane = lane_of(p, w->size);
+	blocks = lane ? lane->mask + 1 : klass->block_count;
 	if (lane)
 		tpi_holder_say(p, lane, holder, sizeof(holder));
 	if (waited)
 		SAY(w,
 		    "none of the %u blocks of a lane of class \"%s\" became "
 		    "free in %" PRIu64 " ms%s",
-		    klass->block_count, w->klass, w->info->wait_ns / 1000000,
-		    holder);
+		    blocks, w->klass, w->info->wait_ns / 1000000, holder);
 	else
 		SAY(w,
 		    "none of the %u blocks of a lane of class \"%s\" is free%s",
-		    klass->block_count, w->klass, holder);
+		    blocks, w->klass, holder);
 }
 
 /* Refused so far, of all producers: one count of shared memory. */

@@ -133,38 +133,26 @@ static void count_owner(struct owners *owners, uint32_t id)
 	owners->blocks[i]++;
 }
 
-/* Blocks that lie in the ring, a bit for each. */
-static void mark_ring(const struct tpi_lane *lane, uint64_t state,
-		      uint64_t *ring)
-{
-	uint64_t tail = TAPIO_STATE_TAIL(state), at, desc;
-
-	memset(ring, 0, TAPIO_BLOCKS_MAX / 8);
-	for (at = tpi_lane_reap_unmasked(lane, state); at != tail; at++) {
-		/* Relaxed: a look that may be torn by those at work there. */
-		desc = tpi_load_relaxed(&lane->desc[at & lane->mask]) &
-		       lane->mask;
-		ring[desc / 64] |= UINT64_C(1) << desc % 64;
-	}
-}
-
 static void say_owners(const struct tapio_producer *p,
 		       const struct tpi_lane *lane, uint64_t state, char *text,
 		       size_t bytes)
 {
-	uint64_t ring[TAPIO_BLOCKS_MAX / 64];
 	struct owners owners = {.count = 0};
 	char process[NAME_BYTES];
-	uint32_t block, most = 0;
+	uint32_t block, owner, most = 0;
+	uint64_t ticket;
 
 	if (!TAPIO_STATE_HELD(state) || !tpi_lane_state_sane(lane, state))
 		return;
-	mark_ring(lane, state, ring);
-	for (block = 0; block <= lane->mask; block++)
-		if (!(ring[block / 64] >> block % 64 & 1))
-			count_owner(&owners,
-				    TAPIO_TICKET_OWNER(tpi_load_relaxed(
-					    &lane->tickets[block])));
+	for (block = 0; block <= lane->mask; block++) {
+		/* Relaxed: a look that may be torn by those at work there. */
+		ticket = tpi_load_relaxed(&lane->tickets[block]);
+		owner = TAPIO_TICKET_OWNER(ticket);
+		if (owner != TAPIO_NOBODY &&
+		    !tpi_lane_in_ring(lane, state, block,
+				      TAPIO_TICKET_PLACE(ticket)))
+			count_owner(&owners, owner);
+	}
 	if (!owners.count)
 		return;
 	for (uint32_t i = 1; i < owners.count; i++)

@@ -15,8 +15,14 @@
  *
  * The mutex is taken with every signal blocked, and held for a bounded number of
  * instructions, so a handler that emits never finds its own thread inside. SIGSTOP
- * inside stops all threads that could want the mutex. SIGKILL: the mutex is gone with
- * the process.
+ * inside stops the whole process, so no other thread wants the mutex. SIGKILL: the
+ * mutex is gone with the process.
+ *
+ * A real-time thread may wait for one of a lower priority that was preempted inside.
+ * With a plain mutex it would wait as long as threads of priorities between the two
+ * run, which nothing bounds. So the mutex inherits the priority of its waiters: the
+ * holder runs with it until it leaves. To try for a while and refuse the event is no
+ * way out, since the lane has room.
  */
 #include <errno.h>
 
@@ -25,7 +31,17 @@
 
 int tpi_side_lanes_init(struct tpi_side_lanes *sides)
 {
-	return -pthread_mutex_init(&sides->mutex, NULL);
+	pthread_mutexattr_t attr;
+	int err = pthread_mutexattr_init(&attr);
+
+	if (err)
+		return -err;
+	err = pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
+	if (!err)
+		err = pthread_mutex_init(&sides->mutex, &attr);
+	pthread_mutexattr_destroy(&attr);
+	/* A kernel without inheritance has no real-time threads to speak of. */
+	return err == ENOTSUP ? -pthread_mutex_init(&sides->mutex, NULL) : -err;
 }
 
 /*
@@ -45,6 +61,7 @@ static const struct tpi_lane *take_lane(struct tapio_producer *p,
 
 		if (tpi_load_relaxed(&lane->shm->owner) != TAPIO_NOBODY)
 			continue;
+		TPI_TESTPOINT("side.looked");
 		/*
 		 * ORDER lane.owner (acquire): all that the last owner did to
 		 * the lane. Pairs with the release in give_lane() and with the

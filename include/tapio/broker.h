@@ -14,6 +14,11 @@
  * Threads. Any thread MAY start and stop brokers. A signal handler MUST NOT.
  * The broker's thread has all signals blocked. A forked child has no broker,
  * and none of its descriptors: it MUST NOT use the handle.
+ *
+ * Descriptors of the broker are CLOEXEC and above 2. A program that closes all
+ * descriptors (closefrom) ends the broker: clients are told within a second, and the
+ * broker touches no number that belongs to another file by then. tapio_broker_stop
+ * frees the rest.
  */
 #ifndef TAPIO_BROKER_H
 #define TAPIO_BROKER_H

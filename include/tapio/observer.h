@@ -74,8 +74,8 @@ struct tapio_observer_stats {
 	size_t size;        /* set by the caller */
 	uint64_t seen;      /* copied out */
 	uint64_t skipped;   /* discards and filtered events */
-	uint64_t lost;      /* in gap records */
-	uint64_t in_flight; /* published and not seen yet */
+	uint64_t lost;      /* in gap records, now or in a later call */
+	uint64_t in_flight; /* still to be seen: at most what lanes hold */
 	uint64_t late;      /* with merge_ns: handed out after a later one */
 };
 

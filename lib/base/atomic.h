@@ -13,6 +13,10 @@
  *
  * with the same name at both ends. tests/abi/order-names checks that no end is
  * alone. A relaxed access says why it may be one.
+ *
+ * Acquire and release are no stronger than their names: an acquire load may be done
+ * before an earlier release store of the same thread, on ARM too where compilers choose
+ * ldapr (RCpc). What needs that order has a full fence or a membarrier between the two.
  */
 #ifndef TPI_ATOMIC_H
 #define TPI_ATOMIC_H

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -43,10 +44,16 @@ int tpi_sys_memfd_create(const char *name, unsigned int flags)
 	return new_fd((int)syscall(SYS_memfd_create, name, flags));
 }
 
+/* A limit of file sizes raises SIGXFSZ, which would end the caller's program. So it is
+ * asked for first. */
 int tpi_sys_ftruncate(int fd, uint64_t bytes)
 {
+	struct rlimit limit;
+
 	INJECT(SYS_ftruncate, TPI_SYS_ANY);
 	if (bytes > INT64_MAX)
+		return -EFBIG;
+	if (!getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur < bytes)
 		return -EFBIG;
 	return result(ftruncate(fd, (off_t)bytes));
 }

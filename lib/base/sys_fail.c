@@ -2,15 +2,18 @@
 /*
  * Which system calls are to fail, for tests (sys.h). Empty without testpoints.
  *
- * A short table under a mutex: tests run threads, and a rule with a count must
- * fail exactly that many calls.
+ * A table that only grows, without a lock: a wrapper is called from signal handlers
+ * and from children of fork too, and a mutex that the interrupted code holds would
+ * never become free. A rule keeps its call and argument for ever, and all that
+ * changes of it is one word, so a rule with a count fails exactly that many calls.
+ * One thread at a time makes rules.
  */
 #include "lib/base/sys.h"
+#include "lib/base/atomic.h"
 
 #ifdef TAPIO_TESTPOINTS
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,13 +25,13 @@
 
 static struct rule {
 	long number;
-	long argument; /* or TPI_SYS_ANY */
-	int error;
-	int left; /* < 0: for ever */
-	unsigned int failed;
-} rules[32];
-static size_t rule_count;
-static pthread_mutex_t rules_mutex = PTHREAD_MUTEX_INITIALIZER;
+	long argument;  /* or TPI_SYS_ANY */
+	uint64_t order; /* error << 32 | left, 0: no call fails */
+	uint32_t failed;
+} rules[64];
+static uint32_t rule_count;
+
+#define FOR_EVER UINT32_MAX /* as the calls that are left */
 
 /* The names and numbers that TAPIO_SYS_FAIL may use. */
 static const struct {
@@ -62,20 +65,50 @@ static const struct {
 	{"EINVAL", EINVAL}, {"EACCES", EACCES}, {"EAGAIN", EAGAIN},
 };
 
+/* NULL: there is no rule for this call and argument yet. */
+static struct rule *find_rule(long number, long argument)
+{
+	/*
+	 * ORDER sys_fail.rules (acquire): a rule that is counted has its call and
+	 * its argument. Pairs with the release in add_rule().
+	 */
+	uint32_t i, count = tpi_load_acquire(&rule_count);
+
+	for (i = 0; i < count; i++)
+		if (rules[i].number == number && rules[i].argument == argument)
+			return &rules[i];
+	return NULL;
+}
+
+static struct rule *add_rule(long number, long argument)
+{
+	/* Relaxed: one thread at a time is here. */
+	uint32_t count = tpi_load_relaxed(&rule_count);
+	struct rule *rule = &rules[count];
+
+	if (count == sizeof(rules) / sizeof(rules[0]))
+		abort(); /* only a test can do that */
+	rule->number = number;
+	rule->argument = argument;
+	/*
+	 * ORDER sys_fail.rules (release): the call and the argument are stored
+	 * before the rule counts. Pairs with the acquire in find_rule() and in
+	 * tpi_sys_injected().
+	 */
+	tpi_store_release(&rule_count, count + 1);
+	return rule;
+}
+
 void tpi_sys_fail_argument(long number, long argument, int error, int count)
 {
-	size_t i;
+	struct rule *rule = find_rule(number, argument);
+	uint64_t left = count < 0 ? FOR_EVER : (uint32_t)count;
 
-	pthread_mutex_lock(&rules_mutex);
-	for (i = 0; i < rule_count; i++)
-		if (rules[i].number == number && rules[i].argument == argument)
-			break;
-	if (i == sizeof(rules) / sizeof(rules[0]))
-		abort(); /* only a test can do that */
-	if (i == rule_count)
-		rule_count++;
-	rules[i] = (struct rule){number, argument, error, count, 0};
-	pthread_mutex_unlock(&rules_mutex);
+	if (!rule)
+		rule = add_rule(number, argument);
+	/* Relaxed: a call that runs meanwhile may be before or after both. */
+	tpi_store_relaxed(&rule->failed, 0);
+	tpi_store_relaxed(&rule->order, (uint64_t)error << 32 | left);
 }
 
 void tpi_sys_fail(long number, int error, int count)
@@ -85,42 +118,53 @@ void tpi_sys_fail(long number, int error, int count)
 
 void tpi_sys_fail_none(void)
 {
-	pthread_mutex_lock(&rules_mutex);
-	rule_count = 0;
-	pthread_mutex_unlock(&rules_mutex);
+	uint32_t i, count = tpi_load_relaxed(&rule_count);
+
+	for (i = 0; i < count; i++) {
+		tpi_store_relaxed(&rules[i].order, 0);
+		tpi_store_relaxed(&rules[i].failed, 0);
+	}
+}
+
+/* Takes one of the calls that are left. The errno, 0: none was left. */
+static int take(struct rule *rule)
+{
+	/* Relaxed: the word is all that there is to know. */
+	uint64_t order = tpi_load_relaxed(&rule->order), next;
+
+	do {
+		if (!(uint32_t)order)
+			return 0;
+		next = (uint32_t)order == FOR_EVER ? order : order - 1;
+	} while (!tpi_cas_relaxed(&rule->order, &order, next));
+	tpi_add_relaxed(&rule->failed, 1);
+	return (int)(order >> 32);
 }
 
 int tpi_sys_injected(long number, long argument)
 {
+	/* ORDER sys_fail.rules (acquire): as in find_rule(). */
+	uint32_t i, count = tpi_load_acquire(&rule_count);
 	int error = 0;
 
-	pthread_mutex_lock(&rules_mutex);
-	for (size_t i = 0; i < rule_count && !error; i++) {
+	for (i = 0; i < count && !error; i++) {
 		struct rule *rule = &rules[i];
 
-		if (rule->number != number || !rule->left)
+		if (rule->number != number)
 			continue;
 		if (rule->argument != TPI_SYS_ANY && rule->argument != argument)
 			continue;
-		error = rule->error;
-		rule->failed++;
-		if (rule->left > 0)
-			rule->left--;
+		error = take(rule);
 	}
-	pthread_mutex_unlock(&rules_mutex);
 	return error;
 }
 
 unsigned int tpi_sys_failed(long number, long argument)
 {
-	unsigned int failed = 0;
+	struct rule *rule = find_rule(number, argument);
 
-	pthread_mutex_lock(&rules_mutex);
-	for (size_t i = 0; i < rule_count; i++)
-		if (rules[i].number == number && rules[i].argument == argument)
-			failed = rules[i].failed;
-	pthread_mutex_unlock(&rules_mutex);
-	return failed;
+	/* Relaxed: a count of calls that are over. */
+	return rule ? tpi_load_relaxed(&rule->failed) : 0;
 }
 
 static void add_by_name(const char *call, const char *error)

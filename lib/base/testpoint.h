@@ -4,10 +4,10 @@
  * process can observe, so that a fault test can kill, stop or delay exactly
  * there.
  *
- * Without TAPIO_TESTPOINTS they compile to nothing. With it, each calls
- * tpi_testpoint_hook when a test has set one. Names are "unit.operation.step",
- * as in the proof at the head of the unit's file. None may stand inside an rseq
- * critical section: a call there would abort it every time.
+ * Without TAPIO_TESTPOINTS they compile to nothing. With it, each calls the hook when a
+ * test has set one. Names are "unit.operation.step", as in the proof at the head of the
+ * unit's file. None may stand inside an rseq critical section: a call there would abort
+ * it every time.
  */
 #ifndef TPI_TESTPOINT_H
 #define TPI_TESTPOINT_H
@@ -17,17 +17,26 @@
 #include "lib/base/atomic.h"
 
 /*
- * Set by a test before it starts its threads, or by one thread for all: the
- * hook itself decides for whom it acts. Called from whatever context the
- * operation runs in, signal handlers included.
+ * The hook decides for whom it acts: the broker's thread passes testpoints, too. It is
+ * called from whatever context the operation runs in, signal handlers included.
  */
 extern void (*tpi_testpoint_hook)(const char *name);
 
-/* Relaxed: a hook is set while no thread is inside the code under test. */
+/* NULL: none. A thread that is at a testpoint just then may still call the last one. */
+static inline void tpi_testpoint_set(void (*hook)(const char *name))
+{
+	/*
+	 * ORDER testpoint.hook (release): what the test has prepared for its hook is
+	 * stored before. Pairs with the acquire in TPI_TESTPOINT.
+	 */
+	tpi_store_release(&tpi_testpoint_hook, hook);
+}
+
+/* ORDER testpoint.hook (acquire): see tpi_testpoint_set(). */
 #define TPI_TESTPOINT(name)                                    \
 	do {                                                   \
 		void (*tpi_hook_)(const char *) =              \
-			tpi_load_relaxed(&tpi_testpoint_hook); \
+			tpi_load_acquire(&tpi_testpoint_hook); \
 		if (tpi_hook_)                                 \
 			tpi_hook_(name);                       \
 	} while (0)

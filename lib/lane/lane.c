@@ -365,6 +365,7 @@ bool tpi_gate_compute(const struct tpi_lane *lane,
 				*slot = i;
 		}
 	}
+	TPI_TESTPOINT("gate.looked");
 	/* ORDER channel.generation (load-load): the heads before the second
 	 * look. Pairs with the broker's release when a group joins or ends. */
 	tpi_fence_load_load();
@@ -416,19 +417,32 @@ uint64_t tpi_gate_seal(const struct tpi_lane *lane)
 	       TAPIO_POSITION_MASK;
 }
 
-/* Room for `count` blocks looks too small: has the gate moved on? */
+/* So often others may take the room that a computation of the gate has made. */
+#define ROOM_TRIES 16
+
+/*
+ * Room for `count` blocks looks too small: has the gate moved on? A computation may
+ * leave room for one block alone (U2). When another thread has taken that by now, the
+ * next computation leaves the next one, so that is no refusal.
+ */
 __attribute__((noinline, cold)) static int
 refresh_gate(const struct tpi_lane *lane, const struct tpi_gating *gating,
 	     uint32_t count)
 {
-	uint64_t state, gate;
-	int err = raise_gate(lane, gating, &gate);
+	uint64_t before, state = tpi_load_relaxed(&lane->shm->state), gate;
+	int err, tries = ROOM_TRIES;
 
-	if (err)
-		return err;
-	state = tpi_load_relaxed(&lane->shm->state);
-	if (tapio_position_diff(gate, tpi_lane_reap(lane, state)) >= count)
-		return 0;
+	do {
+		before = state;
+		err = raise_gate(lane, gating, &gate);
+		if (err)
+			return err;
+		TPI_TESTPOINT("gate.raised");
+		state = tpi_load_relaxed(&lane->shm->state);
+		if (tapio_position_diff(gate, tpi_lane_reap(lane, state)) >=
+		    count)
+			return 0;
+	} while (state != before && --tries);
 	/* Nothing is unread: the blocks are not in the ring but in hands. */
 	if (!tapio_position_diff(gate, TAPIO_STATE_TAIL(state)))
 		return TPI_HELD;

@@ -38,19 +38,23 @@
 #define TPI_RSEQ_CPU  "4"
 #define TPI_RSEQ_CS   "8"
 
-#define SECTION_ENTER                                  \
-	".pushsection __rseq_cs, \"aw\"\n\t"           \
-	".balign 32\n"                                 \
-	"3:\n\t"                                       \
-	".long 0, 0\n\t"                               \
-	".quad 1f, 2f - 1f, 4f\n\t"                    \
-	".popsection\n\t"                              \
-	"leaq 3b(%%rip), %%rax\n\t"                    \
-	"movq %%rax, %%fs:" TPI_RSEQ_CS "(%[rs])\n"    \
-	"1:\n\t"                                       \
+#define SECTION_BEGIN                               \
+	".pushsection __rseq_cs, \"aw\"\n\t"        \
+	".balign 32\n"                              \
+	"3:\n\t"                                    \
+	".long 0, 0\n\t"                            \
+	".quad 1f, 2f - 1f, 4f\n\t"                 \
+	".popsection\n\t"                           \
+	"leaq 3b(%%rip), %%rax\n\t"                 \
+	"movq %%rax, %%fs:" TPI_RSEQ_CS "(%[rs])\n" \
+	"1:\n\t"
+
+#define SECTION_CHECK_CPU                              \
 	"movl " TPI_LANE_CPU "(%[lane]), %%eax\n\t"    \
 	"cmpl %%eax, %%fs:" TPI_RSEQ_CPU "(%[rs])\n\t" \
 	"jne 5f\n\t"
+
+#define SECTION_ENTER SECTION_BEGIN SECTION_CHECK_CPU
 
 #define SECTION_CHECK_STATE         \
 	"cmpq %[old], (%[shm])\n\t" \

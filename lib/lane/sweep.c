@@ -154,6 +154,7 @@ int tpi_lane_claim(const struct tpi_lane *lane, uint32_t me, uint32_t serial,
 		   uint32_t *at, uint32_t limit, uint64_t *ticket)
 {
 	uint32_t i, block, count = lane->mask + 1;
+	bool left = limit < count; /* there may be some */
 	uint64_t word, fresh;
 
 	/* Relaxed: see tpi_lane_abandon(). Cleared before the look, so that a
@@ -165,8 +166,11 @@ int tpi_lane_claim(const struct tpi_lane *lane, uint32_t me, uint32_t serial,
 		limit = count;
 	for (i = 0; i < limit; i++) {
 		block = (*at)++ & lane->mask;
-		if (!is_abandoned(lane, block, &word))
+		if (!is_abandoned(lane, block, &word)) {
+			/* This thread has left the CPU: for one that is there. */
+			left |= TAPIO_TICKET_OWNER(word) == TAPIO_ABANDONED;
 			continue;
+		}
 		fresh = fresh_ticket(lane, me, word, serial);
 		TPI_TESTPOINT("ticket.looked");
 		if (!swap_ticket(lane, block, &word, fresh))
@@ -175,7 +179,7 @@ int tpi_lane_claim(const struct tpi_lane *lane, uint32_t me, uint32_t serial,
 		*ticket = carried(fresh);
 		return (int)block;
 	}
-	if (limit < count)
+	if (left)
 		tpi_store_relaxed(&lane->shm->hint, 1);
 	return -ENOENT;
 }
@@ -226,6 +230,7 @@ int tpi_lane_sweep(const struct tpi_lane *lane, uint32_t dead, uint32_t sweeper,
 		TPI_TESTPOINT("ticket.looked");
 		if (!swap_ticket(lane, block, &word, mine))
 			continue;
+		TPI_TESTPOINT("sweep.taken");
 		put_back(lane, block, carried(mine), on_cpu);
 		found++;
 	}

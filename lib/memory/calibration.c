@@ -144,3 +144,10 @@ void tpi_calibration_publish(const struct tpi_catalog *catalog,
 	 * Pairs with the acquire in count_pieces(). */
 	tpi_store_release(shared, number + count);
 }
+
+void tpi_calibration_restart(const struct tpi_catalog *catalog,
+			     const struct tapio_shm_calibration *piece)
+{
+	for (uint32_t i = 0; i < catalog->calibration_count; i++)
+		tpi_calibration_publish(catalog, piece, 1);
+}

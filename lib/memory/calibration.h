@@ -17,6 +17,10 @@
  *  C3  So the newest piece with base <= t is the same at every later look, until it
  *	is overwritten by the ring.
  *
+ * A COUNTER THAT BEGINS ANEW (the machine was suspended, and its processor lost it)
+ * makes all pieces and all earlier stamps meaningless. The broker finds that its
+ * counter went back, and fills the ring with one piece.
+ *
  * What breaks it: a broker that is stopped for longer than LEAD between the look at
  * the counter and the store that follows it. Then stamps made in between move by the
  * correction at hand, usually less than a microsecond. After as many corrections as
@@ -57,5 +61,12 @@ bool tpi_calibration_newest(const struct tpi_catalog *catalog,
 void tpi_calibration_publish(const struct tpi_catalog *catalog,
 			     const struct tapio_shm_calibration *pieces,
 			     uint32_t count);
+
+/*
+ * The broker: one piece for all stamps, when the counter has begun anew. The ring has
+ * no other piece then, since bases MUST NOT go back in it.
+ */
+void tpi_calibration_restart(const struct tpi_catalog *catalog,
+			     const struct tapio_shm_calibration *piece);
 
 #endif

@@ -23,6 +23,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -139,6 +140,13 @@ static int set_mode(struct maker *maker)
 	return 0;
 }
 
+static uint64_t file_size_limit(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_FSIZE, &limit) ? INT64_MAX : limit.rlim_cur;
+}
+
 static int map_whole(struct maker *maker, uint64_t page)
 {
 	struct tpi_segment *segment = maker->segment;
@@ -146,6 +154,13 @@ static int map_whole(struct maker *maker, uint64_t page)
 	int err;
 
 	err = tpi_sys_ftruncate(segment->fd, maker->bytes);
+	if (err == -EFBIG)
+		return note(
+			maker, err,
+			"%s: RLIMIT_FSIZE (ulimit -f) allows files of %" PRIu64
+			" bytes, and %" PRIu64 " are needed",
+			rung_names[maker->rung], file_size_limit(),
+			maker->bytes);
 	if (err)
 		return note_step(maker, err, "ftruncate");
 	err = tpi_sys_mmap(&base, maker->bytes, PROT_READ | PROT_WRITE,

@@ -363,6 +363,24 @@ START_TEST(the_text_form_shows_the_same)
 }
 END_TEST
 
+/* Producers find all side lanes taken, by others that have published nothing yet. */
+START_TEST(a_side_lane_that_refuses_is_shown)
+{
+	char pid[16];
+
+	for (uint32_t i = 0; i < LANES; i++)
+		if (channel.lanes[i].cpu == TAPIO_CPU_SIDE) {
+			channel.lanes[i].shm->dropped[TAPIO_DROP_NO_LANE] = 3;
+			break;
+		}
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	command_run(&run, "tapio-shmstat", "--pid", pid, "lanes", NULL);
+	ck_assert_ptr_nonnull(strstr(run.out, "no_lane=3"));
+	ck_assert_ptr_nonnull(
+		strstr(run.out, "(1 unused side lane is not shown"));
+}
+END_TEST
+
 /* A process that only maps the segments, and holds none of their
  * descriptors. */
 START_TEST(mappings_alone_are_found_through_map_files)
@@ -546,6 +564,7 @@ int main(void)
 		       a_channel_that_lies_about_itself_is_left_out_and_named);
 	tcase_add_test(memory, another_version_is_status_4_and_both_are_named);
 	tcase_add_test(memory, the_text_form_shows_the_same);
+	tcase_add_test(memory, a_side_lane_that_refuses_is_shown);
 	tcase_add_test(memory, mappings_alone_are_found_through_map_files);
 	tcase_add_test(memory, a_broker_of_another_layout_is_status_4);
 	tcase_add_test(memory, a_broker_that_refuses_our_version_is_status_4);

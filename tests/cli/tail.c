@@ -456,6 +456,33 @@ START_TEST(what_one_member_did_not_show_the_next_one_does)
 }
 END_TEST
 
+/* Fails on commit fddcec1, where they were consumed without a policy in the options. */
+START_TEST(what_could_not_be_written_is_not_consumed)
+{
+	static const char durable[] =
+		"channel events { class main { blocks = 1024 block = 512 }\n"
+		"group audit { policy = lossless } }\n";
+	struct running tail;
+	struct command c;
+	uint32_t next = 1;
+
+	test_broker_stop(&broker);
+	test_broker_start(&broker, durable);
+	open_producer("events");
+	running_start(&tail, "tapio-tail", "-g", "audit", NULL);
+	close(tail.out);
+	tail.out = -1;
+	emit_starts(1, 50);
+	ck_assert_int_eq(running_wait(&tail), 0);
+	command_run(&c, "tapio-tail", "-g", "audit", "-n", "50", NULL);
+	ck_assert_int_eq(c.status, 0);
+	for (const char *line = c.out; *line; line = strchr(line, '\n') + 1)
+		ck_assert_uint_eq(number_in(line, " pid="), next++);
+	ck_assert_uint_eq(next, 51);
+	command_free(&c);
+}
+END_TEST
+
 /* Shown and lost must be all that was emitted: nothing is missing in silence. */
 static void count_all(struct running *tail, uint64_t emitted, const char *lost)
 {
@@ -652,6 +679,7 @@ static void add_broker_tests(TCase *tc)
 	tcase_add_test(tc, a_reader_that_left_ends_it_cleanly);
 	tcase_add_loop_test(tc, signals_end_it_cleanly_with_its_statistics, 0,
 			    COUNT(stop_signals));
+	tcase_add_test(tc, what_could_not_be_written_is_not_consumed);
 	tcase_add_test(tc, a_killed_broker_ends_it_with_5_after_all_was_shown);
 	tcase_add_test(tc,
 		       with_wait_it_starts_before_the_broker_and_outlives_it);

@@ -20,34 +20,19 @@
 
 #include "lib/wire/fdpass.h"
 #include "tests/cli/command.h"
+#include "tests/cli/daemon.h"
 #include "tests/fault/deny.h"
 #include "tests/check_main.h"
 
-static char directory[64], sock[96], file[80];
 static struct command command;
-
-static void set_up(void)
-{
-	strcpy(directory, "/tmp/tapio-tapiod-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(directory));
-	snprintf(sock, sizeof(sock), "%s/sock", directory);
-	snprintf(file, sizeof(file), "%s/conf", directory);
-}
-
-static void tear_down(void)
-{
-	unlink(sock);
-	unlink(file);
-	rmdir(directory);
-}
 
 static const char *config(const char *text)
 {
-	FILE *out = fopen(file, "w");
+	FILE *out = fopen(daemon_config, "w");
 
 	fputs(text, out);
 	fclose(out);
-	return file;
+	return daemon_config;
 }
 
 /* ---- without serving ------------------------------------------------------------- */
@@ -95,8 +80,8 @@ START_TEST(check_says_what_a_configuration_costs)
 	ck_assert_ptr_nonnull(strstr(command.out, "channel \"a\""));
 	ck_assert_ptr_nonnull(strstr(command.out, "ok"));
 	command_free(&command);
-	command_run(&command, "tapiod", "--check", file, "--simulate=512x8",
-		    NULL);
+	command_run(&command, "tapiod", "--check", daemon_config,
+		    "--simulate=512x8", NULL);
 	ck_assert_int_eq(command.status, 0);
 	ck_assert_ptr_nonnull(strstr(command.out, "512 CPUs and 8 nodes"));
 	command_free(&command);
@@ -111,13 +96,13 @@ START_TEST(check_of_a_bad_configuration_has_status_1_and_names_the_line)
 		    config("\nchannel a {\n class c { blocks = 7 }\n}\n"),
 		    NULL);
 	ck_assert_int_eq(command.status, 1);
-	snprintf(line, sizeof(line), "%s:3: blocks = 7", file);
+	snprintf(line, sizeof(line), "%s:3: blocks = 7", daemon_config);
 	ck_assert_msg(strstr(command.err, line), "%s", command.err);
 	command_free(&command);
-	unlink(file);
-	command_run(&command, "tapiod", "--check", file, NULL);
+	unlink(daemon_config);
+	command_run(&command, "tapiod", "--check", daemon_config, NULL);
 	ck_assert_int_eq(command.status, 1);
-	ck_assert_ptr_nonnull(strstr(command.err, file));
+	ck_assert_ptr_nonnull(strstr(command.err, daemon_config));
 	command_free(&command);
 }
 END_TEST
@@ -144,7 +129,7 @@ START_TEST(what_print_config_prints_passes_the_check)
 	ck_assert_ptr_nonnull(strstr(command.out, "clients_max = 77"));
 	config(command.out);
 	command_free(&command);
-	command_run(&command, "tapiod", "--check", file, NULL);
+	command_run(&command, "tapiod", "--check", daemon_config, NULL);
 	ck_assert_int_eq(command.status, 0);
 	command_free(&command);
 }
@@ -160,17 +145,6 @@ END_TEST
 
 /* ---- serving ----------------------------------------------------------------------- */
 
-static bool answers(void)
-{
-	struct sockaddr_un address;
-	int length = tpi_socket_address(&address, sock);
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-	bool yes = !connect(fd, (void *)&address, (socklen_t)length);
-
-	close(fd);
-	return yes;
-}
-
 static pid_t start(long denied)
 {
 	pid_t pid = fork();
@@ -178,23 +152,13 @@ static pid_t start(long denied)
 	if (!pid) {
 		if (denied && !deny_syscall(denied, EPERM))
 			_exit(77);
-		execl(TAPIO_BIN "/tapiod", "tapiod", "--socket", sock,
+		execl(TAPIO_BIN "/tapiod", "tapiod", "--socket", daemon_socket,
 		      "--log-level=error", (char *)NULL);
 		_exit(127);
 	}
-	for (int i = 0; i < 500 && !denied && !answers(); i++)
+	for (int i = 0; i < 500 && !denied && !daemon_answers(); i++)
 		usleep(10000);
 	return pid;
-}
-
-static int stop(pid_t pid, int signal)
-{
-	int status;
-
-	if (signal)
-		kill(pid, signal);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 /* tapiod as a user with a session. The program may lie where only root can go. */
@@ -202,11 +166,11 @@ static void become_user_and_serve(void)
 {
 	int program = open(TAPIO_BIN "/tapiod", O_RDONLY | O_CLOEXEC);
 	int quiet = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	char *argv[] = {"tapiod", "--config", file, NULL};
+	char *argv[] = {"tapiod", "--config", daemon_config, NULL};
 
-	setenv("XDG_RUNTIME_DIR", directory, 1);
-	if (!geteuid() &&
-	    (chown(directory, 65534, 65534) || setgid(65534) || setuid(65534)))
+	setenv("XDG_RUNTIME_DIR", daemon_directory, 1);
+	if (!geteuid() && (chown(daemon_directory, 65534, 65534) ||
+			   setgid(65534) || setuid(65534)))
 		_exit(126);
 	dup2(quiet, STDERR_FILENO);
 	fexecve(program, argv, environ);
@@ -220,16 +184,17 @@ START_TEST(a_plain_user_needs_no_options_to_serve)
 
 	/* Fails on commit fddcec1: it asked for /run/tapio. */
 	config("budget = 64M channel a { class c { blocks = 64 } }");
-	snprintf(own, sizeof(own), "%s/tapio", directory);
-	snprintf(sock, sizeof(sock), "%s/tapio/tapiod.sock", directory);
+	snprintf(own, sizeof(own), "%s/tapio", daemon_directory);
+	snprintf(daemon_socket, sizeof(daemon_socket), "%s/tapio/tapiod.sock",
+		 daemon_directory);
 	pid = fork();
 	if (!pid)
 		become_user_and_serve();
-	for (int i = 0; i < 500 && !answers(); i++)
+	for (int i = 0; i < 500 && !daemon_answers(); i++)
 		usleep(10000);
-	ck_assert(answers());
-	ck_assert_int_eq(stop(pid, SIGTERM), 0);
-	ck_assert_int_eq(access(sock, F_OK), -1);
+	ck_assert(daemon_answers());
+	ck_assert_int_eq(daemon_stop(pid, SIGTERM), 0);
+	ck_assert_int_eq(access(daemon_socket, F_OK), -1);
 	ck_assert_int_eq(rmdir(own), 0);
 }
 END_TEST
@@ -238,12 +203,12 @@ START_TEST(sigterm_is_a_clean_end_and_sighup_none)
 {
 	pid_t pid = start(0);
 
-	ck_assert(answers());
+	ck_assert(daemon_answers());
 	kill(pid, SIGHUP);
 	usleep(50000);
-	ck_assert(answers());
-	ck_assert_int_eq(stop(pid, _i ? SIGTERM : SIGINT), 0);
-	ck_assert_int_eq(access(sock, F_OK), -1);
+	ck_assert(daemon_answers());
+	ck_assert_int_eq(daemon_stop(pid, _i ? SIGTERM : SIGINT), 0);
+	ck_assert_int_eq(access(daemon_socket, F_OK), -1);
 }
 END_TEST
 
@@ -251,12 +216,12 @@ START_TEST(a_second_one_has_status_4_and_does_not_harm_the_first)
 {
 	pid_t pid = start(0);
 
-	command_run(&command, "tapiod", "--socket", sock, NULL);
+	command_run(&command, "tapiod", "--socket", daemon_socket, NULL);
 	ck_assert_int_eq(command.status, 4);
-	ck_assert_ptr_nonnull(strstr(command.err, "another broker answers"));
+	ck_assert_ptr_nonnull(strstr(command.err, "another broker serves"));
 	command_free(&command);
-	ck_assert(answers());
-	ck_assert_int_eq(stop(pid, SIGTERM), 0);
+	ck_assert(daemon_answers());
+	ck_assert_int_eq(daemon_stop(pid, SIGTERM), 0);
 }
 END_TEST
 
@@ -264,21 +229,21 @@ START_TEST(after_sigkill_the_next_one_takes_the_socket)
 {
 	pid_t pid = start(0);
 
-	ck_assert_int_eq(stop(pid, SIGKILL), 128 + SIGKILL);
-	ck_assert_int_eq(access(sock, F_OK), 0);
+	ck_assert_int_eq(daemon_stop(pid, SIGKILL), 128 + SIGKILL);
+	ck_assert_int_eq(access(daemon_socket, F_OK), 0);
 	/* The kernel lets go of it a little later. */
-	for (int i = 0; i < 500 && answers(); i++)
+	for (int i = 0; i < 500 && daemon_answers(); i++)
 		usleep(10000);
-	ck_assert(!answers());
+	ck_assert(!daemon_answers());
 	pid = start(0);
-	ck_assert(answers());
-	ck_assert_int_eq(stop(pid, SIGTERM), 0);
+	ck_assert(daemon_answers());
+	ck_assert_int_eq(daemon_stop(pid, SIGTERM), 0);
 }
 END_TEST
 
 START_TEST(without_io_uring_the_status_is_5)
 {
-	int status = stop(start(SYS_io_uring_setup), 0);
+	int status = daemon_stop(start(SYS_io_uring_setup), 0);
 
 	if (status == 77)
 		fprintf(stderr, "skipped: no seccomp filters here\n");
@@ -292,7 +257,7 @@ START_TEST(without_rseq_it_serves_and_the_catalog_says_why)
 	pid_t pid = start(SYS_rseq);
 	int status = 0;
 
-	for (int i = 0; i < 1000 && !answers(); i++) {
+	for (int i = 0; i < 1000 && !daemon_answers(); i++) {
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			break;
 		usleep(10000);
@@ -301,15 +266,15 @@ START_TEST(without_rseq_it_serves_and_the_catalog_says_why)
 		fprintf(stderr, "skipped: no seccomp filters here\n");
 		return;
 	}
-	command_run(&command, "tapio-shmstat", "--socket", sock, "broker",
-		    NULL);
+	command_run(&command, "tapio-shmstat", "--socket", daemon_socket,
+		    "broker", NULL);
 	ck_assert_int_eq(command.status, 0);
 	ck_assert_ptr_nonnull(strstr(command.out, "absent"));
 	ck_assert_ptr_nonnull(
 		strstr(command.out,
 		       "not registered by libc or refused by the kernel"));
 	command_free(&command);
-	ck_assert_int_eq(stop(pid, SIGTERM), 0);
+	ck_assert_int_eq(daemon_stop(pid, SIGTERM), 0);
 }
 END_TEST
 
@@ -329,7 +294,7 @@ START_TEST(a_service_manager_is_told_when_it_serves)
 	pid = start(0);
 	ck_assert_int_eq(recv(fd, text, sizeof(text) - 1, 0), 7);
 	ck_assert_str_eq(text, "READY=1");
-	ck_assert_int_eq(stop(pid, SIGTERM), 0);
+	ck_assert_int_eq(daemon_stop(pid, SIGTERM), 0);
 	close(fd);
 }
 END_TEST
@@ -343,7 +308,7 @@ static void log_line(bool journal, char *line, int bytes)
 	FILE *in;
 	int fd;
 
-	snprintf(log, sizeof(log), "%s/log", directory);
+	snprintf(log, sizeof(log), "%s/log", daemon_directory);
 	fd = open(log, O_RDWR | O_CREAT, 0600);
 	ck_assert_int_eq(fstat(fd, &st), 0);
 	/* Another file's inode: stderr was redirected under the journal. */
@@ -354,13 +319,13 @@ static void log_line(bool journal, char *line, int bytes)
 	if (!pid) {
 		dup2(fd, 2);
 		setenv("JOURNAL_STREAM", stream, 1);
-		execl(TAPIO_BIN "/tapiod", "tapiod", "--socket", sock,
+		execl(TAPIO_BIN "/tapiod", "tapiod", "--socket", daemon_socket,
 		      (char *)NULL);
 		_exit(127);
 	}
-	for (int i = 0; i < 500 && !answers(); i++)
+	for (int i = 0; i < 500 && !daemon_answers(); i++)
 		usleep(10000);
-	ck_assert_int_eq(stop(pid, SIGTERM), 0);
+	ck_assert_int_eq(daemon_stop(pid, SIGTERM), 0);
 	in = fopen(log, "r");
 	ck_assert_ptr_nonnull(fgets(line, bytes, in));
 	fclose(in);
@@ -401,7 +366,7 @@ int main(void)
 	TCase *c = tcase_create("tapiod");
 
 	tcase_set_timeout(c, 30);
-	tcase_add_checked_fixture(c, set_up, tear_down);
+	tcase_add_checked_fixture(c, daemon_set_up, daemon_tear_down);
 	tcase_add_test(c, help_and_version_name_the_program);
 	tcase_add_loop_test(c, wrong_usage_is_named_and_ends_with_2, 0,
 			    WRONG_USAGES);

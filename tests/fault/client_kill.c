@@ -289,7 +289,7 @@ START_TEST(what_a_producer_was_told_is_accepted_survives_its_death)
 	countdown = times;
 	pid = fork();
 	if (!pid) {
-		tpi_testpoint_hook = die_there;
+		tpi_testpoint_set(die_there);
 		work();
 		_exit(0);
 	}
@@ -396,7 +396,7 @@ static pid_t start_member(void)
 	ck_assert_int_eq(pipe(ready), 0);
 	pid = fork();
 	if (!pid) {
-		tpi_testpoint_hook = die_there;
+		tpi_testpoint_set(die_there);
 		be_a_member(ready[1]);
 	}
 	close(ready[1]);

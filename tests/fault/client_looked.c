@@ -8,11 +8,13 @@
  * rest is built with.
  */
 #include <pthread.h>
+#include <signal.h>
 
 #include "lib/base/testpoint.h"
 #include "tests/unit/client_fixture.h"
 
-#define SKIP 77
+#define SKIP   77
+#define BLOCKS 16
 
 static struct tapio_producer *p, *other;
 static struct tapio_consumer *c;
@@ -42,7 +44,7 @@ static void plan(const char *point, void (*act)(void), int when)
 	plot.act = act;
 	plot.when = when;
 	plot.acted = 0;
-	tpi_testpoint_hook = hook;
+	tpi_testpoint_set(hook);
 }
 
 static void set_up(const char *stamp, uint32_t block)
@@ -51,8 +53,8 @@ static void set_up(const char *stamp, uint32_t block)
 
 	snprintf(config, sizeof(config),
 		 "channel t { stamp = %s\n class main { block = %u\n"
-		 "blocks = 16\n side_blocks = 16\n side_lanes = 4 } }",
-		 stamp, block);
+		 "blocks = %d\n side_blocks = 16\n side_lanes = 4 } }",
+		 stamp, block, BLOCKS);
 	rig_start(config);
 	pin(0);
 	p = rig_producer();
@@ -62,7 +64,7 @@ static void set_up(const char *stamp, uint32_t block)
 
 static void tear_down(void)
 {
-	tpi_testpoint_hook = NULL;
+	tpi_testpoint_set(NULL);
 	tapio_consumer_close(c);
 	tapio_producer_close(other);
 	tapio_producer_close(p);
@@ -114,17 +116,22 @@ static const struct {
 	uint32_t length;
 	int when; /* of several sections, which */
 	unsigned int events;
+	unsigned int
+		before; /* events on the lane before it: where the ring ends */
 } ways[] = {
-	{"output.looked", way_output, 8, 1, 1},
-	{"output.looked", way_output, 16, 1, 1},
-	{"output.looked", way_output, 64, 1, 1},
-	{"output.looked", way_output, 300, 1, 1},
-	{"lane.looked", way_output_batch, 8, 1, 2}, /* reserve */
-	{"lane.looked", way_output_batch, 8, 2, 2}, /* publish */
-	{"reserve.looked", way_reserve, 8, 1, 1},
-	{"submit.looked", way_reserve, 8, 1, 1},
-	{"lane.looked", way_reserve_batch, 8, 1, 2},
-	{"lane.looked", way_reserve_batch, 8, 2, 2},
+	{"output.looked", way_output, 8, 1, 1, 0},
+	{"output.looked", way_output, 16, 1, 1, 0},
+	{"output.looked", way_output, 64, 1, 1, 0},
+	{"output.looked", way_output, 300, 1, 1, 0},
+	{"lane.looked", way_output_batch, 8, 1, 2, 0}, /* reserve */
+	{"lane.looked", way_output_batch, 8, 2, 2, 0}, /* publish */
+	{"reserve.looked", way_reserve, 8, 1, 1, 0},
+	{"submit.looked", way_reserve, 8, 1, 1, 0},
+	{"lane.looked", way_reserve_batch, 8, 1, 2, 0},
+	{"lane.looked", way_reserve_batch, 8, 2, 2, 0},
+	/* The two events lie on both sides of the ring's end. */
+	{"lane.looked", way_reserve_batch, 8, 1, 2, BLOCKS - 1},
+	{"lane.looked", way_reserve_batch, 8, 2, 2, BLOCKS - 1},
 };
 #define WAYS (int)(sizeof(ways) / sizeof(ways[0]))
 
@@ -134,6 +141,21 @@ static const char *const stamps[] = {"none", "tsc", "clock"};
 static void move_away(void)
 {
 	pin(1);
+}
+
+/* As many events as go before the way, on each lane that it may use. */
+static void set_up_way(int way, const char *stamp)
+{
+	unsigned int i;
+	int cpu;
+
+	set_up(stamp, LONGEST);
+	for (cpu = 1; cpu >= 0; cpu--) {
+		pin(cpu);
+		for (i = 0; i < ways[way].before; i++)
+			ck_assert_int_eq(tapio_output(p, TAG, bytes, 8), 0);
+	}
+	ck_assert_uint_eq(drain(c), 2 * ways[way].before);
 }
 
 /*
@@ -146,7 +168,7 @@ START_TEST(a_thread_that_moves_before_its_section_emits_where_it_is)
 	struct tapio_view views[4];
 	unsigned int i;
 
-	set_up(stamps[_i / WAYS], LONGEST);
+	set_up_way(way, stamps[_i / WAYS]);
 	memset(bytes, 'm', sizeof(bytes));
 	plan(ways[way].point, move_away, ways[way].when);
 	ck_assert_int_eq(ways[way].emit(ways[way].length), 0);
@@ -158,6 +180,57 @@ START_TEST(a_thread_that_moves_before_its_section_emits_where_it_is)
 		ck_assert_mem_eq(views[i].data, bytes, ways[way].length);
 	}
 	ck_assert_int_eq(tapio_release(c), 0);
+	tear_down();
+}
+END_TEST
+
+/* A block is taken from the lane of the CPU that the thread is on. */
+START_TEST(a_thread_that_moves_before_it_reserves_takes_from_where_it_is)
+{
+	set_up("none", 64);
+	plan(_i ? "lane.looked" : "reserve.looked", move_away, 1);
+	if (_i)
+		ck_assert_int_eq(tapio_reserve_batch(p, TAG, 8, r, 2), 2);
+	else
+		ck_assert_int_eq(tapio_reserve(p, TAG, 8, r), 0);
+	ck_assert_int_eq(plot.acted, 1);
+	ck_assert_uint_eq(p->hot.emit.lanes[r[0].lane].cpu, 1);
+	ck_assert_int_eq(tapio_discard_batch(p, r, 1 + (unsigned int)_i),
+			 1 + _i);
+	tear_down();
+}
+END_TEST
+
+/* Blocks that are out of a ring and bear our name. */
+static unsigned int count_mine(void)
+{
+	unsigned int mine = 0;
+	uint32_t i, block;
+	uint64_t ticket;
+
+	for (i = 0; i < p->hot.emit.lane_count; i++) {
+		const struct tpi_lane *lane = &p->hot.emit.lanes[i];
+		uint64_t state = tpi_lane_peek(lane);
+
+		for (block = 0; block <= lane->mask; block++) {
+			ticket = tpi_load_relaxed(&lane->tickets[block]);
+			mine += TAPIO_TICKET_OWNER(ticket) == p->hot.emit.me &&
+				!tpi_lane_in_ring(lane, state, block,
+						  TAPIO_TICKET_PLACE(ticket));
+		}
+	}
+	return mine;
+}
+
+/* An output that takes blocks and moves then gives them up, and takes others. */
+START_TEST(an_output_that_moves_with_blocks_in_hand_gives_them_up)
+{
+	set_up("none", LONGEST);
+	plan("output.filled", move_away, 1);
+	ck_assert_int_eq(way_output_batch(8), 0);
+	ck_assert_int_eq(plot.acted, 1);
+	ck_assert_uint_eq(drain(c), 2);
+	ck_assert_uint_eq(count_mine(), 0);
 	tear_down();
 }
 END_TEST
@@ -199,7 +272,7 @@ START_TEST(an_event_that_is_published_before_the_section_is_not_lost)
 {
 	const int way = _i % WAYS;
 
-	set_up(stamps[_i / WAYS], LONGEST);
+	set_up_way(way, stamps[_i / WAYS]);
 	memset(bytes, 'm', sizeof(bytes));
 	plan(ways[way].point, output_another, ways[way].when);
 	ck_assert_int_eq(ways[way].emit(ways[way].length), 0);
@@ -330,6 +403,46 @@ START_TEST(a_copy_is_closed_before_the_event_is_copied)
 }
 END_TEST
 
+/* ---- room that another thread takes --------------------------------------------- */
+
+static void output_and_hold_on(void)
+{
+	output_another();
+	plot.when = 1; /* every time, up to three */
+	if (plot.acted == 2)
+		tpi_testpoint_hook = NULL;
+}
+
+/*
+ * With half of the lane in hands and an `until` group behind, each computation of the
+ * gate makes room for one block, and another thread takes it. There is room all the
+ * same: for an output, and for a reserve of one.
+ */
+START_TEST(room_that_another_thread_takes_is_no_refusal)
+{
+	struct tapio_reservation held[8], one;
+	unsigned int i;
+
+	set_up("none", LONGEST);
+	tapio_consumer_close(c);
+	c = rig_consumer("u", TAPIO_GROUP_UNTIL);
+	ck_assert_int_eq(tapio_reserve_batch(other, TAG, 8, held, 7), 7);
+	for (i = 0; i < 16; i++)
+		ck_assert_int_eq(tapio_output(other, TAG, bytes, 8), 0);
+	plan("gate.raised", output_and_hold_on, 1);
+	if (_i) {
+		ck_assert_int_eq(tapio_reserve(p, TAG, 8, &one), 0);
+		ck_assert_int_eq(tapio_submit(p, &one), 0);
+	} else {
+		ck_assert_int_eq(tapio_output(p, TAG, bytes, 8), 0);
+	}
+	ck_assert_int_eq(plot.acted, 3);
+	ck_assert_uint_eq(channel_stats(p).dropped, 0);
+	ck_assert_int_eq(tapio_discard_batch(other, held, 7), 7);
+	tear_down();
+}
+END_TEST
+
 /* ---- a thread that moves on and on ---------------------------------------------- */
 
 static void move_on(void)
@@ -357,14 +470,239 @@ START_TEST(a_large_event_that_moved_too_often_goes_to_a_side_lane)
 	ck_assert_uint_eq(look(c, &v, 1), 1);
 	ck_assert_uint_eq(c->tracks[v.lane].lane->cpu, TAPIO_CPU_SIDE);
 	ck_assert_uint_eq(((const char *)v.data)[59999], 'm');
+	ck_assert_uint_eq(count_mine(), 0);
 	ck_assert_int_eq(tapio_release(c), 0);
+	tear_down();
+}
+END_TEST
+
+/* ---- one side lane, two processes ------------------------------------------------ */
+
+/* As another process that takes the same lane first. */
+static void take_side_lane(void)
+{
+	uint64_t x = 2;
+
+	other->hot.emit.cpus = 0;
+	ck_assert_int_eq(tapio_output(other, TAG, &x, sizeof(x)), 0);
+}
+
+START_TEST(a_side_lane_that_was_taken_since_the_look_is_not_taken)
+{
+	uint64_t x = 1;
+
+	set_up("none", 64);
+	p->hot.emit.cpus = 0;
+	plan("side.looked", take_side_lane, 1);
+	ck_assert_int_eq(tapio_output(p, TAG, &x, sizeof(x)), 0);
+	ck_assert_int_eq(plot.acted, 1);
+	ck_assert_ptr_nonnull(p->sides.lane[0]);
+	ck_assert_ptr_nonnull(other->sides.lane[0]);
+	ck_assert_ptr_ne(p->sides.lane[0], other->sides.lane[0]);
+	ck_assert_uint_eq(drain(c), 2);
+	tear_down();
+}
+END_TEST
+
+static volatile sig_atomic_t handled;
+
+static void handle(int number)
+{
+	(void)number;
+	handled++;
+}
+
+static void signal_inside(void)
+{
+	raise(SIGUSR1);
+	ck_assert_int_eq(handled, 0);
+}
+
+/* A handler that emits would wait for the thread that it interrupts. */
+START_TEST(no_handler_runs_inside_a_side_lane)
+{
+	const struct sigaction action = {.sa_handler = handle};
+	uint64_t x = 1;
+
+	ck_assert_int_eq(sigaction(SIGUSR1, &action, NULL), 0);
+	set_up("none", 64);
+	p->hot.emit.cpus = 0;
+	plan("side.inside", signal_inside, 1);
+	ck_assert_int_eq(tapio_output(p, TAG, &x, sizeof(x)), 0);
+	ck_assert_int_eq(plot.acted, 1);
+	ck_assert_int_eq(handled, 1);
+	ck_assert_uint_eq(drain(c), 1);
+	tear_down();
+}
+END_TEST
+
+/* ---- a gate that was computed before a promotion ---------------------------------- */
+
+static const struct tapio_consumer_options durable = {
+	.group = "d",
+	.policy = TAPIO_GROUP_LOSSLESS,
+	.durable = 1,
+};
+static int late_result;
+
+/* A durable lossless group has a full lane unread, and no member. */
+static void set_up_without_member(void)
+{
+	uint64_t i;
+
+	set_up("none", 64);
+	tapio_consumer_close(c);
+	c = rig_open(&durable);
+	tapio_consumer_close(c);
+	c = NULL;
+	for (i = 0; i < BLOCKS; i++)
+		ck_assert_int_eq(tapio_output(p, TAG, &i, sizeof(i)), 0);
+}
+
+static void assert_all_there(void)
+{
+	struct tapio_view views[BLOCKS + 1];
+	uint64_t i, value;
+
+	ck_assert_uint_eq(look(c, views, BLOCKS + 1), BLOCKS);
+	for (i = 0; i < BLOCKS; i++) {
+		memcpy(&value, views[i].data, sizeof(value));
+		ck_assert_uint_eq(value, i);
+	}
+	ck_assert_int_eq(tapio_release(c), 0);
+	ck_assert_uint_eq(group_stats(c).lost, 0);
+}
+
+static void join_again(void)
+{
+	c = rig_open(&durable);
+}
+
+/*
+ * P2: the producer has computed what an `until` group leaves to it, and is stopped. The
+ * next member comes, and is promised all that is there.
+ */
+START_TEST(a_gate_from_before_a_promotion_takes_nothing)
+{
+	uint64_t x = 99;
+
+	set_up_without_member();
+	plan("gate.computed", join_again, 1);
+	ck_assert_int_eq(tapio_output(p, TAG, &x, sizeof(x)), -EAGAIN);
+	ck_assert_int_eq(plot.acted, 1);
+	assert_all_there();
+	tear_down();
+}
+END_TEST
+
+/* On the broker's thread. */
+static void output_late(void)
+{
+	uint64_t x = 99;
+
+	pin(0);
+	late_result = tapio_output(p, TAG, &x, sizeof(x));
+}
+
+/* P1 comes before P2: who computes after the seal sees a lossless group. */
+START_TEST(a_gate_from_after_the_seal_knows_of_the_promotion)
+{
+	set_up_without_member();
+	late_result = 0;
+	plan("promote.sealed", output_late, 1);
+	c = rig_open(&durable);
+	ck_assert_int_eq(plot.acted, 1);
+	ck_assert_int_eq(late_result, -EAGAIN);
+	assert_all_there();
+	tear_down();
+}
+END_TEST
+
+/* ---- priorities ----------------------------------------------------------------- */
+
+#define URGENT 10
+
+static pthread_t urgent;
+static int lowest;
+
+static void *output_urgently(void *arg)
+{
+	uint64_t x = 2;
+
+	ck_assert_int_eq(tapio_output(p, TAG, &x, sizeof(x)), 0);
+	return arg;
+}
+
+/* Field 18 of a thread's stat: negative for a real-time priority. */
+static int priority_now(void)
+{
+	char text[1024], *at;
+	FILE *file = fopen("/proc/thread-self/stat", "r");
+	size_t n;
+	int field;
+
+	ck_assert_ptr_nonnull(file);
+	n = fread(text, 1, sizeof(text) - 1, file);
+	fclose(file);
+	text[n] = '\0';
+	at = strrchr(text, ')');
+	for (field = 2; field < 18; field++)
+		at = strchr(at + 1, ' ');
+	return atoi(at);
+}
+
+static void wait_inside(void)
+{
+	const struct sched_param param = {.sched_priority = URGENT};
+	pthread_attr_t attr;
+	int i;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+	pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
+	pthread_attr_setschedparam(&attr, &param);
+	ck_assert_int_eq(pthread_create(&urgent, &attr, output_urgently, NULL),
+			 0);
+	pthread_attr_destroy(&attr);
+	for (i = 0; i < 10000 && lowest != -1 - URGENT; i++) {
+		nap_ms(1);
+		lowest = priority_now();
+	}
+}
+
+static bool may_be_urgent(void)
+{
+	const struct sched_param fifo = {.sched_priority = URGENT};
+	const struct sched_param usual = {.sched_priority = 0};
+
+	return !sched_setscheduler(0, SCHED_FIFO, &fifo) &&
+	       !sched_setscheduler(0, SCHED_OTHER, &usual);
+}
+
+/* The holder of the side lane's mutex runs as urgently as the one that waits for it. */
+START_TEST(the_thread_inside_a_side_lane_inherits_the_priority_of_a_waiter)
+{
+	uint64_t x = 1;
+
+	if (!may_be_urgent()) {
+		fprintf(stderr, "skipped: no right to real-time priorities\n");
+		return;
+	}
+	set_up("none", 64);
+	p->hot.emit.cpus = 0;
+	plan("side.inside", wait_inside, 1);
+	ck_assert_int_eq(tapio_output(p, TAG, &x, sizeof(x)), 0);
+	pthread_join(urgent, NULL);
+	ck_assert_int_eq(plot.acted, 1);
+	ck_assert_int_eq(lowest, -1 - URGENT);
+	ck_assert_uint_eq(drain(c), 2);
 	tear_down();
 }
 END_TEST
 
 int main(void)
 {
-	TCase *t = tcase_create("looked");
+	TCase *t;
 	const char *reason;
 
 	if (cpu_count() < 2 ||
@@ -372,9 +710,21 @@ int main(void)
 		puts("needs two CPUs and rseq, to move between lanes");
 		return SKIP;
 	}
+	t = tcase_create("looked");
 	tcase_add_loop_test(
 		t, a_thread_that_moves_before_its_section_emits_where_it_is, 0,
 		CASES);
+	tcase_add_loop_test(
+		t,
+		a_thread_that_moves_before_it_reserves_takes_from_where_it_is,
+		0, 2);
+	tcase_add_test(t,
+		       an_output_that_moves_with_blocks_in_hand_gives_them_up);
+	tcase_add_test(t,
+		       a_side_lane_that_was_taken_since_the_look_is_not_taken);
+	tcase_add_test(t, no_handler_runs_inside_a_side_lane);
+	tcase_add_test(t, a_gate_from_before_a_promotion_takes_nothing);
+	tcase_add_test(t, a_gate_from_after_the_seal_knows_of_the_promotion);
 	tcase_add_loop_test(
 		t, an_event_that_is_published_before_the_section_is_not_lost, 0,
 		CASES);
@@ -384,7 +734,12 @@ int main(void)
 			    of_two_copies_away_from_their_cpu_one_is_accepted,
 			    0, 2 * RIVALS);
 	tcase_add_test(t, a_copy_is_closed_before_the_event_is_copied);
+	tcase_add_loop_test(t, room_that_another_thread_takes_is_no_refusal, 0,
+			    2);
 	tcase_add_test(t,
 		       a_large_event_that_moved_too_often_goes_to_a_side_lane);
+	tcase_add_test(
+		t,
+		the_thread_inside_a_side_lane_inherits_the_priority_of_a_waiter);
 	return check_run_case("client looked", t);
 }

@@ -128,13 +128,15 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("client stepped");
-	TCase *t = tcase_create("stepped");
+	Suite *suite;
+	TCase *t;
 
 	if (!require_cpu_lanes()) {
 		puts("needs rseq");
 		return SKIP;
 	}
+	suite = suite_create("client stepped");
+	t = tcase_create("stepped");
 	tcase_add_loop_test(
 		t, who_is_stepped_through_a_section_goes_on_on_a_side_lane, 0,
 		WAYS);

@@ -41,7 +41,7 @@ static void at(const char *name, void (*act)(void))
 {
 	what = act;
 	where = name;
-	tpi_testpoint_hook = hook;
+	tpi_testpoint_set(hook);
 }
 
 static void set_up_with(const char *config)
@@ -64,7 +64,7 @@ static void set_up_waiting(void)
 
 static void tear_down(void)
 {
-	tpi_testpoint_hook = NULL;
+	tpi_testpoint_set(NULL);
 	tapio_consumer_close(c);
 	tapio_producer_close(p);
 	c = NULL;
@@ -191,7 +191,8 @@ static int step_count;
 
 static void note_step(const char *name)
 {
-	if (step_count < STEPS_MAX)
+	/* It computes a gate on the way. */
+	if (step_count < STEPS_MAX && strncmp(name, "gate.", 5))
 		steps[step_count++] = name;
 }
 
@@ -200,9 +201,9 @@ START_TEST(an_announcement_is_followed_by_a_barrier)
 {
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	step_count = 0;
-	tpi_testpoint_hook = note_step;
+	tpi_testpoint_set(note_step);
 	tpi_announce(c);
-	tpi_testpoint_hook = NULL;
+	tpi_testpoint_set(NULL);
 	ck_assert_int_eq(step_count, 3);
 	ck_assert_str_eq(steps[0], "sleep.armed");
 	ck_assert_str_eq(steps[1], "wake.barrier");
@@ -268,13 +269,18 @@ static bool lanes_are_free(void)
 	return true;
 }
 
+static void kill_and_reap(void)
+{
+	kill(holder, SIGKILL);
+	ck_assert_int_eq(waitpid(holder, NULL, 0), holder);
+}
+
 /* Returns when the broker has dealt with it, the ring included. */
 static void kill_holder(void)
 {
 	uint32_t before = tpi_wake_listen(c->doorbell);
 
-	kill(holder, SIGKILL);
-	ck_assert_int_eq(waitpid(holder, NULL, 0), holder);
+	kill_and_reap();
 	for (int i = 0;
 	     !lanes_are_free() || tpi_wake_listen(c->doorbell) == before; i++) {
 		ck_assert_int_lt(i, HANG_MS);
@@ -301,11 +307,15 @@ START_TEST(lanes_that_become_free_before_a_sleep_are_taken)
 }
 END_TEST
 
+/*
+ * Ends by itself: a thread that is cancelled leaves its frames poisoned, and is
+ * stopped by AddressSanitizer when it ends.
+ */
 static void *kill_holder_later(void *arg)
 {
 	(void)arg;
 	nap_ms(200);
-	kill_holder();
+	kill_and_reap();
 	return NULL;
 }
 
@@ -317,9 +327,7 @@ START_TEST(lanes_that_become_free_during_a_sleep_are_taken)
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	emit(1);
 	pthread_create(&thread, NULL, kill_holder_later, NULL);
-	/* Before the thread looks: no lane is taken until it is free. */
 	ck_assert_int_eq(take(c), 1);
-	pthread_cancel(thread);
 	pthread_join(thread, NULL);
 }
 END_TEST
@@ -341,8 +349,7 @@ START_TEST(lanes_that_become_free_make_the_descriptor_readable)
 	fd = tapio_fd(c);
 	ck_assert_int_eq(tapio_poll(c, &view, 1, 0), 0);
 	emit(1);
-	kill(holder, SIGKILL);
-	ck_assert_int_eq(waitpid(holder, NULL, 0), holder);
+	kill_and_reap();
 	for (int i = 0; !got; i++) {
 		ck_assert_int_lt(i, 10);
 		ck_assert(readable(fd));
@@ -493,14 +500,14 @@ START_TEST(a_wait_for_room_is_announced_before_a_barrier)
 	for (int i = 0; i < 64; i++)
 		emit(1);
 	step_count = 0;
-	tpi_testpoint_hook = note_step;
+	tpi_testpoint_set(note_step);
 	for (uint32_t i = 0; i < p->hot.emit.lane_count; i++)
 		if (TAPIO_STATE_TAIL(tpi_lane_peek(&p->hot.emit.lanes[i])) !=
 		    c->tracks[i].cursor->start)
 			ck_assert_int_eq(tpi_full_wait(p, &p->hot.emit.lanes[i],
 						       TPI_FULL, TAG, 1, &room),
 					 0);
-	tpi_testpoint_hook = NULL;
+	tpi_testpoint_set(NULL);
 	ck_assert_ptr_nonnull(room.word);
 	ck_assert_int_eq(step_count, 3);
 	ck_assert_str_eq(steps[0], "room.armed");

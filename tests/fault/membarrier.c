@@ -181,8 +181,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("membarrier");
-	TCase *t = tcase_create("membarrier");
+	Suite *suite;
+	TCase *t;
 	pid_t pid = fork();
 	int status = -1;
 
@@ -195,6 +195,8 @@ int main(void)
 		puts("needs seccomp filters");
 		return 77;
 	}
+	suite = suite_create("membarrier");
+	t = tcase_create("membarrier");
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, a_broker_without_membarrier_has_producers_that_fence);
 	tcase_add_test(t, clients_without_membarrier_fence_and_poll);

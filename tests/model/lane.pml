@@ -10,19 +10,25 @@
  *
  * Choose with -D the processes beside the producers (JOIN, OBSERVER, SWEEP, and
  * with ABANDON as well no kill, but blocks that are abandoned and claimed while
- * the sweep goes round), and at most one rule to break:
+ * the sweep goes round), and at most one rule to break. Of a ticket it has the owner
+ * and the index. Copies of reservations are in ticket.pml, and the gate of groups that
+ * are there already is in gate.pml.
  *
- *   BREAK_OWNER       reserve writes `owner` after its section     (lane.c L6)
+ *   BREAK_OWNER       reserve writes the ticket after its section  (lane.c T1, T3)
  *   BREAK_COMMIT      output commits before it fills the block     (lane.c L2)
  *   BREAK_STATE       sections do not compare the state again      (lane.c L3)
  *   BREAK_CLEAR       output leaves the owner as it was            (sweep.c S3)
  *   BREAK_SWAP        claim and sweep test and store, no swap      (sweep.c S3)
- *   BREAK_BITMAP      the sweep does not ask what is in the ring   (sweep.c S1)
+ *   BREAK_RING        the sweep does not ask what is in the ring   (sweep.c S2)
+ *   BREAK_TAKEN       reserve does not write the index             (lane.c T1)
+ *   BREAK_ENTERED     publish does not write the index             (lane.c T1)
+ *   BREAK_LATE        reserve writes the index after the owner     (lane.c T1)
  *   BREAK_OBSERVER    a copy is good at position = reap            (lane.h)
- *   BREAK_GENERATION  the gate is stored unchecked and computed from a tail read
- *                     after the slots. (Read before them, as refresh_gate() does,
- *                     it is at most the tail of the join's last step; either rule
- *                     alone holds, and only both broken at once is found.)
+ *   BREAK_GENERATION  the gate is computed without a second look at the generation,
+ *                     and from a tail read after the slots. (Read before them, as
+ *                     tpi_gate_compute() does, it is at most the tail of the join's
+ *                     last step; either rule alone holds, and only both broken at
+ *                     once is found.)
  *   BREAK_RAISE       the join does not raise the head at its end, and the gate's
  *                     computation does not look at the generation again
  *   BREAK_GATE        blocks are taken without asking the gate
@@ -45,7 +51,7 @@
 
 byte tail = N, held, gate = N, head, generation;
 bool acting, joined;
-byte desc[N], owner[N], content[N];
+byte desc[N], owner[N], where[N], content[N];
 byte published[MAXPOS]; /* ghost: which event lies at a position. 0 discard */
 byte inside;		/* the thread whose section runs */
 bool killed[PRODUCERS + 1], ended[PRODUCERS + 1], swept[PRODUCERS + 1];
@@ -93,12 +99,30 @@ bool killed[PRODUCERS + 1], ended[PRODUCERS + 1], swept[PRODUCERS + 1];
 	}
 #endif
 
-/* lane.c refresh_gate(); `old`, `new`, `g` are the caller's. */
+/* What reserve and publish store in a ticket. A mutant may break it up. */
+#ifdef BREAK_TAKEN
+#define TAKEN(b, i) STEP(owner[b] = me)
+#else
+#ifdef BREAK_LATE
+#define TAKEN(b, i) STEP(owner[b] = me); STEP(where[b] = i)
+#else
+#define TAKEN(b, i) STEP(owner[b] = me; where[b] = i)
+#endif
+#endif
+#ifdef BREAK_ENTERED
+#define ENTERED(b, i) skip
+#else
+#define ENTERED(b, i) where[b] = i
+#endif
+/* tpi_lane_in_ring(), in a state. */
+#define IN_RING(b, at, t, h)                                                   \
+	((at + N + N - REAP(t, h) % N) % N < N - h && desc[at] == b)
+
+/* lane.c raise_gate(); `old`, `new`, `g` are the caller's. */
 #ifdef BREAK_GENERATION
 #define READ_TAIL_FIRST skip
 #define READ_TAIL_LAST	new = tail
 #define AGAIN_IF_MOVED	skip
-#define CHECK_GENERATION skip
 #else
 #define READ_TAIL_FIRST new = tail
 #define READ_TAIL_LAST	skip
@@ -111,10 +135,6 @@ bool killed[PRODUCERS + 1], ended[PRODUCERS + 1], swept[PRODUCERS + 1];
 	:: else                                                                \
 	fi
 #endif
-#define CHECK_GENERATION                                                       \
-	STEP(if                                                                \
-	     :: generation != g -> inside = 0; goto again                      \
-	     :: else fi)
 #endif
 #define REFRESH                                                                \
 	old = gate;                                                            \
@@ -130,11 +150,12 @@ bool killed[PRODUCERS + 1], ended[PRODUCERS + 1], swept[PRODUCERS + 1];
 	fi;                                                                    \
 	AGAIN_IF_MOVED;                                                        \
 	if                                                                     \
-	:: new > old -> ENTER; CHECK_GENERATION;                               \
-		STEP(if                                                        \
-		     :: gate != old -> inside = 0; goto again                  \
-		     :: else fi);                                              \
-		STEP(gate = new; inside = 0)                                   \
+	:: new > old -> atomic {                                               \
+		if                                                             \
+		:: killed[me] -> goto out                                      \
+		:: !killed[me] && gate != old -> goto again                    \
+		:: else -> gate = new                                          \
+		fi }                                                           \
 	:: else                                                                \
 	fi
 
@@ -200,18 +221,20 @@ again:		atomic { t = tail; h = held };
 			};
 			ENTER; CHECK_STATE;
 #ifndef BREAK_OWNER
-			STEP(owner[blocks[0]] = me);
+			TAKEN(blocks[0], REAP(t, h) % N);
 			if
-			:: n == 2 -> STEP(owner[blocks[1]] = me)
+			:: n == 2 -> TAKEN(blocks[1], (REAP(t, h) + 1) % N)
 			:: else
 			fi;
 #endif
 			STEP(held = h + n; inside = 0);
 #ifdef BREAK_OWNER
 			atomic { if :: killed[me] -> goto out :: else fi;
-				owner[blocks[0]] = me };
+				owner[blocks[0]] = me;
+				where[blocks[0]] = REAP(t, h) % N };
 			if
-			:: n == 2 -> owner[blocks[1]] = me
+			:: n == 2 -> atomic { owner[blocks[1]] = me;
+				where[blocks[1]] = (REAP(t, h) + 1) % N }
 			:: else
 			fi;
 #endif
@@ -269,14 +292,16 @@ submit:		skip;
 				:: killed[me] -> goto out
 				:: inside != me -> goto next
 				:: tail != t || held != h -> goto next
-				:: else -> desc[t % N] = blocks[0]
+				:: else -> ENTERED(blocks[0], t % N);
+					desc[t % N] = blocks[0]
 				fi };
 			if
 			:: n == 2 -> atomic {
 				if
 				:: killed[me] -> goto out
 				:: inside != me -> goto next
-				:: else -> desc[(t + 1) % N] = blocks[1]
+				:: else -> ENTERED(blocks[1], (t + 1) % N);
+					desc[(t + 1) % N] = blocks[1]
 				fi }
 			:: else
 			fi;
@@ -319,8 +344,7 @@ proctype Killer()
 /* lib/lane/sweep.c, for one dead producer at a time. */
 proctype Sweeper()
 {
-	byte x, t, h, p, b, found, me = SWEEPER, t2, h2;
-	bool ring[N];
+	byte x, t, h, b, o, at, found, me = SWEEPER, t2, h2;
 
 	do
 #ifdef ABANDON
@@ -340,23 +364,13 @@ proctype Sweeper()
 		fi;
 		b = 0;
 		do
-		:: b < N -> ring[b] = false; b++
-		:: else -> break
-		od;
-		p = REAP(t, h);
-		do
-		:: p < t -> b = desc[p % N]; ring[b] = true; p++
-		:: else -> break
-		od;
-		b = 0;
-		do
 		:: b < N && found < h ->
-#ifdef BREAK_BITMAP
+			atomic { o = owner[b]; at = where[b] };
 			if
-			:: owner[b] == x ->
+#ifdef BREAK_RING
+			:: o == x ->
 #else
-			if
-			:: !ring[b] && owner[b] == x ->
+			:: o == x && !IN_RING(b, at, t, h) ->
 #endif
 				CLAIM(b, x, SWEEPER, skip_block);
 				/* put_back(): a publish of type DISCARD. */
@@ -366,7 +380,8 @@ proctype Sweeper()
 						if
 						:: inside != me -> goto retry
 						:: tail != t2 || held != h2 -> goto retry
-						:: else -> desc[t2 % N] = b
+						:: else -> ENTERED(b, t2 % N);
+							desc[t2 % N] = b
 						fi };
 					atomic {
 						if
@@ -386,8 +401,8 @@ skip_block:		b++
 		:: else -> break
 		od;
 clean:		atomic {
-			swept[1] = true; b = 0; t = 0; h = 0; p = 0; found = 0;
-			t2 = 0; h2 = 0; x = 0
+			swept[1] = true; b = 0; t = 0; h = 0; found = 0;
+			t2 = 0; h2 = 0; x = 0; o = 0; at = 0
 		}
 	od
 }

@@ -333,9 +333,9 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("numa placement");
-	TCase *t = tcase_create("placement");
 	const char *reason = machine_read(&machine);
+	Suite *suite;
+	TCase *t;
 
 	if (!reason && geteuid())
 		reason = "needs root, to set pools of huge pages";
@@ -343,6 +343,8 @@ int main(void)
 		puts(reason);
 		return 77;
 	}
+	suite = suite_create("numa placement");
+	t = tcase_create("placement");
 	tcase_add_loop_test(t,
 			    each_node_has_a_segment_and_all_its_pages_are_there,
 			    0, MACHINE_NODES);

@@ -174,14 +174,16 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("numa sharing");
-	TCase *t = tcase_create("sharing");
 	const char *reason = machine_read(&machine);
+	Suite *suite;
+	TCase *t;
 
 	if (reason) {
 		puts(reason);
 		return 77;
 	}
+	suite = suite_create("numa sharing");
+	t = tcase_create("sharing");
 	tcase_add_loop_test(t, members_take_the_lanes_of_their_own_node_first,
 			    0, MACHINE_NODES);
 	tcase_add_loop_test(

@@ -107,6 +107,26 @@ START_TEST(every_stamp_finds_the_piece_that_covers_it)
 }
 END_TEST
 
+/* Whatever was there before, and however small the new counter is. */
+START_TEST(a_counter_that_begins_anew_has_one_piece)
+{
+	struct tapio_shm_calibration piece = piece_of(3);
+
+	empty();
+	for (uint64_t number = 0; number < 2 * SIZE; number++)
+		publish(1000000 + number, 1);
+	tpi_calibration_restart(&catalog, &piece);
+	ck_assert_uint_eq(found(0), 3);
+	ck_assert_uint_eq(found(3000), 3);
+	ck_assert_uint_eq(found(1000000 * UINT64_C(1000)), 3);
+	publish(4, 2);
+	ck_assert_uint_eq(found(2999), 3);
+	ck_assert_uint_eq(found(3999), 3);
+	ck_assert_uint_eq(found(4000), 4);
+	ck_assert_uint_eq(found(5000), 5);
+}
+END_TEST
+
 /* One stamp, looked at after each publication, has one piece while it is kept. */
 START_TEST(a_stamp_keeps_its_piece)
 {
@@ -168,6 +188,7 @@ int main(void)
 	tcase_add_test(t, without_a_piece_there_is_no_time);
 	tcase_add_test(t, a_piece_converts_both_ways_from_its_base);
 	tcase_add_test(t, every_stamp_finds_the_piece_that_covers_it);
+	tcase_add_test(t, a_counter_that_begins_anew_has_one_piece);
 	tcase_add_test(t, a_stamp_keeps_its_piece);
 	tcase_add_test(t, a_reader_beside_the_broker_gets_whole_pieces);
 	return check_run_case("calibration", t);

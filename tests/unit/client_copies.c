@@ -336,6 +336,78 @@ START_TEST(a_copy_is_closed_by_a_submit_that_finds_no_room_elsewhere)
 }
 END_TEST
 
+/* T5: each retaken ticket has a serial of its own. */
+START_TEST(two_retaken_tickets_have_two_serials)
+{
+	struct tapio_reservation r[2];
+	uint64_t x = 1;
+	int i;
+
+	set_up();
+	ck_assert_int_eq(tapio_reserve_batch(p, TAG, 8, r, 2), 2);
+	pin(1);
+	for (i = 0; i < BLOCKS; i++)
+		ck_assert_int_eq(tapio_output(p, TAG, &x, sizeof(x)), 0);
+	for (i = 0; i < 2; i++)
+		ck_assert_int_eq(tapio_submit(p, &r[i]), -EAGAIN);
+	ck_assert_uint_ne(r[0].ticket / BLOCKS, r[1].ticket / BLOCKS);
+	pin(0);
+	ck_assert_int_eq(tapio_submit_batch(p, r, 2), 2);
+	ck_assert_uint_eq(drain(c), BLOCKS + 2);
+	tear_down();
+}
+END_TEST
+
+START_TEST(a_batch_of_two_lanes_goes_to_both)
+{
+	struct tapio_reservation r[2];
+
+	set_up();
+	/* The same number of the block on both. */
+	ck_assert_int_eq(tapio_submit(keeper, &held), 0);
+	pin(1);
+	ck_assert_int_eq(tapio_reserve(p, TAG, 8, &r[1]), 0);
+	pin(0);
+	for (;;) {
+		ck_assert_int_eq(tapio_reserve(p, TAG, 8, &r[0]), 0);
+		if (r[0].block == r[1].block)
+			break;
+		ck_assert_int_eq(tapio_submit(p, &r[0]), 0);
+		drain(c);
+	}
+	ck_assert_uint_ne(r[0].lane, r[1].lane);
+	ck_assert_int_eq(tapio_submit_batch(p, r, 2), 2);
+	ck_assert_uint_eq(drain(c), 2);
+	/* The broker takes the block that was given up elsewhere. */
+	while (channel_stats(p).held)
+		nap_ms(10);
+	ck_assert_int_eq(tapio_reserve(keeper, TAG, 8, &held), 0);
+	tear_down();
+}
+END_TEST
+
+START_TEST(a_block_number_that_no_block_has_is_refused)
+{
+	static const uint32_t numbers[] = {BLOCKS, BLOCKS + 1, 1 << 20,
+					   UINT32_MAX};
+	struct tapio_reservation r, bad;
+	unsigned int i;
+
+	set_up();
+	ck_assert_int_eq(tapio_reserve(p, TAG, 8, &r), 0);
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		bad = r;
+		bad.block = numbers[i];
+		ck_assert_int_eq(tapio_submit(p, &bad), -EINVAL);
+		ck_assert_int_eq(tapio_submit_batch(p, &bad, 1), -EINVAL);
+		ck_assert_int_eq(tapio_discard(p, &bad), -EINVAL);
+	}
+	ck_assert_int_eq(tapio_submit(p, &r), 0);
+	ck_assert_uint_eq(drain(c), 1);
+	tear_down();
+}
+END_TEST
+
 int main(void)
 {
 	TCase *t = tcase_create("copies");
@@ -351,7 +423,10 @@ int main(void)
 	tcase_add_test(
 		t,
 		a_count_of_nothing_is_nothing_and_a_huge_one_ends_at_a_closed_one);
+	tcase_add_test(t, a_block_number_that_no_block_has_is_refused);
 	if (two_lanes()) {
+		tcase_add_test(t, two_retaken_tickets_have_two_serials);
+		tcase_add_test(t, a_batch_of_two_lanes_goes_to_both);
 		tcase_add_loop_test(
 			t,
 			a_copy_is_refused_on_either_cpu_after_a_submit_on_either,

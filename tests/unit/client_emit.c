@@ -629,6 +629,19 @@ START_TEST(a_full_lane_names_its_group_and_the_process_that_reads_it)
 }
 END_TEST
 
+/* A side lane may have fewer blocks than a CPU's. */
+START_TEST(a_full_side_lane_says_how_many_blocks_it_has)
+{
+	set_up("channel t { stamp = \"none\"\n class main { block = 256\n"
+	       "blocks = 64\n side_blocks = 16\n side_lanes = 4 } }\n");
+	p->hot.emit.cpus = 0;
+	for (uint64_t i = 0; i < 16; i++)
+		ck_assert_int_eq(tapio_output(p, TAG, &i, sizeof(i)), 0);
+	ck_assert_ptr_nonnull(strstr(explained(), "none of the 16 blocks"));
+	tear_down();
+}
+END_TEST
+
 START_TEST(a_full_lane_that_no_member_reads_says_so)
 {
 	set_up(RIG_CONFIG);
@@ -810,6 +823,7 @@ int main(void)
 	tcase_add_test(t, closing_with_blocks_in_hand_leaves_none_behind);
 	tcase_add_test(
 		t, a_full_lane_names_its_group_and_the_process_that_reads_it);
+	tcase_add_test(t, a_full_side_lane_says_how_many_blocks_it_has);
 	tcase_add_test(t, a_full_lane_that_no_member_reads_says_so);
 	tcase_add_test(t,
 		       reserved_blocks_name_the_process_that_has_most_of_them);

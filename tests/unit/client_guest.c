@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -197,6 +198,75 @@ START_TEST(a_child_keeps_what_the_program_has_at_our_numbers)
 }
 END_TEST
 
+#define MANY 400
+
+/* What is left of the program's descriptors. */
+static int still_open(const int *fds)
+{
+	int i, count = 0;
+
+	for (i = 0; i < MANY; i++)
+		count += fcntl(fds[i], F_GETFD) >= 0;
+	return count;
+}
+
+/* Its broker is embedded. 0, or where it went wrong. */
+static int close_range_with_a_broker(const char *path)
+{
+	struct rusage before, after;
+	int fds[MANY], i, status;
+	struct stat st;
+	pid_t pid;
+
+	rig_start(RIG_CONFIG);
+	p = rig_producer();
+	if (close_range(3, ~0U, 0))
+		return 10;
+	for (i = 0; i < MANY; i++)
+		fds[i] = open(path, O_RDWR | O_APPEND);
+	pid = fork();
+	if (!pid)
+		_exit(still_open(fds) != MANY);
+	if (waitpid(pid, &status, 0) != pid || status)
+		return 11;
+	nap_ms(1200); /* the broker ticks once a second */
+	getrusage(RUSAGE_SELF, &before);
+	nap_ms(300);
+	getrusage(RUSAGE_SELF, &after);
+	if (after.ru_nvcsw - before.ru_nvcsw > 100 ||
+	    after.ru_stime.tv_sec * 1000000 + after.ru_stime.tv_usec >
+		    before.ru_stime.tv_sec * 1000000 + before.ru_stime.tv_usec +
+			    100000)
+		return 12; /* it turns round and round */
+	if (tapio_producer_connected(p) || tapio_output(p, TAG, "x", 1))
+		return 13;
+	tapio_producer_close(p);
+	if (tapio_producer_open(&p, "t", &rig.options) != -ECONNREFUSED)
+		return 16;
+	rig_stop();
+	if (still_open(fds) != MANY)
+		return 14;
+	return stat(path, &st) || st.st_size ? 15 : 0;
+}
+
+/* On fddcec1, 8 bytes are in the file, and 137 of the descriptors are closed. */
+START_TEST(an_embedded_broker_leaves_the_programs_files_alone)
+{
+	char path[] = "/tmp/tapio-guest.XXXXXX";
+	int status, fd = mkstemp(path);
+	pid_t pid;
+
+	ck_assert_int_ge(fd, 0);
+	pid = fork();
+	if (!pid)
+		_exit(close_range_with_a_broker(path));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	unlink(path);
+	ck_assert_msg(WIFEXITED(status) && !WEXITSTATUS(status), "status 0x%x",
+		      status);
+}
+END_TEST
+
 /* ---- the program has no stdin, stdout or stderr ------------------------------- */
 
 /* 0: none of ours has such a number, and printed text goes nowhere. */
@@ -328,8 +398,13 @@ static void *open_and_close(void *arg)
 		.size = sizeof(options),
 		.broker = rig.options,
 	};
+	struct tapio_observer_options watching = {
+		.size = sizeof(watching),
+		.broker = rig.options,
+	};
 	struct tapio_producer *mine;
 	struct tapio_consumer *other;
+	struct tapio_observer *watcher;
 	struct tapio_view v;
 
 	pthread_cancel(pthread_self());
@@ -337,8 +412,13 @@ static void *open_and_close(void *arg)
 	if (tapio_producer_open(&mine, "t", &rig.options) ||
 	    tapio_consumer_open(&other, "t", &options))
 		return NULL;
-	if (tapio_fd(other) >= 0 && tapio_poll(other, &v, 1, 0) == 0)
+	if (tapio_observer_open(&watcher, "t", &watching))
+		return NULL;
+	if (tapio_fd(other) >= 0 && tapio_poll(other, &v, 1, 0) == 0 &&
+	    tapio_observe(watcher, &v, 1, 2000000) == 0 &&
+	    tapio_consumer_connected(other))
 		*(int *)arg += 1;
+	tapio_observer_close(watcher);
 	tapio_consumer_close(other);
 	tapio_producer_close(mine);
 	return NULL;
@@ -429,6 +509,7 @@ int main(void)
 	tcase_add_test(t, no_descriptor_of_ours_is_stdin_stdout_or_stderr);
 	tcase_add_test(t, nor_is_one_of_a_broker_in_the_program);
 	tcase_add_test(t, a_program_can_occupy_them_first);
+	tcase_add_test(t, an_embedded_broker_leaves_the_programs_files_alone);
 	tcase_add_test(t, a_cancelled_thread_leaks_nothing);
 	tcase_add_test(t, much_static_tls_leaves_room_for_our_threads);
 	tcase_add_test(

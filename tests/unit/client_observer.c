@@ -89,6 +89,24 @@ START_TEST(a_slow_observer_is_told_exactly_what_it_missed)
 }
 END_TEST
 
+/* Fails on commit fddcec1: 1,000 were in flight on a ring of 64. */
+START_TEST(what_is_overwritten_is_lost_before_the_observer_looks)
+{
+	uint64_t next = 0, seen = 0, lost = 0, i;
+
+	set_up(TAPIO_START_NEWEST);
+	for (i = 0; i < 1000; i++)
+		emit(i);
+	ck_assert_uint_eq(stats().in_flight, 63);
+	ck_assert_uint_eq(stats().lost, 1000 - 63);
+	follow(&next, &seen, &lost);
+	ck_assert_uint_eq(seen + lost, 1000);
+	ck_assert_uint_eq(stats().lost, lost);
+	ck_assert_uint_eq(stats().in_flight, 0);
+	tear_down();
+}
+END_TEST
+
 START_TEST(an_observer_that_wants_the_oldest_gets_all_but_the_one_at_reap)
 {
 	uint64_t next, seen = 0, lost = 0, i;
@@ -115,6 +133,7 @@ START_TEST(what_was_overwritten_before_the_first_look_is_no_gap)
 	set_up(TAPIO_START_OLDEST);
 	for (i = 0; i < 200; i++)
 		emit(i);
+	ck_assert_uint_eq(stats().lost, 0);
 	next = 200 - 64 + 16;
 	follow(&next, &seen, &lost);
 	ck_assert_uint_eq(next, 200);
@@ -332,6 +351,8 @@ int main(void)
 	TCase *t = tcase_create("observer");
 
 	tcase_add_test(t, a_slow_observer_is_told_exactly_what_it_missed);
+	tcase_add_test(t,
+		       what_is_overwritten_is_lost_before_the_observer_looks);
 	tcase_add_test(
 		t,
 		an_observer_that_wants_the_oldest_gets_all_but_the_one_at_reap);

@@ -200,13 +200,15 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("client verdict");
-	TCase *t = tcase_create("verdict");
+	Suite *suite;
+	TCase *t;
 
 	if (side_flavour()) {
 		puts("needs rseq");
 		return 77;
 	}
+	suite = suite_create("client verdict");
+	t = tcase_create("verdict");
 	tcase_add_test(t, the_brokers_verdict_puts_a_producer_on_cpu_lanes);
 	tcase_add_test(t, the_brokers_verdict_gives_a_pool_its_lists);
 	tcase_add_test(t, the_broker_tries_again_and_open_handles_follow);

@@ -35,7 +35,8 @@ struct script {
 	long double again_at; /* .. and once more, by as much */
 	bool told;            /* the system says that it was set */
 	long double suspend_at, suspend_ns; /* ticks go on, MONOTONIC stands */
-	bool stamps_go_back;                /* as the clock does */
+	bool stopped;         /* it is the broker that stood, and no clock */
+	bool stamps_go_back;  /* as the clock does */
 	long double most_ns;  /* it is off by so much at most, at any time */
 	long double right_by; /* .. and from then on by RIGHT_NS */
 };
@@ -43,7 +44,8 @@ struct script {
 static struct world {
 	const struct script *script;
 	long double ticks_per_ns;
-	long double now; /* true ns */
+	long double now;  /* true ns */
+	long double born; /* when the counter began */
 	uint64_t seed;
 	struct tpi_clock_model model;
 	struct tapio_shm_calibration pieces[PIECES_MAX];
@@ -54,7 +56,7 @@ static struct world {
 
 static uint64_t ticks_at(long double t)
 {
-	return (uint64_t)((t + 1000 * S) * w.ticks_per_ns);
+	return (uint64_t)((t - w.born) * w.ticks_per_ns);
 }
 
 static long double slewed(long double t)
@@ -85,7 +87,7 @@ static long double monotonic_at(long double t)
 	const struct script *s = w.script;
 	long double ns = 5e12L + t + (s->alone ? 0 : slewed(t));
 
-	if (s->suspend_ns && t >= s->suspend_at)
+	if (s->suspend_ns && !s->stopped && t >= s->suspend_at)
 		ns -= t < s->suspend_at + s->suspend_ns ? t - s->suspend_at
 							: s->suspend_ns;
 	return ns;
@@ -138,6 +140,7 @@ static void begin(const struct script *script, long double ticks_per_ns)
 	w.script = script;
 	w.ticks_per_ns = ticks_per_ns;
 	w.seed = 42;
+	w.born = -1000 * S;
 	for (int i = 0; i < TPI_CLOCK_FIRST; i++) {
 		w.now = 3 * i * MS;
 		samples[i] = sample_at(w.now);
@@ -155,6 +158,13 @@ static void look(void)
 	uint64_t from = s.ticks + tpi_clock_model_ticks(&w.model, LEAD_NS);
 	uint64_t busy = tpi_clock_model_busy(&w.model, s.ticks);
 
+	if (tpi_clock_model_is_new(&w.model, s.ticks)) {
+		tpi_clock_model_restart(&w.model, &s, pieces);
+		w.count = 0;
+		publish(pieces, 1);
+		w.next = w.now + SHORT_NS;
+		return;
+	}
 	if (busy) {
 		w.next = w.now + (long double)busy / w.ticks_per_ns + 1000;
 		return;
@@ -307,6 +317,14 @@ static const struct script scripts[] = {
 	 .step_ns = 0.7L * S,
 	 .told = true,
 	 .right_by = 8.02L * S},
+	/* By less than a slew could have made of the time, and told too late. */
+	{.name = "set while the broker is stopped",
+	 .suspend_at = 2 * S,
+	 .suspend_ns = 12 * S,
+	 .stopped = true,
+	 .step_at = 3 * S,
+	 .step_ns = 1.2L * S,
+	 .right_by = 14.1L * S},
 };
 #define SCRIPTS (int)(sizeof(scripts) / sizeof(scripts[0]))
 
@@ -408,6 +426,32 @@ START_TEST(steps_are_counted_and_slews_are_none)
 }
 END_TEST
 
+/* The processor loses its counter in a suspend. Commit fddcec1 waits until it is as
+ * large as before. */
+START_TEST(a_counter_that_begins_anew_is_right_at_once)
+{
+	long double t, off, tick;
+
+	for (int i = 0; i < 3; i++) {
+		begin(&scripts[0], counters[i]);
+		tick = 1 / w.ticks_per_ns;
+		for (t = w.now; t < 5 * S; t += MS)
+			run_to(t);
+		t += 3600 * S;
+		w.born = t - 20 * MS;
+		for (; w.now < 3620 * S; t += MS) {
+			run_to(t);
+			off = (long double)convert(ticks_at(t)) - real_at(t);
+			ck_assert_msg(fabsl(off) <= RIGHT_NS + tick,
+				      "off by %.0Lf ns", off);
+		}
+		off = (long double)convert(0) - real_at(w.born);
+		ck_assert_msg(fabsl(off) <= RIGHT_NS + tick, "at first: %.0Lf",
+			      off);
+	}
+}
+END_TEST
+
 START_TEST(a_clock_that_stands_still_is_no_clock)
 {
 	struct tpi_clock_sample samples[TPI_CLOCK_FIRST] = {0};
@@ -428,6 +472,7 @@ int main(void)
 	tcase_add_test(t, a_broker_that_dies_leaves_the_rate_behind);
 	tcase_add_test(t, a_steady_clock_needs_few_pieces);
 	tcase_add_test(t, steps_are_counted_and_slews_are_none);
+	tcase_add_test(t, a_counter_that_begins_anew_is_right_at_once);
 	tcase_add_test(t, a_clock_that_stands_still_is_no_clock);
 	return check_run_case("clock model", t);
 }

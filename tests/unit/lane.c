@@ -134,6 +134,18 @@ START_TEST(a_group_until_a_lag_holds_no_longer_than_the_lag)
 }
 END_TEST
 
+/* U4: what group 0 has not read within its lag is taken block by block. */
+static void assert_no_more_than_needed(void)
+{
+	uint64_t state = f.lane.shm->state;
+	uint64_t gate = f.lane.shm->gate & TAPIO_POSITION_MASK;
+	uint64_t lagging = TAPIO_STATE_TAIL(state) -
+			   tpi_until_lag(&f.lane, f.groups[0].slot);
+
+	ck_assert(tapio_position_diff(gate, lagging) <= 0 ||
+		  gate == tpi_lane_reap(&f.lane, state));
+}
+
 /*
  * Half of the lane in hands and a lag of as much, or more: one output after the other
  * finds room, and one block after the other can be reserved. On commit fddcec1 none.
@@ -155,6 +167,7 @@ START_TEST(holders_and_a_lagging_group_together_do_not_close_a_lane)
 					lane_reserve(&f, ME, &blocks[i], 1), 0);
 			for (i = 0; i < 100; i++)
 				ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+			assert_no_more_than_needed();
 			for (i = 0; i < 100 && held < 8; i++) {
 				ck_assert_int_eq(lane_reserve(&f, ME, more, 1),
 						 0);
@@ -235,6 +248,73 @@ START_TEST(a_head_of_another_incarnation_is_no_news)
 }
 END_TEST
 
+/* As a member that lies, or one that goes on where it was last possible. */
+START_TEST(a_head_that_goes_back_takes_no_gate_along)
+{
+	uint64_t start;
+	uint32_t v = 0;
+	int i;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	lane_fixture_join(&f, 2, TAPIO_GROUP_LOSSLESS, 0);
+	start = lane_tail(&f);
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	lane_fixture_release(&f, 2, start + 4);
+	for (i = 0; i < 4; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	lane_fixture_release(&f, 2, start + 1);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), TPI_FULL);
+	ck_assert_uint_eq(f.lane.shm->gate, start + 4);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+/* Only a producer that lies takes as many. */
+START_TEST(a_lane_of_which_all_is_held_says_so)
+{
+	uint32_t v = 0;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	f.lane.shm->state = TAPIO_STATE(lane_tail(&f), 8);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), TPI_HELD);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+/* One that has ended since the look at `active`. */
+START_TEST(a_slot_that_is_not_active_holds_nothing)
+{
+	uint32_t v = 0, i;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	lane_fixture_join(&f, 2, TAPIO_GROUP_LOSSLESS, 0);
+	f.groups[2].slot =
+		TAPIO_SLOT(TAPIO_SLOT_CLOSED, TAPIO_GROUP_LOSSLESS, 1, 0);
+	for (i = 0; i < 20; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+/* Its new memory is mapped outside of the operation. Until then nothing is taken. */
+START_TEST(a_slot_whose_cursors_are_not_mapped_keeps_the_gate)
+{
+	uint32_t v = 0, i;
+	uint64_t start;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	start = lane_tail(&f);
+	lane_fixture_join(&f, 2, TAPIO_GROUP_LOSSLESS, 0);
+	f.gating.cursors[2] = NULL;
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), TPI_FULL);
+	ck_assert_uint_eq(f.lane.shm->gate, start);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
 START_TEST(a_head_beyond_the_tail_frees_nothing_that_was_not_published)
 {
 	uint32_t v = 0;
@@ -251,7 +331,7 @@ START_TEST(a_head_beyond_the_tail_frees_nothing_that_was_not_published)
 }
 END_TEST
 
-START_TEST(a_group_that_joins_while_the_gate_is_computed_is_noticed)
+START_TEST(a_computation_says_of_which_groups_it_is)
 {
 	uint64_t gate, generation;
 
@@ -393,6 +473,154 @@ START_TEST(a_retaken_or_given_up_block_is_closed_to_its_old_ticket)
 }
 END_TEST
 
+/*
+ * T5: the serial of a swap is never that of a section. Here the counter has the value
+ * that the next reservation of the block by the same owner gets from its position.
+ */
+START_TEST(a_retaken_ticket_is_never_that_of_a_later_reservation)
+{
+	uint32_t block, again, v = 0, i;
+	uint64_t ticket;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	ck_assert_int_eq(lane_reserve(&f, ME, &block, 1), 0);
+	ticket = f.mine[block];
+	ck_assert_int_eq(tpi_lane_retake(&f.lane, block, &ticket, 4), 0);
+	ck_assert_int_eq(lane_publish_by(&f, 1, 4, &block, &ticket, 1), 0);
+	for (i = 0; i < 7; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ck_assert_int_eq(lane_reserve(&f, ME, &again, 1), 0);
+	ck_assert_uint_eq(again, block);
+	ck_assert_uint_eq(TAPIO_TICKET_PLACE(f.mine[block]), 4 * 8);
+	ck_assert(!tpi_lane_holds(&f.lane, block, ticket));
+	ck_assert_int_eq(lane_publish_by(&f, 1, 4, &block, &ticket, 1),
+			 -EINVAL);
+	ck_assert_int_eq(lane_publish(&f, 1, 4, &block, 1), 0);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+/* T4: of a publish that was aborted after its mark. A call finds the mark out itself. */
+START_TEST(a_retaken_ticket_carries_no_mark)
+{
+	uint32_t block, v = 0;
+	uint64_t ticket;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	ck_assert_int_eq(lane_reserve(&f, ME, &block, 1), 0);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ticket = f.mine[block];
+	f.lane.tickets[block] = TAPIO_TICKET(
+		ME, tpi_place_entered(&f.lane, TAPIO_TICKET_PLACE(ticket), 1));
+	ck_assert(tpi_lane_holds(&f.lane, block, ticket));
+	ck_assert_int_eq(tpi_lane_retake(&f.lane, block, &ticket, 1), 0);
+	ck_assert(!(TAPIO_TICKET_PLACE(ticket) & TAPIO_PLACE_ENTERED));
+	ck_assert_int_eq(lane_publish_by(&f, 1, 4, &block, &ticket, 1), 0);
+	ck_assert_int_eq(lane_publish_by(&f, 1, 4, &block, &ticket, 1),
+			 -EINVAL);
+	lane_check_blocks(&f);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+/* S6: elsewhere a section may run that has compared the ticket already. */
+START_TEST(abandoned_blocks_are_taken_on_their_cpu_alone)
+{
+	uint32_t block, at = 0, cpu;
+	uint64_t ticket;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	cpu = f.lane.cpu;
+	ck_assert_int_eq(lane_reserve(&f, ME, &block, 1), 0);
+	ck_assert_int_eq(tpi_lane_abandon(&f.lane, block, f.mine[block]), 0);
+	if (cpu != TAPIO_CPU_SIDE) {
+		f.lane.cpu = cpu + 1;
+		ck_assert_int_eq(
+			tpi_lane_claim(&f.lane, YOU, 1, &at, 8, &ticket),
+			-ENOENT);
+		ck_assert_int_eq(
+			tpi_lane_sweep(&f.lane, TAPIO_ABANDONED, HERE, true),
+			0);
+		f.lane.cpu = cpu;
+		f.lane.shm->hint = 1;
+	}
+	ck_assert_int_eq(tpi_lane_claim(&f.lane, YOU, 1, &at, 8, &ticket),
+			 (int)block);
+	ck_assert_int_eq(lane_publish_by(&f, 1, 4, &block, &ticket, 1), 0);
+	lane_check_blocks(&f);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(one_claim_leaves_the_others_to_be_found)
+{
+	uint32_t blocks[3], at = 0, i;
+	uint64_t ticket;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	ck_assert_int_eq(lane_reserve(&f, ME, blocks, 3), 0);
+	for (i = 0; i < 3; i++)
+		ck_assert_int_eq(
+			tpi_lane_abandon(&f.lane, blocks[i], f.mine[blocks[i]]),
+			0);
+	for (i = 0; i < 3; i++) {
+		ck_assert_int_eq(
+			tpi_lane_claim(&f.lane, YOU, i, &at, 8, &ticket),
+			(int)blocks[i]);
+		ck_assert_int_eq(
+			lane_publish_by(&f, 1, 4, &blocks[i], &ticket, 1), 0);
+	}
+	ck_assert_int_eq(tpi_lane_claim(&f.lane, YOU, 3, &at, 8, &ticket),
+			 -ENOENT);
+	lane_check_blocks(&f);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+/*
+ * S6: a block is given up elsewhere between the comparison and the commit of its
+ * publish. It is in the ring, and bears ABANDONED (fault.section_stepped gets it there).
+ */
+START_TEST(an_abandoned_block_that_is_in_the_ring_is_left_there)
+{
+	uint32_t blocks[2], at = 0;
+	uint64_t ticket;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	ck_assert_int_eq(lane_reserve(&f, YOU, blocks, 2), 0);
+	ck_assert_int_eq(lane_publish(&f, 1, 4, blocks, 1), 0);
+	f.lane.tickets[blocks[0]] = TAPIO_TICKET(
+		TAPIO_ABANDONED, TAPIO_TICKET_PLACE(f.lane.tickets[blocks[0]]));
+	f.lane.shm->hint = 1;
+	ck_assert_int_eq(tpi_lane_claim(&f.lane, ME, 1, &at, 8, &ticket),
+			 -ENOENT);
+	ck_assert_int_eq(tpi_lane_sweep(&f.lane, TAPIO_ABANDONED, HERE, true),
+			 0);
+	ck_assert_int_eq(lane_publish(&f, 1, 4, &blocks[1], 1), 0);
+	lane_check_blocks(&f);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+/* The block at reap may be under the pen of an output that has not committed. */
+START_TEST(a_copy_is_whole_beyond_reap)
+{
+	uint64_t position = 8;
+	uint32_t v = 0, block;
+	int i;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ck_assert(!tpi_lane_intact(&f.lane, position));
+	ck_assert(tpi_lane_intact(&f.lane, position + 1));
+	ck_assert_int_eq(lane_reserve(&f, ME, &block, 1), 0);
+	ck_assert(!tpi_lane_intact(&f.lane, position + 1));
+	ck_assert(tpi_lane_intact(&f.lane, position + 2));
+	lane_fixture_fini(&f);
+}
+END_TEST
+
 START_TEST(sweep_takes_back_what_the_dead_hold_and_nothing_else)
 {
 	uint32_t dead[3], mine[2];
@@ -468,6 +696,32 @@ START_TEST(claim_looks_at_a_bounded_number_and_keeps_the_hint)
 	at = blocks[31];
 	ck_assert_int_eq(tpi_lane_claim(&f.lane, ME, 1, &at, 8, &ticket),
 			 (int)blocks[31]);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+/* A thread that has moved since it found no room claims nothing, and takes the hint
+ * away from nobody. */
+START_TEST(claim_on_another_cpu_keeps_the_hint)
+{
+	uint32_t block, at = 0;
+	uint64_t ticket;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	if (f.lane.cpu != TAPIO_CPU_SIDE) {
+		ck_assert_int_eq(lane_reserve(&f, ME, &block, 1), 0);
+		ck_assert_int_eq(
+			tpi_lane_abandon(&f.lane, block, f.mine[block]), 0);
+		f.lane.cpu++;
+		ck_assert_int_eq(
+			tpi_lane_claim(&f.lane, ME, 1, &at, 8, &ticket),
+			-ENOENT);
+		f.lane.cpu--;
+		ck_assert_uint_eq(f.lane.shm->hint, 1);
+		ck_assert_int_eq(
+			tpi_lane_claim(&f.lane, ME, 2, &at, 8, &ticket),
+			(int)block);
+	}
 	lane_fixture_fini(&f);
 }
 END_TEST
@@ -618,12 +872,15 @@ int main(void)
 		       a_lag_is_at_most_half_a_lane_without_the_right_to_more);
 	tcase_add_test(tcase, the_epoch_of_a_gate_is_no_part_of_its_position);
 	tcase_add_test(tcase, a_head_of_another_incarnation_is_no_news);
+	tcase_add_test(tcase, a_head_that_goes_back_takes_no_gate_along);
+	tcase_add_test(tcase, a_lane_of_which_all_is_held_says_so);
+	tcase_add_test(tcase, a_slot_that_is_not_active_holds_nothing);
+	tcase_add_test(tcase,
+		       a_slot_whose_cursors_are_not_mapped_keeps_the_gate);
 	tcase_add_test(
 		tcase,
 		a_head_beyond_the_tail_frees_nothing_that_was_not_published);
-	tcase_add_test(
-		tcase,
-		a_group_that_joins_while_the_gate_is_computed_is_noticed);
+	tcase_add_test(tcase, a_computation_says_of_which_groups_it_is);
 	tcase_add_test(
 		tcase,
 		reserved_blocks_cannot_close_a_lane_nor_be_put_back_twice);
@@ -635,12 +892,21 @@ int main(void)
 	tcase_add_test(tcase,
 		       a_retaken_or_given_up_block_is_closed_to_its_old_ticket);
 	tcase_add_test(tcase,
+		       a_retaken_ticket_is_never_that_of_a_later_reservation);
+	tcase_add_test(tcase, a_retaken_ticket_carries_no_mark);
+	tcase_add_test(tcase, abandoned_blocks_are_taken_on_their_cpu_alone);
+	tcase_add_test(tcase, one_claim_leaves_the_others_to_be_found);
+	tcase_add_test(tcase,
+		       an_abandoned_block_that_is_in_the_ring_is_left_there);
+	tcase_add_test(tcase, a_copy_is_whole_beyond_reap);
+	tcase_add_test(tcase,
 		       sweep_takes_back_what_the_dead_hold_and_nothing_else);
 	tcase_add_test(
 		tcase,
 		a_sweeper_that_may_not_run_there_leaves_the_blocks_to_claim);
 	tcase_add_test(tcase,
 		       claim_looks_at_a_bounded_number_and_keeps_the_hint);
+	tcase_add_test(tcase, claim_on_another_cpu_keeps_the_hint);
 	tcase_add_test(tcase, positions_go_on_across_the_wrap_at_2_to_the_48);
 	tcase_add_loop_test(tcase, random_operations_lose_no_block_and_no_event,
 			    0, 5);

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lib/lane/lane.h"
 #include "tests/cpu_lanes.h"
@@ -28,6 +29,7 @@ struct lane_fixture {
 	struct tapio_shm_cursor cursors[TAPIO_GROUP_SLOTS];
 	pthread_mutex_t mutex; /* side flavour */
 	unsigned char *memory;
+	size_t memory_bytes;
 	uint64_t *mine; /* by block: the ticket of its last reservation */
 };
 
@@ -50,9 +52,11 @@ static inline void lane_fixture_init(struct lane_fixture *f, uint32_t blocks,
 	f->mine = calloc(blocks, sizeof(*f->mine));
 	ck_assert_ptr_nonnull(f->mine);
 	pthread_mutex_init(&f->mutex, NULL);
-	f->memory = aligned_alloc(64, 4096 + (size_t)blocks * (bytes + 256));
-	ck_assert_ptr_nonnull(f->memory);
-	memset(f->memory, 0, 4096 + (size_t)blocks * (bytes + 256));
+	f->memory_bytes = 4096 + (size_t)blocks * (bytes + 256);
+	/* Shared, for tests that fork. */
+	f->memory = mmap(NULL, f->memory_bytes, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(f->memory, MAP_FAILED);
 	at = f->memory;
 	f->lane.shm = lane_fixture_take(&at, sizeof(*f->lane.shm));
 	f->lane.desc = lane_fixture_take(&at, blocks * sizeof(uint64_t));
@@ -85,7 +89,7 @@ static inline void lane_fixture_init(struct lane_fixture *f, uint32_t blocks,
 
 static inline void lane_fixture_fini(struct lane_fixture *f)
 {
-	free(f->memory);
+	munmap(f->memory, f->memory_bytes);
 	free(f->mine);
 	pthread_mutex_destroy(&f->mutex);
 }

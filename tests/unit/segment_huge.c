@@ -376,14 +376,15 @@ END_TEST
 
 int main(void)
 {
-	TCase *t = tcase_create("huge");
 	const char *reason = prepare();
 	int failed;
+	TCase *t;
 
 	if (reason) {
 		puts(reason);
 		return 77;
 	}
+	t = tcase_create("huge");
 	tcase_add_test(t, hugetlb_is_obtained_whole_and_reported_as_measured);
 	tcase_add_test(
 		t, a_hugetlb_segment_is_mapped_by_others_with_its_page_size);

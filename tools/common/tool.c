@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/base/output.h"
 #include "lib/base/own_fd.h"
 #include "tools/common/parse.h"
 #include "tools/common/tool.h"
@@ -29,6 +30,7 @@ static void print_version(FILE *stream, struct argp_state *state)
 void tpi_tool_init(const char *name)
 {
 	tpi_fd_occupy_stdio();
+	tpi_output_check_at_exit(name, TPI_EXIT_FAILURE);
 	tool_name = name;
 	argp_err_exit_status = TPI_EXIT_USAGE;
 	argp_program_version_hook = print_version;

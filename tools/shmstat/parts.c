@@ -193,9 +193,21 @@ out_memory:
 	return NULL;
 }
 
+/* Refusals for want of a side lane count on the first one, whatever it has published. */
+static bool refuses(const json_t *row)
+{
+	const char *cause;
+	json_t *dropped = json_object_get(row, "dropped"), *count;
+
+	json_object_foreach(dropped, cause,
+			    count) if (json_integer_value(count)) return true;
+	return false;
+}
+
 static bool never_used(const json_t *row)
 {
-	return json_is_true(json_object_get(row, "side")) &&
+	return json_is_true(json_object_get(row, "side")) && !refuses(row) &&
+	       !json_integer_value(json_object_get(row, "held")) &&
 	       !json_integer_value(json_object_get(row, "published"));
 }
 

@@ -3,10 +3,10 @@
  * tapio-tail: shows the events of a channel, as text or as JSON Lines.
  *
  * By default an observer, which holds up no producer. With --group a consumer.
- * One thread: take a batch, format it, release it, write it. An event that was
- * overwritten while it was formatted is not shown, and is counted as lost, here
- * and in the group's ledger. With --policy lossless a batch is written before
- * it is released, so that a kill in between shows events twice and loses none.
+ * One thread: take a batch, format it, write it, release it. So a kill, or an output
+ * that takes no more, leaves events to the next member: they are shown twice, and none
+ * is lost. An event that was overwritten while it was formatted is not shown, and is
+ * counted as lost, here and in the group's ledger.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -363,17 +363,16 @@ static int format_batch(struct run *run, const struct tapio_view *views,
 /* Shows a batch. 0 or -errno. */
 static int show(struct run *run, const struct tapio_view *views, int count)
 {
-	bool write_first = run->args.tail.policy == TAPIO_GROUP_LOSSLESS;
 	uint64_t events, overwritten;
 	int err = format_batch(run, views, count, &events, &overwritten);
 
-	if (!err && write_first)
+	if (!err)
 		err = tpi_tail_out_flush(&run->out);
 	if (err)
 		return err; /* others get what is not released */
 	tpi_tail_release(&run->source);
 	run->shown += events;
-	return tpi_tail_out_flush(&run->out);
+	return 0;
 }
 
 static int64_t next_timeout(const struct run *run)
