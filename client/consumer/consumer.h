@@ -34,6 +34,7 @@
 #include "client/consumer/latency.h"
 #include "client/consumer/lease.h"
 #include "client/reader/merge.h"
+#include "lib/base/testpoint.h"
 #include "lib/lane/cursor.h"
 #include "lib/lane/lane.h"
 #include "lib/lane/wake.h"
@@ -223,6 +224,7 @@ static inline bool tpi_lease_hold(struct tapio_consumer *c, struct tpi_track *t)
 		tpi_fence_full();
 	else
 		tpi_fence_compiler();
+	TPI_TESTPOINT("lease.announced");
 	lease = tpi_load_relaxed(&t->cursor->lease);
 	return tpi_likely(lease == t->lease) || tpi_lease_keep(c, t, lease);
 }
@@ -309,10 +311,12 @@ unsigned int tpi_merge_gather(struct tapio_consumer *c,
 			      struct tapio_view *views, unsigned int max);
 /*
  * poll.c, for it: whether a lane is to be read, up to *tail (a record of what
- * cannot be read goes to `view`, and is counted in *n); the end of the look.
+ * cannot be read goes to the first of `max` views, unless it is the last one, and is
+ * counted in *n); the end of the look.
  */
 bool tpi_look(struct tapio_consumer *c, struct tpi_track *t,
-	      struct tapio_view *view, unsigned int *n, uint64_t *tail);
+	      struct tapio_view *views, unsigned int max, unsigned int *n,
+	      uint64_t *tail);
 void tpi_look_done(struct tapio_consumer *c, struct tpi_track *t);
 
 /*

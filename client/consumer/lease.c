@@ -16,6 +16,7 @@
 /* K2, T3: from the word `from` to ours. */
 static bool claim_cell(struct tapio_shm_cell *cell, uint64_t from, uint32_t me)
 {
+	TPI_TESTPOINT("cell.claim");
 	/* ORDER cursor.owner (acq_rel): all that its last owner has stored there,
 	 * before our stores. Pairs with the swap in leave_cell(), and with that
 	 * of the broker for the dead. */
@@ -328,6 +329,7 @@ void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t)
 	/* Relaxed: before the swap. A lane without a holder has no mark. */
 	tpi_store_relaxed(&t->cell->watermark, 0);
 	drop(c, t);
+	TPI_TESTPOINT("lease.left");
 	t->rest_until = tpi_now_ns() + REST_NS;
 	/* Relaxed: before the swap, so that the next holder clears only requests
 	 * to itself. */
@@ -335,8 +337,10 @@ void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t)
 	/* ORDER cursor.lease (acq_rel): our head and tally, before the lane may
 	 * be taken. Pairs with the swap in tpi_lease_take(). */
 	if (!tpi_cas_acq_rel(&t->cursor->lease, &lease, given) &&
-	    !tpi_cas_acq_rel(&t->cursor->lease, &asked, given))
+	    !tpi_cas_acq_rel(&t->cursor->lease, &asked, given)) {
+		c->relieved++;
 		tpi_cell_release(t->cursor, t->cell);
+	}
 	TPI_TESTPOINT("lease.given");
 }
 

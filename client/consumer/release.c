@@ -51,6 +51,7 @@ bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
 		tpi_lease_lose(c, t);
 		return false;
 	}
+	TPI_TESTPOINT("release.held");
 	if (t->skipped || t->lost) {
 		t->tally.skipped += t->skipped;
 		t->tally.lost += t->lost;

@@ -230,6 +230,8 @@ void test_broker_stop(struct test_broker *broker)
 		ck_assert_int_eq(running_stop(&broker->daemon, SIGTERM), 0);
 		running_errors(&broker->daemon, text, sizeof(text));
 	}
+	snprintf(text, sizeof(text), "%s.lock", broker->socket);
+	unlink(text); /* of a broker that was killed */
 	unlink(broker->socket);
 	unlink(broker->config);
 	ck_assert_int_eq(rmdir(broker->directory), 0);

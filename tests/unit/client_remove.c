@@ -138,7 +138,9 @@ static void *relay_hello(void *arg)
 		0);
 	n = tpi_recv_fds(client, &m, sizeof(m), &fd, &fds);
 	ck_assert_int_gt((int)n, 0);
-	ck_assert_int_eq((int)tpi_send_fds(broker, &m, (size_t)n, &fd, fds),
+	/* Without the descriptor: a broker may refuse it. */
+	m.header.fd_count = 0;
+	ck_assert_int_eq((int)tpi_send_fds(broker, &m, (size_t)n, NULL, 0),
 			 (int)n);
 	if (fds)
 		close(fd);
