@@ -724,12 +724,15 @@ START_TEST(a_producer_that_saw_the_last_group_ring_rings_for_the_next)
 	s = c.attached.group_slot;
 	tpi_add_relaxed(&c.cursors.control->armed, 5);
 	tpi_store_relaxed(&producer.channel.doorbells->answered[s], 9);
+	tpi_add_relaxed(&producer.channel.doorbells->room_armed, 3);
 	ck_assert_int_eq(peer_detach(&c), 0);
 	peer_close(&c);
 	ck_assert_int_eq(try_join(&c, NULL, 0, 0, 0), 0);
 	ck_assert_uint_eq(c.attached.group_slot, s);
 	ck_assert(!tpi_wake_wanted(c.cursors.control->armed,
 				   producer.channel.doorbells->answered[s]));
+	ck_assert_uint_eq(c.cursors.control->room_answered,
+			  producer.channel.doorbells->room_armed);
 	tpi_add_relaxed(&c.cursors.control->armed, 1);
 	ck_assert(tpi_wake_wanted(c.cursors.control->armed,
 				  producer.channel.doorbells->answered[s]));
