@@ -74,8 +74,8 @@ static bool clear_lease(const struct tpi_registry *registry,
 		cleared = tpi_lease_next(lease, TAPIO_NOBODY,
 					 lease & TAPIO_LEASE_MOVING);
 		/* ORDER cursor.lease (acq_rel): the dead one's head before the
-		 * next holder's look at it. Pairs with the swap in take()
-		 * (client/). */
+		 * next holder's look at it. Pairs with the swap in
+		 * tpi_lease_take() (client/). */
 		if (tpi_cas_acq_rel(&cursor->lease, &lease, cleared))
 			return true;
 		/* A member has asked for the lane, or taken it. */

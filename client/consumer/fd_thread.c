@@ -155,6 +155,29 @@ static void set_marks(struct tapio_consumer *c, struct rounds *r, bool wanted)
 	r->has_announced = false; /* of what holds now */
 }
 
+/*
+ * What is unread is too little for the watermark, so the member rightly does not poll:
+ * a sign of life, in one cell. It may be lost among those of the member itself.
+ */
+static void live(const struct tapio_consumer *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < c->lane_count; i++) {
+		struct tapio_shm_cursor *cursor = c->tracks[i].cursor;
+		/* Relaxed: as in set_marks(). */
+		uint64_t lease = tpi_load_relaxed(&cursor->lease);
+		struct tapio_shm_cell *cell;
+
+		if (TAPIO_LEASE_HOLDER(lease) != c->me)
+			continue;
+		cell = &cursor->cells[tpi_lease_cell(lease)];
+		tpi_store_relaxed(&cell->beat,
+				  tpi_load_relaxed(&cell->beat) + 1);
+		return;
+	}
+}
+
 /* How long the clock of a watermark still runs; 0: it is over. */
 static int64_t clock_ns(const struct tapio_consumer *c, struct rounds *r)
 {
@@ -185,6 +208,7 @@ static bool look(struct tapio_consumer *c, struct rounds *r, int64_t *ns)
 		set_marks(c, r, false);
 		return false;
 	}
+	live(c);
 	left = clock_ns(c, r);
 	if (left < *ns)
 		*ns = left;

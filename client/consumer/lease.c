@@ -16,6 +16,7 @@
 /* K2, T3: from the word `from` to ours. */
 static bool claim_cell(struct tapio_shm_cell *cell, uint64_t from, uint32_t me)
 {
+	TPI_TESTPOINT("cell.claim");
 	/* ORDER cursor.owner (acq_rel): all that its last owner has stored there,
 	 * before our stores. Pairs with the swap in leave_cell(), and with that
 	 * of the broker for the dead. */

@@ -62,9 +62,10 @@
  *     released comes again, as after a death. A release that it began before T1 may
  *     count or not (T2 may see it), as a whole.
  *
- * SIGKILL of S: the broker does L1 and L2 for its cells, and makes the holder 0. Of the
- * taker after A1: ASKED stays, and S swaps it off, or another member goes on from
- * there. After T1: the broker leaves MOVING, so the next holder does T2 to T4.
+ * SIGKILL of S: the broker does L1 for its cells and L2 for all three, and makes the
+ * holder 0. Of the taker after A1: ASKED stays, and S swaps it off, or another member
+ * goes on from there. After T1: the broker leaves MOVING, so the next holder does T2 to
+ * T4. After T4: the broker does L2 for the cell that the taker has left.
  * SIGSTOP of S anywhere: see 3 and 4. Of the taker after T1: it holds a MOVING lane,
  * which a third member takes over, and then see 1. After T3 its cell stays its own
  * until it wakes up. So there are cells for two members that sleep at once on one

@@ -68,7 +68,7 @@ static inline bool tpi_cursor_head(const struct tapio_shm_cursor *cursor,
 				   uint64_t *head)
 {
 	/* ORDER cursor.lease (acquire): the cell that the lease names was filled
-	 * before. Pairs with the swap in settle(). */
+	 * before. Pairs with T4, in move(). */
 	uint64_t again, lease = tpi_load_acquire(&cursor->lease);
 	int i;
 
@@ -82,7 +82,7 @@ static inline bool tpi_cursor_head(const struct tapio_shm_cursor *cursor,
 		*head = tpi_load_acquire(
 			&cursor->cells[tpi_lease_cell(lease)].head);
 		/* ORDER cursor.lease (load-load): the head before the second
-		 * look. Pairs with the swap in take(). */
+		 * look. Pairs with T1, in tpi_lease_take(). */
 		tpi_fence_load_load();
 		again = tpi_load_acquire(&cursor->lease);
 		if (again == lease)
@@ -108,6 +108,7 @@ static inline void tpi_cell_release(struct tapio_shm_cursor *cursor,
 	if (!(owner & TAPIO_CELL_GIVEN) ||
 	    cell == &cursor->cells[tpi_lease_cell(lease)])
 		return;
+	TPI_TESTPOINT("cell.release");
 	/* ORDER cursor.owner (acq_rel): its last owner's stores, before it is
 	 * used again. Pairs with the swap in claim_cell(). */
 	tpi_cas_acq_rel(&cell->owner, &owner,

@@ -140,7 +140,7 @@ static bool read_once(const struct tpi_lane *lane,
 	 * above. */
 	ledger->gate = tpi_load_acquire(&lane->shm->gate) & TAPIO_POSITION_MASK;
 	/* ORDER cursor.lease (acquire): the cell that it names was filled
-	 * before. Pairs with the swap in settle(). */
+	 * before. Pairs with T4, in move(). */
 	ledger->lease_word = tpi_load_acquire(&cursor->lease);
 	cell = &cursor->cells[tpi_lease_cell(ledger->lease_word)];
 	/*
@@ -162,8 +162,8 @@ static bool read_once(const struct tpi_lane *lane,
 	 * head is looked at again. Pairs with the release of a head: a holder
 	 * that rewrites this tally has stored another head before.
 	 * ORDER cursor.tally (load-load): the same. Pairs with tpi_commit().
-	 * ORDER cursor.lease (load-load): the same for the lease. Pairs with the
-	 * swap in take().
+	 * ORDER cursor.lease (load-load): the same for the lease. Pairs with
+	 * T1, in tpi_lease_take().
 	 */
 	tpi_fence_load_load();
 	ledger->peak = tpi_load_relaxed(&cell->peak);

@@ -170,6 +170,59 @@ START_TEST(clients_are_named)
 }
 END_TEST
 
+static const char *note_of(json_t *row)
+{
+	const char *note = json_string_value(json_object_get(row, "note"));
+
+	return note ? note : "";
+}
+
+static long long integer(json_t *row, const char *key)
+{
+	ck_assert(json_is_integer(json_object_get(row, key)));
+	return json_integer_value(json_object_get(row, key));
+}
+
+/* It holds what it was given, and what it has not got yet waits for it. */
+START_TEST(a_member_that_does_not_poll_is_explained)
+{
+	struct tapio_view views[BLOCKS];
+	json_t *mine;
+
+	show("clients");
+	mine = my_attachment("consume");
+	ck_assert_int_eq(integer(mine, "lanes"), 0);
+	ck_assert(json_is_null(json_object_get(mine, "polls")));
+	ck_assert_ptr_nonnull(strstr(note_of(mine), "25 events wait"));
+	ck_assert_int_eq(tapio_poll(consumer, views, 10, 0), 10);
+	show("clients");
+	mine = my_attachment("consume");
+	ck_assert_int_gt(integer(mine, "lanes"), 0);
+	ck_assert_int_eq(integer(mine, "in_hand"), 10);
+	ck_assert_int_eq(integer(mine, "unread"), EVENTS - 10);
+	ck_assert(json_is_false(json_object_get(mine, "polls")));
+	ck_assert_ptr_nonnull(strstr(note_of(mine), "10 events in its hands"));
+	ck_assert_ptr_nonnull(strstr(note_of(mine), "30 s after"));
+	command_free(&run);
+	command_run(&run, "tapio-shmstat", "clients", NULL);
+	ck_assert_ptr_nonnull(strstr(run.out, "10 events in its hands"));
+	ck_assert_int_eq(tapio_release(consumer), 0);
+	show("clients");
+	mine = my_attachment("consume");
+	ck_assert_ptr_nonnull(strstr(note_of(mine), "15 events unread"));
+	ck_assert_int_eq(tapio_poll(consumer, views, BLOCKS, 0), EVENTS - 10);
+	ck_assert_int_eq(tapio_release(consumer), 0);
+	show("clients");
+	mine = my_attachment("consume");
+	ck_assert_int_eq(integer(mine, "in_hand"), 0);
+	ck_assert_int_eq(integer(mine, "unread"), 0);
+	ck_assert(json_is_null(json_object_get(mine, "polls")));
+	ck_assert(json_is_null(json_object_get(mine, "note")));
+	mine = my_attachment("produce");
+	ck_assert(json_is_null(json_object_get(mine, "lanes")));
+}
+END_TEST
+
 START_TEST(segments_are_sealed_and_placed)
 {
 	json_t *row, *seals;
@@ -421,6 +474,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_broker_that_answers_is_asked);
 	tcase_add_test(tc, clients_are_named);
+	tcase_add_test(tc, a_member_that_does_not_poll_is_explained);
 	tcase_add_test(tc, segments_are_sealed_and_placed);
 	tcase_add_test(tc, a_stopped_broker_is_looked_into);
 	tcase_add_test(tc, a_killed_broker_is_seen_in_its_clients_memory);

@@ -53,6 +53,19 @@ static void assert_acted(void)
 	tpi_testpoint_hook = NULL;
 }
 
+/* ---- the barrier: A2 ------------------------------------------------------------- */
+
+static int barrier_fails;
+
+int __real_tpi_barrier(void);
+int __wrap_tpi_barrier(void);
+int __wrap_tpi_barrier(void)
+{
+	if (tpi_testpoint_hook)
+		tpi_testpoint_hook("barrier");
+	return barrier_fails ? -EPERM : __real_tpi_barrier();
+}
+
 /* ---- the members ---------------------------------------------------------------- */
 
 static struct tapio_consumer *open_member(uint64_t merge_ns)
@@ -78,6 +91,7 @@ static void set_up(void)
 	b = open_member(0);
 	c = open_member(0);
 	sent = skipped = 0;
+	barrier_fails = 0;
 	memset(came, 0, sizeof(came));
 }
 
@@ -167,7 +181,7 @@ static void b_relieves_and_reads(void)
 
 static void c_relieves_and_reads(void)
 {
-	survey_after(c, ASLEEP);
+	survey_after(c, IDLE); /* the taker has nothing in its hands */
 	ck_assert(busy(c)->leased);
 	take_and_release(c, others);
 }
@@ -248,10 +262,9 @@ START_TEST(who_keeps_the_lane_when_asked_is_not_relieved)
 		const char *point;
 		void (*act)(void);
 	} cases[] = {
-		{"takeover.asked", a_looks},
-		{"takeover.asked", a_reads},
-		{"takeover.proven", a_looks},
-		{"takeover.proven", a_reads},
+		{"takeover.asked", a_looks},  {"takeover.asked", a_reads},
+		{"barrier", a_looks},         {"barrier", a_reads},
+		{"takeover.proven", a_looks}, {"takeover.proven", a_reads},
 	};
 
 	emit(5);
@@ -349,7 +362,91 @@ START_TEST(what_a_relieved_member_has_passed_over_is_counted_once)
 	/* Unread events make a takeover worth while. */
 	plan(points[_i], b_asks);
 	ck_assert_uint_eq(take(a, views), 0);
+	/* Before R0 it notices at once. */
+	ck_assert_uint_eq(group_stats(a).relieved, _i == 0);
 	finish(1);
+}
+END_TEST
+
+/* ---- when ------------------------------------------------------------------------ */
+
+static void nothing(void)
+{
+}
+
+/* What does not make a takeover worth while, or right. */
+START_TEST(who_has_nothing_to_read_is_not_relieved)
+{
+	emit(5);
+	a_reads();
+	survey_after(b, ASLEEP);
+	ck_assert(!busy(b)->leased);
+	ck_assert_uint_eq(busy(b)->cursor->lease, busy(a)->lease);
+	plan("barrier", nothing);
+	emit(1);
+	b_asks();
+	ck_assert(busy(b)->leased);
+	finish(1);
+}
+END_TEST
+
+START_TEST(who_has_looked_a_moment_ago_is_not_relieved)
+{
+	emit(5);
+	a_reads();
+	emit(5);
+	survey_after(b, IDLE / 2);
+	ck_assert(!busy(b)->leased);
+	/* Asleep for long, and it has looked since, though it found no news. */
+	b->balanced_ns = 0;
+	tpi_lease_balance(b);
+	for (uint32_t i = 0; i < b->surveys[b->turn].count; i++)
+		b->surveys[b->turn].holders[i].since -= ASLEEP;
+	ck_assert_int_eq(tapio_poll(a, views, 0, 0), 0);
+	b->balanced_ns = 0;
+	tpi_lease_balance(b);
+	ck_assert(!busy(b)->leased);
+	ck_assert_uint_eq(busy(b)->cursor->lease, busy(a)->lease);
+	plan("takeover.asked", nothing);
+	b_asks();
+	ck_assert(busy(b)->leased);
+	finish(1);
+}
+END_TEST
+
+START_TEST(who_holds_events_is_relieved_after_the_takeover_only)
+{
+	emit(5);
+	ck_assert_uint_eq(take(a, views), 5);
+	emit(5);
+	b_asks();
+	ck_assert(!busy(b)->leased);
+	ck_assert_uint_eq(busy(b)->cursor->lease, busy(a)->lease);
+	plan("lease.taken", nothing);
+	b_relieves();
+	ck_assert(busy(b)->leased);
+	ck_assert_uint_eq(busy(b)->cursor->takeovers, 1);
+	finish(2);
+}
+END_TEST
+
+/* Then A2 proves nothing, and all wait for the takeover. */
+START_TEST(without_a_barrier_all_takeovers_wait)
+{
+	emit(5);
+	a_reads();
+	emit(5);
+	barrier_fails = 1;
+	plan("barrier", nothing);
+	b_asks();
+	ck_assert(plot.acted);
+	ck_assert(!busy(b)->leased);
+	b_asks();
+	ck_assert(!busy(b)->leased);
+	plan("lease.taken", nothing);
+	b_relieves();
+	ck_assert(busy(b)->leased);
+	finish(2);
 }
 END_TEST
 
@@ -455,6 +552,91 @@ START_TEST(a_taker_that_sleeps_is_relieved)
 }
 END_TEST
 
+/*
+ * T3 is a swap. b finds a free cell, and before it claims it c has relieved b and has
+ * taken that cell. So b takes another one, fills it, and finds that it is too late.
+ */
+START_TEST(a_cell_is_claimed_by_one_member)
+{
+	emit(6);
+	ck_assert_uint_eq(take(a, views), 6);
+	plan("cell.claim", c_relieves_and_reads);
+	b_relieves();
+	ck_assert(!busy(b)->leased);
+	ck_assert(tpi_lease_held(busy(c)));
+	ck_assert_uint_eq(TAPIO_CELL_OWNER(busy(c)->cell->owner), c->me);
+	ck_assert_uint_eq(TAPIO_HEAD_POSITION(busy(c)->cell->head),
+			  busy(c)->head);
+	emit(4);
+	ck_assert_uint_eq(take_and_release(c, others), 4);
+	finish(2);
+}
+END_TEST
+
+/*
+ * L2 is a swap. b has found that a has given its cell. Before the swap a frees it, and
+ * another member takes it, or a itself, which gives the lane with it.
+ */
+static struct tapio_shm_cell *left;
+static uint64_t given;
+
+/* As a's L2, which comes after T4. */
+static void free_left(void)
+{
+	ck_assert_uint_eq(left->owner, given);
+	left->owner = TAPIO_CELL_TAKE(given, TAPIO_NOBODY);
+}
+
+static void assert_is_left(struct tapio_consumer *m)
+{
+	ck_assert_int_eq(busy(m)->cell - busy(m)->cursor->cells,
+			 left - busy(a)->cursor->cells);
+}
+
+static void cell_goes_to_c(void)
+{
+	free_left();
+	c_relieves_and_reads();
+	assert_is_left(c);
+	given = left->owner;
+}
+
+static void cell_comes_back_to_a(void)
+{
+	free_left();
+	survey_after(a, IDLE);
+	assert_is_left(a);
+	a_reads();
+	tpi_lease_give(a, busy(a));
+	given = left->owner;
+}
+
+static void (*next_act)(void);
+
+/* L1, and its own L2, which is in vain: the lease still names the cell. */
+static void a_loses(void)
+{
+	left = busy(a)->cell;
+	a_releases();
+	given = left->owner;
+	ck_assert(given & TAPIO_CELL_GIVEN);
+	plan("cell.release", next_act);
+}
+
+START_TEST(a_cell_is_freed_by_one_member)
+{
+	emit(6);
+	ck_assert_uint_eq(take(a, views), 6);
+	next_act = _i ? cell_comes_back_to_a : cell_goes_to_c;
+	plan("lease.filled", a_loses);
+	b_relieves();
+	assert_acted();
+	ck_assert_str_eq(plot.point, "cell.release");
+	ck_assert_uint_eq(left->owner, given);
+	finish(2);
+}
+END_TEST
+
 /* ---- giving and taking --------------------------------------------------------------- */
 
 /* Between G1 and G2, and after it. */
@@ -487,6 +669,46 @@ START_TEST(a_lane_that_is_taken_may_be_taken_over_at_once)
 	ck_assert(tpi_lease_held(busy(c)));
 	assert_cells(0);
 	finish(1);
+}
+END_TEST
+
+/* A question does not keep it, nor is it left behind. */
+START_TEST(a_lane_that_is_asked_for_may_be_given)
+{
+	struct tapio_shm_cursor *cursor;
+
+	emit(6);
+	a_reads();
+	cursor = busy(a)->cursor;
+	cursor->lease |= TAPIO_LEASE_ASKED;
+	plan("lease.given", nothing);
+	tpi_lease_give(a, busy(a));
+	ck_assert_uint_eq(tpi_cursor_holder(cursor), TAPIO_NOBODY);
+	ck_assert(!(cursor->lease & TAPIO_LEASE_ASKED));
+	emit(3);
+	ck_assert_uint_eq(take_and_release(b, others), 3);
+	finish(1);
+}
+END_TEST
+
+/* a has lost the lane with views in its hands. It takes it again when they are back. */
+START_TEST(what_is_in_hand_is_released_before_the_lane_is_taken_again)
+{
+	emit(6);
+	ck_assert_uint_eq(take(a, views), 6);
+	plan("lease.taken", nothing);
+	b_relieves_and_reads();
+	emit(2);
+	ck_assert_uint_eq(take(a, views + 6), 0);
+	ck_assert_uint_eq(group_stats(a).relieved, 1);
+	tpi_lease_give(b, busy(b));
+	busy(a)->free_before = true;
+	ck_assert_uint_eq(take(a, views + 6), 0);
+	ck_assert(!busy(a)->leased);
+	a_releases();
+	tpi_lease_free(a);
+	ck_assert_uint_eq(take_and_release(a, views), 2);
+	finish(2);
 }
 END_TEST
 
@@ -524,6 +746,37 @@ START_TEST(the_gate_does_not_follow_the_late_head_of_a_sleeper)
 }
 END_TEST
 
+/* While the lane is MOVING nobody follows the cell that it names. */
+static void sleeper_stores_and_producer_looks(void)
+{
+	struct tapio_shm_cell *cell = busy(a)->cell;
+	uint32_t x = 0;
+
+	cell->tally[1].skipped = 16; /* R1 */
+	tpi_store_release(&cell->head,
+			  TAPIO_HEAD(busy(a)->next, a->incarnation, 1));
+	ck_assert_int_eq(tapio_output(p, OTHER, &x, sizeof(x)), -EAGAIN);
+}
+
+START_TEST(the_gate_stays_while_a_lane_is_moving)
+{
+	uint32_t x = 0;
+	int n;
+
+	emit(16);
+	ck_assert_uint_eq(take(a, views), 16);
+	for (n = 0; n < 32; n++, skipped++)
+		ck_assert_int_eq(tapio_output(p, OTHER, &x, sizeof(x)), 0);
+	plan("lease.taken", sleeper_stores_and_producer_looks);
+	b_relieves();
+	assert_acted();
+	take_and_release(b, others);
+	ck_assert_int_eq(tapio_output(p, OTHER, &x, sizeof(x)), 0);
+	skipped++;
+	finish(2);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("client relieved");
@@ -532,7 +785,7 @@ int main(void)
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, who_has_announced_events_is_not_relieved);
 	tcase_add_loop_test(t, who_keeps_the_lane_when_asked_is_not_relieved, 0,
-			    4);
+			    6);
 	tcase_add_test(t, the_question_of_another_member_is_not_ones_own);
 	tcase_add_loop_test(
 		t, what_a_relieved_member_has_looked_at_is_not_handed_out, 0,
@@ -542,6 +795,16 @@ int main(void)
 	tcase_add_loop_test(
 		t, what_a_relieved_member_has_passed_over_is_counted_once, 0,
 		4);
+	tcase_add_test(t, who_has_nothing_to_read_is_not_relieved);
+	tcase_add_test(t, who_has_looked_a_moment_ago_is_not_relieved);
+	tcase_add_test(t, who_holds_events_is_relieved_after_the_takeover_only);
+	tcase_add_test(t, without_a_barrier_all_takeovers_wait);
+	tcase_add_test(t, a_cell_is_claimed_by_one_member);
+	tcase_add_loop_test(t, a_cell_is_freed_by_one_member, 0, 2);
+	tcase_add_test(t, a_lane_that_is_asked_for_may_be_given);
+	tcase_add_test(
+		t, what_is_in_hand_is_released_before_the_lane_is_taken_again);
+	tcase_add_test(t, the_gate_stays_while_a_lane_is_moving);
 	tcase_add_loop_test(t, a_release_after_a_takeover_counts_not, 0, 2);
 	tcase_add_test(t, a_release_before_a_takeover_counts);
 	tcase_add_loop_test(t, a_cell_is_free_when_both_have_left_it, 0, 4);

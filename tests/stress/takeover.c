@@ -153,7 +153,7 @@ static uint8_t *mark(struct tapio_consumer *c, const struct tapio_view *view)
 		return NULL;
 	}
 	fate = &shared->fates[body.source][body.number];
-	was = __atomic_fetch_or(fate, CAME, __ATOMIC_SEQ_CST);
+	was = tpi_or_relaxed(fate, CAME);
 	if (was & FINAL && t->leased && tpi_lease_held(t))
 		count(&shared->twice);
 	else if (was & CAME)
@@ -163,7 +163,7 @@ static uint8_t *mark(struct tapio_consumer *c, const struct tapio_view *view)
 
 static void finalize(uint8_t *fate)
 {
-	if (__atomic_fetch_or(fate, FINAL, __ATOMIC_SEQ_CST) & FINAL)
+	if (tpi_or_relaxed(fate, FINAL) & FINAL)
 		count(&shared->twice);
 }
 

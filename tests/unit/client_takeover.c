@@ -266,6 +266,41 @@ START_TEST(a_member_that_lives_keeps_its_lanes)
 }
 END_TEST
 
+/*
+ * It waits by its descriptor for more than is there, as it may. Its helper thread shows
+ * that it lives.
+ */
+START_TEST(a_member_that_waits_for_many_keeps_its_lanes)
+{
+	struct tapio_consumer_options options = {
+		.group = "g",
+		.policy = TAPIO_GROUP_LOSSLESS,
+		.wake_events = 32,
+		.wake_ns = INT64_C(20000000000),
+	};
+	struct tapio_consumer *a = rig_open(&options), *b = rig_open(&options);
+	int64_t end;
+
+	emit(5);
+	ck_assert_uint_eq(take_all(a), 5);
+	ck_assert_int_ge(tapio_fd(a), 0);
+	ck_assert_uint_eq(take_all(a), 0);
+	emit(20);
+	end = tpi_now_ns() + INT64_C(1800000000);
+	while (tpi_now_ns() < end) {
+		ck_assert_uint_eq(take_all(b), 0);
+		nap_ms(5);
+	}
+	ck_assert_uint_eq(takeovers(b), 0);
+	emit(12);
+	ck_assert_uint_eq(take_all(a), 32);
+	assert_each_came(1, 1);
+	assert_ledger(b, 37, 0, 0);
+	tapio_consumer_close(a);
+	tapio_consumer_close(b);
+}
+END_TEST
+
 /* ---- late stores ---------------------------------------------------------------------- */
 
 /* As if it had stopped between R0 and R1, and had gone on after the takeover. */
@@ -525,6 +560,7 @@ int main(void)
 		a_member_that_was_relieved_is_told_that_its_views_were_overwritten);
 	tcase_add_test(t, who_says_never_is_never_relieved_of_a_batch);
 	tcase_add_test(t, a_member_that_lives_keeps_its_lanes);
+	tcase_add_test(t, a_member_that_waits_for_many_keeps_its_lanes);
 	tcase_add_test(t, a_late_release_is_no_news);
 	tcase_add_test(t, a_holder_that_is_asked_keeps_the_lane_by_handing_out);
 	tcase_add_loop_test(

@@ -80,6 +80,7 @@ static const struct column group_columns[] = {
 	{"in_force", "IN FORCE", COLUMN_PLAIN},
 	{"members", "MEMBERS", COLUMN_PLAIN},
 	{"lanes_leased", "LEASED", COLUMN_PLAIN},
+	{"takeovers", "TAKEOVERS", COLUMN_PLAIN},
 	{"delivered", "DELIVERED", COLUMN_PLAIN},
 	{"skipped", "SKIPPED", COLUMN_PLAIN},
 	{"lost", "LOST", COLUMN_PLAIN},
@@ -98,6 +99,10 @@ static const struct column client_columns[] = {
 	{"role", "ROLE", COLUMN_PLAIN},
 	{"channel", "CHANNEL", COLUMN_PLAIN},
 	{"group", "GROUP", COLUMN_PLAIN},
+	{"lanes", "LANES", COLUMN_PLAIN},
+	{"in_hand", "IN HAND", COLUMN_PLAIN},
+	{"unread", "UNREAD", COLUMN_PLAIN},
+	{"polls", "POLLS", COLUMN_PLAIN},
 	{"rseq", "RSEQ", COLUMN_PLAIN},
 	{"state", "STATE", COLUMN_PLAIN},
 	{"process", "PROCESS", COLUMN_PLAIN},
@@ -241,6 +246,25 @@ static void print_rows(const json_t *rows, const struct column *columns,
 	json_decref(used);
 }
 
+/* Of those clients that there is something to say about. */
+static void print_notes(const json_t *rows)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		const char *note =
+			json_string_value(json_object_get(row, "note"));
+
+		if (note)
+			printf("(id %lld, process %lld %s)\n",
+			       json_integer_value(json_object_get(row, "id")),
+			       json_integer_value(json_object_get(row, "pid")),
+			       note);
+	}
+}
+
 void parts_print(const json_t *look, uint32_t parts, bool all)
 {
 	bool several = parts & (parts - 1), first = true;
@@ -258,5 +282,7 @@ void parts_print(const json_t *look, uint32_t parts, bool all)
 			table_print_object(value, part->columns);
 		else
 			print_rows(value, part->columns, all);
+		if (part->bit == PART_CLIENTS)
+			print_notes(value);
 	}
 }

@@ -53,6 +53,30 @@ json_t *value_rseq(uint32_t verdict);
 json_t *value_channel(const struct tpi_inspect *inspect, uint32_t channel);
 json_t *value_class(const struct tpi_inspect_channel *channel, uint32_t klass);
 
+/* ---- members of groups (stat_members.c) ------------------------------------ */
+
+struct stat_member {
+	uint32_t lanes;
+	uint64_t in_hand; /* events handed out and not released */
+	uint64_t unread;
+	uint64_t untaken; /* events on lanes that no member of the group has */
+	uint64_t takeover_ns;
+	uint64_t signs; /* of life, in one number */
+	bool judged;    /* there was something to poll for */
+	bool polls;
+};
+
+/* One look. False: it is no consumer, or its cursors cannot be read. */
+bool stat_member_look(const struct tpi_inspect *inspect,
+		      const struct tapio_shm_attachment *attachment,
+		      struct stat_member *member);
+/* Whether they poll. Waits for a moment if some should. */
+void stat_members_settle(const struct tpi_inspect *inspect,
+			 const struct tapio_shm_attachment *attachments,
+			 struct stat_member *members, size_t count);
+void stat_member_add(json_t *object, bool consumes,
+		     const struct stat_member *member);
+
 /* ---- processes (process.c) ------------------------------------------------ */
 
 /*

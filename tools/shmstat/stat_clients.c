@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Attachments: the process, its channel and its role. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/atomic.h"
@@ -44,7 +45,8 @@ static json_t *group_name(const struct tpi_inspect *inspect,
 }
 
 static json_t *one(const struct tpi_inspect *inspect,
-		   const struct tapio_shm_attachment *a)
+		   const struct tapio_shm_attachment *a,
+		   const struct stat_member *member)
 {
 	static const char *const states[] = {"free", "alive", "dead"};
 	static const char *const roles[] = {NULL, "produce", "consume",
@@ -62,6 +64,7 @@ static json_t *one(const struct tpi_inspect *inspect,
 	json_object_set_new(object, "channel",
 			    value_channel(inspect, a->channel));
 	json_object_set_new(object, "group", group_name(inspect, a));
+	stat_member_add(object, a->role == TAPIO_ROLE_CONSUME, member);
 	json_object_set_new(object, "rseq", value_rseq(a->rseq_verdict));
 	json_object_set_new(object, "state", value_word(states, 3, a->state));
 	json_object_set_new(object, "process", json_string(process));
@@ -71,14 +74,40 @@ static json_t *one(const struct tpi_inspect *inspect,
 	return object;
 }
 
-json_t *stat_clients(const struct tpi_inspect *inspect)
+/* All that are in use, each at one instant. How many. */
+static size_t copy_all(const struct tpi_inspect *inspect,
+		       struct tapio_shm_attachment *copies,
+		       struct stat_member *members)
 {
-	json_t *array = json_array();
-	struct tapio_shm_attachment copy;
+	size_t count = 0;
 
 	/* Index 0 is never given. */
-	for (uint32_t i = 1; i < inspect->catalog.attachment_count; i++)
-		if (copy_attachment(&inspect->catalog.attachments[i], &copy))
-			json_array_append_new(array, one(inspect, &copy));
+	for (uint32_t i = 1; i < inspect->catalog.attachment_count; i++) {
+		if (!copy_attachment(&inspect->catalog.attachments[i],
+				     &copies[count]))
+			continue;
+		stat_member_look(inspect, &copies[count], &members[count]);
+		count++;
+	}
+	return count;
+}
+
+json_t *stat_clients(const struct tpi_inspect *inspect)
+{
+	size_t i, count, most = inspect->catalog.attachment_count;
+	struct tapio_shm_attachment *copies = calloc(most, sizeof(*copies));
+	struct stat_member *members = calloc(most, sizeof(*members));
+	json_t *array = NULL;
+
+	if (copies && members) {
+		array = json_array();
+		count = copy_all(inspect, copies, members);
+		stat_members_settle(inspect, copies, members, count);
+		for (i = 0; i < count; i++)
+			json_array_append_new(
+				array, one(inspect, &copies[i], &members[i]));
+	}
+	free(members);
+	free(copies);
 	return array;
 }
