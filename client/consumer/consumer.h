@@ -311,10 +311,12 @@ unsigned int tpi_merge_gather(struct tapio_consumer *c,
 			      struct tapio_view *views, unsigned int max);
 /*
  * poll.c, for it: whether a lane is to be read, up to *tail (a record of what
- * cannot be read goes to `view`, and is counted in *n); the end of the look.
+ * cannot be read goes to the first of `max` views, unless it is the last one, and is
+ * counted in *n); the end of the look.
  */
 bool tpi_look(struct tapio_consumer *c, struct tpi_track *t,
-	      struct tapio_view *view, unsigned int *n, uint64_t *tail);
+	      struct tapio_view *views, unsigned int max, unsigned int *n,
+	      uint64_t *tail);
 void tpi_look_done(struct tapio_consumer *c, struct tpi_track *t);
 
 /*

@@ -112,7 +112,7 @@ static void look(struct tapio_consumer *c, struct tpi_track *t,
 {
 	t->looked = true;
 	t->limit = t->next;
-	tpi_look(c, t, *n < max ? views + *n : NULL, n, &t->limit);
+	tpi_look(c, t, views + *n, max - *n, n, &t->limit);
 	if (is_filling(t, t->limit))
 		c->merge.hurry = true;
 }

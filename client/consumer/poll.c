@@ -37,14 +37,21 @@
 /* tpi_guess() looks no further, in each priority. */
 #define GUESSED_LANES 8
 
-static void note_peak(struct tpi_track *t, uint64_t unread)
+/* More than N is overwritten, and lost. */
+__attribute__((noinline, cold)) static void raise_peak(struct tpi_track *t,
+						       uint64_t unread)
 {
-	const uint32_t most = t->lane->mask + 1;
+	uint32_t most = t->lane->mask + 1;
 
-	/* Relaxed: a figure for the tools. More than N is overwritten, and lost. */
-	if (unread > tpi_load_relaxed(&t->cell->peak))
-		tpi_store_relaxed(&t->cell->peak,
-				  unread < most ? (uint32_t)unread : most);
+	/* Relaxed: a figure for the tools. */
+	tpi_store_relaxed(&t->cell->peak,
+			  unread < most ? (uint32_t)unread : most);
+}
+
+static inline void note_peak(struct tpi_track *t, uint64_t unread)
+{
+	if (tpi_unlikely(unread > tpi_load_relaxed(&t->cell->peak)))
+		raise_peak(t, unread);
 }
 
 /*
@@ -110,9 +117,26 @@ pass_over(struct tapio_consumer *c, struct tpi_track *t, uint64_t tail)
 	look_done(c, t);
 }
 
+/*
+ * A lane that may not be read in the state with that tail: goes on behind what is lost.
+ * How many records.
+ *
+ * The last view is left to an event: who takes one at a time, and is overrun each
+ * time, would get nothing but records. What is not told now is owed.
+ */
+__attribute__((noinline, cold)) static unsigned int
+pass_on(struct tapio_consumer *c, struct tpi_track *t, int err, uint64_t tail,
+	struct tapio_view *views, unsigned int max)
+{
+	struct tapio_view *view = max > 1 ? views : NULL;
+
+	return err == -EOVERFLOW ? tpi_overrun(c, t, view)
+				 : tpi_bad_state(c, t, tail, view);
+}
+
 static inline __attribute__((always_inline)) bool
-look(struct tapio_consumer *c, struct tpi_track *t, struct tapio_view *view,
-     unsigned int *n, uint64_t *tail)
+look(struct tapio_consumer *c, struct tpi_track *t, struct tapio_view *views,
+     unsigned int max, unsigned int *n, uint64_t *tail)
 {
 	uint64_t state = tpi_lane_peek(t->lane);
 	int err;
@@ -129,16 +153,13 @@ look(struct tapio_consumer *c, struct tpi_track *t, struct tapio_view *view,
 	}
 	*tail = TAPIO_STATE_TAIL(state);
 	err = readable(c, t, state);
-	if (tpi_unlikely(err == -EOVERFLOW)) {
-		*n += tpi_overrun(c, t, view);
-		/* It may have looked at a later state: beyond this tail. */
-		if (tapio_position_diff(*tail, t->next) < 0)
-			*tail = t->next;
-	} else if (tpi_unlikely(err)) {
-		*n += tpi_bad_state(c, t, *tail, view);
+	if (tpi_unlikely(err)) {
+		*n += pass_on(c, t, err, *tail, views, max);
 		if (!t->leased)
 			return false;
-		*tail = t->next;
+		/* By a later state, perhaps, and so beyond this tail. */
+		if (tapio_position_diff(*tail, t->next) < 0)
+			*tail = t->next;
 	}
 	if (tpi_unlikely(c->ended))
 		*tail = clamp_to_end(t, *tail);
@@ -230,7 +251,7 @@ static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
 	unsigned int n = 0;
 	uint64_t tail;
 
-	if (!known(c, t, &tail) && !look(c, t, views, &n, &tail))
+	if (!known(c, t, &tail) && !look(c, t, views, max, &n, &tail))
 		return n;
 	TPI_TESTPOINT("poll.looked");
 	if (tpi_likely(n < max && tail != t->next))
@@ -250,9 +271,10 @@ static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
 /* ---- for the merge ------------------------------------------------------------- */
 
 bool tpi_look(struct tapio_consumer *c, struct tpi_track *t,
-	      struct tapio_view *view, unsigned int *n, uint64_t *tail)
+	      struct tapio_view *views, unsigned int max, unsigned int *n,
+	      uint64_t *tail)
 {
-	return look(c, t, view, n, tail);
+	return look(c, t, views, max, n, tail);
 }
 
 void tpi_look_done(struct tapio_consumer *c, struct tpi_track *t)
@@ -385,8 +407,8 @@ void tpi_guess(struct tapio_consumer *c)
 		}
 }
 
-unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
-			unsigned int max)
+__attribute__((noinline)) static unsigned int
+gather(struct tapio_consumer *c, struct tapio_view *views, unsigned int max)
 {
 	unsigned int n = 0;
 
@@ -401,6 +423,17 @@ unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
 	if (tpi_unlikely(c->past_lanes))
 		n += tpi_history_read(c, views + n, max - n);
 	return n + read_levels(c, views + n, max - n);
+}
+
+unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
+			unsigned int max)
+{
+	unsigned int n = gather(c, views, max);
+
+	/* Where no event wants the last view, it is a record's. */
+	if (tpi_unlikely(!n) && c->owing)
+		n = tpi_tell_owed(c, views, max);
+	return n;
 }
 
 /* ---- looking away --------------------------------------------------------------- */
@@ -482,11 +515,13 @@ int tapio_poll(struct tapio_consumer *c, struct tapio_view *views,
 	    !c->past_lanes)
 		return tpi_watermark_wait(c, views, max, timeout_ns);
 	look_away(c);
-	n = tpi_gather(c, views, max);
+	n = gather(c, views, max);
 	if (n || !max) {
 		note_pace(c, n, max);
 		return (int)n;
 	}
+	if (c->owing && (n = tpi_tell_owed(c, views, max)))
+		return (int)n;
 	if (c->pace.streak > 0)
 		c->pace.streak = 0;
 	if (c->ended && tpi_drained(c))

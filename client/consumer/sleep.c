@@ -113,6 +113,7 @@ static int doze(struct tapio_consumer *c, struct tapio_view *views,
 		if (napping && !c->merge.due_ns)
 			continue; /* it has gone elsewhere: announce first */
 		c->sleeps++;
+		TPI_TESTPOINT("sleep.looked");
 		err = tpi_wake_wait(c->doorbell, heard,
 				    until_due(c, sleep_ns(c, left, &deaf_ns)));
 		c->wakeups += !err;

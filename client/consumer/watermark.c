@@ -130,6 +130,7 @@ static int sleep_once(struct tapio_consumer *c, struct waiting *w)
 	if (reached(c, &any) || (any && !was))
 		return 0;
 	c->sleeps++;
+	TPI_TESTPOINT("sleep.looked");
 	err = tpi_wake_wait(c->doorbell, w->heard, rest_ns(c, w, tpi_now_ns()));
 	c->wakeups += !err;
 	/* Unanswered, if the word is the same. */

@@ -292,30 +292,38 @@ static unsigned int not_copied(struct tapio_observer *o, struct watch *w,
 				 : bad_descriptors(o, w, tail, view);
 }
 
+/* Room for a record beside an event: the last view is left to an event (poll.c). */
+static struct tapio_view *record_in(struct tapio_view *views, unsigned int max)
+{
+	return max > 1 ? views : NULL;
+}
+
 static unsigned int observe_lane(struct tapio_observer *o, struct watch *w,
 				 struct tapio_view *views, unsigned int max)
 {
-	uint64_t state = tpi_lane_peek(w->lane);
-	uint64_t tail = TAPIO_STATE_TAIL(state);
 	unsigned int n = 0, tries;
-	int got = 0;
+	uint64_t state, tail;
+	int got;
 
-	if (tpi_unlikely(!is_possible(w, state)))
-		return bad_state(o, w, tail, views);
-	for (tries = 0; tries < TRIES && !n; tries++) {
-		if (tapio_position_diff(tail, w->next) <= 0)
+	for (tries = 0; tries < TRIES; tries++) {
+		/* Again after an overrun: it goes on beyond the tail of before. */
+		state = tpi_lane_peek(w->lane);
+		tail = TAPIO_STATE_TAIL(state);
+		if (tpi_unlikely(!is_possible(w, state)))
+			return n + bad_state(o, w, tail,
+					     record_in(views + n, max - n));
+		if (tail == w->next)
 			break;
 		got = tpi_copy_events(&o->copies, &o->filter, w->lane, &w->next,
-				      tail, views, max, &o->skipped);
-		if (got >= 0)
-			break;
-		n = not_copied(o, w, got, tail, views);
+				      tail, views + n, max - n, &o->skipped);
+		if (got >= 0) {
+			w->seen |= got > 0;
+			o->seen += (unsigned int)got;
+			return n + (unsigned int)got;
+		}
+		n += not_copied(o, w, got, tail, record_in(views + n, max - n));
 	}
-	if (got <= 0)
-		return n;
-	w->seen = true;
-	o->seen += (unsigned int)got;
-	return (unsigned int)got;
+	return n;
 }
 
 static unsigned int observe(struct tapio_observer *o, struct tapio_view *views,
@@ -389,13 +397,13 @@ static unsigned int collect(struct tapio_observer *o, struct tapio_view *views,
 	uint32_t i;
 
 	for (i = 0; i < o->lane_count; i++)
-		look(o, &o->watches[i], n < max ? views + n : NULL, &n);
+		look(o, &o->watches[i], record_in(views + n, max - n), &n);
 	tpi_merge_tick(&o->merge);
 	for (i = 0; i < o->lane_count; i++) {
 		struct watch *w = &o->watches[i];
 
 		tpi_sights_note(&w->sights, &o->merge, w->next, w->limit);
-		if (skip(o, w, n < max ? views + n : NULL, &n))
+		if (skip(o, w, record_in(views + n, max - n), &n))
 			tpi_merge_push(&o->merge, stamp(o, w), w);
 	}
 	return n;
@@ -433,7 +441,7 @@ static unsigned int observe_merged(struct tapio_observer *o,
 	while (n < max && (w = tpi_merge_top(merge))) {
 		if (!merge_one(o, w, views + n, &n))
 			break;
-		if (skip(o, w, n < max ? views + n : NULL, &n))
+		if (skip(o, w, record_in(views + n, max - n), &n))
 			tpi_merge_next(merge, stamp(o, w));
 		else
 			tpi_merge_drop(merge);
@@ -488,6 +496,8 @@ int tapio_observe(struct tapio_observer *o, struct tapio_view *views,
 		n = tell_all_owed(o, views, max);
 		n += o->merge.heap ? observe_merged(o, views + n, max - n)
 				   : observe(o, views + n, max - n);
+		if (!n && o->owing) /* no event wants the last view */
+			n = tell_all_owed(o, views, max);
 		if (n || !max || !timeout_ns)
 			return (int)n;
 		if (!until)

@@ -104,6 +104,7 @@ int tpi_full_wait(struct tapio_producer *p, const struct tpi_lane *lane,
 		announce(p, lane, left, room);
 		return 0;
 	}
+	TPI_TESTPOINT("room.looked");
 	tpi_wake_wait(room->word, room->heard, left);
 	room->word = NULL;
 	return 0;

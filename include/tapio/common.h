@@ -169,7 +169,9 @@ struct tapio_view {
  * One gap in the events of one lane, however many events are missing. A reader
  * has one record of a lane at a time in its hands. Events that it misses there
  * meanwhile come in one record after the next release (of an observer: in the
- * next call).
+ * next call). The last view of a call is left to an event, if there is one: its
+ * record comes with the next call. So a reader that takes one view at a time and
+ * is overrun each time gets events, too.
  */
 struct tapio_gap {
 	uint64_t count; /* positions missed, with discards */

@@ -90,7 +90,8 @@ struct tapio_item {
  * Fewer than `count`: there is no room for the next one, or it is refused.
  * Without room all events that are left count as refused. After an event that
  * is refused for its length or tag, only this one counts, and the caller MAY
- * go on behind it. Up to 64 neighbours of one class become visible at once.
+ * go on behind it. Up to 64 neighbours of one class become visible at once. A
+ * `count` above INT_MAX is cut to INT_MAX.
  */
 TAPIO_API int tapio_output_batch(struct tapio_producer *producer,
 				 const struct tapio_item *items,
@@ -168,7 +169,8 @@ TAPIO_API int tapio_discard(struct tapio_producer *producer,
  * The same for many reservations, at most 64 at a time. tapio_reserve_batch
  * gets blocks of one lane, and returns how many, which may be fewer than
  * `count`. The other two return how many they dealt with, from the first on.
- * Each returns the error of the first one when that is none.
+ * Each returns the error of the first one when that is none. A `count` above
+ * INT_MAX is cut to INT_MAX.
  */
 TAPIO_API int tapio_reserve_batch(struct tapio_producer *producer, uint32_t tag,
 				  uint32_t length,

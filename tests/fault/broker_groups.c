@@ -568,7 +568,7 @@ START_TEST(a_durable_group_is_removed_when_nobody_is_in_it)
 	struct tpi_lane *lane = side_lane();
 	struct tpi_gating gating;
 	struct peer c, other;
-	uint32_t s, n = lane->mask + 1;
+	uint32_t s, bell, n = lane->mask + 1;
 	int err = 0;
 
 	gating_all(&gating);
@@ -583,8 +583,12 @@ START_TEST(a_durable_group_is_removed_when_nobody_is_in_it)
 	peer_close(&c);
 	for (int i = 0; i < 500 && slot(s)->members; i++)
 		usleep(10000);
+	bell = tpi_load_relaxed(&producer.channel.doorbells->slots[s].doorbell);
 	/* The connection is as good as before, whatever was refused. */
 	ck_assert_int_eq(peer_remove(&other, "events", "d"), 0);
+	/* Producers that waited for it are told. */
+	ck_assert_uint_eq(producer.channel.doorbells->slots[s].doorbell,
+			  bell + 1);
 	ck_assert_uint_ne(TAPIO_SLOT_STATE(slot_word(s)), TAPIO_SLOT_ACTIVE);
 	ck_assert(!(producer.catalog.channels[0].active >> s & 1));
 	ck_assert_int_eq(peer_remove(&other, "events", "d"), -ENXIO);
@@ -720,12 +724,15 @@ START_TEST(a_producer_that_saw_the_last_group_ring_rings_for_the_next)
 	s = c.attached.group_slot;
 	tpi_add_relaxed(&c.cursors.control->armed, 5);
 	tpi_store_relaxed(&producer.channel.doorbells->answered[s], 9);
+	tpi_add_relaxed(&producer.channel.doorbells->room_armed, 3);
 	ck_assert_int_eq(peer_detach(&c), 0);
 	peer_close(&c);
 	ck_assert_int_eq(try_join(&c, NULL, 0, 0, 0), 0);
 	ck_assert_uint_eq(c.attached.group_slot, s);
 	ck_assert(!tpi_wake_wanted(c.cursors.control->armed,
 				   producer.channel.doorbells->answered[s]));
+	ck_assert_uint_eq(c.cursors.control->room_answered,
+			  producer.channel.doorbells->room_armed);
 	tpi_add_relaxed(&c.cursors.control->armed, 1);
 	ck_assert(tpi_wake_wanted(c.cursors.control->armed,
 				  producer.channel.doorbells->answered[s]));

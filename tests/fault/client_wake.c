@@ -191,8 +191,9 @@ static int step_count;
 
 static void note_step(const char *name)
 {
-	/* It computes a gate on the way. */
-	if (step_count < STEPS_MAX && strncmp(name, "gate.", 5))
+	/* Not those of a gate that is computed on the way. */
+	if (strncmp(name, "gate.", 5) && strncmp(name, "cursor.", 7) &&
+	    step_count < STEPS_MAX)
 		steps[step_count++] = name;
 }
 
@@ -230,6 +231,28 @@ START_TEST(what_was_published_before_the_barrier_is_seen_after_it)
 
 	c = rig_open(&options);
 	at("sleep.armed", emit_without_a_ring);
+	ck_assert_int_eq(take(c), 1);
+	ck_assert_ptr_null(where);
+}
+END_TEST
+
+static void emit_one(void)
+{
+	emit(1);
+}
+
+/* S1: the ring comes between the last look and the sleep, which must not begin. */
+START_TEST(what_is_rung_for_before_a_sleep_ends_it)
+{
+	struct tapio_consumer_options options = {
+		.group = "g",
+		.policy = TAPIO_GROUP_LOSSLESS,
+		.wake_events = _i ? 16 : 0,
+		.wake_ns = 20 * MS,
+	};
+
+	c = rig_open(&options);
+	at("sleep.looked", emit_one);
 	ck_assert_int_eq(take(c), 1);
 	ck_assert_ptr_null(where);
 }
@@ -492,6 +515,24 @@ START_TEST(no_producer_sleeps_on_while_there_is_room)
 }
 END_TEST
 
+static void make_room(void)
+{
+	ck_assert_int_eq(take(c), 64);
+}
+
+/* S1, as for a member. */
+START_TEST(room_that_is_rung_for_before_a_sleep_ends_it)
+{
+	uint64_t count = 65;
+
+	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
+	at("room.looked", make_room);
+	emit_and_wait(&count);
+	ck_assert_ptr_null(where);
+	ck_assert_int_eq(take(c), 1);
+}
+END_TEST
+
 START_TEST(a_wait_for_room_is_announced_before_a_barrier)
 {
 	struct tpi_full room = {0};
@@ -561,6 +602,8 @@ int main(void)
 			    a_producer_that_dies_before_it_rings_is_rung_for, 0,
 			    sizeof(deaths) / sizeof(deaths[0]));
 	tcase_add_test(sleepers, an_announcement_is_followed_by_a_barrier);
+	tcase_add_loop_test(sleepers, what_is_rung_for_before_a_sleep_ends_it,
+			    0, 2);
 	tcase_add_loop_test(
 		sleepers,
 		what_was_published_before_the_barrier_is_seen_after_it, 0, 2);
@@ -576,6 +619,7 @@ int main(void)
 	suite_add_tcase(suite, sleepers);
 	tcase_add_checked_fixture(rooms, set_up_waiting, tear_down);
 	tcase_add_test(rooms, no_producer_sleeps_on_while_there_is_room);
+	tcase_add_test(rooms, room_that_is_rung_for_before_a_sleep_ends_it);
 	tcase_add_test(rooms, a_wait_for_room_is_announced_before_a_barrier);
 	tcase_add_test(rooms, a_member_that_dies_before_it_rings_is_rung_for);
 	suite_add_tcase(suite, rooms);

@@ -274,6 +274,77 @@ START_TEST(what_a_dead_member_had_not_released_is_delivered_again)
 }
 END_TEST
 
+static uint32_t members_of(const struct tapio_consumer *c)
+{
+	const uint32_t slot = c->client.granted.group_slot;
+
+	return tpi_load_relaxed(&c->client.groups[slot].members);
+}
+
+static void kill_member(pid_t pid, struct tapio_consumer *left)
+{
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	while (members_of(left) != 1)
+		;
+}
+
+/* A member that has taken all lanes, or has only opened. */
+static pid_t fork_member(bool takes)
+{
+	struct tapio_consumer *c;
+	int ready[2];
+	char byte = 0;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
+		if (takes)
+			take_all_lanes(c);
+		if (write(ready[1], &byte, 1) == 1)
+			pause();
+		_exit(1);
+	}
+	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	return pid;
+}
+
+/*
+ * When the broker counts a member no more, its leases are free, before the look of each
+ * second finds names that are no members. The leases of others are as they were.
+ */
+START_TEST(a_death_clears_the_leases_of_the_dead_and_no_others)
+{
+	struct tapio_consumer *c;
+	uint64_t leases[64];
+	uint32_t i;
+	pid_t pid;
+
+	set_up();
+	pid = fork_member(true);
+	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
+	ck_assert_uint_le(c->lane_count, 64);
+	kill_member(pid, c);
+	for (i = 0; i < c->lane_count; i++)
+		ck_assert_uint_eq(tpi_cursor_holder(c->tracks[i].cursor),
+				  TAPIO_NOBODY);
+	take_all_lanes(c);
+	pid = fork_member(false);
+	for (i = 0; i < c->lane_count; i++)
+		leases[i] = tpi_load_relaxed(&c->tracks[i].cursor->lease);
+	kill_member(pid, c);
+	for (i = 0; i < c->lane_count; i++)
+		ck_assert_uint_eq(tpi_load_relaxed(&c->tracks[i].cursor->lease),
+				  leases[i]);
+	tapio_consumer_close(c);
+	tear_down();
+}
+END_TEST
+
 START_TEST(a_stopped_member_keeps_its_lanes_and_the_others_go_on)
 {
 	struct tapio_consumer *c;
@@ -350,6 +421,7 @@ int main(void)
 		a_lane_with_events_in_hand_changes_hands_only_when_they_are_released);
 	tcase_add_test(t,
 		       what_a_dead_member_had_not_released_is_delivered_again);
+	tcase_add_test(t, a_death_clears_the_leases_of_the_dead_and_no_others);
 	tcase_add_test(t,
 		       a_stopped_member_keeps_its_lanes_and_the_others_go_on);
 	suite_add_tcase(suite, t);

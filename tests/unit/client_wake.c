@@ -159,6 +159,53 @@ START_TEST(an_answered_announcement_is_not_rung_for_again)
 }
 END_TEST
 
+START_TEST(a_producers_announcement_is_answered_by_one_ring)
+{
+	struct tapio_consumer *c;
+	struct tapio_view v;
+	uint32_t before;
+	int i;
+
+	set_up(RIG_CONFIG);
+	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
+	before = c->control->room;
+	for (i = 0; i < 3; i++)
+		emit(1);
+	tpi_add_relaxed(&p->hot.emit.doorbells->room_armed, 1);
+	for (i = 0; i < 3; i++) {
+		ck_assert_uint_eq(look(c, &v, 1), 1);
+		ck_assert_int_eq(tapio_release(c), 0);
+		ck_assert_uint_eq(c->control->room, before + 1);
+	}
+	tapio_consumer_close(c);
+	tear_down();
+}
+END_TEST
+
+START_TEST(announcements_go_on_where_their_counter_wraps)
+{
+	struct tapio_consumer *c;
+	uint32_t before, slot;
+
+	set_up(RIG_CONFIG);
+	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
+	slot = c->client.granted.group_slot;
+	tpi_store_relaxed(&c->control->armed, UINT32_MAX);
+	tpi_store_relaxed(&p->client.channel.doorbells->answered[slot],
+			  UINT32_MAX);
+	before = *c->doorbell;
+	tpi_announce(c);
+	ck_assert_uint_eq(c->control->armed, 0);
+	emit(1);
+	ck_assert_uint_eq(*c->doorbell, before + 1);
+	emit(1);
+	ck_assert_uint_eq(*c->doorbell, before + 1);
+	drain(c);
+	tapio_consumer_close(c);
+	tear_down();
+}
+END_TEST
+
 /* Fails on commit fddcec1: one bell served all groups. */
 START_TEST(a_group_is_rung_for_its_own_announcement_alone)
 {
@@ -641,6 +688,8 @@ int main(void)
 	tcase_add_test(t, a_sleeping_consumer_is_woken_for_every_event);
 	tcase_add_test(t, one_event_wakes_the_sleepers_of_every_group);
 	tcase_add_test(t, an_answered_announcement_is_not_rung_for_again);
+	tcase_add_test(t, announcements_go_on_where_their_counter_wraps);
+	tcase_add_test(t, a_producers_announcement_is_answered_by_one_ring);
 	tcase_add_test(t, a_group_is_rung_for_its_own_announcement_alone);
 	tcase_add_loop_test(t, every_way_of_publishing_rings, 0,
 			    sizeof(ways) / sizeof(ways[0]));

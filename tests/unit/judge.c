@@ -258,6 +258,11 @@ START_TEST(a_head_beyond_the_tail_is_found)
 	}
 	/* It was not believed: the honest one is still good. */
 	ck_assert_uint_eq(look_now(), 0);
+	/* The same where the positions have gone round. */
+	w.tail += 200;
+	seen = sight();
+	head_at(&seen, pos(w.tail) + 1);
+	ck_assert_uint_eq(judged(&seen), TPI_FAULT_HEAD);
 	head_at(&seen, pos(w.tail));
 	ck_assert_uint_eq(judged(&seen), 0);
 	unmake();
@@ -341,10 +346,24 @@ START_TEST(a_tail_that_is_taken_back_excuses_every_head)
 	w.head += 5;
 	head_at(&seen, pos(w.head));
 	ck_assert_uint_eq(judged(&seen), 0);
-	/* A state that cannot be is no evidence at all. */
-	head_at(&seen, pos(w.head) + 100000);
+	unmake();
+}
+END_TEST
+
+/* Producers write it, so it says nothing about a group. */
+START_TEST(a_state_that_cannot_be_is_no_evidence)
+{
+	struct tpi_ledger seen;
+
+	make(bases[_i], false, false);
+	w.tail += 20;
+	ck_assert_uint_eq(look_now(), 0);
+	seen = sight();
+	head_at(&seen, pos(w.tail) + 100000);
 	seen.faults = TPI_FAULT_HELD;
 	ck_assert_uint_eq(judged(&seen), 0);
+	seen.faults = 0;
+	ck_assert_uint_eq(judged(&seen), TPI_FAULT_HEAD);
 	unmake();
 }
 END_TEST
@@ -431,6 +450,7 @@ int main(void)
 		0, BASES);
 	tcase_add_loop_test(c, a_tail_that_is_taken_back_excuses_every_head, 0,
 			    BASES);
+	tcase_add_loop_test(c, a_state_that_cannot_be_is_no_evidence, 0, BASES);
 	tcase_add_loop_test(c, more_skipped_and_lost_than_was_released_is_found,
 			    0, BASES);
 	tcase_add_loop_test(c, a_start_that_was_rewritten_is_found, 0, BASES);

@@ -71,6 +71,7 @@ struct load_verdicts {
 	uint64_t sent;     /* accepted, and of those in doubt what arrived */
 	uint64_t received; /* different events, summed over groups */
 	uint64_t probed;   /* sent by the probe. In neither of these two */
+	uint64_t got;      /* as received, and with the probe's */
 	uint64_t missing;  /* sent and not delivered, summed over groups */
 	uint64_t missing_of[TAPIO_GROUP_SLOTS];
 	uint64_t lost;       /* missing, and no gap accounts for it */

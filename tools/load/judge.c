@@ -62,6 +62,7 @@ static void judge_span(const struct load_scoreboard *scoreboard, uint64_t n,
 		judge_word(scoreboard, n * (LOAD_SPAN_EVENTS / 64) + w,
 			   bits_between(0, accepted, w),
 			   bits_between(accepted, intent, w), v);
+	v->got += v->received - received;
 	if (LOAD_PRODUCER_INDEX(span->producer) != scoreboard->shape.producers)
 		return;
 	v->probed += v->sent - sent;
