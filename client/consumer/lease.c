@@ -284,6 +284,7 @@ bool tpi_lease_keep(struct tapio_consumer *c, struct tpi_track *t,
 {
 	uint64_t kept = tpi_lease_next(t->lease, c->me, 0);
 
+	TPI_TESTPOINT("lease.keep");
 	/* ORDER cursor.lease (acq_rel): H1 before it. Pairs with the swap of the
 	 * member that asked, which fails. */
 	if (seen == (t->lease | TAPIO_LEASE_ASKED) &&
