@@ -23,6 +23,10 @@
 #include "broker/registry/registry.h"
 #include "broker/session/server.h"
 
+/* A test that waits for many looks sets tpi_tick_ns. */
+#ifdef TAPIO_TESTPOINTS
+extern uint64_t tpi_tick_ns; /* 0: as in every other build */
+#endif
 #define TPI_TICK_NS    UINT64_C(1000000000)
 #define TPI_MAPS_LOOKS 8 /* processes whose maps are read in one tick */
 

@@ -16,6 +16,24 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lib/base/atomic.h"
+
+/*
+ * With each assertion that holds, Check tells its parent the place, to say where a
+ * test was when it crashed. In a loop these messages are most of a test's time. So a
+ * place is told the first time, and then ever more rarely.
+ */
+static inline void check_mark(const char *file, int line)
+{
+	static uint32_t times[4096]; /* by line */
+	/* Relaxed: threads assert at once. Only the number of messages depends on it. */
+	uint32_t before = tpi_add_relaxed(&times[line % 4096], 1);
+
+	if (!(before & (before - 1)))
+		_mark_point(file, line);
+}
+#define _mark_point(file, line) check_mark(file, line)
+
 /*
  * With TAPIO_FIRST_FAILURE in the environment nothing of a case runs after its first test
  * that fails (tests/mutants). A test that fails does not reach its teardown: the next one

@@ -284,6 +284,7 @@ bool tpi_lease_keep(struct tapio_consumer *c, struct tpi_track *t,
 {
 	uint64_t kept = tpi_lease_next(t->lease, c->me, 0);
 
+	TPI_TESTPOINT("lease.keep");
 	/* ORDER cursor.lease (acq_rel): H1 before it. Pairs with the swap of the
 	 * member that asked, which fails. */
 	if (seen == (t->lease | TAPIO_LEASE_ASKED) &&
@@ -337,10 +338,8 @@ void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t)
 	/* ORDER cursor.lease (acq_rel): our head and tally, before the lane may
 	 * be taken. Pairs with the swap in tpi_lease_take(). */
 	if (!tpi_cas_acq_rel(&t->cursor->lease, &lease, given) &&
-	    !tpi_cas_acq_rel(&t->cursor->lease, &asked, given)) {
-		c->relieved++;
-		tpi_cell_release(t->cursor, t->cell);
-	}
+	    !tpi_cas_acq_rel(&t->cursor->lease, &asked, given))
+		c->relieved++; /* and L2, in drop(), is all that is left to do */
 	TPI_TESTPOINT("lease.given");
 }
 

@@ -28,6 +28,7 @@
  * fails.
  */
 #include "lib/lane/ledger.h"
+#include "lib/base/testpoint.h"
 
 #include <errno.h>
 #include <string.h>
@@ -148,6 +149,7 @@ static bool read_once(const struct tpi_lane *lane,
 	 * written before it. Pairs with the release of a head by its holder.
 	 */
 	*head = tpi_load_acquire(&cell->head);
+	TPI_TESTPOINT("ledger.head");
 	tally = &cell->tally[TAPIO_HEAD_RECORD(*head)];
 	ledger->skipped = tpi_load_relaxed(&tally->skipped);
 	ledger->lost = tpi_load_relaxed(&tally->lost);

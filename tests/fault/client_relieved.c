@@ -225,8 +225,10 @@ static void finish(unsigned int most)
 		tapio_release(all[i]);
 	emit(1); /* a member notices that it has lost a lane when there is news */
 	for (k = 0; k < 4; k++)
-		for (i = 0; i < 3; i++)
+		for (i = 0; i < 3; i++) {
+			tpi_lease_free(all[i]);
 			take_and_release(all[i], others);
+		}
 	for (i = 0; i < sent; i++)
 		ck_assert_msg(came[i] && came[i] <= most,
 			      "event %u came %u times", i, came[i]);
@@ -552,6 +554,53 @@ START_TEST(a_taker_that_sleeps_is_relieved)
 }
 END_TEST
 
+/* Or the third one has given it by then: the cell that counts has no owner. */
+static void c_relieves_reads_and_gives(void)
+{
+	c_relieves_and_reads();
+	tpi_lease_give(c, busy(c));
+}
+
+START_TEST(a_taker_that_sleeps_leaves_a_given_cell_alone)
+{
+	uint64_t lease;
+
+	emit(6);
+	ck_assert_uint_eq(take(a, views), 6);
+	plan("lease.taken", c_relieves_reads_and_gives);
+	b_relieves();
+	ck_assert(!busy(b)->leased);
+	lease = busy(b)->cursor->lease;
+	ck_assert_uint_eq(TAPIO_LEASE_HOLDER(lease), TAPIO_NOBODY);
+	ck_assert(tpi_cursor_cell(busy(b)->cursor)->owner & TAPIO_CELL_GIVEN);
+	ck_assert_uint_eq(
+		TAPIO_CELL_OWNER(tpi_cursor_cell(busy(b)->cursor)->owner),
+		c->me);
+	finish(2);
+}
+END_TEST
+
+/* Before the taker has stored anything of its own. */
+START_TEST(the_tally_goes_with_the_head)
+{
+	struct tapio_consumer_stats stats;
+
+	emit(5);
+	ck_assert_uint_eq(take(a, views), 5);
+	busy(a)->lost = 2; /* as if two of them had been overwritten */
+	a_releases();
+	emit(1);
+	plan("lease.settled", nothing);
+	b_asks();
+	assert_acted();
+	stats = group_stats(b);
+	ck_assert_uint_eq(stats.delivered, 3);
+	ck_assert_uint_eq(stats.skipped, 5);
+	ck_assert_uint_eq(stats.lost, 2);
+	ck_assert_uint_eq(stats.in_flight, 2);
+}
+END_TEST
+
 /*
  * T3 is a swap. b finds a free cell, and before it claims it c has relieved b and has
  * taken that cell. So b takes another one, fills it, and finds that it is too late.
@@ -703,11 +752,133 @@ START_TEST(what_is_in_hand_is_released_before_the_lane_is_taken_again)
 	ck_assert_uint_eq(group_stats(a).relieved, 1);
 	tpi_lease_give(b, busy(b));
 	busy(a)->free_before = true;
-	ck_assert_uint_eq(take(a, views + 6), 0);
+	tpi_lease_free(a);
 	ck_assert(!busy(a)->leased);
 	a_releases();
 	tpi_lease_free(a);
 	ck_assert_uint_eq(take_and_release(a, views), 2);
+	finish(2);
+}
+END_TEST
+
+/* a_looks, in two parts: it was asked, and b is first. */
+static uint64_t question;
+
+static void b_takes_what_it_asked_for(void)
+{
+	ck_assert(tpi_lease_take(b, busy(b), question));
+	take_and_release(b, others);
+}
+
+START_TEST(who_answers_too_late_hands_out_nothing)
+{
+	emit(6);
+	a_reads();
+	emit(6);
+	question = busy(a)->lease | TAPIO_LEASE_ASKED;
+	busy(a)->cursor->lease = question;
+	plan("lease.keep", b_takes_what_it_asked_for);
+	ck_assert_uint_eq(take(a, views), 0);
+	ck_assert(tpi_lease_held(busy(b)));
+	ck_assert_uint_eq(group_stats(a).relieved, 1);
+	finish(1);
+}
+END_TEST
+
+/* It reads no further on a lane that it is to give, whatever it knows to be there. */
+START_TEST(a_lane_that_is_to_be_given_is_not_read_on)
+{
+	emit(6);
+	ck_assert_uint_eq(look(a, views, 2), 2);
+	came[0]++;
+	came[1]++;
+	for (int i = 0; i < 2; i++) { /* at first it is busy, and refuses */
+		busy(a)->cursor->want = b->me;
+		a->balanced_ns = 0;
+		tpi_lease_balance(a);
+	}
+	ck_assert(busy(a)->giving);
+	ck_assert_uint_eq(take(a, views + 2), 0);
+	plan("lease.given", nothing);
+	a_releases();
+	ck_assert(!busy(a)->leased);
+	tpi_lease_free(b);
+	ck_assert_uint_eq(take_and_release(b, others), 4);
+	finish(1);
+}
+END_TEST
+
+/* ---- releases ----------------------------------------------------------------------- */
+
+static void ledger_is_as_before(void)
+{
+	struct tapio_consumer_stats stats = group_stats(b);
+
+	ck_assert_uint_eq(stats.delivered, 0);
+	ck_assert_uint_eq(stats.skipped, 0);
+	ck_assert_uint_eq(stats.in_flight, 10);
+}
+
+/* R1 writes the record that does not count, so a kill before R2 unbalances nothing. */
+START_TEST(a_release_counts_nothing_before_its_head)
+{
+	emit(5);
+	ck_assert_uint_eq(take(a, views), 5);
+	plan("release.tallied", ledger_is_as_before);
+	a_releases();
+	finish(1);
+}
+END_TEST
+
+static void a_reads_twice(void)
+{
+	for (int i = 0; i < 2; i++) {
+		emit(3);
+		ck_assert_uint_eq(take_and_release(a, views), 3);
+	}
+}
+
+/* Between two loads of the ledger both records are written anew. */
+START_TEST(a_ledger_is_of_one_moment)
+{
+	struct tpi_ledger ledger;
+	struct tpi_track *t;
+
+	emit(1);
+	a_reads();
+	t = busy(b);
+	plan("ledger.head", a_reads_twice);
+	ck_assert_int_eq(tpi_ledger_read(t->lane, b->group, t->cursor, &ledger),
+			 0);
+	ck_assert_uint_eq(ledger.faults, 0);
+	ck_assert_uint_eq(ledger.delivered, ledger.skipped);
+	ck_assert_uint_eq(ledger.published, 2 * ledger.delivered);
+	finish(1);
+}
+END_TEST
+
+/*
+ * Answers about an earlier batch, of which the release asked nothing since producers
+ * waited, are not for the views that another member has taken over.
+ */
+START_TEST(answers_about_an_earlier_batch_are_forgotten)
+{
+	unsigned int n, i;
+
+	emit(5);
+	n = take(a, views);
+	for (i = 0; i < n; i++)
+		ck_assert_int_eq(tapio_view_intact(a, &views[i]), 1);
+	a_releases();
+	emit(5);
+	ck_assert_uint_eq(take(a, views), 5);
+	plan("lease.taken", nothing);
+	b_relieves_and_reads();
+	for (i = 0; i < 2 * BLOCKS / 8; i++) {
+		emit(4);
+		take_and_release(b, others);
+	}
+	ck_assert_int_eq(tapio_release(a), 5);
 	finish(2);
 }
 END_TEST
@@ -805,10 +976,17 @@ int main(void)
 	tcase_add_test(
 		t, what_is_in_hand_is_released_before_the_lane_is_taken_again);
 	tcase_add_test(t, the_gate_stays_while_a_lane_is_moving);
+	tcase_add_test(t, who_answers_too_late_hands_out_nothing);
+	tcase_add_test(t, a_lane_that_is_to_be_given_is_not_read_on);
+	tcase_add_test(t, a_release_counts_nothing_before_its_head);
+	tcase_add_test(t, a_ledger_is_of_one_moment);
+	tcase_add_test(t, answers_about_an_earlier_batch_are_forgotten);
 	tcase_add_loop_test(t, a_release_after_a_takeover_counts_not, 0, 2);
 	tcase_add_test(t, a_release_before_a_takeover_counts);
 	tcase_add_loop_test(t, a_cell_is_free_when_both_have_left_it, 0, 4);
 	tcase_add_test(t, a_cell_that_is_in_use_again_is_not_freed);
+	tcase_add_test(t, a_taker_that_sleeps_leaves_a_given_cell_alone);
+	tcase_add_test(t, the_tally_goes_with_the_head);
 	tcase_add_loop_test(t, a_taker_that_sleeps_is_relieved, 0, 3);
 	tcase_add_loop_test(
 		t, a_lane_that_is_given_may_be_taken_over_at_any_step, 0, 2);

@@ -2,7 +2,6 @@
 /* See ring_world.h. */
 #include "ring_world.h"
 
-#include <check.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/base/atomic.h"
+#include "tests/check_main.h"
 
 #define WAIT_NS INT64_C(50000000)
 

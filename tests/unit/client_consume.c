@@ -757,6 +757,30 @@ START_TEST(an_impossible_lane_is_passed_over_and_read_on)
 }
 END_TEST
 
+/* One position more than the ring holds is impossible where producers wait. */
+START_TEST(a_tail_that_is_just_too_far_is_impossible)
+{
+	const struct tpi_lane *lane;
+	struct tapio_consumer *c;
+	struct got got = {0};
+	uint64_t i;
+
+	set_up(RIG_CONFIG);
+	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
+	for (i = 0; i < 8; i++)
+		emit(TAG, i);
+	lane = lane_in_use();
+	lane->shm->state += TAPIO_STATE(lane->mask + 2 - 8, 0);
+	read_all(c, &got, true);
+	ck_assert_uint_eq(got.events, 0);
+	ck_assert_uint_eq(got.cause, TAPIO_GAP_CORRUPT);
+	ck_assert_uint_eq(got.lost, lane->mask + 2);
+	ck_assert_uint_eq(ledger_of(c, lane->id).faults, TPI_FAULT_STATE);
+	tapio_consumer_close(c);
+	tear_down();
+}
+END_TEST
+
 /* Whole runs of them among good events: each is counted, each event comes. */
 START_TEST(runs_of_bad_descriptors_are_told_by_one_record_each)
 {
@@ -943,6 +967,7 @@ int main(void)
 		t, the_past_obeys_the_filter_and_waits_for_room_in_the_buffer);
 	tcase_add_loop_test(t, an_impossible_lane_is_passed_over_and_read_on, 0,
 			    3 * SPOILERS);
+	tcase_add_test(t, a_tail_that_is_just_too_far_is_impossible);
 	tcase_add_loop_test(
 		t, runs_of_bad_descriptors_are_told_by_one_record_each, 0, 6);
 	tcase_add_test(t,

@@ -442,6 +442,7 @@ START_TEST(two_sleepers_are_relieved_and_a_third_when_one_of_them_wakes_up)
 		ck_assert_uint_eq(take_all(m[3]), 0);
 		nap_ms(5);
 	}
+	ck_assert(tpi_lease_held(busy(m[2])));
 	ck_assert_int_eq(tapio_release(m[0]), 0); /* no news, but a cell */
 	assert_cells(m[3], 1);
 	wait_for(m[3], 10);

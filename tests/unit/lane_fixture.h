@@ -9,7 +9,6 @@
 #ifndef TAPIO_TESTS_LANE_FIXTURE_H
 #define TAPIO_TESTS_LANE_FIXTURE_H
 
-#include <check.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,6 +18,7 @@
 
 #include "lib/lane/lane.h"
 #include "tests/cpu_lanes.h"
+#include "tests/check_main.h"
 
 struct lane_fixture {
 	struct tpi_lane lane;

@@ -7,11 +7,11 @@
 #ifndef TAPIO_TESTS_LAYOUT_FIXTURE_H
 #define TAPIO_TESTS_LAYOUT_FIXTURE_H
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/memory/layout.h"
+#include "tests/check_main.h"
 
 #define FIXTURE_NODES 2
 #define FIXTURE_SLOT  5

@@ -6,7 +6,6 @@
 #ifndef TEST_POOL_FIXTURE_H
 #define TEST_POOL_FIXTURE_H
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,6 +13,7 @@
 
 #include "lib/kit/pool.h"
 #include "tests/cpu_lanes.h"
+#include "tests/check_main.h"
 
 static inline struct tapio_pool_options pool_options(uint32_t bytes,
 						     uint32_t count)

@@ -4,7 +4,6 @@
 #ifndef TAPIO_TESTS_SEGMENT_FIXTURE_H
 #define TAPIO_TESTS_SEGMENT_FIXTURE_H
 
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/memory/segment.h"
+#include "tests/check_main.h"
 
 /* As segments are named here, so that they can be found in /proc/self/maps. */
 #define SEGMENT_NAME "tapio-test"
