@@ -19,6 +19,16 @@
 #include "lib/base/atomic.h"
 
 /*
+ * Whether each step takes 5 to 20 times as long. A sanitizer sees a fault at the first
+ * access that it is in, so tests of many equal rounds make fewer of them then.
+ */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define CHECK_SANITIZED 1
+#else
+#define CHECK_SANITIZED 0
+#endif
+
+/*
  * With each assertion that holds, Check tells its parent the place, to say where a
  * test was when it crashed. In a loop these messages are most of a test's time. So a
  * place is told the first time, and then ever more rarely.

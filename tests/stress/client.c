@@ -17,7 +17,7 @@
 
 #define THREADS  4
 #define SOURCES  (THREADS + 1) /* the last one is the signal handler */
-#define EACH     50000
+#define EACH     (CHECK_SANITIZED ? 20000 : 50000)
 #define HANDLERS 2000
 #define GROUPS   2
 #define MEMBERS  2

@@ -27,7 +27,7 @@
 #define LAG       100
 #define MEMBERS   2
 #define GROUPS    16
-#define VISITS    1000 /* of members, and of groups */
+#define VISITS    (CHECK_SANITIZED ? 200 : 1000) /* of members, and of groups */
 #define MS        INT64_C(1000000)
 #define GIVE_UP_S 100
 
@@ -347,7 +347,7 @@ static void set_up_full(const char *full)
 {
 	char config[512];
 
-	each = long_run() ? EACH_MAX : 20000;
+	each = long_run() ? EACH_MAX : CHECK_SANITIZED ? 5000 : 20000;
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(shared, MAP_FAILED);
@@ -666,7 +666,7 @@ static uint64_t load_other_channel(int64_t ns)
 START_TEST(a_stopped_lossless_group_holds_its_producers_and_nobody_else)
 {
 	struct reader r = reader_of(0, 0), lossy = reader_of(3, 1);
-	int64_t ns = (long_run() ? 60000 : 2000) * MS;
+	int64_t ns = (long_run() ? 60000 : 500) * MS;
 	unsigned int cause = _i ? TAPIO_DROP_TIMEOUT : TAPIO_DROP_FULL;
 	uint64_t before, during, refused;
 	struct tpi_ledger ledger;

@@ -14,7 +14,7 @@
 #include "tests/check_main.h"
 #include <tapio/event.h>
 
-#define ROUNDS 10000
+#define ROUNDS (CHECK_SANITIZED ? 2000 : 10000)
 
 static TAPIO_EVENT_ALIGNED unsigned char original[1024];
 static unsigned char *shared; /* of exactly `length` bytes */

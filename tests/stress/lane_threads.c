@@ -23,7 +23,7 @@
 
 /* Of each writer. Few where the machine is emulated. */
 #ifndef LANE_THREADS_EVENTS
-#define LANE_THREADS_EVENTS 300000u
+#define LANE_THREADS_EVENTS (CHECK_SANITIZED ? 40000u : 300000u)
 #endif
 
 struct event {

@@ -173,11 +173,8 @@ static void *work(void *argument)
 
 static uint64_t operations(uint64_t usual)
 {
-	uint64_t n = usual;
+	uint64_t n = CHECK_SANITIZED ? usual / 8 : usual;
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-	n /= 8;
-#endif
 	return getenv("TAPIO_LONG") ? UINT64_C(100000000) / CASES : n;
 }
 

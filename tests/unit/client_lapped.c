@@ -21,7 +21,7 @@
 
 #define PERIOD 3 /* of those that pass */
 #define LANES  2
-#define EVENTS 400000 /* of each producer */
+#define EVENTS (CHECK_SANITIZED ? 40000 : 400000) /* of each producer */
 #define OTHER  TAPIO_TAG(200, 5)
 
 #define UNHEARD   0
