@@ -238,15 +238,6 @@ static inline struct tpi_in_hand tpi_in_hand_of(const struct tpi_track *t)
 	};
 }
 
-/* Another member has taken the lane over: nothing of this look is handed out. */
-static inline void tpi_take_back(struct tpi_track *t,
-				 const struct tpi_in_hand *before)
-{
-	t->next = before->next;
-	t->handed = before->handed;
-	t->gapped = before->gapped;
-}
-
 /* Nothing of a lane that was lost is in hand any more. */
 static inline void tpi_track_forget(struct tpi_track *t)
 {

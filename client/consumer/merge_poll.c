@@ -292,7 +292,9 @@ static unsigned int confirm(struct tapio_consumer *c, struct tapio_view *views,
 		if (tpi_likely(tpi_lease_hold(c, t)))
 			continue;
 		n = strip(t, views, n);
-		tpi_take_back(t, &t->before);
+		t->next = t->before.next;
+		t->handed = t->before.handed;
+		t->gapped = t->before.gapped;
 	}
 	return n;
 }

@@ -244,10 +244,21 @@ static void note_latency(struct tapio_consumer *c, const struct tpi_track *t,
 		tpi_latency_note(&c->latency, views, n);
 }
 
+/* Another member has the lane: nothing of this look is handed out. */
+__attribute__((noinline, cold)) static unsigned int
+take_back(struct tpi_track *t, const struct tapio_view *views, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (views[i].flags & TAPIO_VIEW_GAP)
+			t->gapped = false;
+		else if (t->handed) /* not forgotten, as there were others */
+			t->handed--;
+	return 0;
+}
+
 static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
 			      struct tapio_view *views, unsigned int max)
 {
-	const struct tpi_in_hand before = tpi_in_hand_of(t);
 	unsigned int n = 0;
 	uint64_t tail;
 
@@ -258,10 +269,8 @@ static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
 		n += hand_out(c, t, tail, views + n, max - n);
 	if (tpi_unlikely(n < max && tail != t->next))
 		n += hand_out_rest(c, t, tail, views + n, max - n);
-	if (n && tpi_unlikely(!tpi_lease_hold(c, t))) {
-		tpi_take_back(t, &before);
-		return 0;
-	}
+	if (n && tpi_unlikely(!tpi_lease_hold(c, t)))
+		return take_back(t, views, n);
 	if (n && c->latency.shm)
 		note_latency(c, t, views, n);
 	look_done(c, t);

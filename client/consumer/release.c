@@ -180,24 +180,32 @@ int tapio_view_intact(struct tapio_consumer *c, const struct tapio_view *view)
 }
 
 /*
- * One lane; how many of its events were handed out in vain. On a lane that another
- * member has taken over these are no loss of the group: all that we had comes again.
+ * The same on a lane that another member has taken over: these are no loss of the
+ * group, since all that we had comes again.
  */
-static uint64_t settle(struct tapio_consumer *c, struct tpi_track *t)
+__attribute__((noinline, cold)) static uint64_t
+settle_lost(struct tapio_consumer *c, struct tpi_track *t, uint64_t vain)
 {
-	bool held = t->leased && (c->ended || tpi_lease_held(t));
-	uint64_t vain = held && c->lossless ? 0 : count_overrun(t);
-
+	if (c->lossless)
+		vain = count_overrun(t);
 	t->touched = false;
 	t->gapped = false;
-	if (!held) {
-		if (t->leased)
-			tpi_lease_lose(c, t);
-		tpi_track_forget(t);
-		return vain;
-	}
-	if (t->next != t->head && !tpi_commit(c, t))
-		return vain;
+	if (t->leased)
+		tpi_lease_lose(c, t);
+	tpi_track_forget(t);
+	return vain;
+}
+
+/* One lane; how many of its events were handed out in vain. */
+static uint64_t settle(struct tapio_consumer *c, struct tpi_track *t)
+{
+	uint64_t vain = c->lossless ? 0 : count_overrun(t);
+
+	if (tpi_unlikely(!t->leased ||
+			 (t->next != t->head && !tpi_commit(c, t))))
+		return settle_lost(c, t, vain);
+	t->touched = false;
+	t->gapped = false;
 	if (t->giving)
 		tpi_lease_give(c, t);
 	return vain;

@@ -883,6 +883,25 @@ START_TEST(answers_about_an_earlier_batch_are_forgotten)
 }
 END_TEST
 
+/* A look that was in vain leaves the views of an earlier one as they were. */
+START_TEST(views_of_an_earlier_look_are_counted_alone)
+{
+	emit(6);
+	ck_assert_uint_eq(look(a, views, 2), 2);
+	came[0]++;
+	came[1]++;
+	plan("poll.handed", b_relieves_and_reads);
+	ck_assert_uint_eq(take(a, views + 2), 0);
+	ck_assert_uint_eq(group_stats(a).relieved, 1);
+	for (int i = 0; i < BLOCKS / 4; i++) {
+		emit(4);
+		take_and_release(b, others);
+	}
+	ck_assert_int_eq(tapio_release(a), 2);
+	finish(2);
+}
+END_TEST
+
 /* ---- the gate --------------------------------------------------------------------------- */
 
 /* Between P1 and P2 the lane goes to b, who holds events, and a stores a later head. */
@@ -981,6 +1000,7 @@ int main(void)
 	tcase_add_test(t, a_release_counts_nothing_before_its_head);
 	tcase_add_test(t, a_ledger_is_of_one_moment);
 	tcase_add_test(t, answers_about_an_earlier_batch_are_forgotten);
+	tcase_add_test(t, views_of_an_earlier_look_are_counted_alone);
 	tcase_add_loop_test(t, a_release_after_a_takeover_counts_not, 0, 2);
 	tcase_add_test(t, a_release_before_a_takeover_counts);
 	tcase_add_loop_test(t, a_cell_is_free_when_both_have_left_it, 0, 4);
