@@ -194,15 +194,19 @@ static void on_timer(struct tpi_timer *timer)
 	refresh((struct tpi_clock *)timer);
 }
 
-/* A timer that never fires, but is cancelled when the clock is set. */
-static void arm_step(int fd)
+/*
+ * A timer that never fires, but is cancelled when the clock is set. Whether it was set
+ * again since the cancellation that was read last: the timer is armed all the same.
+ */
+static bool arm_step(int fd)
 {
 	struct itimerspec far = {.it_value.tv_sec = INT32_MAX};
 
 	far.it_value.tv_sec +=
 		(time_t)(clock_now_ns(CLOCK_REALTIME) / NS_PER_S);
-	timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &far,
-			NULL);
+	return timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET,
+			       &far, NULL) &&
+	       errno == ECANCELED;
 }
 
 static void on_step(struct tpi_watch *watch, unsigned int events)
@@ -211,15 +215,17 @@ static void on_step(struct tpi_watch *watch, unsigned int events)
 		(struct tpi_clock *)((char *)watch -
 				     offsetof(struct tpi_clock, watch));
 	uint64_t count;
+	bool was_set;
 
 	(void)events;
-	if (read(watch->fd, &count, sizeof(count)) < 0 && errno == ECANCELED) {
-		tpi_log(&clock->broker->log, TAPIO_LOG_NOTICE,
-			"the system's time was set: calibrating again");
-		clock->was_set = true;
-		refresh(clock);
-	}
-	arm_step(watch->fd);
+	was_set = read(watch->fd, &count, sizeof(count)) < 0 &&
+		  errno == ECANCELED;
+	if (!arm_step(watch->fd) && !was_set)
+		return;
+	tpi_log(&clock->broker->log, TAPIO_LOG_NOTICE,
+		"the system's time was set: calibrating again");
+	clock->was_set = true;
+	refresh(clock);
 }
 
 void tpi_clock_start(struct tpi_broker *broker)
