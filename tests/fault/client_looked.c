@@ -498,7 +498,7 @@ START_TEST(a_side_lane_that_was_taken_since_the_look_is_not_taken)
 	ck_assert_int_eq(plot.acted, 1);
 	ck_assert_ptr_nonnull(p->sides.lane[0]);
 	ck_assert_ptr_nonnull(other->sides.lane[0]);
-	ck_assert_ptr_ne(p->sides.lane[0], other->sides.lane[0]);
+	ck_assert_uint_ne(p->sides.lane[0]->id, other->sides.lane[0]->id);
 	ck_assert_uint_eq(drain(c), 2);
 	tear_down();
 }

@@ -467,6 +467,7 @@ int main(void)
 {
 	TCase *t = tcase_create("model");
 
+	tcase_set_timeout(t, 60);
 	tcase_add_loop_test(t, stamps_have_one_time_that_grows_and_is_right, 0,
 			    SCRIPTS);
 	tcase_add_test(t, a_broker_that_dies_leaves_the_rate_behind);
