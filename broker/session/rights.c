@@ -96,13 +96,12 @@ const char *tpi_right_name(uint32_t right)
 	}
 }
 
-int tpi_rights_refuse(const struct tpi_config *config,
-		      const struct tpi_cred *cred, const char *channel,
-		      uint32_t right, char *error, size_t error_bytes)
+void tpi_rights_rules(const struct tpi_config *config, const char *channel,
+		      uint32_t right, char *names, size_t bytes)
 {
-	char names[96] = "";
 	size_t used = 0;
 
+	snprintf(names, bytes, "none");
 	for (uint32_t i = 0; i < config->rule_count; i++) {
 		const struct tpi_config_rule *rule = &config->rules[i];
 		int n;
@@ -110,22 +109,28 @@ int tpi_rights_refuse(const struct tpi_config *config,
 		if (!rule_covers(rule, channel) ||
 		    (right && !(rule->rights & right)))
 			continue;
-		n = snprintf(names + used, sizeof(names) - used, "%s\"%.40s\"",
+		n = snprintf(names + used, bytes - used, "%s\"%.40s\"",
 			     used ? ", " : "", rule->name);
-		if (n < 0 || (size_t)n >= sizeof(names) - used)
-			break;
+		if (n < 0 || (size_t)n >= bytes - used) {
+			names[used] = 0; /* whole names only */
+			return;
+		}
 		used += (size_t)n;
 	}
+}
+
+int tpi_rights_refuse(const struct tpi_cred *cred, const char *channel,
+		      uint32_t right, char *error, size_t error_bytes)
+{
 	if (!right)
 		return tpi_fail(-EACCES, error, error_bytes,
 				"uid %u, gid %u has no rights here: no allow "
-				"rule of the configuration is for it (rules: "
-				"%s)",
-				cred->uid, cred->gid, used ? names : "none");
+				"rule of the configuration is for it (the log "
+				"of tapiod names the rules)",
+				cred->uid, cred->gid);
 	return tpi_fail(-EACCES, error, error_bytes,
 			"uid %u, gid %u has no right to %s on channel \"%s\": "
-			"no allow rule grants it (rules that grant it to "
-			"others: %s)",
-			cred->uid, cred->gid, tpi_right_name(right), channel,
-			used ? names : "none");
+			"no allow rule grants it (the log of tapiod names the "
+			"rules that grant it to others)",
+			cred->uid, cred->gid, tpi_right_name(right), channel);
 }

@@ -26,11 +26,14 @@ uint32_t tpi_rights(const struct tpi_config *config,
 const char *tpi_right_name(uint32_t right);
 
 /*
- * Why a right is missing, naming the rules that exist for the channel. Returns
- * -EACCES.
+ * Why a right is missing, for the client. It has no names of rules: they are not for
+ * users without rights. right 0: any. Returns -EACCES.
  */
-int tpi_rights_refuse(const struct tpi_config *config,
-		      const struct tpi_cred *cred, const char *channel,
+int tpi_rights_refuse(const struct tpi_cred *cred, const char *channel,
 		      uint32_t right, char *error, size_t error_bytes);
+
+/* For the log: the rules that grant a right (0: any) on a channel (NULL: any). */
+void tpi_rights_rules(const struct tpi_config *config, const char *channel,
+		      uint32_t right, char *names, size_t bytes);
 
 #endif

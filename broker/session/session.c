@@ -160,6 +160,25 @@ static void protocol_error(struct tpi_session *session, int err,
 
 /* ---- HELLO ------------------------------------------------------------------------ */
 
+/* The client is told that it has no right. The log says which rules grant it. */
+static int has_no_right(struct tpi_session *session, const char *channel,
+			uint32_t right, char *why, size_t why_bytes)
+{
+	struct tpi_broker *broker = session->broker;
+	char rules[96];
+
+	tpi_rights_rules(&broker->config, channel, right, rules, sizeof(rules));
+	tpi_log_client(&broker->log, TAPIO_LOG_NOTICE,
+		       "process %d (uid %u) has no right to %s%s%s%s: allow "
+		       "rules that grant it to others: %s",
+		       session->cred.pid, session->cred.uid,
+		       right ? tpi_right_name(right) : "connect",
+		       channel ? " on channel \"" : "", channel ? channel : "",
+		       channel ? "\"" : "", rules);
+	return tpi_rights_refuse(&session->cred, channel, right, why,
+				 why_bytes);
+}
+
 static int check_hello(struct tpi_session *session,
 		       const struct tpi_wire_hello *hello, char *why,
 		       size_t why_bytes)
@@ -175,8 +194,7 @@ static int check_hello(struct tpi_session *session,
 				hello->abi_major, hello->abi_minor,
 				TAPIO_ABI_MAJOR, TAPIO_ABI_MINOR);
 	if (!tpi_rights(&broker->config, &session->cred, NULL))
-		return tpi_rights_refuse(&broker->config, &session->cred, NULL,
-					 0, why, why_bytes);
+		return has_no_right(session, NULL, 0, why, why_bytes);
 	if (known >= broker->config.clients_max)
 		return tpi_fail(-EUSERS, why, why_bytes,
 				"%u clients are connected, clients_max is %u "
@@ -328,9 +346,8 @@ static int check_attach(struct tpi_session *session,
 	right = 1u << attach->role;
 	if (!(tpi_rights(&broker->config, &session->cred, attach->channel) &
 	      right))
-		return tpi_rights_refuse(&broker->config, &session->cred,
-					 attach->channel, right, why,
-					 why_bytes);
+		return has_no_right(session, attach->channel, right, why,
+				    why_bytes);
 	return 0;
 }
 

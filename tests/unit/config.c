@@ -455,12 +455,20 @@ START_TEST(rights_are_the_union_of_the_rules_and_nothing_else)
 	ck_assert_uint_eq(rights(99, 1, 1, "logs"), 0);
 	ck_assert_uint_eq(rights(0, 0, 0, "logs"), 0);
 	ck_assert_uint_eq(rights(99, 1, 1, NULL), TPI_RIGHT_INSPECT);
-	ck_assert_int_eq(tpi_rights_refuse(&config, &stranger, "logs",
-					   TPI_RIGHT_PRODUCE, why, sizeof(why)),
+	ck_assert_int_eq(tpi_rights_refuse(&stranger, "logs", TPI_RIGHT_PRODUCE,
+					   why, sizeof(why)),
 			 -EACCES);
 	ck_assert_ptr_nonnull(strstr(why, "uid 99"));
 	ck_assert_ptr_nonnull(strstr(why, "produce"));
-	ck_assert_ptr_nonnull(strstr(why, "\"w\""));
+	tpi_rights_rules(&config, "logs", TPI_RIGHT_PRODUCE, why, sizeof(why));
+	ck_assert_str_eq(why, "\"w\"");
+	tpi_rights_rules(&config, "metrics", TPI_RIGHT_PRODUCE, why,
+			 sizeof(why));
+	ck_assert_str_eq(why, "none");
+	tpi_rights_rules(&config, NULL, 0, why, sizeof(why));
+	ck_assert_str_eq(why, "\"w\", \"g\", \"x\"");
+	tpi_rights_rules(&config, NULL, 0, why, 10);
+	ck_assert_str_eq(why, "\"w\", \"g\"");
 	tpi_config_free(&config);
 }
 END_TEST
