@@ -353,6 +353,7 @@ static int serve(const struct arguments *a)
 
 	tpi_socket_name_serve(&name);
 	block_signals(&set);
+	tpi_registry_prepare();
 	tpi_log_stderr_start();
 	err = tpi_broker_create(&broker, &setup, &stage, error, sizeof(error));
 	if (err) {

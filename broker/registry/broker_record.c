@@ -47,6 +47,12 @@ static void read_boot_id(uint8_t id[16])
 	}
 }
 
+void tpi_registry_prepare(void)
+{
+	/* probe_features() asks again, and reports a failure. */
+	(void)tpi_barrier_register();
+}
+
 bool tpi_host_has_cpu_lanes(void)
 {
 	return !tpi_barrier_register() && !tpi_barrier() &&

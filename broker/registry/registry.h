@@ -145,7 +145,12 @@ void tpi_attachment_free(struct tpi_registry *registry,
 /* side_lanes.c: warns when producers were refused for want of a side lane. */
 void tpi_side_lanes_tick(struct tpi_registry *registry, struct tpi_log *log);
 
-/* broker_record.c: the broker's own record, first without and then with segments. */
+/*
+ * broker_record.c: optional, while the process has one thread. It registers for
+ * membarriers at once then, and later it waits some milliseconds for that.
+ */
+void tpi_registry_prepare(void);
+/* The broker's own record, first without and then with segments. */
 void tpi_registry_describe(struct tpi_registry *registry,
 			   const struct tpi_config *config,
 			   const struct tpi_topology *topology,

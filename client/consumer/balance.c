@@ -87,17 +87,6 @@ static struct tpi_holder *find_holder(struct tpi_survey *s, uint32_t name)
 	return &s->holders[s->count++];
 }
 
-/* What changes when a holder looks, or releases, in one number. */
-static uint64_t signs_of_life(const struct tpi_track *t)
-{
-	const struct tapio_shm_cell *cell = tpi_cursor_cell(t->cursor);
-
-	/* Relaxed: a change that is seen late is seen at the next survey. */
-	return tpi_load_relaxed(&cell->head) * 3 +
-	       tpi_load_relaxed(&cell->next) * UINT64_C(5) +
-	       tpi_load_relaxed(&cell->beat) * UINT64_C(7);
-}
-
 static void look_around(struct tapio_consumer *c, struct tpi_survey *s)
 {
 	struct tpi_holder *holder;
@@ -122,7 +111,7 @@ static void look_around(struct tapio_consumer *c, struct tpi_survey *s)
 			continue;
 		holder = find_holder(s, name);
 		holder->busy += t->busy;
-		holder->life += signs_of_life(t);
+		holder->life += tpi_cell_signs(tpi_cursor_cell(t->cursor));
 	}
 }
 

@@ -229,15 +229,6 @@ static inline bool tpi_lease_hold(struct tapio_consumer *c, struct tpi_track *t)
 	return tpi_likely(lease == t->lease) || tpi_lease_keep(c, t, lease);
 }
 
-static inline struct tpi_in_hand tpi_in_hand_of(const struct tpi_track *t)
-{
-	return (struct tpi_in_hand){
-		.next = t->next,
-		.handed = t->handed,
-		.gapped = t->gapped,
-	};
-}
-
 /* Nothing of a lane that was lost is in hand any more. */
 static inline void tpi_track_forget(struct tpi_track *t)
 {

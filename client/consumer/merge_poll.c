@@ -182,7 +182,7 @@ static unsigned int collect(struct tapio_consumer *c, struct tapio_view *views,
 
 	FOR_EACH_SOURCE(c, i, t)
 	{
-		t->before = tpi_in_hand_of(t);
+		t->before = (struct tpi_in_hand){t->next, t->handed, t->gapped};
 		t->looked = false;
 		if (!has_past(t))
 			look(c, t, views, &n, max);

@@ -62,11 +62,7 @@ static bool has_unread(const struct tpi_track *t,
 /* A3: the holder of the cell has events in its hands, or had a moment ago. */
 static bool holds_events(const struct tapio_shm_cell *cell)
 {
-	/* Relaxed: the barrier orders them. An older head is on the safe side. */
-	uint64_t head = tpi_load_relaxed(&cell->head);
-	uint32_t next = tpi_load_relaxed(&cell->next);
-
-	return (int32_t)(next - (uint32_t)TAPIO_HEAD_POSITION(head)) > 0;
+	return tpi_cell_in_hand(cell) > 0;
 }
 
 /* A1. The word that T1 is to find, or 0. */

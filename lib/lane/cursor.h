@@ -57,6 +57,28 @@ static inline uint32_t tpi_cursor_holder(const struct tapio_shm_cursor *cursor)
 #define TPI_HEAD_TRIES 4
 
 /*
+ * How many positions its owner has handed out and not released, or had a moment ago: a
+ * head that is seen late makes it more. Garbage may make it negative.
+ */
+static inline int32_t tpi_cell_in_hand(const struct tapio_shm_cell *cell)
+{
+	/* Relaxed: a caller that needs an order has made it. */
+	uint64_t head = tpi_load_relaxed(&cell->head);
+	uint32_t next = tpi_load_relaxed(&cell->next);
+
+	return (int32_t)(next - (uint32_t)TAPIO_HEAD_POSITION(head));
+}
+
+/* What changes when its owner looks, or releases, in one number. */
+static inline uint64_t tpi_cell_signs(const struct tapio_shm_cell *cell)
+{
+	/* Relaxed: a change that is seen late is seen at the next look. */
+	return tpi_load_relaxed(&cell->head) * 3 +
+	       tpi_load_relaxed(&cell->next) * UINT64_C(5) +
+	       tpi_load_relaxed(&cell->beat) * UINT64_C(7);
+}
+
+/*
  * The head of the cell that counts. False: the lane was moving to another cell, so
  * there is no news. *head then is at most where the next holder goes on.
  *

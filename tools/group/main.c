@@ -232,7 +232,7 @@ static int list(struct arguments *args)
 		tpi_say("no channel '%s'", args->channel);
 		return TPI_EXIT_REFUSED;
 	}
-	return fflush(stdout) ? TPI_EXIT_FAILURE : TPI_EXIT_OK;
+	return TPI_EXIT_OK;
 }
 
 int main(int argc, char **argv)

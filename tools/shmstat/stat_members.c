@@ -25,12 +25,10 @@ static void add_lane(const struct tpi_lane *lane,
 	uint32_t holder = tpi_cursor_holder(cursor);
 	const struct tapio_shm_cell *cell = tpi_cursor_cell(cursor);
 	/* Relaxed: shown, and changing anyway. */
-	uint64_t head = tpi_load_relaxed(&cell->head);
-	uint64_t position = TAPIO_HEAD_POSITION(head);
-	uint32_t next = tpi_load_relaxed(&cell->next);
+	uint64_t position = TAPIO_HEAD_POSITION(tpi_load_relaxed(&cell->head));
 	uint64_t tail = TAPIO_STATE_TAIL(tpi_load_relaxed(&lane->shm->state));
 	int64_t waits = tapio_position_diff(tail, position);
-	int32_t in_hand = (int32_t)(next - (uint32_t)position);
+	int32_t in_hand = tpi_cell_in_hand(cell);
 
 	if (waits < 0)
 		waits = 0; /* impossible, and shown as a fault elsewhere */
@@ -43,8 +41,7 @@ static void add_lane(const struct tpi_lane *lane,
 	m->lanes++;
 	m->in_hand += (uint64_t)in_hand;
 	m->unread += (uint64_t)(waits - in_hand);
-	m->signs += head * 3 + next * UINT64_C(5) +
-		    tpi_load_relaxed(&cell->beat) * UINT64_C(7);
+	m->signs += tpi_cell_signs(cell);
 }
 
 bool stat_member_look(const struct tpi_inspect *inspect,

@@ -187,7 +187,7 @@ static void list_types(void)
 	for (unsigned i = 0; (type = tapio_event_type_at(i)); i++)
 		printf("%5u  %-20s %s\n", type->type, type->name,
 		       type->summary);
-	exit(fflush(stdout) ? TPI_EXIT_FAILURE : TPI_EXIT_OK);
+	exit(TPI_EXIT_OK);
 }
 
 static error_t parse_tail(int key, char *arg, struct argp_state *state,
