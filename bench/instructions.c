@@ -159,6 +159,33 @@ static void poll_batch(const char *channel, unsigned long count)
 	close_producer(p);
 }
 
+/* One event on its way: the output, and what its reader does for it alone. */
+static void pass_one(const char *channel, unsigned long count)
+{
+	struct tapio_producer *p = open_producer(channel);
+	const unsigned char event[64] = {1};
+	struct tapio_consumer_options options = {
+		.size = sizeof(options),
+		.policy = TAPIO_GROUP_LOSSLESS,
+	};
+	struct tapio_view views[BATCH];
+	struct tapio_consumer *c;
+	long polled = 0;
+
+	check("tapio_consumer_open", tapio_consumer_open(&c, channel, &options),
+	      0);
+	for (unsigned long i = 0; i < count; i++) {
+		check("tapio_output",
+		      tapio_output(p, TAPIO_TAG(1, 6), event, sizeof(event)),
+		      0);
+		polled += tapio_poll(c, views, BATCH, 0);
+		tapio_release(c);
+	}
+	check("tapio_poll", polled, (long)count);
+	tapio_consumer_close(c);
+	close_producer(p);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -170,6 +197,7 @@ int main(int argc, char **argv)
 		{"output_batch", output_batch},
 		{"reserve_batch", reserve_batch},
 		{"poll", poll_batch},
+		{"pass_one", pass_one},
 	};
 
 	const unsigned int known = sizeof(operations) / sizeof(operations[0]);

@@ -7,13 +7,16 @@
  * died. The connections, so that clients never see it go. So around fork the
  * broker's thread is kept out of its callbacks, and the child closes them. The
  * broker's data in the child's memory is then of no use, and the child leaves
- * it alone.
+ * it alone. tapio_broker_start() returns when the thread is in the loop: in a thread's
+ * first steps libraries hold locks that a child would inherit (AddressSanitizer's
+ * allocator has no fork handlers before gcc 14).
  *
  * A program that closes all descriptors (closefrom) ends the broker: its thread finds
  * that within a second, at its next tick, and leaves their numbers alone.
  */
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +35,7 @@ struct tapio_broker {
 	struct tpi_broker *broker;
 	pthread_t thread;
 	pthread_mutex_t busy; /* held by the thread but while it waits */
+	sem_t begun;          /* posted by the thread when it has `busy` */
 	struct tpi_watch stop;
 	struct tpi_own_fd stop_fd;
 	pid_t pid; /* of the process that started it */
@@ -67,11 +71,15 @@ static void close_copies(struct tpi_broker *broker)
 	close(broker->server.fd);
 	if (broker->server.lock_fd >= 0)
 		close(broker->server.lock_fd);
+	if (broker->server.spare_fd >= 0)
+		close(broker->server.spare_fd);
 	tpi_loop_forget(broker->loop);
 	TAILQ_FOREACH (session, &broker->server.sessions, link)
 		close(session->fd);
 	TAILQ_FOREACH (process, &broker->processes, link)
 		close(process->pidfd);
+	tpi_helpers_close_copies(&broker->server.helpers);
+	tpi_starts_close_copies(&broker->starts);
 	tpi_registry_forget(&broker->registry);
 }
 
@@ -131,6 +139,7 @@ static void *run(void *arg)
 
 	pthread_setname_np(pthread_self(), "tapio-broker");
 	pthread_mutex_lock(&b->busy);
+	sem_post(&b->begun);
 	tpi_broker_run(b->broker, idle, b);
 	pthread_mutex_unlock(&b->busy);
 	return NULL;
@@ -157,6 +166,8 @@ static int start_thread(struct tapio_broker *b)
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = pthread_create(&b->thread, NULL, run, b);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	while (!err && sem_wait(&b->begun))
+		; /* EINTR */
 	return -err;
 }
 
@@ -181,6 +192,7 @@ static void destroy(struct tapio_broker *b)
 	tpi_own_fd_close(&b->stop_fd);
 	tpi_broker_destroy(b->broker);
 	pthread_mutex_destroy(&b->busy);
+	sem_destroy(&b->begun);
 	free(b);
 }
 
@@ -260,6 +272,7 @@ int tapio_broker_start(struct tapio_broker **out,
 	b->stop_fd = TPI_OWN_FD_NONE;
 	b->pid = getpid();
 	pthread_mutex_init(&b->busy, NULL);
+	sem_init(&b->begun, 0, 0);
 	cancel = tpi_cancel_off();
 	err = start(b, &own);
 	if (err) {
@@ -275,6 +288,31 @@ int tapio_broker_start(struct tapio_broker **out,
 const char *tapio_broker_socket(const struct tapio_broker *broker)
 {
 	return broker->broker->server.name;
+}
+
+/*
+ * As fork does, it keeps the broker's thread out of its callbacks. A reload starts no
+ * watch and no timer, so the thread's wait need not be cut short.
+ */
+int tapio_broker_reload(struct tapio_broker *broker, const char *config_text,
+			char *said, size_t said_bytes)
+{
+	char line[512];
+	int cancel, err;
+
+	if (broker->pid != getpid())
+		return tpi_fail(-ECHILD, said, said_bytes,
+				"process %d has the broker, and this one is %d",
+				(int)broker->pid, (int)getpid());
+	cancel = tpi_cancel_off();
+	pthread_mutex_lock(&broker->busy);
+	err = tpi_broker_reload(broker->broker, config_text, line,
+				sizeof(line));
+	pthread_mutex_unlock(&broker->busy);
+	tpi_cancel_restore(cancel);
+	if (said && said_bytes)
+		snprintf(said, said_bytes, "%s", line);
+	return err;
 }
 
 void tapio_broker_stop(struct tapio_broker *broker)

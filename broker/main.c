@@ -1,69 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapiod: the broker as a program. Options, signals, exit statuses. The rest is
- * broker.c's. Stays in the foreground and logs to stderr, as service managers
- * want it.
+ * tapiod: the broker as a program. Its options. check.c looks at configurations, keeping.c
+ * chooses the keeper, and serve.c serves. Stays in the foreground and logs to stderr, as
+ * service managers want it.
  */
 #include <argp.h>
-#include <errno.h>
-#include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
+#include <tapio/abi.h>
 #include <tapio/common.h>
 #include <tapio/version.h>
 
-#include "broker/broker.h"
-#include "broker/config/budget.h"
-#include "broker/loop/log_writer.h"
-#include "lib/base/error.h"
+#include "broker/loop/log.h"
+#include "broker/tapiod.h"
 #include "lib/base/output.h"
 #include "lib/base/own_fd.h"
-#include "lib/wire/fdpass.h"
-#include "lib/wire/socket_name.h"
-
-/* As in tapiod(8). */
-enum exit_status {
-	EXIT_OK = 0,
-	EXIT_CONFIG = 1,
-	EXIT_USAGE = 2,
-	EXIT_MEMORY = 3,
-	EXIT_SOCKET = 4,
-	EXIT_IO_URING = 5,
-	EXIT_OTHER = 6,
-};
-
-/* Where `cmake --install` puts the configuration. The unit names the same file. */
-#define CONFIG_DEFAULT TAPIO_CONFIG_FILE
-
-/* The last lines of the log may take so long. */
-#define LOG_SECONDS 1
+#include "lib/base/versions.h"
 
 enum {
 	KEY_CHECK = 256,
 	KEY_PRINT,
-	KEY_SIMULATE
-};
-
-struct arguments {
-	const char *config;
-	const char *check;
-	const char *socket;
-	bool print;
-	int log_level;
-	uint32_t cpus; /* 0: this machine's */
-	uint32_t nodes;
+	KEY_DISCARD,
+	KEY_SIMULATE,
+	KEY_KEEPER,
+	KEY_NO_KEEPER,
+	KEY_RELOAD,
+	KEY_REPLACE,
 };
 
 static const struct argp_option options[] = {
 	{"config", 'c', "FILE", 0,
-	 "Read this configuration (default: " CONFIG_DEFAULT
+	 "Read this configuration (default: " TAPIOD_CONFIG_DEFAULT
 	 " if it exists, else the default of every option)",
 	 0},
 	{"socket", 's', "NAME", 0,
@@ -73,12 +41,30 @@ static const struct argp_option options[] = {
 	 0},
 	{"log-level", 'l', "LEVEL", 0,
 	 "error, warning, notice (default), info or debug", 0},
+	{"discard-memory", KEY_DISCARD, NULL, 0,
+	 "Begin with new memory, and give up that of a broker that was killed, "
+	 "with the events that its groups have not read",
+	 0},
 	{"foreground", 'f', NULL, 0, "Stay in the foreground; it always does",
+	 0},
+	{"keeper", KEY_KEEPER, "WHICH", 0,
+	 "The keeper of the memory when the broker is killed: process, systemd, "
+	 "none, or auto (default: systemd's fd store if there is one, else a process)",
+	 0},
+	{"no-keeper", KEY_NO_KEEPER, NULL, 0,
+	 "The same as --keeper=none: one process, and its memory ends with it",
 	 0},
 	{"check", KEY_CHECK, "FILE", 0,
 	 "Check a configuration, print the memory that it takes, and exit", 1},
 	{"simulate", KEY_SIMULATE, "CPUS[xNODES]", 0,
 	 "With --check: as on a machine with so many CPUs and NUMA nodes", 1},
+	{"reload", KEY_RELOAD, NULL, 0,
+	 "Make the broker that runs take its changed configuration, and exit",
+	 1},
+	{"replace", KEY_REPLACE, NULL, 0,
+	 "Take over from the tapiod that runs at the socket, with its memory and "
+	 "its clients, and serve in its place",
+	 0},
 	{"print-config", KEY_PRINT, NULL, 0,
 	 "Print the configuration with every default, and exit", 1},
 	{0},
@@ -98,6 +84,44 @@ static void parse_simulate(struct arguments *a, const char *text,
 			   text);
 	a->cpus = cpus;
 	a->nodes = nodes;
+}
+
+static void parse_keeper(struct arguments *a, const char *text,
+			 struct argp_state *state)
+{
+	static const char *const words[] = {
+		[KEEPER_AUTO] = "auto",
+		[KEEPER_PROCESS] = "process",
+		[KEEPER_SYSTEMD] = "systemd",
+		[KEEPER_NONE] = "none",
+	};
+
+	for (int i = KEEPER_AUTO; i <= KEEPER_NONE; i++) {
+		if (strcmp(text, words[i]))
+			continue;
+		a->keeper = (enum keeper_choice)i;
+		return;
+	}
+	argp_error(state,
+		   "--keeper=%s: not one of process, systemd, none, auto",
+		   text);
+}
+
+static void check_replace(const struct arguments *a, struct argp_state *state)
+{
+	if (!a->replace)
+		return;
+	if (a->reload || a->print || a->check || a->discard)
+		argp_error(state, "--replace excludes --reload, --check, "
+				  "--print-config and --discard-memory");
+	if (a->keeper == KEEPER_SYSTEMD)
+		argp_error(state, "--replace is not for --keeper=systemd: "
+				  "restart the service (systemctl restart), "
+				  "and systemd keeps the memory");
+	if (a->keeper == KEEPER_NONE)
+		argp_error(state, "--replace needs a keeper: with "
+				  "--keeper=none the memory has no other "
+				  "process that could hold it meanwhile");
 }
 
 static error_t parse_option(int key, char *text, struct argp_state *state)
@@ -127,12 +151,31 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
 	case KEY_PRINT:
 		a->print = true;
 		return 0;
+	case KEY_RELOAD:
+		a->reload = true;
+		return 0;
+	case KEY_REPLACE:
+		a->replace = true;
+		return 0;
+	case KEY_DISCARD:
+		a->discard = true;
+		return 0;
 	case KEY_SIMULATE:
 		parse_simulate(a, text, state);
+		return 0;
+	case KEY_KEEPER:
+		parse_keeper(a, text, state);
+		return 0;
+	case KEY_NO_KEEPER:
+		a->keeper = KEEPER_NONE;
 		return 0;
 	case ARGP_KEY_END:
 		if (a->cpus && !a->check)
 			argp_error(state, "--simulate needs --check");
+		if (a->reload + a->print + (a->check != NULL) > 1)
+			argp_error(state, "--reload, --check and "
+					  "--print-config exclude one another");
+		check_replace(a, state);
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "unexpected argument \"%s\"", text);
@@ -146,232 +189,7 @@ static void print_version(FILE *out, struct argp_state *state)
 {
 	(void)state;
 	fprintf(out, "tapiod %s (layout %d.%d)\n", tapio_version(),
-		TAPIO_ABI_MAJOR, TAPIO_ABI_MINOR);
-}
-
-/* ---- looking at a configuration ---------------------------------------------- */
-
-static const char *config_file(const struct arguments *a)
-{
-	if (a->config)
-		return a->config;
-	return access(CONFIG_DEFAULT, F_OK) ? NULL : CONFIG_DEFAULT;
-}
-
-static int print_config(const struct arguments *a)
-{
-	struct tpi_config config;
-	char error[512];
-	int err = tpi_config_load(&config, config_file(a), NULL, error,
-				  sizeof(error));
-
-	if (err)
-		fprintf(stderr, "tapiod: %s\n", error);
-	else
-		tpi_config_print(&config, stdout);
-	tpi_config_free(&config);
-	return err ? EXIT_CONFIG : EXIT_OK;
-}
-
-static int read_topology(const struct arguments *a,
-			 struct tpi_topology *topology)
-{
-	if (a->cpus)
-		return tpi_topology_simulate(topology, a->cpus, a->nodes);
-	return tpi_topology_read(topology, "/sys/devices/system");
-}
-
-static uint32_t side_lanes(const struct tpi_channel_spec *spec)
-{
-	uint32_t count = 0;
-
-	for (uint32_t k = 0; k < spec->class_count; k++)
-		count += spec->classes[k].side_lanes;
-	return count;
-}
-
-static int check_plan(const struct arguments *a, struct tpi_config *config,
-		      const struct tpi_topology *topology)
-{
-	struct tpi_budget plan;
-	char error[512];
-
-	if (tpi_budget(&plan, config, topology, error, sizeof(error))) {
-		fprintf(stderr, "tapiod: %s: %s\n", a->check, error);
-		return EXIT_MEMORY;
-	}
-	for (uint32_t i = 0; i < config->channel_count; i++) {
-		const struct tpi_channel_spec *spec = &config->channels[i].spec;
-
-		uint32_t lanes = tpi_channel_lane_count(spec, topology);
-		uint32_t sides = side_lanes(spec);
-
-		printf("channel \"%s\": %u lane%s, %u of them side lane%s, "
-		       "%" PRIu64 " bytes\n",
-		       spec->name, lanes, TPI_PLURAL(lanes), sides,
-		       TPI_PLURAL(sides),
-		       tpi_budget_channel_bytes(spec, topology));
-	}
-	printf("%s: ok: %" PRIu64 " of %" PRIu64 " bytes on %u CPU%s and %u "
-	       "node%s, %u descriptors\n",
-	       a->check, plan.total_bytes, config->budget_bytes,
-	       topology->cpus_possible, TPI_PLURAL(topology->cpus_possible),
-	       topology->node_count, TPI_PLURAL(topology->node_count),
-	       plan.fd_count);
-	return EXIT_OK;
-}
-
-static int check_config(const struct arguments *a)
-{
-	struct tpi_topology topology = {0};
-	struct tpi_config config;
-	int status = EXIT_CONFIG;
-	char error[512];
-	int err =
-		tpi_config_load(&config, a->check, NULL, error, sizeof(error));
-
-	if (err) {
-		fprintf(stderr, "tapiod: %s\n", error);
-		goto out;
-	}
-	err = read_topology(a, &topology);
-	if (err) {
-		if (a->cpus)
-			fprintf(stderr,
-				"tapiod: --simulate=%ux%u: at most %d CPUs and "
-				"%d nodes, and no more nodes than CPUs\n",
-				a->cpus, a->nodes, TPI_CPUS_MAX,
-				TAPIO_NODES_MAX);
-		else
-			fprintf(stderr,
-				"tapiod: cannot read the CPUs from "
-				"/sys/devices/system: %s\n",
-				strerror(-err));
-		status = a->cpus ? EXIT_USAGE : EXIT_OTHER;
-		goto out;
-	}
-	config.side_lanes_only = !tpi_host_has_cpu_lanes();
-	status = check_plan(a, &config, &topology);
-out:
-	tpi_topology_free(&topology);
-	tpi_config_free(&config);
-	return status;
-}
-
-/* ---- serving ------------------------------------------------------------------- */
-
-static struct {
-	struct tpi_watch watch;
-	struct tpi_broker *broker;
-} signals;
-
-static void on_signal(struct tpi_watch *watch, unsigned int events)
-{
-	struct tpi_broker *broker = signals.broker;
-	struct signalfd_siginfo info;
-
-	(void)events;
-	if (read(watch->fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (info.ssi_signo == SIGHUP) {
-		tpi_log(&broker->log, TAPIO_LOG_NOTICE,
-			"SIGHUP: the configuration is read at start only");
-		return;
-	}
-	tpi_log(&broker->log, TAPIO_LOG_NOTICE,
-		"%s: stopping; clients keep their memory",
-		info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
-	tpi_loop_stop(broker->loop);
-}
-
-static void block_signals(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGHUP);
-	sigprocmask(SIG_BLOCK, set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* EFBIG says it, with a message */
-}
-
-static int watch_signals(struct tpi_broker *broker, const sigset_t *set)
-{
-	int fd = signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	signals.broker = broker;
-	signals.watch.ready = on_signal;
-	return tpi_watch_start(broker->loop, &signals.watch, fd);
-}
-
-/* sd_notify(3) is one datagram. No library is needed for it. */
-static void notify_ready(void)
-{
-	const char *name = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un address;
-	int length, sock;
-
-	length = name ? tpi_socket_address(&address, name) : -1;
-	if (length < 0)
-		return;
-	sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (sock < 0)
-		return;
-	(void)!sendto(sock, "READY=1", 7, MSG_NOSIGNAL,
-		      (struct sockaddr *)&address, (socklen_t)length);
-	close(sock);
-}
-
-static int exit_status(enum tpi_stage stage)
-{
-	static const int statuses[] = {
-		[TPI_STAGE_CONFIG] = EXIT_CONFIG,
-		[TPI_STAGE_IO_URING] = EXIT_IO_URING,
-		[TPI_STAGE_MEMORY] = EXIT_MEMORY,
-		[TPI_STAGE_SOCKET] = EXIT_SOCKET,
-	};
-
-	return statuses[stage];
-}
-
-static int serve(const struct arguments *a)
-{
-	struct tpi_socket_name name;
-	struct tpi_broker_setup setup = {
-		.config_file = config_file(a),
-		.socket = a->socket,
-		.socket_default = name.text,
-		.log = {.level = a->log_level, .sink = tpi_log_stderr},
-	};
-	struct tpi_broker *broker;
-	enum tpi_stage stage;
-	char error[512];
-	sigset_t set;
-	int err;
-
-	tpi_socket_name_serve(&name);
-	block_signals(&set);
-	tpi_registry_prepare();
-	tpi_log_stderr_start();
-	err = tpi_broker_create(&broker, &setup, &stage, error, sizeof(error));
-	if (err) {
-		tpi_log_stderr(NULL, TAPIO_LOG_ERROR, error);
-		return exit_status(stage);
-	}
-	err = watch_signals(broker, &set);
-	if (!err) {
-		tpi_log(&broker->log, TAPIO_LOG_NOTICE,
-			"tapiod %s serves %u channel%s at %s", tapio_version(),
-			broker->registry.host_count,
-			TPI_PLURAL(broker->registry.host_count),
-			broker->server.name);
-		notify_ready();
-		err = tpi_broker_run(broker, NULL, NULL);
-	}
-	tpi_broker_destroy(broker);
-	return err ? EXIT_OTHER : EXIT_OK;
+		TAPIO_ABI_MAJOR, TPI_ABI_MINOR);
 }
 
 int main(int argc, char **argv)
@@ -389,13 +207,18 @@ int main(int argc, char **argv)
 		       "does it fit?\n"
 		       "  tapiod --check my.conf --simulate 256x8\n"
 		       "  tapiod -c my.conf -s /tmp/tapiod.sock\n"
+		       "  tapiod --reload                  after a change of its "
+		       "file\n"
+		       "  tapiod --replace -c my.conf      a new build, while all "
+		       "goes on\n"
 		       "\n"
-		       "Exit status: 0 stopped by a signal, or the check "
-		       "passed; 1 configuration; 2 usage; 3 memory or "
-		       "descriptors; 4 socket; 5 io_uring is not available; 6 "
+		       "Exit status: 0 stopped by a signal or replaced, or the "
+		       "check passed, or the reload is taken; 1 configuration; 2 usage; 3 memory or "
+		       "descriptors; 4 socket; 5 neither io_uring nor epoll; 6 "
 		       "anything else. See tapiod(8) and tapiod.conf(5).",
 	};
-	struct arguments a = {.log_level = TAPIO_LOG_NOTICE};
+	struct arguments a = {.argv = argv, .log_level = TAPIO_LOG_NOTICE};
+	struct tapiod_keeping *keeping;
 	int status;
 
 	tpi_fd_occupy_stdio();
@@ -404,10 +227,12 @@ int main(int argc, char **argv)
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
 	if (a.check)
-		return check_config(&a);
+		return tapiod_check(&a);
 	if (a.print)
-		return print_config(&a);
-	status = serve(&a);
-	tpi_log_writer_drain(LOG_SECONDS);
-	return status;
+		return tapiod_print_config(&a);
+	if (a.reload)
+		return tapiod_reload(&a);
+	status = a.replace ? tapiod_replace(&a, &keeping)
+			   : tapiod_keeping_begin(&a, &keeping);
+	return status < 0 ? tapiod_serve(&a, keeping) : status;
 }

@@ -82,7 +82,9 @@ if(TARGET tapiod)
 	install(SCRIPT ${PROJECT_BINARY_DIR}/install_config.cmake)
 	# systemd looks in PREFIX/lib, whatever the libraries' directory is.
 	configure_file(broker/tapiod.service.in tapiod.service @ONLY)
+	configure_file(broker/tapio.socket.in tapiod.socket @ONLY)
 	install(FILES ${PROJECT_BINARY_DIR}/tapiod.service
+		${PROJECT_BINARY_DIR}/tapiod.socket
 		DESTINATION lib/systemd/system)
 	install(FILES broker/tapio.sysusers DESTINATION lib/sysusers.d
 		RENAME tapio.conf)

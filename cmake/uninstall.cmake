@@ -11,7 +11,12 @@ set(directories)
 foreach(file IN LISTS files)
 	set(path "$ENV{DESTDIR}${file}")
 	cmake_path(GET path PARENT_PATH directory)
-	# include/tapio, lib/cmake/tapio, etc/tapio
+	# share/tapio/rules, and its parent
+	if(directory MATCHES "/tapio/rules$")
+		list(APPEND directories "${directory}")
+		cmake_path(GET directory PARENT_PATH directory)
+	endif()
+	# include/tapio, lib/cmake/tapio, etc/tapio, share/tapio
 	if(directory MATCHES "/tapio$")
 		list(APPEND directories "${directory}")
 	endif()

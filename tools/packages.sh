@@ -8,7 +8,25 @@
 # For a build of everything.
 tapio_build_packages=(
 	cmake ninja-build gcc g++ pkg-config
-	liburing-dev libconfuse-dev libjansson-dev check
+	liburing-dev libconfuse-dev libjansson-dev libxxhash-dev check
+)
+
+# Collectors that are built where their libraries are there, and the regular expressions of
+# tapio-correlate, which refuses them without PCRE2.
+tapio_collector_packages=(
+	libsystemd-dev libcurl4-openssl-dev libyaml-dev libpcre2-dev
+)
+
+# For tapio-shmstat: its full-screen view (watch), and its server of metrics (serve), each built
+# where its library is there.
+tapio_view_packages=(
+	libncurses-dev libmicrohttpd-dev
+)
+
+# For tapio-collect-ebpf: a compiler for the kernel's programs, what makes a header of them,
+# and the library that loads them.
+tapio_ebpf_packages=(
+	clang bpftool libbpf-dev
 )
 
 # For the tests, on top.
@@ -16,7 +34,15 @@ tapio_test_packages=(
 	git python3 strace valgrind spin clang libclang-rt-14-dev clang-format
 	mandoc shellcheck util-linux gcc-aarch64-linux-gnu
 	libc6-dev-arm64-cross qemu-system-x86 qemu-system-arm
-	busybox-static cpio abigail-tools
+	busybox-static cpio abigail-tools musl-tools
+	systemd systemd-journal-remote openssl bpftrace
+	tmux zsh fish
+)
+
+# For --long alone: a browser for the page of `tapio-shmstat serve`, of 80 MB (290 MB installed),
+# for one test of five seconds.
+tapio_long_packages=(
+	chromium
 )
 
 # The peers of tapio-bench, each if it is there.
@@ -119,4 +145,27 @@ tapio_try_packages() {
 	if [ ${#without[@]} -gt 0 ]; then
 		tapio_list "Going on without: ${without[*]}"
 	fi
+}
+
+# tapio_unpack PACKAGE DIRECTORY: the files of a package that must not be installed, as it
+# collides with others. Nothing is done where they are there already. Returns 1 with a message
+# when they cannot be fetched.
+tapio_unpack() {
+	local package=$1 directory=$2 here
+
+	[ ! -e "$directory/usr" ] || return 0
+	command -v dpkg-deb >/dev/null || return 0
+	mkdir -p "$directory"
+	here=$(cd "$directory" && pwd)
+	if ! (cd "$here" && apt-get -qq download "$package") 2>/dev/null; then
+		# A fresh image has no package lists.
+		if ! tapio_become_root ||
+			! "${tapio_as_root[@]}" apt-get update -qq ||
+			! (cd "$here" && apt-get -qq download "$package"); then
+			tapio_list "Going on without: $package" >&2
+			return 1
+		fi
+	fi
+	dpkg-deb -x "$here/$package"_*.deb "$here"
+	rm -f "$here/$package"_*.deb
 }

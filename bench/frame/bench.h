@@ -25,9 +25,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BENCH_FIGURES_MAX  6
+#define BENCH_FIGURES_MAX  8
 #define BENCH_SUBJECTS_MAX 16
-#define BENCH_GOALS_MAX    4
+#define BENCH_GOALS_MAX    6
 #define BENCH_SIDES_MAX    24
 #define BENCH_CPUS_MAX     1024
 #define BENCH_TURNS_MAX    101
@@ -96,16 +96,19 @@ struct bench_subject {
 
 /* A goal of the project. Missed ones are reported as such. */
 enum bench_goal_kind {
-	/* Tapio's figure, or that of its variant `against`, is held against limit,
-	 * in its unit. */
-	BENCH_GOAL_VALUE,
-	BENCH_GOAL_SUBJECT,   /* Tapio's over that of `against` */
-	BENCH_GOAL_BEST_PEER, /* Tapio's over that of the best BENCH_PEER */
+	BENCH_GOAL_VALUE,   /* its figure is held against limit, in its unit */
+	BENCH_GOAL_SUBJECT, /* its figure over that of `against` */
+	BENCH_GOAL_BEST_PEER, /* its figure over that of the best BENCH_PEER */
 };
 struct bench_goal {
 	const char *text; /* "at most 1.5 x the floor". NULL ends the list */
 	enum bench_goal_kind kind;
-	const char *against; /* its "peer" or "peer, variant" */
+	/* Subjects of the case by name: "peer" or "peer, variant". Whose goal it
+	 * is, NULL: Tapio's first. Whom it is held against. And one whose figure
+	 * is added to that of `against`, or NULL. */
+	const char *of;
+	const char *against;
+	const char *plus;
 	unsigned int figure; /* index. That figure's direction says whether
 				limit is a most or a least */
 	double limit;
@@ -123,7 +126,11 @@ struct bench_case {
 	const struct bench_subject *const *subjects;    /* NULL ends */
 	struct bench_goal goals[BENCH_GOALS_MAX + 1];
 	const char *param_name; /* "groups", "events/s", or NULL */
-	const void *arg;        /* the question's own */
+	/* A glob of subjects that do less than the case says, as one producer
+	 * where it has two. They are no rivals: goals look at them by name only.
+	 * Or NULL. */
+	const char *aside;
+	const void *arg; /* the question's own */
 };
 
 /* A figure of others, from elsewhere: shown as published, never as measured. */

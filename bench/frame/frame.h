@@ -3,11 +3,12 @@
  * Shared by the files of the frame: the command line, the results, and their
  * output. Questions and peers see bench.h alone.
  *
- *	main -> options -> run (side_processes, peers, machine_state) -> table, json
+ *	main -> options -> run -> turns (side_processes, peers, placement_look)
+ *	                       -> table, json
  *
  * One process and one thread of it does all this. Measurements run in processes
- * that bench_sides_run() forks. Numbers (numbers.c, format.c, select.c) are
- * pure, and tested as such.
+ * that bench_sides_run() forks. Numbers (numbers.c, judge.c, format.c, select.c,
+ * placement.c) are pure, and tested as such.
  */
 #ifndef BENCH_FRAME_H
 #define BENCH_FRAME_H
@@ -16,16 +17,68 @@
 
 #include "bench/frame/bench.h"
 
-#define BENCH_GLOBS_MAX     32
-#define BENCH_WHY_BYTES     240
-#define BENCH_EXIT_TOO_FEW  77 /* CPUs */
-#define BENCH_TABLE_COLUMNS 100
+#define BENCH_GLOBS_MAX      32
+#define BENCH_WHY_BYTES      240
+#define BENCH_EXIT_MISPLACED 3  /* the wanted placement did not come */
+#define BENCH_EXIT_TOO_FEW   77 /* CPUs */
+#define BENCH_TABLE_COLUMNS  100
+
+/* ---- where the two CPUs are --------------------------------------------------- */
+
+/* See placement.c. */
+enum bench_placement {
+	BENCH_ANYWHERE, /* wanted: either. Of what was seen: nothing yet */
+	BENCH_TOGETHER,
+	BENCH_APART,
+	BENCH_UNKNOWN, /* the line's time is between, or was not measured */
+	BENCH_MIXED,   /* of several looks, some say this and some say that */
+};
+
+/* Nanoseconds that a cache line takes from CPU to CPU, one way. */
+#define BENCH_TOGETHER_MOST_NS 75.0
+#define BENCH_APART_LEAST_NS   90.0
+
+#define BENCH_WAIT_DEFAULT_S 60
+#define BENCH_WAIT_MOST_S    86400
+
+/* "apart". */
+const char *bench_placement_name(enum bench_placement placement);
+/* False: it is none that can be wanted. */
+bool bench_placement_parse(const char *name, enum bench_placement *placement);
+enum bench_placement bench_placement_of(double line_ns);
+/* The sum of two looks, or of two turns. */
+enum bench_placement bench_placement_join(enum bench_placement a,
+					  enum bench_placement b);
+/* Is a turn with these looks one of those that are wanted? */
+bool bench_placement_keeps(enum bench_placement wanted,
+			   enum bench_placement got);
+/* May it wait, or try again, after so much was spent of what it may spend? */
+bool bench_placement_waits(enum bench_placement wanted, double spent_s,
+			   double wait_s);
+
+/* The placements of a case, a question or a run. */
+struct bench_placed {
+	enum bench_placement got; /* in all turns that were kept */
+	unsigned int kept;        /* turns */
+	unsigned int thrown;      /* away */
+	double waited_s;          /* for the wanted placement */
+	double thrown_s;          /* in turns that were thrown away */
+	unsigned int short_cases; /* that had too few turns to be answered */
+};
+void bench_placed_add(struct bench_placed *sum, const struct bench_placed *one);
 
 /* ---- the command line -------------------------------------------------------- */
 
 struct bench_options {
 	const char *globs[BENCH_GLOBS_MAX];
 	unsigned int glob_count; /* 0: everything */
+	const char *subjects[BENCH_GLOBS_MAX];
+	unsigned int subject_count;     /* 0: all of a case */
+	enum bench_placement placement; /* that is wanted */
+	double wait_s;                  /* for it, in each question */
+	/* Tests look and sleep by means of their own. NULL: placement_look.c. */
+	double (*look)(const int cpus[2], bool quick);
+	double (*nap)(void);
 	bool list;
 	bool quick;
 	const char *json;         /* a file, or "-", or NULL */
@@ -63,6 +116,9 @@ struct bench_case_result {
 	unsigned int subjects;
 	unsigned int turns;
 	struct bench_outcome subject[BENCH_SUBJECTS_MAX];
+	struct bench_placed placed;
+	/* p50 of a cache line over the looks of each turn that was kept. */
+	double line_ns[BENCH_TURNS_MAX];
 };
 
 /* The state of the machine at a moment: see machine_state.c. */
@@ -75,6 +131,7 @@ struct bench_question_result {
 	const struct bench_question *of;
 	char why[BENCH_WHY_BYTES]; /* it could not be set up, or "" */
 	struct bench_machine_state before, after;
+	struct bench_placed placed;
 	struct bench_case_result *cases;
 	unsigned int case_count;
 };
@@ -134,9 +191,21 @@ struct bench_judgement {
 	double value; /* compared with the limit. NAN when open */
 	const struct bench_subject *against; /* of a ratio, or NULL */
 	const char *why;                     /* it is open, or NULL */
+	/* The floor of the case beside it: its figure, which is what the goal is
+	 * about, and whether the goal is missed by that, too. */
+	const struct bench_subject *floor; /* NULL: there is none */
+	double floor_figure;
+	bool floor_misses;
 };
 struct bench_judgement bench_judge(const struct bench_case_result *result,
 				   const struct bench_goal *goal);
+
+/* Why a goal is missed, as far as the floor of its case shows that. "" where it does
+ * not. */
+const char *bench_note(const struct bench_case_result *result,
+		       const struct bench_goal *goal,
+		       const struct bench_judgement *judgement, char *text,
+		       size_t bytes);
 
 /* How many goals a case has. */
 unsigned int bench_goal_count(const struct bench_case *c);
@@ -148,6 +217,10 @@ bool bench_matches(const char *glob, unsigned int number, const char *name);
 bool bench_selected(const struct bench_options *options,
 		    const struct bench_question *question,
 		    const struct bench_case *c);
+
+/* Is it one of those that --subject means? Those of Tapio always are. */
+bool bench_subject_selected(const struct bench_options *options,
+			    const struct bench_case *c, unsigned int subject);
 
 /* All questions, by number. NULL ends. See questions.c. */
 const struct bench_question *const *bench_questions(void);
@@ -190,6 +263,12 @@ void bench_machine_read(struct bench_machine *machine);
 /* NAN where it could not be measured. */
 void bench_machine_state_take(struct bench_machine_state *moment,
 			      const int cpus[2], bool quick);
+
+/* Nanoseconds of a cache line from CPU to CPU, one way: the p50 of a short
+ * ping-pong. NAN where it could not be measured. */
+double bench_line_look(const int cpus[2], bool quick);
+/* Sleeps before the next look. The seconds that it took. */
+double bench_line_nap(void);
 
 /* 0, or why it cannot be had: started when first asked for, once. */
 int bench_peer_start(const struct bench_peer *peer, const char **why);

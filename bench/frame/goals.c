@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Goals as text: reached, missed with the numbers, or why that cannot be said. */
+#include <string.h>
+
 #include "bench/frame/frame.h"
 
 /*
@@ -12,9 +14,12 @@ static void ratio_text(const struct bench_goal *goal, bool more_is_better,
 		       size_t bytes)
 {
 	const bool turned = !more_is_better && goal->limit <= 1;
-	char times[32], name[96];
+	char times[32], name[192];
 
 	bench_subject_name(j->against, name, sizeof(name));
+	if (goal->plus)
+		snprintf(name + strlen(name), sizeof(name) - strlen(name),
+			 " + %s", goal->plus);
 	if (!turned)
 		snprintf(text, bytes, "%s %s",
 			 bench_times(j->value, times, sizeof(times)), name);
@@ -43,9 +48,8 @@ static void value_text(const struct bench_case_result *result,
 		s = bench_scale(f->unit, j->value);
 		bench_number(j->value * s.factor, number, sizeof(number));
 		snprintf(text, bytes, "%s %s%s%s%s", number, s.unit,
-			 goal->against ? " (" : "",
-			 goal->against ? goal->against : "",
-			 goal->against ? ")" : "");
+			 goal->of ? " (" : "", goal->of ? goal->of : "",
+			 goal->of ? ")" : "");
 	}
 }
 
@@ -59,7 +63,7 @@ void bench_goals_show(const struct bench_case_result *result, bool missed_only)
 		[BENCH_MISSED] = {"goal MISSED ", BENCH_BAD},
 		[BENCH_OPEN] = {"goal open   ", BENCH_DIM},
 	};
-	char text[256], value[160];
+	char text[512], value[224], note[256];
 
 	for (unsigned int i = 0; i < bench_goal_count(result->of); i++) {
 		const struct bench_goal *goal = &result->of->goals[i];
@@ -68,7 +72,9 @@ void bench_goals_show(const struct bench_case_result *result, bool missed_only)
 		if (missed_only && j.verdict != BENCH_MISSED)
 			continue;
 		value_text(result, goal, &j, value, sizeof(value));
-		snprintf(text, sizeof(text), "%s: %s", goal->text, value);
+		bench_note(result, goal, &j, note, sizeof(note));
+		snprintf(text, sizeof(text), "%s: %s%s%s%s", goal->text, value,
+			 *note ? " (" : "", note, *note ? ")" : "");
 		printf("    %s%s%s  ", bench_style(verdicts[j.verdict].style),
 		       verdicts[j.verdict].word, bench_style(BENCH_PLAIN));
 		bench_wrapped(text, 18);

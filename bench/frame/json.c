@@ -100,7 +100,7 @@ static json_t *goal(const struct bench_case_result *c,
 	struct bench_judgement j = bench_judge(c, g);
 	json_t *reached = json_null();
 	const char *why = j.why;
-	char name[128] = "";
+	char name[128] = "", note[256] = "";
 
 	if (quick)
 		why = "too few events to judge by";
@@ -108,13 +108,59 @@ static json_t *goal(const struct bench_case_result *c,
 		reached = json_boolean(j.verdict == BENCH_REACHED);
 	if (j.against)
 		bench_subject_name(j.against, name, sizeof(name));
-	else if (g->kind != BENCH_GOAL_BEST_PEER && g->against)
+	else if (g->against)
 		snprintf(name, sizeof(name), "%s", g->against);
-	return json_pack("{s:s, s:s, s:o, s:i, s:f, s:o, s:o, s:o}", "text",
-			 g->text, "kind", goal_kinds[g->kind], "against",
-			 text(name), "figure", (int)g->figure, "limit",
+	if (!quick)
+		bench_note(c, g, &j, note, sizeof(note));
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:i, s:f, s:o, s:o, s:o, "
+			 "s:o}",
+			 "text", g->text, "kind", goal_kinds[g->kind], "of",
+			 text(g->of), "against", text(name), "plus",
+			 text(g->plus), "figure", (int)g->figure, "limit",
 			 g->limit, "value", number(j.value), "reached", reached,
-			 "why", text(why));
+			 "why", text(why), "note", text(note));
+}
+
+/* Where the CPUs were. `line_ns`: of each turn that was kept, or NULL. */
+static json_t *placed(const struct bench_placed *p, json_t *line_ns)
+{
+	json_t *all =
+		json_pack("{s:o, s:i, s:i, s:f, s:f, s:i}", "got",
+			  p->kept && p->got != BENCH_ANYWHERE
+				  ? json_string(bench_placement_name(p->got))
+				  : json_null(),
+			  "kept", (int)p->kept, "thrown_away", (int)p->thrown,
+			  "waited_s", p->waited_s, "thrown_away_s", p->thrown_s,
+			  "unanswered", (int)p->short_cases);
+
+	json_object_set_new(all, "line_ns", line_ns);
+	return all;
+}
+
+static json_t *line_list(const struct bench_case_result *c)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < c->placed.kept; i++)
+		json_array_append_new(list, number(c->line_ns[i]));
+	return list;
+}
+
+/* Of all turns of a question that were kept. */
+static json_t *line_median(const struct bench_question_result *q)
+{
+	const size_t room = (size_t)q->placed.kept + 1;
+	double *all = calloc(room, sizeof(*all));
+	unsigned int count = 0;
+	json_t *median;
+
+	for (unsigned int i = 0; all && i < q->case_count; i++)
+		for (unsigned int j = 0; j < q->cases[i].placed.kept; j++)
+			if (isfinite(q->cases[i].line_ns[j]))
+				all[count++] = q->cases[i].line_ns[j];
+	median = number(all ? bench_median(all, count) : NAN);
+	free(all);
+	return median;
 }
 
 static json_t *one_case(const struct bench_options *o,
@@ -128,13 +174,14 @@ static json_t *one_case(const struct bench_options *o,
 		json_array_append_new(goals,
 				      goal(c, &c->of->goals[i], o->quick));
 	return json_pack(
-		"{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}",
+		"{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o}",
 		"name", c->of->name, "title", c->of->title, "bytes",
 		whole(c->of->bytes), "batch", whole(c->of->batch), "param",
 		whole(c->of->param), "param_name", text(c->of->param_name),
 		"events", whole(o->quick ? c->of->quick_events : c->of->events),
-		"turns", (int)c->turns, "figures", figure_list(c), "subjects",
-		subjects, "goals", goals);
+		"turns", (int)c->turns, "placement",
+		placed(&c->placed, line_list(c)), "figures", figure_list(c),
+		"subjects", subjects, "goals", goals);
 }
 
 /* ---- a question --------------------------------------------------------------- */
@@ -152,10 +199,11 @@ static json_t *question(const struct bench_options *o,
 
 	for (unsigned int i = 0; i < q->case_count; i++)
 		json_array_append_new(cases, one_case(o, &q->cases[i]));
-	return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o}", "number",
+	return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o}", "number",
 			 whole(q->of->number), "text", q->of->text, "absent",
 			 text(q->why), "before", moment(&q->before), "after",
-			 moment(&q->after), "cases", cases);
+			 moment(&q->after), "placement",
+			 placed(&q->placed, line_median(q)), "cases", cases);
 }
 
 /* ---- what is around ----------------------------------------------------------- */
@@ -310,6 +358,27 @@ static json_t *pingpong(const struct bench_results *r)
 			 number(after));
 }
 
+/* The wanted one, its limits, and the sum of all turns. */
+static json_t *placement(const struct bench_options *o,
+			 const struct bench_results *r)
+{
+	struct bench_placed sum = {.kept = 0};
+	json_t *all;
+
+	for (unsigned int i = 0; i < r->question_count; i++)
+		bench_placed_add(&sum, &r->questions[i].placed);
+	all = placed(&sum, json_null());
+	json_object_del(all, "line_ns");
+	json_object_set_new(all, "wanted",
+			    json_string(bench_placement_name(o->placement)));
+	json_object_set_new(all, "wait_s", json_real(o->wait_s));
+	json_object_set_new(all, "together_most_ns",
+			    json_real(BENCH_TOGETHER_MOST_NS));
+	json_object_set_new(all, "apart_least_ns",
+			    json_real(BENCH_APART_LEAST_NS));
+	return all;
+}
+
 static json_t *everything(const struct bench_options *o,
 			  const struct bench_results *r)
 {
@@ -319,14 +388,14 @@ static json_t *everything(const struct bench_options *o,
 		json_array_append_new(questions, question(o, &r->questions[i]));
 	return json_pack(
 		"{s:s, s:i, s:s, s:o, s:o, s:b, s:i, s:s, s:f, s:o, s:o, s:o, "
-		"s:o, s:o, s:o}",
+		"s:o, s:o, s:o, s:o}",
 		"format", "tapio-bench", "format_version", FORMAT_VERSION,
 		"version", tapio_version(), "commit", text(BENCH_COMMIT),
 		"command", command(o), "quick", o->quick, "turns",
 		(int)o->turns, "started", r->started, "seconds", r->seconds,
 		"machine", machine(o, &r->machine), "pingpong_ns", pingpong(r),
-		"built", built(), "peers", peers(r), "published", published(r),
-		"questions", questions);
+		"placement", placement(o, r), "built", built(), "peers",
+		peers(r), "published", published(r), "questions", questions);
 }
 
 /* ---- writing ------------------------------------------------------------------ */

@@ -26,6 +26,14 @@ static bool tapio_failed(const struct bench_results *results)
 	return false;
 }
 
+static bool is_misplaced(const struct bench_results *results)
+{
+	for (unsigned int i = 0; i < results->question_count; i++)
+		if (results->questions[i].placed.short_cases)
+			return true;
+	return false;
+}
+
 static void note_start(struct bench_results *results)
 {
 	time_t now = time(NULL);
@@ -61,7 +69,9 @@ static int run(const struct bench_options *options,
 		bench_table_summary(options, results);
 	if (options->json && bench_json_write(options->json, options, results))
 		return TPI_EXIT_FAILURE;
-	return tapio_failed(results) ? TPI_EXIT_FAILURE : TPI_EXIT_OK;
+	if (tapio_failed(results))
+		return TPI_EXIT_FAILURE;
+	return is_misplaced(results) ? BENCH_EXIT_MISPLACED : TPI_EXIT_OK;
 }
 
 int main(int argc, char **argv)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Medians, quantiles, ratios and verdicts. Pure. Test:
- * tests/unit/bench_numbers.c.
+ * Medians, quantiles and ratios. Pure. Test: tests/unit/bench_numbers.c.
  *
  * Ratios are medians of the ratios of the turns, never ratios of medians: two
  * subjects of one turn shared their moment, two medians need not.
@@ -129,94 +128,4 @@ bench_reference(const struct bench_case_result *result)
 			return s;
 	}
 	return NULL;
-}
-
-unsigned int bench_goal_count(const struct bench_case *c)
-{
-	unsigned int count = 0;
-
-	while (count < BENCH_GOALS_MAX && c->goals[count].text)
-		count++;
-	return count;
-}
-
-/* The one that a goal names, by its whole name or else by its peer's. */
-static const struct bench_outcome *named(const struct bench_case_result *result,
-					 const char *name)
-{
-	const struct bench_outcome *found = NULL;
-	char text[128];
-
-	for (unsigned int i = 0; name && i < result->subjects; i++) {
-		const struct bench_outcome *s = &result->subject[i];
-
-		if (s->state != BENCH_OK)
-			continue;
-		bench_subject_name(s->of, text, sizeof(text));
-		if (!strcmp(text, name))
-			return s;
-		if (!found && !strcmp(s->of->peer->name, name))
-			found = s;
-	}
-	return found;
-}
-
-static const struct bench_outcome *
-best_peer(const struct bench_case_result *result, unsigned int figure)
-{
-	const bool more = result->of->figures[figure].more_is_better;
-	const struct bench_outcome *best = NULL;
-	double median, best_median = 0;
-
-	for (unsigned int i = 0; i < result->subjects; i++) {
-		const struct bench_outcome *s = &result->subject[i];
-
-		if (s->of->peer->kind != BENCH_PEER || s->state != BENCH_OK)
-			continue;
-		median = bench_median(s->turns[figure], result->turns);
-		if (!best ||
-		    (more ? median > best_median : median < best_median)) {
-			best = s;
-			best_median = median;
-		}
-	}
-	return best;
-}
-
-struct bench_judgement bench_judge(const struct bench_case_result *result,
-				   const struct bench_goal *goal)
-{
-	const struct bench_outcome *tapio = bench_reference(result);
-	const struct bench_outcome *against = NULL;
-	struct bench_judgement j = {.verdict = BENCH_OPEN, .value = NAN};
-	bool good;
-
-	if (goal->kind == BENCH_GOAL_VALUE && goal->against)
-		tapio = named(result, goal->against);
-	if (!tapio || goal->figure >= result->figures) {
-		j.why = "Tapio was not measured";
-		return j;
-	}
-	if (goal->kind == BENCH_GOAL_SUBJECT)
-		against = named(result, goal->against);
-	else if (goal->kind == BENCH_GOAL_BEST_PEER)
-		against = best_peer(result, goal->figure);
-	if (goal->kind == BENCH_GOAL_VALUE) {
-		j.value =
-			bench_median(tapio->turns[goal->figure], result->turns);
-	} else if (against) {
-		j.against = against->of;
-		j.value = bench_ratio(tapio->turns[goal->figure],
-				      against->turns[goal->figure],
-				      result->turns);
-	}
-	if (!isfinite(j.value)) {
-		j.why = "what it is compared with was not measured";
-		return j;
-	}
-	good = result->of->figures[goal->figure].more_is_better
-		       ? j.value >= goal->limit
-		       : j.value <= goal->limit;
-	j.verdict = good ? BENCH_REACHED : BENCH_MISSED;
-	return j;
 }

@@ -15,6 +15,8 @@ enum {
 	KEY_QUICK,
 	KEY_JSON,
 	KEY_CPUS,
+	KEY_PLACEMENT,
+	KEY_WAIT,
 };
 
 #define TEXT(t) 0, t, 0
@@ -33,6 +35,16 @@ static const struct argp_option options[] = {
 	{"cpus", KEY_CPUS, "A,B",
 	 TEXT("CPUs to measure on, at least two, as 0,2-3; then others are "
 	      "used where a case needs more")},
+	{"subject", 's', "GLOB",
+	 TEXT("Beside Tapio only subjects whose name matches, as 'DPDK*' or "
+	      "'plain stores'; may be repeated")},
+	{"placement", KEY_PLACEMENT, "WHERE",
+	 TEXT("Keep only turns with the two CPUs there: apart, where a cache "
+	      "line takes 90 ns or more from one to the other, or together, "
+	      "75 ns or less; any is the default")},
+	{"placement-wait", KEY_WAIT, "SECONDS",
+	 TEXT("Wait, and try again, so long in each question for that "
+	      "placement (60)")},
 	{"json", KEY_JSON, "FILE",
 	 TEXT("Also write everything to a file; '-' is stdout, which then gets "
 	      "nothing else")},
@@ -49,9 +61,11 @@ static const char doc[] =
 	"  tapio-bench --quick                  does everything run here?\n"
 	"  tapio-bench --json result.json       everything, for bench-report\n"
 	"  tapio-bench -r 'stream/64/*' -n 21   some cases, with more turns\n"
+	"  tapio-bench --placement apart        only while the CPUs are apart\n"
 	"\n"
-	"Exit status: 0 done, 1 Tapio failed in a case, 2 wrong usage, 77 fewer "
-	"than two CPUs.";
+	"Exit status: 0 done, 1 Tapio failed in a case, 2 wrong usage, 3 a case has "
+	"no answer because the wanted placement did not come in time, 77 fewer than "
+	"two CPUs.";
 
 struct parsed {
 	struct bench_options *o;
@@ -141,6 +155,44 @@ static void add_glob(struct argp_state *state, struct bench_options *o,
 	o->globs[o->glob_count++] = glob;
 }
 
+static bool names_anybody(const char *glob)
+{
+	const struct bench_options one = {.subjects = {glob},
+					  .subject_count = 1};
+
+	for (const struct bench_question *const *q = bench_questions(); *q; q++)
+		for (const struct bench_case *c = (*q)->cases; c->name; c++)
+			for (unsigned int i = 0; c->subjects[i]; i++)
+				if (c->subjects[i]->peer->kind != BENCH_TAPIO &&
+				    bench_subject_selected(&one, c, i))
+					return true;
+	return false;
+}
+
+static void add_subject(struct argp_state *state, struct bench_options *o,
+			const char *glob)
+{
+	if (o->subject_count == BENCH_GLOBS_MAX)
+		argp_error(state, "--subject: more than %d times",
+			   BENCH_GLOBS_MAX);
+	if (!names_anybody(glob))
+		argp_error(state,
+			   "--subject: no subject beside Tapio matches '%s'; "
+			   "--list names them",
+			   glob);
+	o->subjects[o->subject_count++] = glob;
+}
+
+static void want_placement(struct argp_state *state, struct bench_options *o,
+			   const char *name)
+{
+	if (!bench_placement_parse(name, &o->placement))
+		argp_error(state,
+			   "--placement: '%s' is none of apart, together and "
+			   "any",
+			   name);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct parsed *p = state->input;
@@ -151,6 +203,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case 'r':
 		add_glob(state, p->o, arg);
+		break;
+	case 's':
+		add_subject(state, p->o, arg);
+		break;
+	case KEY_PLACEMENT:
+		want_placement(state, p->o, arg);
+		break;
+	case KEY_WAIT:
+		p->o->wait_s = (double)tpi_arg_count(state, "--placement-wait",
+						     arg, 0, BENCH_WAIT_MOST_S);
 		break;
 	case KEY_QUICK:
 		p->o->quick = true;
@@ -185,6 +247,7 @@ void bench_options_parse(struct bench_options *o, int argc, char **argv)
 	struct parsed parsed = {.o = o};
 
 	memset(o, 0, sizeof(*o));
+	o->wait_s = BENCH_WAIT_DEFAULT_S;
 	o->argc = argc;
 	o->argv = argv;
 	argp_parse(&argp, argc, argv, 0, NULL, &parsed);

@@ -7,10 +7,14 @@
 #include "bench/frame/frame.h"
 
 extern const struct bench_question bench_question_bytes;
+extern const struct bench_question bench_question_correlate;
 extern const struct bench_question bench_question_emit;
 extern const struct bench_question bench_question_fanout;
+extern const struct bench_question bench_question_analyze;
 extern const struct bench_question bench_question_filter;
+extern const struct bench_question bench_question_groups;
 extern const struct bench_question bench_question_latency;
+extern const struct bench_question bench_question_look;
 extern const struct bench_question bench_question_merge;
 extern const struct bench_question bench_question_observers;
 extern const struct bench_question bench_question_poll;
@@ -21,11 +25,13 @@ extern const struct bench_question bench_question_scale;
 extern const struct bench_question bench_question_scaling;
 extern const struct bench_question bench_question_share;
 extern const struct bench_question bench_question_stamp;
+extern const struct bench_question bench_question_storm;
 extern const struct bench_question bench_question_stream;
 
 /* clang-format off */
 static const struct bench_question *questions[] = {
 	&bench_question_emit,
+	&bench_question_groups,
 	&bench_question_stream,
 	&bench_question_scaling,
 	&bench_question_latency,
@@ -37,10 +43,14 @@ static const struct bench_question *questions[] = {
 	&bench_question_share,
 	&bench_question_stamp,
 	&bench_question_filter,
+	&bench_question_analyze,
 	&bench_question_poll,
 	&bench_question_merge,
 	&bench_question_rate,
+	&bench_question_storm,
 	&bench_question_scale,
+	&bench_question_correlate,
+	&bench_question_look,
 	NULL,
 };
 /* clang-format on */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which cases --run means. Pure. Test: tests/unit/bench_numbers.c. */
+/* Which cases --run means, and which subjects --subject does. Pure. Test:
+ * tests/unit/bench_numbers.c. */
 #include <fnmatch.h>
 #include <string.h>
 
@@ -31,4 +32,18 @@ bool bench_selected(const struct bench_options *options,
 		if (bench_matches(options->globs[i], question->number, c->name))
 			return true;
 	return !options->glob_count;
+}
+
+bool bench_subject_selected(const struct bench_options *options,
+			    const struct bench_case *c, unsigned int subject)
+{
+	const struct bench_subject *s = c->subjects[subject];
+	char name[128];
+
+	bench_subject_name(s, name, sizeof(name));
+	for (unsigned int i = 0; i < options->subject_count; i++)
+		if (!fnmatch(options->subjects[i], name, 0))
+			return true;
+	/* Without Tapio there is nothing to compare them with. */
+	return !options->subject_count || s->peer->kind == BENCH_TAPIO;
 }

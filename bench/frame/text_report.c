@@ -31,6 +31,23 @@ static void machine_text(const struct bench_machine *m, char *text,
 		 *m->governor ? ", governor " : "", m->governor);
 }
 
+static void show_wanted(const struct bench_options *o)
+{
+	char text[256];
+
+	if (o->placement == BENCH_ANYWHERE)
+		return;
+	snprintf(
+		text, sizeof(text),
+		"only turns with the CPUs %s, where a cache line takes %.0f ns "
+		"or %s; a question may wait %.0f s for that",
+		bench_placement_name(o->placement),
+		o->placement == BENCH_APART ? BENCH_APART_LEAST_NS
+					    : BENCH_TOGETHER_MOST_NS,
+		o->placement == BENCH_APART ? "more" : "less", o->wait_s);
+	labelled("placement", text);
+}
+
 void bench_table_head(const struct bench_options *options,
 		      const struct bench_results *results)
 {
@@ -50,6 +67,7 @@ void bench_table_head(const struct bench_options *options,
 		options->all_turns || options->turns == 1 ? "" : "up to ",
 		options->turns, options->turns == 1 ? "" : "s");
 	labelled("measured on", text);
+	show_wanted(options);
 	labelled("vs Tapio", "a row's figure over Tapio's, turn by turn: 5 x "
 			     "in ns is five times as slow");
 	if (m->load > 0.5) {
@@ -244,6 +262,30 @@ static void show_moment(const struct bench_machine_state *before,
 	labelled("the moment", text);
 }
 
+static void show_placed(const struct bench_question_result *q)
+{
+	const struct bench_placed *p = &q->placed;
+	double least = INFINITY, most = 0;
+	char text[256];
+	int used;
+
+	for (unsigned int i = 0; i < q->case_count; i++)
+		for (unsigned int j = 0; j < q->cases[i].placed.kept; j++) {
+			least = fmin(least, q->cases[i].line_ns[j]);
+			most = fmax(most, q->cases[i].line_ns[j]);
+		}
+	used = snprintf(text, sizeof(text), "%u turn%s", p->kept,
+			p->kept == 1 ? "" : "s");
+	if (p->got != BENCH_ANYWHERE && isfinite(least))
+		used += snprintf(text + used, sizeof(text) - (size_t)used,
+				 " with the CPUs %s (a cache line in %.0f to "
+				 "%.0f ns)",
+				 bench_placement_name(p->got), least, most);
+	snprintf(text + used, sizeof(text) - (size_t)used,
+		 ", %u thrown away, %.0f s waited", p->thrown, p->waited_s);
+	labelled("placement", text);
+}
+
 void bench_table_question_end(const struct bench_question_result *question)
 {
 	if (*question->why) {
@@ -255,6 +297,7 @@ void bench_table_question_end(const struct bench_question_result *question)
 	putchar('\n');
 	show_published(question->of->published);
 	show_moment(&question->before, &question->after);
+	show_placed(question);
 	fflush(stdout);
 }
 
@@ -311,6 +354,23 @@ static void show_missing(void)
 	}
 }
 
+static void show_unanswered(const struct bench_options *options,
+			    const struct bench_results *results)
+{
+	unsigned int count = 0;
+	char text[160];
+
+	for (unsigned int i = 0; i < results->question_count; i++)
+		count += results->questions[i].placed.short_cases;
+	if (!count)
+		return;
+	snprintf(text, sizeof(text),
+		 "%u case%s: the CPUs were not %s for long enough", count,
+		 count == 1 ? "" : "s",
+		 bench_placement_name(options->placement));
+	labelled("NO ANSWER", text);
+}
+
 void bench_table_summary(const struct bench_options *options,
 			 const struct bench_results *results)
 {
@@ -333,6 +393,7 @@ void bench_table_summary(const struct bench_options *options,
 		     j++)
 			show_failed(&results->questions[i].cases[j]);
 	show_missing();
+	show_unanswered(options, results);
 	if (options->quick)
 		return;
 	printf("%sGoals%s: %u reached, %u missed, %u open\n",

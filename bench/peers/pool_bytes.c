@@ -60,10 +60,10 @@ static int make(void **pool, const struct pool_spec *spec)
 	return make_with(pool, 0);
 }
 
-static int make_lax(void **pool, const struct pool_spec *spec)
+static int make_exact(void **pool, const struct pool_spec *spec)
 {
 	(void)spec;
-	return make_with(pool, TAPIO_BYTES_LAX);
+	return make_with(pool, TAPIO_BYTES_EXACT);
 }
 
 static void unmake(void *pool)
@@ -82,5 +82,5 @@ const struct bench_peer peer_tapio_bytes = {
 };
 
 const struct pool_ops pool_bytes = {.make = make, .unmake = unmake, POOL_LOOPS};
-const struct pool_ops pool_bytes_lax = {
-	.make = make_lax, .unmake = unmake, POOL_LOOPS};
+const struct pool_ops pool_bytes_exact = {
+	.make = make_exact, .unmake = unmake, POOL_LOOPS};

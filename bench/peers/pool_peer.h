@@ -45,16 +45,17 @@ struct pool_ops {
 
 /* Tapio's, by what its puts do. */
 extern const struct bench_peer peer_tapio_pool;
-extern const struct pool_ops pool_tapio;      /* refuses every double put */
-extern const struct pool_ops pool_tapio_lax;  /* TAPIO_POOL_LAX */
+extern const struct pool_ops pool_tapio; /* by default, but dirty */
+extern const struct pool_ops pool_tapio_exact;
+extern const struct pool_ops pool_tapio_unchecked;
 extern const struct pool_ops pool_tapio_zero; /* zeroes */
 /* Both sides under one name, as the threads of a process are. */
 extern const struct pool_ops pool_tapio_named;
-extern const struct pool_ops pool_tapio_named_lax;
+extern const struct pool_ops pool_tapio_named_unchecked;
 
 extern const struct bench_peer peer_tapio_bytes;
 extern const struct pool_ops pool_bytes;
-extern const struct pool_ops pool_bytes_lax;
+extern const struct pool_ops pool_bytes_exact;
 
 extern const struct bench_peer peer_malloc;
 extern const struct pool_ops pool_malloc;

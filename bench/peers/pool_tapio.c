@@ -12,6 +12,10 @@
 #define POOL              struct tapio_pool
 #define GET(pool, spec)   get(pool)
 #define PUT(pool, object) (tapio_pool_put(pool, object) == 0)
+#define GET_BURST(pool, spec, objects) \
+	(tapio_pool_get_batch(pool, objects, POOL_BURST) == POOL_BURST)
+#define PUT_BURST(pool, objects) \
+	(tapio_pool_put_batch(pool, objects, POOL_BURST) == POOL_BURST)
 
 #include "bench/peers/pool_peer.h"
 
@@ -71,9 +75,14 @@ static int make(void **pool, const struct pool_spec *spec)
 	return make_with(pool, spec, TAPIO_POOL_DIRTY);
 }
 
-static int make_lax(void **pool, const struct pool_spec *spec)
+static int make_exact(void **pool, const struct pool_spec *spec)
 {
-	return make_with(pool, spec, TAPIO_POOL_DIRTY | TAPIO_POOL_LAX);
+	return make_with(pool, spec, TAPIO_POOL_DIRTY | TAPIO_POOL_EXACT);
+}
+
+static int make_unchecked(void **pool, const struct pool_spec *spec)
+{
+	return make_with(pool, spec, TAPIO_POOL_DIRTY | TAPIO_POOL_UNCHECKED);
 }
 
 static int make_zero(void **pool, const struct pool_spec *spec)
@@ -128,9 +137,11 @@ const struct bench_peer peer_tapio_pool = {
 	.burst = loop_burst, .take = loop_take, .give = adopt_and_put
 
 const struct pool_ops pool_tapio = {.make = make, OF_ITS_OWN};
-const struct pool_ops pool_tapio_lax = {.make = make_lax, OF_ITS_OWN};
+const struct pool_ops pool_tapio_exact = {.make = make_exact, OF_ITS_OWN};
+const struct pool_ops pool_tapio_unchecked = {.make = make_unchecked,
+					      OF_ITS_OWN};
 const struct pool_ops pool_tapio_zero = {.make = make_zero, OF_ITS_OWN};
 const struct pool_ops pool_tapio_named = {
 	.make = make, .unmake = unmake, POOL_LOOPS};
-const struct pool_ops pool_tapio_named_lax = {
-	.make = make_lax, .unmake = unmake, POOL_LOOPS};
+const struct pool_ops pool_tapio_named_unchecked = {
+	.make = make_unchecked, .unmake = unmake, POOL_LOOPS};

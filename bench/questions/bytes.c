@@ -3,6 +3,7 @@
  * Question 6, byte buffers: get one and put it, as the last user left it beside
  * malloc, and zeroed beside calloc.
  */
+#include "bench/questions/goals.h"
 #include "bench/questions/pool_run.h"
 
 static int run_dirty(const struct bench_run *run,
@@ -23,8 +24,8 @@ static int run_zeroed(const struct bench_run *run,
 	static const struct bench_subject name##_zeroed = {                   \
 		.peer = &who, .variant = how, .run = run_zeroed, .arg = &ops}
 
-SUBJECTS(exact, peer_tapio_bytes, "exact", pool_bytes);
-SUBJECTS(lax, peer_tapio_bytes, "lax", pool_bytes_lax);
+SUBJECTS(plain, peer_tapio_bytes, NULL, pool_bytes);
+SUBJECTS(exact, peer_tapio_bytes, "exact", pool_bytes_exact);
 SUBJECTS(libc, peer_malloc, NULL, pool_malloc);
 #ifdef BENCH_HAVE_JEMALLOC
 SUBJECTS(je, peer_jemalloc, NULL, pool_jemalloc);
@@ -35,10 +36,10 @@ SUBJECTS(je, peer_jemalloc, NULL, pool_jemalloc);
 #define JE_ZEROED
 #endif
 
-static const struct bench_subject *const dirty[] = {&exact_dirty, &lax_dirty,
+static const struct bench_subject *const dirty[] = {&plain_dirty, &exact_dirty,
 						    &libc_dirty, JE_DIRTY NULL};
 static const struct bench_subject *const zeroed[] = {
-	&exact_zeroed, &lax_zeroed, &libc_zeroed, JE_ZEROED NULL};
+	&plain_zeroed, &exact_zeroed, &libc_zeroed, JE_ZEROED NULL};
 
 #define PER_BUFFER                                          \
 	{                                                   \
@@ -46,6 +47,9 @@ static const struct bench_subject *const zeroed[] = {
 			.name = "get and put", .unit = "ns" \
 		}                                           \
 	}
+
+#define NEAR_JEMALLOC \
+	GOAL_OVER("at most 1.2 x jemalloc", NULL, "jemalloc", 0, 1.2)
 
 static const struct bench_case cases[] = {
 	{.name = "bytes/64",
@@ -56,7 +60,8 @@ static const struct bench_case cases[] = {
 	 .events = 2000000,
 	 .quick_events = 2048,
 	 .figures = PER_BUFFER,
-	 .subjects = dirty},
+	 .subjects = dirty,
+	 .goals = {NEAR_JEMALLOC}},
 	{.name = "bytes/64/zeroed",
 	 .title = "64 bytes, zeroed",
 	 .bytes = 64,
@@ -65,7 +70,8 @@ static const struct bench_case cases[] = {
 	 .events = 2000000,
 	 .quick_events = 2048,
 	 .figures = PER_BUFFER,
-	 .subjects = zeroed},
+	 .subjects = zeroed,
+	 .goals = {NEAR_JEMALLOC}},
 	{.name = "bytes/1k",
 	 .title = "1 KiB",
 	 .bytes = 1024,
@@ -74,7 +80,8 @@ static const struct bench_case cases[] = {
 	 .events = 1000000,
 	 .quick_events = 2048,
 	 .figures = PER_BUFFER,
-	 .subjects = dirty},
+	 .subjects = dirty,
+	 .goals = {NEAR_JEMALLOC}},
 	{.name = "bytes/1k/zeroed",
 	 .title = "1 KiB, zeroed",
 	 .bytes = 1024,
@@ -83,7 +90,8 @@ static const struct bench_case cases[] = {
 	 .events = 1000000,
 	 .quick_events = 2048,
 	 .figures = PER_BUFFER,
-	 .subjects = zeroed},
+	 .subjects = zeroed,
+	 .goals = {NEAR_JEMALLOC}},
 	{.name = "bytes/16k",
 	 .title = "16 KiB",
 	 .bytes = 16384,
@@ -92,7 +100,8 @@ static const struct bench_case cases[] = {
 	 .events = 1000000,
 	 .quick_events = 2048,
 	 .figures = PER_BUFFER,
-	 .subjects = dirty},
+	 .subjects = dirty,
+	 .goals = {NEAR_JEMALLOC}},
 	{.name = "bytes/16k/zeroed",
 	 .title = "16 KiB, zeroed",
 	 .bytes = 16384,
@@ -101,7 +110,8 @@ static const struct bench_case cases[] = {
 	 .events = 200000,
 	 .quick_events = 2048,
 	 .figures = PER_BUFFER,
-	 .subjects = zeroed},
+	 .subjects = zeroed,
+	 .goals = {NEAR_JEMALLOC}},
 	{0},
 };
 

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "bench/questions/goals.h"
 #include "bench/questions/laps.h"
 #include "lib/base/atomic.h"
 
@@ -221,14 +222,13 @@ static const struct bench_subject *const subjects[] = {
 /* No word of the lane is looked at. */
 static const struct bench_subject *const no_loops[] = {&own, &other, NULL};
 
-#define CASE(how, text, n, who)                                                \
-	.name = "filter/" how, .title = "A full lane passed over, by " text,   \
-	.bytes = 64, .param = n, .events = 2000000, .quick_events = 2000,      \
-	.figures = {{"passed over", "events/s", true},                         \
-		    {"an event", "ns", false}},                                \
-	.subjects = who,                                                       \
-	.goals = {{"at least 500 million events/s", BENCH_GOAL_VALUE, NULL, 0, \
-		   500e6}}
+#define CASE(how, text, n, who)                                              \
+	.name = "filter/" how, .title = "A full lane passed over, by " text, \
+	.bytes = 64, .param = n, .events = 2000000, .quick_events = 2000,    \
+	.figures = {{"passed over", "events/s", true},                       \
+		    {"an event", "ns", false}},                              \
+	.subjects = who,                                                     \
+	.goals = {GOAL_VALUE("at least 500 million events/s", NULL, 0, 500e6)}
 
 static const struct bench_case cases[] = {
 	{CASE("types", "a set of 8 types", BY_TYPES, subjects)},

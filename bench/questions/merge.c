@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/questions/goals.h"
 #include "bench/questions/laps.h"
 
 #define BATCH   32
@@ -157,21 +158,23 @@ static const struct bench_subject *const subjects[] = {
 	NULL,
 };
 
-#define CASE(lanes, text)                                              \
+#define CASE(lanes, text, ...)                                         \
 	{                                                              \
 		.name = "merge/" #lanes, .title = text, .bytes = 64,   \
 		.batch = BATCH, .param = lanes, .param_name = "lanes", \
 		.events = 1000000, .quick_events = 2000,               \
 		.figures = {{"delivered", "events/s", true},           \
 			    {"an event", "ns", false}},                \
-		.subjects = subjects,                                  \
+		.subjects = subjects, .goals = {__VA_ARGS__},          \
 	}
 
 static const struct bench_case cases[] = {
-	CASE(1, "1 lane, written by the reader's process"),
-	CASE(2, "2 lanes of two CPUs"),
-	CASE(4, "4 lanes of two CPUs"),
-	CASE(16, "16 lanes of two CPUs"),
+	CASE(1, "1 lane, written by the reader's process", {.text = NULL}),
+	CASE(2, "2 lanes of two CPUs", {.text = NULL}),
+	CASE(4, "4 lanes of two CPUs", {.text = NULL}),
+	CASE(8, "8 lanes of two CPUs",
+	     GOAL_VALUE("merged, at most 15 ns", "Tapio, merged", 1, 15)),
+	CASE(16, "16 lanes of two CPUs", {.text = NULL}),
 	{.name = NULL},
 };
 

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "bench/questions/goals.h"
 #include "bench/questions/laps.h"
 
 #define BATCH_MAX 256
@@ -123,7 +124,7 @@ static const struct bench_subject *const subjects[] = {
 static const struct bench_case cases[] = {
 	{CASE(1, "One at a time", 1000000)},
 	{CASE(32, "32 at a time", 4000000),
-	 .goals = {{"at most 2 ns", BENCH_GOAL_VALUE, NULL, 0, 2}}},
+	 .goals = {GOAL_VALUE("at most 2 ns", NULL, 0, 2)}},
 	{CASE(256, "256 at a time", 4000000)},
 	{.name = NULL},
 };

@@ -4,9 +4,11 @@
  * back, on one CPU and on another one, beside what a program would use instead.
  *
  * Objects are what their last user left (dirty), as malloc's are, but for the
- * variant that zeroes. Tapio's pool refuses every double put unless it is lax.
+ * variant that zeroes. Tapio's pool refuses double puts: by a look at the object's
+ * state, which is the default, by a swap of it (exact), or not at all (unchecked).
  * The others do not look.
  */
+#include "bench/questions/goals.h"
 #include "bench/questions/pool_run.h"
 #include "bench/questions/published.h"
 
@@ -20,13 +22,14 @@ static int run(const struct bench_run *run, const struct bench_subject *subject,
 	static const struct bench_subject name = { \
 		.peer = &who, .variant = how, .run = run, .arg = &ops}
 
-SUBJECT(exact, peer_tapio_pool, "exact", pool_tapio);
-SUBJECT(lax, peer_tapio_pool, "lax", pool_tapio_lax);
-SUBJECT(zero, peer_tapio_pool, "exact, zeroed", pool_tapio_zero);
-SUBJECT(adopted, peer_tapio_pool, "exact, adopted", pool_tapio);
-SUBJECT(adopted_lax, peer_tapio_pool, "lax, adopted", pool_tapio_lax);
-SUBJECT(named, peer_tapio_pool, "exact, one name", pool_tapio_named);
-SUBJECT(named_lax, peer_tapio_pool, "lax, one name", pool_tapio_named_lax);
+SUBJECT(plain, peer_tapio_pool, NULL, pool_tapio);
+SUBJECT(exact, peer_tapio_pool, "exact", pool_tapio_exact);
+SUBJECT(unchecked, peer_tapio_pool, "unchecked", pool_tapio_unchecked);
+SUBJECT(zero, peer_tapio_pool, "zeroed", pool_tapio_zero);
+SUBJECT(named, peer_tapio_pool, "one name", pool_tapio_named);
+SUBJECT(named_unchecked, peer_tapio_pool, "one name, unchecked",
+	pool_tapio_named_unchecked);
+SUBJECT(adopted, peer_tapio_pool, "adopted", pool_tapio);
 SUBJECT(libc, peer_malloc, NULL, pool_malloc);
 SUBJECT(array, peer_array, NULL, pool_array);
 #ifdef BENCH_HAVE_JEMALLOC
@@ -49,10 +52,9 @@ SUBJECT(rte, peer_rte_mempool, NULL, pool_rte);
 #endif
 
 static const struct bench_subject *const same_cpu[] = {
-	&exact, &lax, &zero, &libc, JE CK RTE &array, NULL};
+	&plain, &exact, &unchecked, &zero, &libc, JE CK RTE &array, NULL};
 static const struct bench_subject *const other_cpu[] = {
-	&adopted, &adopted_lax,     &named, &named_lax,
-	&libc,    JE CK RTE &array, NULL};
+	&adopted, &named, &named_unchecked, &libc, JE CK RTE &array, NULL};
 
 #define PER_OBJECT                                          \
 	{                                                   \
@@ -71,14 +73,8 @@ static const struct bench_case cases[] = {
 	 .quick_events = 4096,
 	 .figures = PER_OBJECT,
 	 .subjects = same_cpu,
-	 .goals =
-		 {{.text = "at most 4 ns",
-		   .kind = BENCH_GOAL_VALUE,
-		   .limit = 4},
-		  {.text = "at most 4 ns, where double puts are not looked for",
-		   .kind = BENCH_GOAL_VALUE,
-		   .against = "tapio_pool, lax",
-		   .limit = 4}}},
+	 .goals = {GOAL_OVER("no slower than jemalloc", NULL, "jemalloc", 0,
+			     1)}},
 	{.name = "pool/bulk",
 	 .title = "get 32 objects and put them",
 	 .bytes = 64,
@@ -87,7 +83,8 @@ static const struct bench_case cases[] = {
 	 .events = 2000000,
 	 .quick_events = 4096,
 	 .figures = PER_OBJECT,
-	 .subjects = same_cpu},
+	 .subjects = same_cpu,
+	 .goals = {GOAL_VALUE("at most 1 ns", NULL, 0, 1)}},
 	{.name = "pool/across",
 	 .title = "get an object, put it on another CPU",
 	 .bytes = 64,
@@ -99,10 +96,8 @@ static const struct bench_case cases[] = {
 		     {.name = "get", .unit = "ns"},
 		     {.name = "put", .unit = "ns"}},
 	 .subjects = other_cpu,
-	 .goals = {{.text = "a put on another CPU at most 15 ns",
-		    .kind = BENCH_GOAL_VALUE,
-		    .figure = 2,
-		    .limit = 15}}},
+	 .goals = {GOAL_OVER("the put, at most 1.5 x rte_mempool's", NULL,
+			     "rte_mempool", 2, 1.5)}},
 	{0},
 };
 

@@ -8,6 +8,7 @@
  * producer and one consumer do less, and are here for what that saves.
  */
 #include "bench/peers/ring_peer.h"
+#include "bench/questions/goals.h"
 #include "bench/questions/published.h"
 
 #define CAPACITY 1024
@@ -250,18 +251,15 @@ static const struct bench_subject *const many[] = {&tapio, CK RTE &swap, NULL};
 			.name = "per value", .unit = "ns" \
 		}                                         \
 	}
-#define GOALS                                                     \
-	{                                                         \
-		{.text = "no slower than Concurrency Kit's MPMC", \
-		 .kind = BENCH_GOAL_SUBJECT,                      \
-		 .against = "ck_ring MPMC",                       \
-		 .limit = 1},                                     \
-		{                                                 \
-			.text = "no slower than DPDK's MP/MC",    \
-			.kind = BENCH_GOAL_SUBJECT,               \
-			.against = "rte_ring MP/MC", .limit = 1   \
-		}                                                 \
-	}
+#define NO_SLOWER                                                \
+	GOAL_OVER("no slower than Concurrency Kit's MPMC", NULL, \
+		  "ck_ring MPMC", 0, 1),                         \
+		GOAL_OVER("no slower than DPDK's MP/MC", NULL,   \
+			  "rte_ring MP/MC", 0, 1)
+#define BARE                                           \
+	GOAL_OVER("at most 1.1 x the bare swap", NULL, \
+		  "bare compare-and-swap", 0, 1.1)
+#define BATCHED GOAL_VALUE("at most 1.5 ns a value", NULL, 0, 1.5)
 
 static const struct bench_case cases[] = {
 	{.name = "ring/put",
@@ -272,7 +270,7 @@ static const struct bench_case cases[] = {
 	 .quick_events = CAPACITY,
 	 .figures = PER_VALUE,
 	 .subjects = all,
-	 .goals = GOALS},
+	 .goals = {BARE, NO_SLOWER}},
 	{.name = "ring/get",
 	 .title = "a get, one process",
 	 .batch = 1,
@@ -281,7 +279,7 @@ static const struct bench_case cases[] = {
 	 .quick_events = CAPACITY,
 	 .figures = PER_VALUE,
 	 .subjects = all,
-	 .goals = GOALS},
+	 .goals = {BARE, NO_SLOWER}},
 	{.name = "ring/put-get",
 	 .title = "a put and its get, one process",
 	 .batch = 1,
@@ -290,7 +288,7 @@ static const struct bench_case cases[] = {
 	 .quick_events = CAPACITY,
 	 .figures = PER_VALUE,
 	 .subjects = all,
-	 .goals = GOALS},
+	 .goals = {NO_SLOWER}},
 	{.name = "ring/put/batch",
 	 .title = "a put, of 32 at once",
 	 .batch = RING_BATCH,
@@ -298,7 +296,8 @@ static const struct bench_case cases[] = {
 	 .events = 2048 * CAPACITY,
 	 .quick_events = CAPACITY,
 	 .figures = PER_VALUE,
-	 .subjects = with_batches},
+	 .subjects = with_batches,
+	 .goals = {BATCHED}},
 	{.name = "ring/get/batch",
 	 .title = "a get, of 32 at once",
 	 .batch = RING_BATCH,
@@ -306,7 +305,8 @@ static const struct bench_case cases[] = {
 	 .events = 2048 * CAPACITY,
 	 .quick_events = CAPACITY,
 	 .figures = PER_VALUE,
-	 .subjects = with_batches},
+	 .subjects = with_batches,
+	 .goals = {BATCHED}},
 	{.name = "ring/across",
 	 .title = "from one process to another",
 	 .batch = 1,
@@ -315,7 +315,7 @@ static const struct bench_case cases[] = {
 	 .quick_events = CAPACITY,
 	 .figures = PER_VALUE,
 	 .subjects = all,
-	 .goals = GOALS},
+	 .goals = {NO_SLOWER}},
 	{.name = "ring/across/batch",
 	 .title = "from one process to another, 32 at once",
 	 .batch = RING_BATCH,
@@ -332,7 +332,7 @@ static const struct bench_case cases[] = {
 	 .quick_events = CAPACITY,
 	 .figures = {{.name = "put and get", .unit = "ns"}},
 	 .subjects = many,
-	 .goals = GOALS},
+	 .goals = {NO_SLOWER}},
 	{0},
 };
 

@@ -25,8 +25,9 @@ int scale_poll_floor(const struct bench_run *run,
 
 /* In which order the clients come. A case's param. */
 enum scale_order {
-	SCALE_QUEUE, /* one when the last one is there */
-	SCALE_BURST, /* all at once */
+	SCALE_QUEUE,      /* one when the last one is there */
+	SCALE_BURST,      /* all at once */
+	SCALE_QUEUE_BUSY, /* as the first, while a process spins on each CPU */
 };
 
 /* The server and its clients. Both 0 or negative, with bench_why(). */

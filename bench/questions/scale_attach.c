@@ -13,7 +13,8 @@
  *
  * All that wait sleep, and no process is pinned: the two CPUs are for those who
  * attach and for the broker. Each client is a process that never attached
- * before.
+ * before. On a busy host two more processes, one on each of the CPUs, do nothing
+ * but use it, from the start to the end.
  */
 #include <errno.h>
 #include <semaphore.h>
@@ -29,6 +30,7 @@
 #include <tapio/tapio.h>
 
 #include "bench/questions/scale.h"
+#include "lib/base/atomic.h"
 
 /* How long clients wait for a broker that is busy with others. */
 #define PATIENCE_NS INT64_C(20000000000)
@@ -181,7 +183,18 @@ static int drive(void *arg, struct bench_shared *shared, unsigned int index)
 	while (wait(NULL) > 0 || errno == EINTR)
 		;
 	sem_post(&board->gone);
+	/* Relaxed: a flag. */
+	tpi_store_relaxed(&shared->stop, 1);
 	return err;
+}
+
+static int spin(void *arg, struct bench_shared *shared, unsigned int index)
+{
+	(void)arg;
+	(void)index;
+	while (!tpi_load_relaxed(&shared->stop))
+		;
+	return 0;
 }
 
 /* ---- Tapio ------------------------------------------------------------------------ */
@@ -265,7 +278,10 @@ int scale_attach(const struct bench_run *run,
 		.burst = run->of->param == SCALE_BURST,
 	};
 	const struct bench_side sides[] = {{-1, serve, &job},
-					   {-1, drive, &job}};
+					   {-1, drive, &job},
+					   {run->cpus[0], spin, NULL},
+					   {run->cpus[1], spin, NULL}};
+	const bool busy = run->of->param == SCALE_QUEUE_BUSY;
 	uint64_t bytes =
 		sizeof(*job.board) + job.count * sizeof(job.board->client[0]);
 	struct bench_shared shared;
@@ -281,7 +297,7 @@ int scale_attach(const struct bench_run *run,
 	 * the kernel has still to do of its io_uring. */
 	snprintf(job.socket, sizeof(job.socket), "@tapio-bench-%d-%u", getpid(),
 		 ++runs);
-	err = bench_sides_run(sides, 2, &shared);
+	err = bench_sides_run(sides, busy ? 4 : 2, &shared);
 	figures[0] = shared.side[1].value[0];
 	figures[1] = shared.side[1].value[1];
 	figures[2] = shared.side[1].value[2];

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/questions/goals.h"
 #include "bench/questions/pass.h"
 #include "bench/questions/rig.h"
 #include "lib/base/atomic.h"
@@ -356,20 +357,23 @@ static const struct bench_subject *const subjects[] = {
 	NULL,
 };
 
-#define CASE(n, text)                                                         \
+#define CASE(n, text, ...)                                                    \
 	{                                                                     \
 		.name = "share/64/" #n, .title = "64 bytes, " text,           \
 		.bytes = 64, .batch = 1, .param = n, .param_name = "readers", \
 		.events = 4000000, .quick_events = 4000,                      \
 		.figures = {{"delivered", "events/s", true},                  \
 			    {"least over most", "%", true}},                  \
-		.subjects = subjects,                                         \
+		.subjects = subjects, .goals = {__VA_ARGS__},                 \
 	}
 
+#define AHEAD \
+	GOAL_OVER("as many as with rte_ring MP", NULL, "DPDK rte_ring MP", 0, 1)
+
 static const struct bench_case cases[] = {
-	CASE(1, "1 reader"),
-	CASE(2, "2 readers, spread over the other CPUs"),
-	CASE(4, "4 readers, spread over the other CPUs"),
+	CASE(1, "1 reader", {.text = NULL}),
+	CASE(2, "2 readers, spread over the other CPUs", AHEAD),
+	CASE(4, "4 readers, spread over the other CPUs", AHEAD),
 	{.name = NULL},
 };
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/questions/goals.h"
 #include "bench/questions/rig.h"
 #include "lib/base/atomic.h"
 #include "lib/base/tsc.h"
@@ -170,11 +171,13 @@ static const struct bench_subject *const subjects[] = {
 	&none, &tsc, &wall, &tsc_alone, &wall_alone, NULL,
 };
 
-#define CASE(how, text, reserved)                                          \
-	.name = "stamp/" how, .title = text ", nobody reads", .bytes = 64, \
-	.batch = 1, .param = reserved, .events = 2000000,                  \
-	.quick_events = 5000, .figures = {{"an event", "ns", false}},      \
-	.subjects = subjects
+#define CASE(how, text, reserved)                                           \
+	.name = "stamp/" how, .title = text ", nobody reads", .bytes = 64,  \
+	.batch = 1, .param = reserved, .events = 2000000,                   \
+	.quick_events = 5000, .figures = {{"an event", "ns", false}},       \
+	.subjects = subjects, .aside = "the clock alone*",                  \
+	.goals = {GOAL_OVER_BOTH("tsc, at most none + rdtsc", "Tapio, tsc", \
+				 "Tapio, none", "the clock alone, tsc", 0, 1)}
 
 static const struct bench_case cases[] = {
 	{CASE("output", "64 bytes, one output", 0)},

@@ -5,6 +5,7 @@
  * each event is visible before the next one is made. In the others 32 are handed
  * over at once. Readers take what is there in the best way they have.
  */
+#include "bench/questions/goals.h"
 #include "bench/questions/pass.h"
 
 static int run(const struct bench_run *run, const struct bench_subject *subject,
@@ -101,83 +102,53 @@ static const struct bench_subject *const batches[] = {
 			{"data", "GB/s", true},                        \
 	}
 
-#define FLOOR(times)                                                     \
-	{                                                                \
-		"at most " #times " x plain stores", BENCH_GOAL_SUBJECT, \
-			"plain stores", 0, times                         \
+#define IN_PLACE "Tapio, in place"
+
+#define SINGLE_GOALS                                                        \
+	{                                                                   \
+		GOAL_BEST("no slower than the best peer", NULL, 0, 1),      \
+			GOAL_OVER("at most 1.2 x plain stores", NULL,       \
+				  "plain stores", 0, 1.2),                  \
+			GOAL_BEST("in place, no slower than the best peer", \
+				  IN_PLACE, 0, 1),                          \
+			GOAL_OVER("in place, at most 1.2 x plain stores",   \
+				  IN_PLACE, "plain stores", 0, 1.2),        \
+	}
+
+#define BATCH_GOALS                                                          \
+	{                                                                    \
+		GOAL_OVER("no slower than rte_ring SP/SC", NULL,             \
+			  "DPDK rte_ring SP/SC", 0, 1),                      \
+			GOAL_OVER("at most 1.15 x plain stores", NULL,       \
+				  "plain stores", 0, 1.15),                  \
+			GOAL_OVER("in place, no slower than rte_ring SP/SC", \
+				  IN_PLACE, "DPDK rte_ring SP/SC", 0, 1),    \
+			GOAL_OVER("in place, at most 1.15 x plain stores",   \
+				  IN_PLACE, "plain stores", 0, 1.15),        \
+	}
+
+#define SINGLE(size, text, n, few)                                          \
+	{                                                                   \
+		.name = "stream/" #size "/single",                          \
+		.title = text ", one at a time", .bytes = size, .batch = 1, \
+		.events = n, .quick_events = few, .figures = FIGURES,       \
+		.subjects = singles, .goals = SINGLE_GOALS,                 \
+	}
+#define BATCH(size, text, n, few)                                              \
+	{                                                                      \
+		.name = "stream/" #size "/batch",                              \
+		.title = text ", 32 at a time", .bytes = size,                 \
+		.batch = STREAM_BATCH, .events = n, .quick_events = few,       \
+		.figures = FIGURES, .subjects = batches, .goals = BATCH_GOALS, \
 	}
 
 static const struct bench_case cases[] = {
-	{
-		.name = "stream/64/single",
-		.title = "64 bytes, one at a time",
-		.bytes = 64,
-		.batch = 1,
-		.events = 4000000,
-		.quick_events = 20000,
-		.figures = FIGURES,
-		.subjects = singles,
-		.goals = {{"at most 6 ns", BENCH_GOAL_VALUE, NULL, 0, 6},
-			  FLOOR(1.5),
-			  {"4 x ahead of the best peer", BENCH_GOAL_BEST_PEER,
-			   NULL, 0, 1 / 4.0}},
-	},
-	{
-		.name = "stream/256/single",
-		.title = "256 bytes, one at a time",
-		.bytes = 256,
-		.batch = 1,
-		.events = 2000000,
-		.quick_events = 10000,
-		.figures = FIGURES,
-		.subjects = singles,
-		.goals = {{"at most 16 ns", BENCH_GOAL_VALUE, NULL, 0, 16},
-			  {"2.5 x ahead of the best peer", BENCH_GOAL_BEST_PEER,
-			   NULL, 0, 1 / 2.5}},
-	},
-	{
-		.name = "stream/1024/single",
-		.title = "1 KiB, one at a time",
-		.bytes = 1024,
-		.batch = 1,
-		.events = 500000,
-		.quick_events = 5000,
-		.figures = FIGURES,
-		.subjects = singles,
-	},
-	{
-		.name = "stream/64/batch",
-		.title = "64 bytes, 32 at a time",
-		.bytes = 64,
-		.batch = STREAM_BATCH,
-		.events = 8000000,
-		.quick_events = 20000,
-		.figures = FIGURES,
-		.subjects = batches,
-		.goals = {{"at most 4.5 ns", BENCH_GOAL_VALUE, NULL, 0, 4.5},
-			  {"ahead of the best peer", BENCH_GOAL_BEST_PEER, NULL,
-			   0, 1}},
-	},
-	{
-		.name = "stream/256/batch",
-		.title = "256 bytes, 32 at a time",
-		.bytes = 256,
-		.batch = STREAM_BATCH,
-		.events = 2000000,
-		.quick_events = 10000,
-		.figures = FIGURES,
-		.subjects = batches,
-	},
-	{
-		.name = "stream/1024/batch",
-		.title = "1 KiB, 32 at a time",
-		.bytes = 1024,
-		.batch = STREAM_BATCH,
-		.events = 500000,
-		.quick_events = 5000,
-		.figures = FIGURES,
-		.subjects = batches,
-	},
+	SINGLE(64, "64 bytes", 4000000, 20000),
+	SINGLE(256, "256 bytes", 2000000, 10000),
+	SINGLE(1024, "1 KiB", 500000, 5000),
+	BATCH(64, "64 bytes", 8000000, 20000),
+	BATCH(256, "256 bytes", 2000000, 10000),
+	BATCH(1024, "1 KiB", 500000, 5000),
 	{.name = NULL},
 };
 

@@ -36,6 +36,24 @@ COLUMNS = (
     Wanted("latency/64/asleep*", "p50", "latency, asleep, p50"),
 )
 COLUMNS_MAX = 6
+
+# The rows of the README's table, where results stand side by side.
+ROWS = (
+    Wanted("stream/64/single", "", "64 B from process to process"),
+    Wanted("stream/64/batch", "", "the same, 32 at a time"),
+    Wanted("stream/256/single", "", "256 B from process to process"),
+    Wanted("stream/1024/single", "", "1 KiB from process to process"),
+    Wanted("emit/64/output", "", "64 B emitted, nobody reading"),
+    Wanted("scaling/2-cpus", "", "64 B from 2 CPUs at once"),
+    Wanted("scaling/2-cpus/read", "", "the same, with a reader"),
+    Wanted("latency/64/awake", "p50", "latency, both awake, p50"),
+    Wanted("latency/64/asleep", "p50", "latency, asleep, p50"),
+    Wanted("rate/165000", "consumer's CPU", "reader's CPU at 165 k events/s"),
+    Wanted("share/64/2", "", "shared by two readers"),
+    Wanted("ring/put-get", "", "ring: put and get"),
+    Wanted("pool/pair", "", "pool: get and put"),
+    Wanted("scale/attach", "p50", "a process attaches, p50"),
+)
 PLOT_WIDTH = 860
 
 
@@ -71,15 +89,24 @@ def called(result: Result, case: Case) -> str:
     return case.title
 
 
+def column(cases: list[Case], wanted: Wanted) -> Column | None:
+    for case in cases:
+        if fnmatchcase(case.name, wanted.pattern):
+            return Column(case, figure_of(case, wanted.figure), wanted.label)
+    return None
+
+
+def rows(result: Result) -> dict[str, Column]:
+    """By their labels."""
+    cases = [case for case in result.cases() if is_shown(case)]
+    return {found.label: found for wanted in ROWS
+            for found in [column(cases, wanted)] if found}
+
+
 def columns(result: Result) -> list[Column]:
     cases = [case for case in result.cases() if is_shown(case)]
-    found = []
-    for wanted in COLUMNS:
-        for case in cases:
-            if fnmatchcase(case.name, wanted.pattern):
-                found.append(Column(case, figure_of(case, wanted.figure),
-                                    wanted.label))
-                break
+    found = [there for wanted in COLUMNS
+             for there in [column(cases, wanted)] if there]
     others = [Column(case, 0, f"{case.name}, {case.figures[0].name}")
               for case in cases if case.best("peer")]
     return found or others[:COLUMNS_MAX]

@@ -123,6 +123,8 @@ def warnings(result: Result) -> list[str]:
                     "works. Its figures mean little, and goals are not judged.")
     said.append(words.steadiness(result.pingpong_before,
                                  result.pingpong_after))
+    if result.placed.unanswered:
+        said.append(words.placement(result.placed))
     failed = len(result.failed())
     if failed:
         said.append(f"{words.count(failed, 'measurement')} failed: "
@@ -155,6 +157,11 @@ def pingpong(result: Result) -> str:
             "CPU, one way)")
 
 
+def placement(result: Result) -> str:
+    said = words.placement(result.placed) or "not looked at"
+    return f"{result.wanted} wanted; {said}" if result.wanted else said
+
+
 def facts(result: Result) -> str:
     m = result.machine
     pages = (words.count(m.huge_pages, "huge page") + " in the pool"
@@ -170,6 +177,7 @@ def facts(result: Result) -> str:
         ("When", f"{result.started}, for {result.seconds:,.0f} s; load before "
          f"{m.load:.2f}"),
         ("Ping-pong", pingpong(result)),
+        ("Placement", placement(result)),
         ("Turns", f"up to {result.turns} of every subject: A B C, A B C"),
         ("Tapio", result.version +
          (f", commit {result.commit}" if result.commit else "")),
@@ -195,13 +203,15 @@ def goal_row(case: Case, goal: Goal) -> str:
     shown = case.figures[goal.figure]
     cls = "n bad" if goal.reached is False else "n"
     against = goal.against if goal.kind != "value" else ""
+    against += f" + {goal.plus}" if against and goal.plus else ""
     return row((
         verdict(goal), tag("td", f'<a href="#{escape(case.name)}">'
                              f"{escape(case.title)}</a>", "long"),
         tag("td", escape(goal.text), "long"),
         tag("td", escape(words.reached_value(goal, shown)), cls),
         tag("td", escape(words.bound(goal, shown)), "n"),
-        tag("td", escape(against or goal.why))))
+        tag("td", escape(against)),
+        tag("td", escape(goal.note or goal.why), "long")))
 
 
 def goals(result: Result) -> list[str]:
@@ -211,7 +221,7 @@ def goals(result: Result) -> list[str]:
     if ordered:
         parts.append(table(
             [("", ""), ("Case", ""), ("Goal", ""), ("Measured", "n"),
-             ("Wanted", "n"), ("Against", "")],
+             ("Wanted", "n"), ("Against", ""), ("Note", "")],
             [goal_row(case, goal) for case, goal in ordered]))
     return parts
 
@@ -361,9 +371,12 @@ def question_section(result: Result, place: int) -> list[str]:
     question = result.questions[place]
     parts = [f'<h2 id="q{place}">{question.number}. '
              f"{escape(question.text)}</h2>"]
+    cls = "warning" if question.placed.unanswered else "soft"
     if question.absent:
         parts.append(paragraph(f"Not asked: {question.absent}", "warning"))
     parts += moment(question.before, question.after)
+    parts += [paragraph(text, cls) for text in
+              [words.placement(question.placed)] if text]
     parts += question_cases(question, place)
     peers = in_question(question, result)
     if peers:

@@ -43,6 +43,7 @@ class Measured:
     least: float
     most: float
     ratio: float | None  # to Tapio, in the same turns
+    turns: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,21 @@ class Goal:
     value: float | None
     reached: bool | None  # None: it could not be judged
     why: str
+    plus: str  # whose figure is added to that of `against`, or ""
+    note: str  # what the floor says of a goal that is missed, or ""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where the CPUs were in the turns that count."""
+    got: str  # "apart", "together", "mixed", "unknown"; "": nothing was seen
+    kept: int  # turns
+    thrown: int  # away
+    waited_s: float
+    unanswered: int  # cases
+
+
+NOWHERE = Placed("", 0, 0, 0.0, 0)
 
 
 @dataclass(frozen=True)
@@ -79,6 +95,7 @@ class Case:
     figures: tuple[Figure, ...]
     subjects: tuple[Subject, ...]
     goals: tuple[Goal, ...]
+    placed: Placed
 
     def measured(self) -> list[Subject]:
         return [s for s in self.subjects if s.status == "ok"]
@@ -130,6 +147,7 @@ class Question:
     before: Moment
     after: Moment
     cases: tuple[Case, ...]
+    placed: Placed
 
 
 @dataclass(frozen=True)
@@ -190,6 +208,8 @@ class Result:
     published: tuple[Published, ...]
     peers: tuple[Peer, ...]
     questions: tuple[Question, ...]
+    placed: Placed
+    wanted: str  # "apart", "together", "any"; "": before there was a choice
 
     def cases(self) -> list[Case]:
         return [c for q in self.questions for c in q.cases]
@@ -267,6 +287,10 @@ class Node:
     def node(self, key: str) -> "Node":
         return Node(self._get(key, (dict,), "an object"), self._place(key))
 
+    def node_or_none(self, key: str) -> "Node | None":
+        """None for null, and where there is no such key."""
+        return None if self._value.get(key) is None else self.node(key)
+
     def each(self, key: str, read: Callable[["Node"], T]) -> tuple[T, ...]:
         items = self._get(key, (list,), "a list")
         return tuple(read(Node(item, f"{self._place(key)}[{i}]"))
@@ -277,6 +301,13 @@ class Node:
         if not all(type(item) is int for item in items):
             raise damaged(self._place(key), "not a list of whole numbers")
         return tuple(items)
+
+    def reals(self, key: str) -> tuple[float, ...]:
+        items = self._get(key, (list,), "a list")
+        if not all(type(item) in (int, float) and math.isfinite(item)
+                   for item in items):
+            raise damaged(self._place(key), "not a list of numbers")
+        return tuple(float(item) for item in items)
 
     def refused(self, key: str, what: str) -> ReportError:
         return damaged(self._place(key), what)
@@ -293,7 +324,8 @@ def read_figure(node: Node) -> Figure:
 
 def read_measured(node: Node) -> Measured:
     measured = Measured(node.number("median"), node.number("min"),
-                        node.number("max"), node.number_or_none("ratio"))
+                        node.number("max"), node.number_or_none("ratio"),
+                        node.reals("turns"))
     if not measured.least <= measured.median <= measured.most:
         raise node.refused("median", "not between min and max")
     return measured
@@ -322,7 +354,8 @@ def read_goal(node: Node, figures: int) -> Goal:
         kind=node.one_of("kind", ("value", "subject", "best_peer")),
         against=node.text_or_none("against"), figure=node.whole("figure"),
         limit=node.number("limit"), value=node.number_or_none("value"),
-        reached=node.flag_or_none("reached"), why=node.text_or_none("why"))
+        reached=node.flag_or_none("reached"), why=node.text_or_none("why"),
+        plus=node.text_or_none("plus"), note=node.text_or_none("note"))
     if goal.figure >= figures:
         raise node.refused("figure", "the case has no such figure")
     if goal.reached is not None and goal.value is None:
@@ -341,7 +374,8 @@ def read_case(node: Node, kinds: dict[str, str]) -> Case:
         figures=figures,
         subjects=node.each(
             "subjects", lambda n: read_subject(n, len(figures), kinds)),
-        goals=node.each("goals", lambda n: read_goal(n, len(figures))))
+        goals=node.each("goals", lambda n: read_goal(n, len(figures))),
+        placed=read_placed(node.node_or_none("placement")))
 
 
 def read_moment(node: Node) -> Moment:
@@ -349,12 +383,31 @@ def read_moment(node: Node) -> Moment:
                   node.number_or_none("store_ns"))
 
 
+PLACEMENTS = ("apart", "together", "mixed", "unknown")
+
+
+def read_placed(node: Node | None) -> Placed:
+    """Of a result that was made before it was looked at: nothing."""
+    if node is None:
+        return NOWHERE
+    got = node.text_or_none("got")
+    if got:
+        node.one_of("got", PLACEMENTS)
+    return Placed(got, node.whole("kept"), node.whole("thrown_away"),
+                  node.number("waited_s"), node.whole("unanswered"))
+
+
+def read_wanted(node: Node | None) -> str:
+    return node.one_of("wanted", ("any", "apart", "together")) if node else ""
+
+
 def read_question(node: Node, kinds: dict[str, str]) -> Question:
     return Question(node.whole("number"), node.text("text"),
                     node.text_or_none("absent"),
                     read_moment(node.node("before")),
                     read_moment(node.node("after")),
-                    node.each("cases", lambda n: read_case(n, kinds)))
+                    node.each("cases", lambda n: read_case(n, kinds)),
+                    read_placed(node.node_or_none("placement")))
 
 
 def read_peer(node: Node) -> Peer:
@@ -411,7 +464,9 @@ def read_result(top: Node) -> Result:
         pingpong_after=pingpong.number_or_none("after"),
         built=top.each("built", read_optional),
         published=top.each("published", read_published), peers=peers,
-        questions=top.each("questions", lambda n: read_question(n, kinds)))
+        questions=top.each("questions", lambda n: read_question(n, kinds)),
+        placed=read_placed(top.node_or_none("placement")),
+        wanted=read_wanted(top.node_or_none("placement")))
 
 
 def refuse_constant(name: str) -> Any:

@@ -9,7 +9,7 @@ import html
 import math
 import re
 
-from report.result import Case, Figure, Goal, Machine, Measured
+from report.result import Case, Figure, Goal, Machine, Measured, Placed
 
 # Characters that XML does not allow, not even escaped.
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -152,6 +152,27 @@ def reached_value(goal: Goal, figure: Figure) -> str:
     if goal.value <= 1:
         return f"{ratio(1 / goal.value)} ahead"
     return f"{ratio(goal.value)} behind"
+
+
+def where(placed: Placed) -> str:
+    """The CPUs of the turns that count: "apart", or what else is known."""
+    return {"": "not looked at", "mixed": "now apart, now together",
+            "unknown": "neither apart nor together"}.get(placed.got,
+                                                         placed.got)
+
+
+def placement(placed: Placed) -> str:
+    """The result of the looks, in a sentence; "" if there were none."""
+    if not placed.kept and not placed.thrown and not placed.unanswered:
+        return ""
+    parts = [f"{count(placed.kept, 'turn')} with the CPUs {where(placed)}"
+             if placed.got else count(placed.kept, "turn"),
+             f"{placed.thrown} thrown away", f"{placed.waited_s:,.0f} s waited"]
+    said = f"{joined(parts)}."
+    if placed.unanswered:
+        said += (f" {count(placed.unanswered, 'case')} without an answer: the "
+                 "wanted placement did not come in time.")
+    return said
 
 
 def steadiness(before: float | None, after: float | None) -> str:

@@ -23,15 +23,46 @@ static uint64_t pages(uint64_t bytes)
 	return (bytes + page - 1) / page * page;
 }
 
-uint64_t tpi_budget_channel_bytes(const struct tpi_channel_spec *spec,
+uint64_t tpi_budget_segment_bytes(const struct tpi_channel_spec *spec,
+				  const struct tpi_topology *topology,
+				  uint32_t segment)
+{
+	return pages(tpi_channel_bytes(spec, topology, segment));
+}
+
+uint64_t tpi_budget_node_bytes(const struct tpi_channel_spec *spec,
+			       const struct tpi_topology *topology,
+			       uint32_t node)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < tpi_channel_segments(spec, topology); i++)
+		if (tpi_channel_node(spec, topology, i) == node)
+			bytes += tpi_budget_segment_bytes(spec, topology, i);
+	return bytes;
+}
+
+uint64_t tpi_budget_cursors_bytes(const struct tpi_channel_spec *spec,
 				  const struct tpi_topology *topology)
 {
 	uint32_t lanes = tpi_channel_lane_count(spec, topology);
-	uint64_t bytes = TAPIO_GROUP_SLOTS * pages(tpi_cursors_bytes(lanes));
 
-	for (uint32_t node = 0; node < topology->node_count; node++)
-		bytes += pages(tpi_channel_bytes(spec, topology, node));
+	return TAPIO_GROUP_SLOTS * pages(tpi_cursors_bytes(lanes));
+}
+
+uint64_t tpi_budget_channel_bytes(const struct tpi_channel_spec *spec,
+				  const struct tpi_topology *topology)
+{
+	uint64_t bytes = tpi_budget_cursors_bytes(spec, topology);
+
+	for (uint32_t i = 0; i < tpi_channel_segments(spec, topology); i++)
+		bytes += tpi_budget_segment_bytes(spec, topology, i);
 	return bytes;
+}
+
+uint64_t tpi_budget_huge_extra(uint64_t bytes)
+{
+	return (TPI_HUGE_BYTES - bytes % TPI_HUGE_BYTES) % TPI_HUGE_BYTES;
 }
 
 static uint64_t total(const struct tpi_budget *plan,
@@ -118,11 +149,14 @@ static struct open_number largest_open(struct tpi_config *config, uint32_t cpus)
 		for (uint32_t k = 0; k < channel->spec.class_count; k++) {
 			struct tapio_shm_class *c = &channel->spec.classes[k];
 			uint64_t block = c->block_bytes;
+			uint32_t lanes = tpi_spec_isolated(&channel->spec)
+						 ? c->side_lanes
+						 : cpus;
 
 			if (channel->blocks_auto[k] &&
 			    c->block_count > TPI_BLOCKS_LEAST)
 				keep_larger(&most, c, false,
-					    block * c->block_count * cpus);
+					    block * c->block_count * lanes);
 			if (channel->sides_auto[k] &&
 			    c->side_lanes > TPI_SIDES_LEAST)
 				keep_larger(&most, c, true,
@@ -166,10 +200,11 @@ static int refuse(const struct tpi_budget *plan,
 	}
 	if (i == config->channel_count)
 		return tpi_fail(-ENOMEM, error, error_bytes,
-				"the catalog wants %" PRIu64 " bytes, the "
-				"budget is %" PRIu64 " bytes: raise budget or "
-				"lower clients_max",
-				used, config->budget_bytes);
+				"the catalog wants %" PRIu64 " bytes for %u "
+				"channels, the budget is %" PRIu64
+				" bytes: raise budget, or lower channels_max",
+				used, config->channels_max,
+				config->budget_bytes);
 	return tpi_fail(-ENOMEM, error, error_bytes,
 			"channel \"%s\" wants %" PRIu64 " bytes on %u CPUs, "
 			"%" PRIu64 " bytes are used already, the budget is "
@@ -179,24 +214,55 @@ static int refuse(const struct tpi_budget *plan,
 			topology->cpus_possible, used, config->budget_bytes);
 }
 
-int tpi_budget(struct tpi_budget *plan, struct tpi_config *config,
-	       const struct tpi_topology *topology, char *error,
-	       size_t error_bytes)
+/* It has a record for each lane, so side lanes that are left out count here. */
+static void plan_catalog(struct tpi_budget *plan,
+			 const struct tpi_config *config,
+			 const struct tpi_topology *topology)
+{
+	uint32_t most = 0;
+
+	plan->catalog = (struct tpi_catalog_size){
+		.clients_max = TPI_NAMES,
+		.segments = tpi_segment_records(config->channels_max),
+		.channels = config->channels_max,
+	};
+	for (uint32_t i = 0; i < config->channel_count; i++) {
+		uint32_t lanes = tpi_channel_lane_count(
+			&config->channels[i].spec, topology);
+
+		plan->catalog.lanes += lanes;
+		most = lanes > most ? lanes : most;
+	}
+	/* Each that comes later may have as many lanes as the largest of now. */
+	plan->catalog.lanes +=
+		most * (config->channels_max - config->channel_count);
+	plan->catalog_bytes = tpi_catalog_bytes(&plan->catalog);
+}
+
+static void count_segments(struct tpi_budget *plan,
+			   const struct tpi_config *config,
+			   const struct tpi_topology *topology)
+{
+	plan->segment_count += config->channel_count * TAPIO_GROUP_SLOTS;
+	for (uint32_t i = 0; i < config->channel_count; i++)
+		plan->segment_count += tpi_channel_segments(
+			&config->channels[i].spec, topology);
+	plan->fd_count = 2 * plan->segment_count;
+}
+
+/* Halves until it fits. With `catalog` it is planned, too. */
+static int size_channels(struct tpi_budget *plan, struct tpi_config *config,
+			 const struct tpi_topology *topology, bool catalog,
+			 char *error, size_t error_bytes)
 {
 	uint32_t cpus = present_cpus(topology);
 	struct open_number largest;
 
-	memset(plan, 0, sizeof(*plan));
 	set_sides(config, topology);
-	plan->segment_count =
-		1 + config->channel_count *
-			    (topology->node_count + TAPIO_GROUP_SLOTS);
-	plan->fd_count = 2 * plan->segment_count;
-	/* One attachment more than clients: the broker's own. */
-	plan->catalog_bytes =
-		tpi_catalog_bytes(config->clients_max + 1, plan->segment_count,
-				  config->channel_count);
+	count_segments(plan, config, topology);
 	for (;;) {
+		if (catalog)
+			plan_catalog(plan, config, topology);
 		plan->total_bytes = total(plan, config, topology);
 		if (plan->total_bytes <= config->budget_bytes)
 			return 0;
@@ -207,4 +273,20 @@ int tpi_budget(struct tpi_budget *plan, struct tpi_config *config,
 		halve(&largest);
 		plan->shrunk++;
 	}
+}
+
+int tpi_budget(struct tpi_budget *plan, struct tpi_config *config,
+	       const struct tpi_topology *topology, char *error,
+	       size_t error_bytes)
+{
+	*plan = (struct tpi_budget){.segment_count = 1};
+	return size_channels(plan, config, topology, true, error, error_bytes);
+}
+
+int tpi_budget_more(struct tpi_budget *plan, struct tpi_config *config,
+		    const struct tpi_topology *topology, uint64_t used_bytes,
+		    char *error, size_t error_bytes)
+{
+	*plan = (struct tpi_budget){.catalog_bytes = used_bytes};
+	return size_channels(plan, config, topology, false, error, error_bytes);
 }

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "broker/config/config_inner.h"
-#include "broker/config/config_text.h"
+#include "lib/config/config_text.h"
 #include "lib/base/error.h"
 
 static pthread_mutex_t scanner_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -104,6 +104,9 @@ static cfg_opt_t channel_options[] = {
 	CFG_STR("wait", "100ms", CFGF_NONE),
 	CFG_STR("stamp", "tsc", CFGF_NONE),
 	CFG_INT("groups_max", TPI_GROUPS_DEFAULT, CFGF_NONE),
+	CFG_INT("uid_groups_max", 0, CFGF_NONE),
+	CFG_STR("isolation", "channel", CFGF_NONE),
+	CFG_INT("producers_max", 0, CFGF_NONE),
 	CFG_SEC("class", class_options,
 		CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 	CFG_SEC("group", group_options,
@@ -122,12 +125,15 @@ static cfg_opt_t allow_options[] = {
 
 static cfg_opt_t options[] = {
 	CFG_STR("socket", NULL, CFGF_NONE),
-	CFG_STR("socket_mode", "0666", CFGF_NONE),
+	CFG_STR("socket_mode", TPI_MODE_DEFAULT, CFGF_NONE),
 	CFG_STR("socket_group", NULL, CFGF_NONE),
 	CFG_STR("budget", "512M", CFGF_NONE),
 	CFG_STR("hugepages", "auto", CFGF_NONE),
 	CFG_INT("clients_max", TPI_CLIENTS_DEFAULT, CFGF_NONE),
+	CFG_INT("uid_clients_max", 0, CFGF_NONE),
+	CFG_INT("clients_reserved", TPI_RESERVED_AUTO, CFGF_NONE),
 	CFG_BOOL("trust_owner", cfg_true, CFGF_NONE),
+	CFG_INT("channels_max", 0, CFGF_NONE),
 	CFG_BOOL(TPI_CONFIG_END, cfg_false, CFGF_NONE),
 	CFG_SEC("channel", channel_options,
 		CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),

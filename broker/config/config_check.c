@@ -110,44 +110,63 @@ static int check_mode(cfg_t *cfg, cfg_opt_t *opt)
 	return -1;
 }
 
+#define WORDS_MAX 6 /* and NULL */
+
 /* The words an option may have, by its name. The index is the value (of a policy:
- * tpi_policy_parse). */
+ * tpi_policy_parse; of a role: the bit of TPI_RIGHT_*). */
 static const struct choice {
 	const char *option;
-	const char *words[5];
+	const char *words[WORDS_MAX];
 } choices[] = {
 	{"hugepages", {"auto", "require", "never"}},
 	{"full", {"drop", "wait"}},
 	{"stamp", {"none", "tsc", "clock"}},
+	{"isolation", {"channel", "process"}},
 	{"policy", {"lossy", "until", "lossless"}},
-	{"role", {"produce", "consume", "inspect", "lossless"}},
+	{"role", {"produce", "consume", "inspect", "lossless", "durable"}},
 };
+
+static const struct choice *choice_of(const char *option)
+{
+	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++)
+		if (!strcmp(choices[i].option, option))
+			return &choices[i];
+	return NULL;
+}
 
 int tpi_config_choice(const char *option, const char *word)
 {
-	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
-		if (strcmp(choices[i].option, option))
-			continue;
-		for (int k = 0; k < 5 && choices[i].words[k]; k++)
-			if (!strcmp(choices[i].words[k], word))
-				return k;
-	}
+	const struct choice *choice = choice_of(option);
+
+	for (int k = 0; choice && choice->words[k]; k++)
+		if (!strcmp(choice->words[k], word))
+			return k;
 	return -1;
+}
+
+const char *tpi_config_word(const char *option, unsigned int value)
+{
+	return value < WORDS_MAX ? choice_of(option)->words[value] : NULL;
+}
+
+const char *tpi_config_role(unsigned int i)
+{
+	return tpi_config_word("role", i);
 }
 
 static int check_choice(cfg_t *cfg, cfg_opt_t *opt)
 {
-	const char *all[5] = {0};
+	const struct choice *choice = choice_of(opt->name);
+	char all[96] = "";
+	size_t used = 0;
 
 	if (tpi_config_choice(opt->name, last_str(opt)) >= 0)
 		return 0;
-	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++)
-		if (!strcmp(choices[i].option, opt->name))
-			memcpy(all, choices[i].words, sizeof(all));
-	cfg_error(cfg, "%s = \"%s\": not one of %s, %s%s%s%s%s", opt->name,
-		  last_str(opt), all[0], all[1], all[2] ? ", " : "",
-		  all[2] ? all[2] : "", all[3] ? ", " : "",
-		  all[3] ? all[3] : "");
+	for (int k = 0; choice->words[k] && used < sizeof(all); k++)
+		used += (size_t)snprintf(all + used, sizeof(all) - used, "%s%s",
+					 k ? ", " : "", choice->words[k]);
+	cfg_error(cfg, "%s = \"%s\": not one of %s", opt->name, last_str(opt),
+		  all);
 	return -1;
 }
 
@@ -159,7 +178,12 @@ static const struct range {
 	long multiple;
 } ranges[] = {
 	{"clients_max", 1, TAPIO_CLIENTS_MAX - 1, false, 1},
+	{"uid_clients_max", 1, TAPIO_CLIENTS_MAX - 1, false, 1},
+	{"clients_reserved", 0, TAPIO_CLIENTS_MAX - 2, false, 1},
+	{"channels_max", 1, TPI_CHANNELS_MAX, false, 1},
 	{"groups_max", 1, TAPIO_GROUP_SLOTS, false, 1},
+	{"uid_groups_max", 1, TAPIO_GROUP_SLOTS, false, 1},
+	{"producers_max", 1, TPI_PRODUCERS_MAX, false, 1},
 	{"block", 64, TAPIO_BLOCK_BYTES_MAX, false, 64},
 	{"blocks", 4, TAPIO_BLOCKS_MAX, true, 1},
 	{"side_blocks", 4, TAPIO_BLOCKS_MAX, true, 1},
@@ -285,11 +309,17 @@ static const struct {
 	{"budget", check_bytes},
 	{"hugepages", check_choice},
 	{"clients_max", check_range},
+	{"uid_clients_max", check_range},
+	{"clients_reserved", check_range},
+	{"channels_max", check_range},
 	{"channel", check_title},
 	{"channel|full", check_choice},
 	{"channel|wait", check_ns},
 	{"channel|stamp", check_choice},
 	{"channel|groups_max", check_range},
+	{"channel|uid_groups_max", check_range},
+	{"channel|isolation", check_choice},
+	{"channel|producers_max", check_range},
 	{"channel|class", check_title},
 	{"channel|class|block", check_range},
 	{"channel|class|blocks", check_range},

@@ -16,6 +16,8 @@ int tpi_config_choice(const char *option, const char *word);
 /* A user or group, by name or number. False when there is none. */
 bool tpi_config_id(const char *text, bool group, unsigned int *id);
 
+#define TPI_RESERVED_AUTO (-1)
+
 /* A number of side lanes, or `auto`: TPI_SIDES_AUTO. False when it is neither. */
 #define TPI_SIDES_MAX  4096
 #define TPI_SIDES_AUTO UINT32_MAX

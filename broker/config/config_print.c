@@ -71,10 +71,14 @@ static void print_globals(const struct tpi_config *config, FILE *out)
 	}
 	fprintf(out,
 		"# Mode of the socket's file, which decides which users can "
-		"connect.\n# The allow rules decide what they can do.\n"
+		"connect: 0660 its\n# group, 0666 all. The allow rules decide "
+		"what they can do.\n"
 		"socket_mode = \"%04o\"\n",
 		(unsigned int)config->socket_mode);
-	fprintf(out, "# Group of the socket's file (a name or a number).\n");
+	fprintf(out,
+		"# Group of the socket's file (a name or a number). Unset: the "
+		"broker's own, or\n# for a broker that root runs "
+		"\"tapio\" where that exists.\n");
 	if (config->socket_group == (gid_t)-1)
 		fprintf(out, "# socket_group = \"tapio\"\n");
 	else
@@ -88,12 +92,48 @@ static void print_globals(const struct tpi_config *config, FILE *out)
 		huge[config->hugepages]);
 	fprintf(out,
 		"# Most clients at a time.\n"
-		"clients_max = %u\n",
-		config->clients_max);
+		"clients_max = %u\n"
+		"# Of them, most for one uid, and those kept free for root and "
+		"the broker's uid,\n# for which no share holds.\n"
+		"uid_clients_max = %u\n"
+		"clients_reserved = %u\n",
+		config->clients_max, config->uid_clients_max,
+		config->clients_reserved);
+	fprintf(out,
+		"# Most channels. The catalog has room for so many, so that "
+		"a reload can add some.\n"
+		"%schannels_max = %u\n",
+		config->channels_auto ? "# " : "", config->channels_max);
 	fprintf(out,
 		"# Whether root and the broker's own uid may do everything.\n"
 		"trust_owner = %s\n",
 		config->trust_owner ? "true" : "false");
+}
+
+static void print_sides(const struct tpi_config_channel *channel, uint32_t i,
+			FILE *out)
+{
+	const struct tapio_shm_class *klass = &channel->spec.classes[i];
+
+	if (channel->sides_auto[i])
+		fprintf(out, "\t\tside_lanes = auto\n");
+	else
+		fprintf(out, "\t\tside_lanes = %u\n", klass->side_lanes);
+	fprintf(out, "\t\tside_blocks = %u\n", klass->side_count);
+}
+
+static void print_isolation(const struct tpi_channel_spec *spec, FILE *out)
+{
+	fprintf(out,
+		"\t# Memory that producers write: of the channel, or a segment "
+		"for each process,\n\t# so that none can change another's "
+		"events.\n\tisolation = %s\n",
+		tpi_spec_isolated(spec) ? "process" : "channel");
+	if (tpi_spec_isolated(spec))
+		fprintf(out,
+			"\t# Producers at a time, and users over time.\n"
+			"\tproducers_max = %u\n",
+			spec->producers_max);
 }
 
 static void print_class(const struct tpi_config_channel *channel, uint32_t i,
@@ -111,14 +151,9 @@ static void print_class(const struct tpi_config_channel *channel, uint32_t i,
 			klass->block_count);
 	else
 		fprintf(out, "\t\tblocks = %u\n", klass->block_count);
-	if (channel->sides_auto[i])
-		fprintf(out, "\t\tside_lanes = auto\n");
-	else
-		fprintf(out, "\t\tside_lanes = %u\n", klass->side_lanes);
-	fprintf(out,
-		"\t\tside_blocks = %u\n"
-		"\t\tpriority = %u\n\t}\n",
-		klass->side_count, klass->priority);
+	if (!tpi_spec_isolated(&channel->spec))
+		print_sides(channel, i, out);
+	fprintf(out, "\t\tpriority = %u\n\t}\n", klass->priority);
 }
 
 static void print_channel(const struct tpi_config_channel *channel, FILE *out)
@@ -135,8 +170,11 @@ static void print_channel(const struct tpi_config_channel *channel, FILE *out)
 	duration(out, spec->wait_ns);
 	fprintf(out,
 		"\n\t# Time stamps: none, tsc or clock.\n\tstamp = %s\n"
-		"\t# Groups at a time, of %d slots.\n\tgroups_max = %u\n",
-		stamps[spec->stamp], TAPIO_GROUP_SLOTS, channel->groups_max);
+		"\t# Groups at a time, of %d slots, and of one uid.\n"
+		"\tgroups_max = %u\n\tuid_groups_max = %u\n",
+		stamps[spec->stamp], TAPIO_GROUP_SLOTS, channel->groups_max,
+		channel->uid_groups_max);
+	print_isolation(spec, out);
 	fprintf(out, "\t# Each CPU has a ring of `blocks` events of up to "
 		     "`block` bytes. Threads\n\t# without rseq share "
 		     "`side_lanes` rings of `side_blocks`. An event that\n"
@@ -171,8 +209,6 @@ static void print_ids(const char *option, const unsigned int *ids,
 
 static void print_rule(const struct tpi_config_rule *rule, FILE *out)
 {
-	static const char *const roles[] = {"produce", "consume", "inspect",
-					    "lossless"};
 	const char *comma = "";
 
 	fprintf(out, "\nallow ");
@@ -185,10 +221,10 @@ static void print_rule(const struct tpi_config_rule *rule, FILE *out)
 	print_ids("uid", rule->uids, rule->uid_count, out);
 	print_ids("gid", rule->gids, rule->gid_count, out);
 	fprintf(out, "\trole = {");
-	for (unsigned int i = 0; i < 4; i++) {
+	for (unsigned int i = 0; tpi_config_role(i); i++) {
 		if (!(rule->rights & TPI_RIGHT_PRODUCE << i))
 			continue;
-		fprintf(out, "%s%s", comma, roles[i]);
+		fprintf(out, "%s%s", comma, tpi_config_role(i));
 		comma = ", ";
 	}
 	fprintf(out, "}\n}\n");
@@ -207,7 +243,7 @@ void tpi_config_print(const struct tpi_config *config, FILE *out)
 			"shell's\n"
 			"#\tuid = {\"collector\"}   # or gid, or any = true\n"
 			"#\trole = {produce}      # consume, inspect, "
-			"lossless\n# }\n");
+			"lossless, durable\n# }\n");
 	for (uint32_t i = 0; i < config->rule_count; i++)
 		print_rule(&config->rules[i], out);
 }

@@ -73,6 +73,54 @@ static void take_class(struct tpi_config_channel *channel, uint32_t i,
 	klass->priority = (uint32_t)cfg_getint(cfg, "priority");
 }
 
+/*
+ * Isolated producers have one lane of each class, of as many blocks as a CPU's lane
+ * would have. So there is nothing to be said of side lanes.
+ */
+static int isolate_classes(struct tpi_config_channel *channel, cfg_t *cfg)
+{
+	struct tpi_channel_spec *spec = &channel->spec;
+
+	for (unsigned int i = 0; i < cfg_size(cfg, "class"); i++) {
+		cfg_t *sec = cfg_getnsec(cfg, "class", i);
+
+		if (!cfg_getint(sec, "side_blocks") &&
+		    !strcmp(cfg_getstr(sec, "side_lanes"), "auto"))
+			continue;
+		cfg_error(cfg,
+			  "channel \"%s\", class \"%s\": isolation = process "
+			  "gives each producer one lane of `blocks` blocks, "
+			  "so side_lanes and side_blocks have no meaning",
+			  cfg_title(cfg), cfg_title(sec));
+		return -EINVAL;
+	}
+	for (uint32_t k = 0; k < spec->class_count; k++) {
+		channel->sides_auto[k] = false;
+		spec->classes[k].side_lanes = spec->producers_max;
+		spec->classes[k].side_count = spec->classes[k].block_count;
+	}
+	return 0;
+}
+
+static int take_isolation(struct tpi_config_channel *channel, cfg_t *cfg)
+{
+	uint32_t producers = (uint32_t)cfg_getint(cfg, "producers_max");
+
+	if (!tpi_config_choice("isolation", cfg_getstr(cfg, "isolation"))) {
+		if (!producers)
+			return 0;
+		cfg_error(cfg,
+			  "channel \"%s\": producers_max = %u needs isolation "
+			  "= process. Producers of other channels share lanes",
+			  cfg_title(cfg), producers);
+		return -EINVAL;
+	}
+	channel->spec.flags = TAPIO_CHANNEL_ISOLATED;
+	channel->spec.producers_max =
+		producers ? producers : TPI_PRODUCERS_USUAL;
+	return isolate_classes(channel, cfg);
+}
+
 /* The class of a channel that names none: events of up to 4 KiB. */
 static void default_classes(struct tpi_config_channel *channel)
 {
@@ -168,6 +216,16 @@ static int take_groups(struct tpi_config_channel *channel, cfg_t *cfg)
 	return 0;
 }
 
+/* A quarter, and at least 2, where the file does not say. */
+static uint32_t groups_of_uid(cfg_t *cfg, uint32_t most)
+{
+	uint32_t n = (uint32_t)cfg_getint(cfg, "uid_groups_max");
+
+	if (!n)
+		n = most / 4 > 2 ? most / 4 : 2;
+	return n < most ? n : most;
+}
+
 static int take_channel(struct tpi_config_channel *channel, cfg_t *cfg)
 {
 	struct tpi_channel_spec *spec = &channel->spec;
@@ -181,7 +239,10 @@ static int take_channel(struct tpi_config_channel *channel, cfg_t *cfg)
 		(uint32_t)tpi_config_choice("stamp", cfg_getstr(cfg, "stamp"));
 	tpi_parse_ns(cfg_getstr(cfg, "wait"), &spec->wait_ns);
 	channel->groups_max = (uint32_t)cfg_getint(cfg, "groups_max");
+	channel->uid_groups_max = groups_of_uid(cfg, channel->groups_max);
 	err = take_classes(channel, cfg);
+	if (!err)
+		err = take_isolation(channel, cfg);
 	if (!err)
 		err = take_groups(channel, cfg);
 	if (err)
@@ -238,16 +299,30 @@ static int take_rule(struct tpi_config_rule *rule, cfg_t *cfg)
 	return 0;
 }
 
+/* The catalog's room is for those of the file and some more, where it does not say. */
+static int take_room(struct tpi_config *config, cfg_t *cfg, unsigned int count)
+{
+	uint32_t most = (uint32_t)cfg_getint(cfg, "channels_max");
+
+	config->channels_auto = !most;
+	if (!most)
+		most = count + TPI_CHANNELS_SPARE;
+	config->channels_max =
+		most < TPI_CHANNELS_MAX ? most : TPI_CHANNELS_MAX;
+	if (count <= config->channels_max)
+		return 0;
+	cfg_error(cfg, "%u channels, at most %u (channels_max)", count,
+		  config->channels_max);
+	return -EINVAL;
+}
+
 static int take_channels(struct tpi_config *config, cfg_t *cfg)
 {
 	unsigned int count = cfg_size(cfg, "channel");
-	int err = 0;
+	int err = take_room(config, cfg, count);
 
-	if (count > TPI_CHANNELS_MAX) {
-		cfg_error(cfg, "%u channels, at most %d", count,
-			  TPI_CHANNELS_MAX);
-		return -EINVAL;
-	}
+	if (err)
+		return err;
 	config->channels = calloc(count, sizeof(*config->channels));
 	if (!config->channels)
 		return -ENOMEM;
@@ -280,6 +355,33 @@ static int take_rules(struct tpi_config *config, cfg_t *cfg)
 	return err;
 }
 
+/*
+ * Where the file does not say: half of all for one uid. A 16th, at least 4, but no more
+ * than half, for root and the broker's uid.
+ */
+static int take_shares(struct tpi_config *config, cfg_t *cfg)
+{
+	uint32_t most = config->clients_max;
+	uint32_t of_uid = (uint32_t)cfg_getint(cfg, "uid_clients_max");
+	long reserved = cfg_getint(cfg, "clients_reserved");
+
+	config->uid_clients_max = of_uid ? of_uid : (most + 1) / 2;
+	if (config->uid_clients_max > most)
+		config->uid_clients_max = most;
+	if (reserved == TPI_RESERVED_AUTO) {
+		reserved = most / 16 > 4 ? most / 16 : 4;
+		if (reserved > most / 2)
+			reserved = most / 2;
+	}
+	config->clients_reserved = (uint32_t)reserved;
+	if (config->clients_reserved < most)
+		return 0;
+	cfg_error(cfg,
+		  "clients_reserved = %ld: must be less than clients_max = %u",
+		  reserved, most);
+	return -EINVAL;
+}
+
 static int take_globals(struct tpi_config *config, cfg_t *cfg)
 {
 	const char *socket = cfg_getstr(cfg, "socket");
@@ -301,6 +403,27 @@ static int take_globals(struct tpi_config *config, cfg_t *cfg)
 		"hugepages", cfg_getstr(cfg, "hugepages"));
 	config->clients_max = (uint32_t)cfg_getint(cfg, "clients_max");
 	config->trust_owner = cfg_getbool(cfg, "trust_owner");
+	return take_shares(config, cfg);
+}
+
+/* The memory of isolated producers is never of the hugetlb pool. */
+static int check_hugepages(const struct tpi_config *config, cfg_t *cfg)
+{
+	if (config->hugepages != TPI_HUGE_REQUIRE)
+		return 0;
+	for (uint32_t i = 0; i < config->channel_count; i++) {
+		const struct tpi_channel_spec *spec = &config->channels[i].spec;
+
+		if (!tpi_spec_isolated(spec))
+			continue;
+		cfg_error(cfg,
+			  "channel \"%s\": isolation = process uses no hugetlb "
+			  "pages, since a producer could make them fail for "
+			  "readers, and hugepages = require asks for them: "
+			  "use hugepages = auto",
+			  spec->name);
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -310,6 +433,8 @@ int tpi_config_take(struct tpi_config *config, cfg_t *cfg)
 
 	if (!err)
 		err = take_channels(config, cfg);
+	if (!err)
+		err = check_hugepages(config, cfg);
 	if (!err)
 		err = take_rules(config, cfg);
 	return err;

@@ -6,21 +6,20 @@
  * judge.c tells what is impossible, and why no honest group ever shows it. One
  * look would be enough by that argument. A group is evicted after LOOKS looks
  * in a row, so that it takes three seconds, and the log has said it twice
- * before. Where no process that had the slot is alive, the liar is dead and the
- * group is put right instead: it goes on at the last head that was possible, or
- * at the gate.
+ * before. A durable group without members is put right instead: it goes on in other
+ * memory, at the last head that was possible, or at the gate (tpi_group_mend()).
  *
  * EVICTION ends the slot (tpi_group_evict()): producers compute their gates
  * without it from the new generation on. No membarrier: a gate of the old
  * generation is at most too low, and a section that is about to store one is
  * aborted by the generation. Then the group is rung: its members find that the
  * slot is not their group's, hand out what is left and return -ENOTCONN. Waiting
- * producers find room. The slot is not given away before every process that had
- * it is dead, since one of them is known to write where it likes.
+ * producers find room. The slot serves the next group with other memory, since a
+ * process that has the old one is known to write where it likes.
  *
  * LEASES of names that are no member of the group are cleared at the first look.
- * Members are this thread's to make and to end, and a name never comes back, so
- * who is not one now will not become one. It is what a former member leaves that
+ * Members are this thread's to make and to end, and a name does not come back while
+ * a process can remember it, so who is not one now will not become one. It is what a former member leaves that
  * was stopped just before its swap. Its heads would be of another incarnation.
  */
 #include <stdio.h>
@@ -41,16 +40,6 @@ struct verdict {
 };
 
 /* ---- one look ------------------------------------------------------------------ */
-
-static bool has_strangers(const struct tpi_group *group)
-{
-	const struct tpi_holder *holder;
-
-	LIST_FOREACH (holder, &group->holders, link)
-		if (holder->since != group->openings)
-			return true;
-	return false;
-}
 
 static void look_at_lane(struct tpi_host *host,
 			 const struct tpi_suspect *suspect, uint32_t lane,
@@ -81,7 +70,8 @@ static struct tpi_suspect suspect_of(const struct tpi_host *host,
 		.incarnation = group->incarnation,
 		.lossless =
 			group->policy == TAPIO_GROUP_LOSSLESS && group->members,
-		.strangers = has_strangers(group),
+		.strangers = host->memory[group - host->groups].strangers,
+		.isolated = tpi_channel_isolated(&host->lanes),
 	};
 }
 
@@ -122,32 +112,11 @@ static void report(struct tpi_broker *broker, const struct tpi_host *host,
 		(unsigned long long)seen->lost, group->looks, LOOKS);
 }
 
-/* No process that had the slot is alive, so no other one writes here. */
-static void mend_lane(struct tpi_host *host, const struct tpi_suspect *suspect,
-		      uint32_t lane)
+static void mend(struct tpi_broker *broker, struct tpi_host *host,
+		 struct tpi_group *group, const struct verdict *verdict)
 {
-	bool lossless =
-		host->groups[suspect->slot].policy == TAPIO_GROUP_LOSSLESS;
-	struct tapio_shm_cursor *cursor =
-		&host->cursors[suspect->slot].cursors[lane];
-	struct tapio_shm_cell *cell;
-	struct tpi_ledger seen;
-	uint64_t start, word;
-
-	if (tpi_ledger_read(&host->lanes.lanes[lane],
-			    &host->shm_groups[suspect->slot], cursor, &seen) ||
-	    !tpi_judge_look(&host->judge, suspect, lane, &seen))
-		return;
-	word = tpi_judge_mend(&host->judge, suspect->slot, lane, lossless,
-			      &seen, &start);
-	/* The liar's true counts of skipped and lost are not known: all of it
-	 * counts as delivered. */
-	cell = tpi_cursor_counting(cursor);
-	memset(cell->tally, 0, sizeof(cell->tally));
-	cursor->start = start;
-	/* ORDER cursor.head (release): the tally that it names. Pairs with the
-	 * acquire in tpi_gate_compute(), and in the next member's begin(). */
-	tpi_store_release(&cell->head, word);
+	report(broker, host, group, verdict, "is put right");
+	tpi_group_mend(broker, host, group);
 }
 
 static void judge_group(struct tpi_broker *broker, struct tpi_host *host,
@@ -156,16 +125,17 @@ static void judge_group(struct tpi_broker *broker, struct tpi_host *host,
 	struct tapio_shm_broker *shm = broker->registry.catalog.broker;
 	struct tpi_suspect suspect = suspect_of(host, group);
 	struct verdict verdict = {0};
-	bool cleared = tpi_leases_clear(broker, host, group, TAPIO_NOBODY);
+	bool cleared;
 
+	if (tpi_flood_look(broker, host, group))
+		return;
+	cleared = tpi_leases_clear(broker, host, group, TAPIO_NOBODY);
 	for (uint32_t i = 0; i < host->lanes.lane_count; i++)
 		look_at_lane(host, &suspect, i, &verdict);
 	if (!verdict.lanes) {
 		group->looks = 0;
-	} else if (LIST_EMPTY(&group->holders)) {
-		report(broker, host, group, &verdict, "is put right");
-		for (uint32_t i = 0; i < host->lanes.lane_count; i++)
-			mend_lane(host, &suspect, i);
+	} else if (!group->members) {
+		mend(broker, host, group, &verdict);
 	} else {
 		tpi_add_relaxed(&shm->suspicions, 1);
 		group->looks++;
@@ -181,12 +151,19 @@ static void judge_group(struct tpi_broker *broker, struct tpi_host *host,
 void tpi_evict_tick(struct tpi_broker *broker)
 {
 	struct tpi_registry *registry = &broker->registry;
+	struct tpi_host *host;
 
-	for (uint32_t h = 0; h < registry->host_count; h++)
+	TPI_FOREACH_HOST (host, registry)
 		for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++) {
-			struct tpi_host *host = &registry->hosts[h];
-
 			if (host->groups[i].state == TAPIO_SLOT_ACTIVE)
 				judge_group(broker, host, &host->groups[i]);
+			if (host->groups[i].state == TAPIO_SLOT_ACTIVE)
+				tpi_group_mend_bell(host, i);
+			if (host->shm_groups[i].flags &
+			    TAPIO_GROUP_FLAG_UNHEARD)
+				tpi_group_heard(broker, host, i);
 		}
+	/* Those that were evicted, and for which there was no memory then. */
+	TPI_FOREACH_HOST (host, registry)
+		tpi_groups_configured(broker, host);
 }

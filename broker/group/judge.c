@@ -24,12 +24,11 @@
  *	that has changed is ahead of the last one by (new - old) modulo 2^48, and
  *	it was there to be read only if that is not beyond the tail's total.
  *  A4  Of another incarnation is what a former member of the slot writes that was
- *	stopped between its check and its store, for years perhaps. It may be
- *	alive only if the slot was given to a process before this group began:
- *	then a foreign head is no fault, and harmless, since it is no news. If
- *	all who have had the slot and live got it in this group, one of them
- *	lied, and there is no honest reason either for what follows from foreign
- *	heads: A5 and A6.
+ *	stopped between its check and its store, for years perhaps. There
+ *	may be one only if the slot's memory was given to a client before this group
+ *	began: then a foreign head is no fault, and harmless, since it is no news. If
+ *	the memory has served no other group, a member lied, and there is no honest
+ *	reason either for what follows from foreign heads: A5 and A6.
  *  A5  What is neither ahead of the last head nor beyond the tail lies behind.
  *	By the exception in A1 that may be honest, but never before the group's
  *	start. Behind the gate of a lossless group it may be, too: a producer may
@@ -40,6 +39,19 @@
  *	skipped and lost are parts of what was released, in the copy that the
  *	head names. Judged if the head stood still while it was read.
  *  A7  `start` is the broker's. No other process may write it.
+ *
+ *  A8  A broker that takes over knows nothing of earlier looks, and begins with its
+ *	own first look. An own head that is not beyond the tail is placed at its distance
+ *	from the tail. That is right if fewer than 2^47 positions lie between the two (81
+ *	days at 20 M/s), as in A3. Then A1 to A3 hold from here on, as after any look.
+ *	For a foreign head, and for one beyond the tail, the gate stands, but not before
+ *	the start, by A1: the next look finds the second kind, as it finds any lie that
+ *	is told later. The laps that a lane has made since the start are not known. So the total
+ *	since the start is the smallest that has room for the tally: the true one is not
+ *	smaller, a tally grows by no more than its head does, and so A6 never fails. A
+ *	head that moved during every read came without its tally: there is room for any. In
+ *	A5 a head may go back only where strangers may live. There one lap more is
+ *	allowed, which is more than any head can go back.
  *
  * A new group is remembered from J4 on, before anybody is answered, so a slot that
  * is reused brings nothing along.
@@ -52,6 +64,12 @@
  * since the last look: else the gate may have been pushed. A head that went
  * ahead and back between two looks goes unnoticed, and is as good as one that
  * stands.
+ *
+ * ISOLATED channels have producers that nobody trusts. One that takes its tail back
+ * just before each look makes every head that has followed it look impossible, and a
+ * tally, too. So there a group is judged by the words alone that no producer can
+ * write: the start, and the incarnation of its heads. A group that lies in another
+ * way harms itself, or makes use of its right to hold producers.
  */
 #include "broker/group/judge.h"
 
@@ -100,14 +118,61 @@ static struct tpi_judged_cursor *cursor_of(const struct tpi_judge *judge,
 	return &judge->cursors[(size_t)slot * judge->lane_count + lane];
 }
 
-void tpi_judge_begin(struct tpi_judge *judge, uint32_t slot, uint32_t lane,
-		     uint64_t tail, uint32_t incarnation)
+void tpi_judge_begin_at(struct tpi_judge *judge, uint32_t slot, uint32_t lane,
+			uint64_t tail, uint64_t start, uint32_t incarnation)
 {
 	struct tpi_judged_cursor *cursor = cursor_of(judge, slot, lane);
 
 	see_tail(&judge->lanes[lane], tail);
-	cursor->word = TAPIO_HEAD(tail, incarnation, 0);
-	cursor->total = cursor->start = judge->lanes[lane].total;
+	cursor->word = TAPIO_HEAD(start, incarnation, 0);
+	/* As differences: totals begin at our first look, and may be less than 0. */
+	cursor->total = cursor->start =
+		judge->lanes[lane].total - distance(tail, start);
+}
+
+void tpi_judge_begin(struct tpi_judge *judge, uint32_t slot, uint32_t lane,
+		     uint64_t tail, uint32_t incarnation)
+{
+	tpi_judge_begin_at(judge, slot, lane, tail, tail, incarnation);
+}
+
+static uint64_t room_for(uint64_t released, uint64_t skipped, uint64_t lost)
+{
+	const uint64_t lap = TAPIO_POSITION_MASK + 1;
+	uint64_t tally = skipped + lost;
+
+	/* Members write both: a sum that cannot be has no room anywhere. */
+	if (tally <= released || tally < skipped || tally > UINT64_MAX / 4)
+		return released;
+	return released + (tally - released + lap - 1) / lap * lap;
+}
+
+void tpi_judge_resume(struct tpi_judge *judge, uint32_t slot, uint32_t lane,
+		      uint32_t incarnation, bool strangers,
+		      const struct tpi_ledger *seen)
+{
+	struct tpi_judged_cursor *cursor = cursor_of(judge, slot, lane);
+	struct tpi_judged_lane *judged = &judge->lanes[lane];
+	bool own = TAPIO_HEAD_INCARNATION(seen->word) == incarnation &&
+		   tapio_position_diff(seen->head, seen->tail) <= 0;
+	uint64_t head = own ? seen->head : seen->gate, released;
+
+	see_tail(judged, seen->tail);
+	if (!own &&
+	    distance(seen->tail, head) > distance(seen->tail, seen->start))
+		head = seen->start;
+	released = distance(head, seen->start);
+	if (own)
+		released = room_for(released, seen->skipped,
+				    tpi_ledger_tallied(seen));
+	if (own && seen->faults & TPI_FAULT_UNSTEADY)
+		released += UINT64_C(1) << 62;
+	if (strangers)
+		released += TAPIO_POSITION_MASK + 1;
+	cursor->word = own ? seen->word : TAPIO_HEAD(head, incarnation, 0);
+	/* As differences: totals begin at our own first look, and may be less than 0. */
+	cursor->total = judged->total - distance(seen->tail, head);
+	cursor->start = cursor->total - released;
 }
 
 uint64_t tpi_judge_last(const struct tpi_judge *judge, uint32_t slot,
@@ -144,6 +209,16 @@ static uint32_t place(const struct tpi_judged_lane *lane,
 	return 0;
 }
 
+/* Remembers a head that is not judged, so that the start stays where it is. */
+static void follow(struct tpi_judged_cursor *last, uint64_t word)
+{
+	uint64_t start = distance(TAPIO_HEAD_POSITION(last->word),
+				  last->total - last->start);
+
+	last->total = last->start + distance(TAPIO_HEAD_POSITION(word), start);
+	last->word = word;
+}
+
 static bool tally_possible(const struct tpi_ledger *seen, uint64_t released)
 {
 	return seen->skipped <= released &&
@@ -166,6 +241,10 @@ uint32_t tpi_judge_look(struct tpi_judge *judge,
 		faults |= TPI_FAULT_START;
 	if (TAPIO_HEAD_INCARNATION(seen->word) != suspect->incarnation)
 		return suspect->strangers ? faults : faults | TPI_FAULT_FOREIGN;
+	if (suspect->isolated) {
+		follow(last, seen->word);
+		return faults;
+	}
 	fault = place(&judge->lanes[lane], last, suspect, seen, &total);
 	if (fault)
 		return faults | fault;

@@ -36,9 +36,20 @@ struct tpi_judge {
 int tpi_judge_init(struct tpi_judge *judge, const struct tpi_channel *channel);
 void tpi_judge_fini(struct tpi_judge *judge);
 
-/* A group begins: its head on a lane is at `tail`, which was loaded just now. */
+/* A group begins: its head on a lane is at `start`, and `tail` was loaded just now. */
+void tpi_judge_begin_at(struct tpi_judge *judge, uint32_t slot, uint32_t lane,
+			uint64_t tail, uint64_t start, uint32_t incarnation);
+/* At that tail. */
 void tpi_judge_begin(struct tpi_judge *judge, uint32_t slot, uint32_t lane,
 		     uint64_t tail, uint32_t incarnation);
+
+/*
+ * A group goes on under another broker, which saw this first (A8). `strangers` as in struct
+ * tpi_suspect.
+ */
+void tpi_judge_resume(struct tpi_judge *judge, uint32_t slot, uint32_t lane,
+		      uint32_t incarnation, bool strangers,
+		      const struct tpi_ledger *seen);
 
 /* The last head word of a group on a lane that was possible. */
 uint64_t tpi_judge_last(const struct tpi_judge *judge, uint32_t slot,
@@ -50,6 +61,7 @@ struct tpi_suspect {
 	uint32_t incarnation;
 	bool lossless;  /* its heads hold the gate, without a limit */
 	bool strangers; /* members of an earlier group of the slot may live */
+	bool isolated;  /* tail and gate are a stranger's word: judge.c */
 };
 
 /*

@@ -13,6 +13,7 @@
  */
 #include "broker/broker.h"
 #include "lib/base/atomic.h"
+#include "lib/base/testpoint.h"
 #include "lib/lane/cursor.h"
 
 /* Members write the word, too. One that never stops is left to the next tick. */
@@ -57,6 +58,7 @@ static void clear_cells(const struct tpi_registry *registry,
 		if (is_gone(registry, group, dead, TAPIO_CELL_OWNER(owner)))
 			tpi_cas_acq_rel(&cell->owner, &owner,
 					owner | TAPIO_CELL_GIVEN);
+		TPI_TESTPOINT("cell.cleared");
 		tpi_cell_release(cursor, cell);
 	}
 }
@@ -76,8 +78,10 @@ static bool clear_lease(const struct tpi_registry *registry,
 		/* ORDER cursor.lease (acq_rel): the dead one's head before the
 		 * next holder's look at it. Pairs with the swap in
 		 * tpi_lease_take() (client/). */
-		if (tpi_cas_acq_rel(&cursor->lease, &lease, cleared))
+		if (tpi_cas_acq_rel(&cursor->lease, &lease, cleared)) {
+			TPI_TESTPOINT("lease.cleared");
 			return true;
+		}
 		/* A member has asked for the lane, or taken it. */
 	}
 	return false;

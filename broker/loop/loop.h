@@ -28,26 +28,29 @@ struct tpi_timer {
 struct tpi_loop;
 
 /*
- * -ENOSYS or -EPERM: io_uring is not available. `error` says which switch
- * forbids it. -ENOMEM.
+ * On io_uring, or on epoll where io_uring is forbidden or does not work. -ENOMEM,
+ * -EMFILE: neither is possible. `error` has both reasons.
  */
 int tpi_loop_create(struct tpi_loop **out, char *error, size_t error_bytes);
+/* "io_uring" or "epoll". *why: which switch forbids io_uring, or "". */
+const char *tpi_loop_backend(const struct tpi_loop *loop, const char **why);
 void tpi_loop_destroy(struct tpi_loop *loop);
 
-/* In a forked child: gives back the ring's descriptor and touches nothing else. */
+/* In a forked child: gives back the loop's descriptor and touches nothing else. */
 void tpi_loop_forget(struct tpi_loop *loop);
 
 /*
- * False: the program has closed the ring's descriptor. A program that closes one that
+ * False: the program has closed the loop's descriptor. A program that closes one that
  * it never opened closes all (closefrom), so none of the broker's is its own any more.
  */
 bool tpi_loop_owned(const struct tpi_loop *loop);
-/* Then: the ring has no descriptor, and is only to be destroyed. */
+/* Then: the loop has no descriptor, and is only to be destroyed. */
 void tpi_loop_lose(struct tpi_loop *loop);
 
 /*
  * Calls watch->ready whenever fd is readable (or has failed), until stopped. The
- * kernel keeps the file open as long as it is watched: stop before close.
+ * kernel may keep the file open as long as it is watched: stop before close. A
+ * descriptor has one watch at a time. -ENOMEM, -EMFILE, -ENOSPC, -EBADF, -EEXIST.
  */
 int tpi_watch_start(struct tpi_loop *loop, struct tpi_watch *watch, int fd);
 void tpi_watch_stop(struct tpi_loop *loop, struct tpi_watch *watch);

@@ -13,10 +13,12 @@
 
 #include <tapio/version.h>
 
+#include "broker/keep/keep.h"
 #include "broker/registry/registry.h"
 #include "lib/base/atomic.h"
 #include "lib/base/rseq.h"
 #include "lib/base/sys.h"
+#include "lib/base/testpoint.h"
 #include "lib/lane/wake.h"
 
 uint64_t tpi_realtime_ns(void)
@@ -28,12 +30,13 @@ uint64_t tpi_realtime_ns(void)
 	       (uint64_t)ts.tv_nsec;
 }
 
-static void read_boot_id(uint8_t id[16])
+void tpi_boot_id(uint8_t id[16])
 {
 	char text[64] = "";
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	unsigned int digit, count = 0;
 
+	memset(id, 0, 16);
 	if (fd < 0)
 		return;
 	if (read(fd, text, sizeof(text) - 1) <= 0)
@@ -63,7 +66,7 @@ bool tpi_host_has_cpu_lanes(void)
 static uint32_t probe_features(struct tpi_registry *registry,
 			       struct tpi_log *log)
 {
-	uint32_t features = TAPIO_FEATURE_IO_URING;
+	uint32_t features = 0;
 	int err, fd;
 
 	/* The sweep publishes like any producer, so this process registers. */
@@ -91,10 +94,12 @@ void tpi_registry_learn(struct tpi_registry *registry)
 {
 	struct tapio_shm_broker *shm = registry->catalog.broker;
 
-	for (uint32_t i = 0; i < registry->segments_used; i++) {
+	for (uint32_t i = 0; i < registry->catalog.segment_count; i++) {
 		const struct tapio_shm_segment *s =
 			&registry->catalog.segments[i];
 
+		if (!s->ready)
+			continue;
 		if (s->rung == TAPIO_RUNG_HUGETLB)
 			shm->features |= TAPIO_FEATURE_HUGETLB;
 		if (s->placement == TAPIO_PLACED_VERIFIED)
@@ -121,11 +126,33 @@ void tpi_registry_test_rseq(struct tpi_registry *registry, struct tpi_log *log)
 	 * whose own test could not be made. And with that of tools.
 	 */
 	tpi_store_release(&shm->rseq_verdict, verdict);
+	TPI_TESTPOINT("broker.verdict");
 	if (verdict == TAPIO_RSEQ_PROVEN)
 		tpi_log(log, TAPIO_LOG_INFO, "rseq self-test: %s", reason);
 	else
 		tpi_log(log, TAPIO_LOG_WARNING,
 			"rseq self-test: %s; producers use side lanes", reason);
+}
+
+/* Which process the broker is, and where its number and those of clients mean something. */
+static void describe_process(struct tapio_shm_broker *shm)
+{
+	shm->pid = (uint64_t)getpid();
+	shm->start_time_ticks = tpi_start_ticks(getpid());
+	shm->pid_namespace = tpi_sys_pid_namespace();
+}
+
+void tpi_registry_note_keeper(struct tpi_registry *registry)
+{
+	struct tapio_shm_broker *shm = registry->catalog.broker;
+	const struct tpi_keep *keep = registry->keep;
+	uint32_t pid = keep ? (uint32_t)keep->pid : 0;
+
+	/* Relaxed: two words that are shown, each by itself. */
+	tpi_store_relaxed(&shm->keeper_pid, pid);
+	tpi_store_relaxed(&shm->keeper, !keep ? TAPIO_KEEPER_NONE
+					: pid ? TAPIO_KEEPER_PROCESS
+					      : TAPIO_KEEPER_SERVICE);
 }
 
 void tpi_registry_describe(struct tpi_registry *registry,
@@ -136,9 +163,9 @@ void tpi_registry_describe(struct tpi_registry *registry,
 	struct tapio_shm_broker *shm = registry->catalog.broker;
 
 	shm->state = TAPIO_BROKER_STARTING;
-	shm->pid = (uint64_t)getpid();
-	shm->start_time_ticks = tpi_start_ticks(getpid());
-	read_boot_id(shm->boot_id);
+	describe_process(shm);
+	tpi_registry_note_keeper(registry);
+	tpi_boot_id(shm->boot_id);
 	shm->started_ns = tpi_realtime_ns();
 	shm->budget_bytes = config->budget_bytes;
 	shm->features = probe_features(registry, log);
@@ -147,4 +174,24 @@ void tpi_registry_describe(struct tpi_registry *registry,
 	shm->nodes = topology->node_count;
 	shm->clients_max = config->clients_max;
 	snprintf(shm->version, sizeof(shm->version), "%s", tapio_version());
+}
+
+void tpi_registry_describe_again(struct tpi_registry *registry,
+				 const struct tpi_config *config,
+				 struct tpi_log *log)
+{
+	struct tapio_shm_broker *shm = registry->catalog.broker;
+
+	/* Before anybody can see that it runs again. A kill in between counts, too. */
+	shm->restarts = ++registry->state.head->restarts;
+	describe_process(shm);
+	tpi_registry_note_keeper(registry);
+	shm->started_ns = tpi_realtime_ns();
+	shm->budget_bytes = config->budget_bytes;
+	shm->features = probe_features(registry, log);
+	tpi_registry_test_rseq(registry, log);
+	shm->clients_max = config->clients_max;
+	snprintf(shm->version, sizeof(shm->version), "%s", tapio_version());
+	tpi_registry_learn(registry);
+	TPI_TESTPOINT("adopt.described");
 }

@@ -79,25 +79,6 @@ static void take_sample(struct tpi_clock_sample *sample)
 	}
 }
 
-/* The first looks, some milliseconds apart, and the piece that they give. False: there
- * is none, and stamps have no time. */
-static bool begin(struct tpi_clock *clock)
-{
-	const struct timespec nap = {.tv_nsec = FIRST_NS};
-	struct tpi_clock_sample samples[TPI_CLOCK_FIRST];
-	struct tapio_shm_calibration piece;
-
-	for (int i = 0; i < TPI_CLOCK_FIRST; i++) {
-		if (i)
-			nanosleep(&nap, NULL);
-		take_sample(&samples[i]);
-	}
-	if (!tpi_clock_model_begin(&clock->model, samples, &piece))
-		return false;
-	tpi_calibration_publish(&clock->broker->registry.catalog, &piece, 1);
-	return true;
-}
-
 static void show(const struct tpi_clock *clock)
 {
 	struct tapio_shm_broker *shm = clock->broker->registry.catalog.broker;
@@ -122,6 +103,59 @@ static void restart(struct tpi_clock *clock,
 		"the processor's counter has begun anew: calibrating again");
 	clock->was_set = false;
 	show(clock);
+}
+
+/* No piece of a running counter begins later than that: a slew of the largest error. */
+#define AHEAD_MOST_NS UINT64_C(10000000000)
+
+/* The counter began anew while no broker ran. */
+static bool is_new(const struct tpi_clock_model *model, uint64_t ticks)
+{
+	uint64_t busy = tpi_clock_model_busy(model, ticks);
+
+	return tpi_clock_model_ns(model, busy) > AHEAD_MOST_NS;
+}
+
+/*
+ * Goes on behind the pieces of a former broker. SIGKILL of the former broker between a
+ * piece and its count: no reader has seen the piece, and it is overwritten.
+ */
+static bool resume(struct tpi_clock *clock,
+		   const struct tpi_clock_sample samples[TPI_CLOCK_FIRST])
+{
+	struct tapio_shm_calibration last[1 + TPI_CALIBRATION_PIECES];
+	const struct tpi_catalog *catalog = &clock->broker->registry.catalog;
+
+	tpi_calibration_last(catalog, last, 1 + TPI_CALIBRATION_PIECES);
+	if (!tpi_clock_model_resume(&clock->model, samples, last))
+		return false;
+	clock->model.steps = catalog->broker->clock_steps;
+	if (is_new(&clock->model, samples[TPI_CLOCK_FIRST - 1].ticks))
+		restart(clock, &samples[TPI_CLOCK_FIRST - 1]);
+	return true;
+}
+
+/* The first looks, some milliseconds apart, and the piece that they give. False: there
+ * is none, and stamps have no time. */
+static bool begin(struct tpi_clock *clock)
+{
+	const struct tpi_catalog *catalog = &clock->broker->registry.catalog;
+	const struct timespec nap = {.tv_nsec = FIRST_NS};
+	struct tpi_clock_sample samples[TPI_CLOCK_FIRST];
+	struct tapio_shm_calibration piece;
+
+	for (int i = 0; i < TPI_CLOCK_FIRST; i++) {
+		if (i)
+			nanosleep(&nap, NULL);
+		take_sample(&samples[i]);
+	}
+	if (tpi_calibration_newest(catalog, &piece))
+		return resume(clock, samples);
+	if (!tpi_clock_model_begin(&clock->model, samples, &piece))
+		return false;
+	tpi_calibration_publish(catalog, &piece, 1);
+	TPI_TESTPOINT("clock.begun");
+	return true;
 }
 
 /*

@@ -249,6 +249,22 @@ bool tpi_clock_model_begin(
 	return true;
 }
 
+bool tpi_clock_model_resume(
+	struct tpi_clock_model *model,
+	const struct tpi_clock_sample samples[TPI_CLOCK_FIRST],
+	const struct tapio_shm_calibration pieces[1 + TPI_CALIBRATION_PIECES])
+{
+	struct tapio_shm_calibration unused;
+	int64_t away;
+
+	if (!tpi_clock_model_begin(model, samples, &unused))
+		return false;
+	memcpy(model->pieces, pieces, sizeof(model->pieces));
+	away = (int64_t)(model->last.ticks - newest(model)->base_tsc);
+	model->away_ticks = away > 0 ? (uint64_t)away : 0;
+	return true;
+}
+
 uint32_t tpi_clock_model_look(
 	struct tpi_clock_model *model, const struct tpi_clock_sample *s,
 	bool was_set, uint64_t from,
@@ -265,7 +281,8 @@ uint32_t tpi_clock_model_look(
 		return 0; /* a counter that stands still says nothing */
 	measure(model, s);
 	/* Told, or so it looks. */
-	set = was_set || is_step(model, wrong, ticks);
+	set = was_set || is_step(model, wrong, ticks + model->away_ticks);
+	model->away_ticks = 0;
 	model->last = *s;
 	model->error_ns = wrong + width / 2;
 	model->surprised = wrong > SURPRISE_NS;

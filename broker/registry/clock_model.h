@@ -28,6 +28,7 @@ struct tpi_clock_model {
 	bool surprised;    /* at the last look: look again soon */
 	uint64_t error_ns; /* at the last look, before it was corrected */
 	uint64_t steps;
+	uint64_t away_ticks; /* until the next look: without a broker */
 	/* The pieces that readers may use now: older, and the last two. */
 	struct tapio_shm_calibration pieces[1 + TPI_CALIBRATION_PIECES];
 };
@@ -43,6 +44,17 @@ bool tpi_clock_model_begin(
 	struct tpi_clock_model *model,
 	const struct tpi_clock_sample samples[TPI_CLOCK_FIRST],
 	struct tapio_shm_calibration *piece);
+
+/*
+ * The same, after a former broker's last pieces, oldest first, which stay as they are: one
+ * stamp has one time. The next look corrects their error of then, and takes it for a
+ * slew as long as a slew can have made it since the last of them, so that stamps that grow
+ * have times that grow.
+ */
+bool tpi_clock_model_resume(
+	struct tpi_clock_model *model,
+	const struct tpi_clock_sample samples[TPI_CLOCK_FIRST],
+	const struct tapio_shm_calibration pieces[1 + TPI_CALIBRATION_PIECES]);
 
 /*
  * Takes in one more look. How many pieces are to be published (0: the clock runs as

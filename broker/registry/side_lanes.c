@@ -39,7 +39,7 @@ static uint32_t without_rseq(const struct tpi_registry *registry,
 {
 	uint32_t count = 0;
 
-	for (uint32_t i = 2; i < registry->catalog.attachment_count; i++) {
+	for (uint32_t i = 2; i < registry->fresh_index; i++) {
 		const struct tpi_attachment *a = &registry->attachments[i];
 
 		count += a->id != TAPIO_NOBODY && a->host == host &&
@@ -68,12 +68,22 @@ static bool warn(const struct tpi_registry *registry, struct tpi_host *host,
 	return true;
 }
 
+void tpi_side_lanes_begin(struct tpi_host *host)
+{
+	for (uint32_t k = 0; k < host->lanes.info.class_count; k++)
+		host->no_lane[k] = refused(host, k);
+}
+
 void tpi_side_lanes_tick(struct tpi_registry *registry, struct tpi_log *log)
 {
-	for (uint32_t i = 0; i < registry->host_count; i++) {
-		struct tpi_host *host = &registry->hosts[i];
+	struct tpi_host *host;
+
+	TPI_FOREACH_HOST (host, registry) {
 		bool warned = false;
 
+		/* Each producer has its lanes. The counts are its own word. */
+		if (tpi_channel_isolated(&host->lanes))
+			continue;
 		if (host->quiet_ticks) {
 			host->quiet_ticks--;
 			continue;

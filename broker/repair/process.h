@@ -32,7 +32,8 @@ struct tpi_process {
 	bool inode_valid;
 	uint64_t inode; /* of the pidfd, where the kernel gives each its own */
 	pid_t pid;      /* in our namespace. 0: not visible there */
-	uint64_t start_ticks;
+	uint64_t start_ticks; /* 0: not known, or not yet (starts.h) */
+	bool start_asked;     /* and it is not asked for again */
 	uid_t uid;
 	gid_t gid;
 	uint8_t at_random[16];
@@ -56,8 +57,33 @@ int tpi_process_identify(struct tpi_broker *broker, struct tpi_process **out,
 			 const struct tpi_wire_hello *hello,
 			 uint64_t accepted_ns, char *error, size_t error_bytes);
 
+/*
+ * The process of an attachment that a former broker has left, with one reference for the
+ * caller. `pidfd` is closed or kept, or -1: it is looked for by `pid` and `inode` or `start_ticks`. A
+ * process that is not found is dead (tpi_process_is_dead()). -ENOMEM, or no watch.
+ */
+struct tpi_former {
+	pid_t pid;
+	uint64_t start_ticks;
+	uint32_t inode; /* tpi_process_inode(). 0: not known */
+	uid_t uid;
+	gid_t gid;
+	uint32_t rseq_verdict;
+	const uint8_t *at_random; /* [16] */
+	const char *comm;         /* [16] */
+};
+int tpi_process_adopt(struct tpi_broker *broker, struct tpi_process **out,
+		      int pidfd, const struct tpi_former *former);
+/* The inode of its pidfds, without its upper half, for a successor. 0: it has none. */
+uint32_t tpi_process_inode(const struct tpi_process *process);
+/* The same image of the same process. */
+bool tpi_process_same(const struct tpi_process *a, const struct tpi_process *b);
+
 void tpi_process_get(struct tpi_process *process);
 void tpi_process_put(struct tpi_process *process);
+
+/* Asks /proc. Also for helpers (session/helper.c). */
+bool tpi_is_pidfd(int fd);
 
 /* Whether its pidfd says now that it is dead. */
 bool tpi_process_is_dead(const struct tpi_process *process);
@@ -74,7 +100,21 @@ struct tpi_file {
 int tpi_process_maps(const struct tpi_process *process,
 		     const struct tpi_file *files, uint32_t count);
 
+/* A pidfd of the process that made a connection, for the caller to close. -errno. */
+int tpi_process_peer(int sock, const struct tpi_cred *cred,
+		     uint64_t accepted_ns);
+
+/* The process of a pidfd as this /proc numbers it: 0 not visible, -1 dead. */
+int tpi_pidfd_pid(int pidfd, pid_t *pid);
+
 /* Field 22 of /proc/PID/stat: when it started, in clock ticks. 0 on error. */
 uint64_t tpi_start_ticks(pid_t pid);
+
+/*
+ * Whether a process waits or is stopped, as field 3 there says, or this cannot be known.
+ * False: it has ended, or only a CPU keeps it. For children of the broker: the reader of a
+ * client's file may have to wait (ask.h).
+ */
+bool tpi_is_asleep(int pidfd);
 
 #endif

@@ -7,67 +7,27 @@
  * Run when a pidfd says that a process is dead, when a client detaches, and when
  * an image is gone (execve). None of it stops anybody: blocks go back by one
  * compare-and-swap each (lib/lane/sweep.c) and, from the lane's own CPU, by one
- * discard, for which this thread moves there. Where it may not, the blocks are
- * left ABANDONED and the next producer on that CPU takes them.
+ * discard, for which a thread moves there (mover.c). Where it may not, the blocks
+ * are left ABANDONED and the next producer on that CPU takes them.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 
 #include "broker/broker.h"
+#include "broker/repair/mover.h"
 #include "lib/base/atomic.h"
+#include "lib/base/testpoint.h"
 
 #define ALL_LANES_TICKS 16
 
-/* Larger than any kernel's set of CPUs. */
-struct cpus {
-	unsigned long bits[TPI_CPUS_MAX * 2 / (8 * sizeof(unsigned long))];
-};
-#define CPU_BITS (8 * sizeof(unsigned long))
-
-/* ---- being on a lane's CPU -------------------------------------------------- */
-
-struct pin {
-	struct cpus home;
-	bool saved;
-	bool moved;
-};
-
-static void pin_begin(struct pin *pin)
-{
-	pin->moved = false;
-	pin->saved = !sched_getaffinity(0, sizeof(pin->home),
-					(cpu_set_t *)&pin->home);
-}
-
-/* True when this thread runs on that CPU, and on no other. */
-static bool pin_to(struct pin *pin, uint32_t cpu)
-{
-	struct cpus only = {{0}};
-
-	if (!pin->saved || cpu >= sizeof(only) * 8)
-		return false;
-	only.bits[cpu / CPU_BITS] = 1ul << cpu % CPU_BITS;
-	if (sched_setaffinity(0, sizeof(only), (cpu_set_t *)&only))
-		return false;
-	pin->moved = true;
-	return sched_getcpu() == (int)cpu;
-}
-
-static void pin_end(struct pin *pin)
-{
-	if (pin->moved)
-		sched_setaffinity(0, sizeof(pin->home),
-				  (cpu_set_t *)&pin->home);
-}
-
 /* ---- blocks -------------------------------------------------------------------- */
 
-/* One sweep: the attachment that is swept, and the one that sweeps. */
+/* One sweep: the attachment that is swept, where, and the one that sweeps. */
 struct sweep {
 	struct tpi_broker *broker;
+	struct tpi_host *host;
 	uint32_t dead;
-	struct pin pin;
+	bool hinted; /* only lanes that hint at abandoned blocks */
 	uint32_t found;
 };
 
@@ -97,13 +57,14 @@ static void sweep_abandoned(struct sweep *sweep, const struct tpi_lane *lane)
 
 /* First the blocks that `dead` holds, then the abandoned ones: see
  * tpi_lane_abandon(). */
-static void sweep_cpu_lane(struct sweep *sweep, const struct tpi_lane *lane)
+static void sweep_cpu_lane(struct sweep *sweep, const struct tpi_lane *lane,
+			   bool may_move)
 {
 	bool on_cpu;
 
 	if (!holds(lane))
 		return;
-	on_cpu = pin_to(&sweep->pin, lane->cpu);
+	on_cpu = may_move && tpi_mover_go(lane->cpu);
 	if (sweep->dead != TAPIO_ABANDONED)
 		sweep_lane(sweep, lane, sweep->dead, on_cpu);
 	if (on_cpu)
@@ -133,29 +94,110 @@ static void sweep_side_lane(struct sweep *sweep, const struct tpi_lane *lane)
 	tpi_store_release(&lane->shm->owner, TAPIO_NOBODY);
 }
 
+static bool is_swept(const struct sweep *sweep, const struct tpi_lane *lane)
+{
+	/* Relaxed: it is a hint. */
+	return !sweep->hinted || tpi_load_relaxed(&lane->shm->hint);
+}
+
+static void sweep_lanes(void *arg, bool may_move)
+{
+	struct sweep *sweep = arg;
+	const struct tpi_channel *channel = &sweep->host->lanes;
+
+	for (uint32_t i = 0; i < channel->lane_count; i++) {
+		const struct tpi_lane *lane = &channel->lanes[i];
+
+		if (!is_swept(sweep, lane))
+			continue;
+		if (lane->cpu == TAPIO_CPU_SIDE)
+			sweep_side_lane(sweep, lane);
+		else
+			sweep_cpu_lane(sweep, lane, may_move);
+	}
+}
+
+/* Whether a block is out on a lane of a CPU, in the hands of anybody. */
+static bool must_move(const struct sweep *sweep)
+{
+	const struct tpi_channel *channel = &sweep->host->lanes;
+
+	for (uint32_t i = 0; i < channel->lane_count; i++) {
+		const struct tpi_lane *lane = &channel->lanes[i];
+
+		if (lane->cpu != TAPIO_CPU_SIDE && is_swept(sweep, lane) &&
+		    holds(lane))
+			return true;
+	}
+	return false;
+}
+
 /* Every lane of a channel, or only those that hint at abandoned blocks. */
 static uint32_t sweep_host(struct tpi_broker *broker, struct tpi_host *host,
 			   uint32_t dead, bool hinted)
 {
 	struct tapio_shm_broker *shm = broker->registry.catalog.broker;
-	struct sweep sweep = {.broker = broker, .dead = dead};
+	struct sweep sweep = {
+		.broker = broker, .host = host, .dead = dead, .hinted = hinted};
 
-	pin_begin(&sweep.pin);
-	for (uint32_t i = 0; i < host->lanes.lane_count; i++) {
-		const struct tpi_lane *lane = &host->lanes.lanes[i];
-
-		/* Relaxed: it is a hint. */
-		if (hinted && !tpi_load_relaxed(&lane->shm->hint))
-			continue;
-		if (lane->cpu == TAPIO_CPU_SIDE)
-			sweep_side_lane(&sweep, lane);
-		else
-			sweep_cpu_lane(&sweep, lane);
-	}
-	pin_end(&sweep.pin);
+	/* Memory that serves one attachment needs none of its blocks back. */
+	if (tpi_channel_isolated(&host->lanes))
+		return 0;
+	if (must_move(&sweep))
+		tpi_mover_run(sweep_lanes, &sweep);
+	else
+		sweep_lanes(&sweep, false);
 	tpi_add_relaxed(&shm->sweeps, 1);
 	tpi_add_relaxed(&shm->swept_blocks, sweep.found);
 	return sweep.found;
+}
+
+/* ---- blocks of a former broker ------------------------------------------------------ */
+
+/*
+ * The former broker owned a dead producer's side lane while it swept there. The dead one's
+ * name is not on the lane any more, so the sweep of its end will pass the lane by.
+ */
+static void sweep_for_dead(struct sweep *sweep, const struct tpi_lane *lane)
+{
+	const struct tpi_registry *registry = &sweep->broker->registry;
+
+	/* Relaxed: the former broker is dead. */
+	if (tpi_channel_isolated(&sweep->host->lanes) ||
+	    lane->cpu != TAPIO_CPU_SIDE ||
+	    tpi_load_relaxed(&lane->shm->owner) != registry->attachment_id)
+		return;
+	for (uint32_t i = 2; i < registry->fresh_index; i++) {
+		const struct tpi_attachment *a = &registry->attachments[i];
+
+		if (a->id != TAPIO_NOBODY && a->host == sweep->host &&
+		    registry->catalog.attachments[i].state ==
+			    TAPIO_ATTACHMENT_DEAD)
+			sweep_lane(sweep, lane, a->id, true);
+	}
+}
+
+uint32_t tpi_reaper_sweep_former(struct tpi_broker *broker)
+{
+	struct tpi_registry *registry = &broker->registry;
+	struct tpi_host *host;
+	uint32_t swept, found = 0;
+
+	TPI_FOREACH_HOST (host, registry) {
+		struct sweep sweep = {.broker = broker, .host = host};
+
+		for (uint32_t k = 0; k < host->lanes.lane_count; k++)
+			sweep_for_dead(&sweep, &host->lanes.lanes[k]);
+		TPI_TESTPOINT("adopt.side");
+		swept = sweep.found;
+		swept += sweep_host(broker, host, registry->attachment_id,
+				    false);
+		TPI_TESTPOINT("adopt.own");
+		swept += sweep_host(broker, host, TAPIO_ABANDONED, false);
+		tpi_producer_wake(host, true, swept);
+		found += swept;
+	}
+	return found;
 }
 
 /* ---- ends --------------------------------------------------------------------------- */
@@ -175,11 +217,15 @@ uint32_t tpi_attachment_end(struct tpi_broker *broker,
 		broker->lingering--;
 	if (attachment->role == TAPIO_ROLE_PRODUCE) {
 		swept = sweep_host(broker, host, attachment->id, false);
+		tpi_isolation_end(attachment);
+		TPI_TESTPOINT("end.swept");
 		tpi_producer_wake(host, !left, swept);
 	}
 	if (group) {
 		tpi_leases_clear(broker, host, group, attachment->id);
-		tpi_group_leave(broker, attachment);
+		TPI_TESTPOINT("end.cleared");
+		tpi_group_leave(attachment);
+		TPI_TESTPOINT("end.left");
 		tpi_group_wake(host, (uint32_t)(group - host->groups));
 	}
 	tpi_attachment_free(&broker->registry, attachment);
@@ -205,7 +251,6 @@ void tpi_process_died(struct tpi_process *process, const char *how)
 		swept += tpi_attachment_end(broker, attachment);
 		ended++;
 	}
-	tpi_groups_forget(broker, process);
 	tpi_sessions_of(broker, process);
 	if (ended)
 		tpi_log_client(&broker->log, TAPIO_LOG_INFO,
@@ -224,8 +269,9 @@ void tpi_process_died(struct tpi_process *process, const char *how)
 static void look_at_lingering(struct tpi_broker *broker)
 {
 	struct tpi_registry *registry = &broker->registry;
-	uint32_t count = registry->catalog.attachment_count;
-	uint32_t looks = 0;
+	uint32_t count = registry->fresh_index;
+	const struct tpi_file *files;
+	uint32_t looks = 0, file_count;
 
 	for (uint32_t i = 0; i < count && looks < TPI_MAPS_LOOKS; i++) {
 		struct tpi_attachment *a =
@@ -236,8 +282,8 @@ static void look_at_lingering(struct tpi_broker *broker)
 		if (a->index < 2 || a->id == TAPIO_NOBODY || a->session)
 			continue;
 		looks++;
-		if (tpi_process_maps(a->process, a->host->files,
-				     a->host->file_count) != 0)
+		files = tpi_isolation_files(a, &file_count);
+		if (tpi_process_maps(a->process, files, file_count) != 0)
 			continue;
 		tpi_add_relaxed(&registry->catalog.broker->closes, 1);
 		tpi_attachment_end(broker, a);
@@ -246,6 +292,8 @@ static void look_at_lingering(struct tpi_broker *broker)
 
 static bool any_hint(const struct tpi_host *host)
 {
+	if (tpi_channel_isolated(&host->lanes))
+		return false;
 	for (uint32_t i = 0; i < host->lanes.lane_count; i++)
 		if (tpi_load_relaxed(&host->lanes.lanes[i].shm->hint))
 			return true;
@@ -260,10 +308,9 @@ void tpi_reaper_tick(struct tpi_broker *broker)
 {
 	struct tpi_registry *registry = &broker->registry;
 	bool hinted = ++broker->ticks % ALL_LANES_TICKS != 0;
+	struct tpi_host *host;
 
-	for (uint32_t i = 0; i < registry->host_count; i++) {
-		struct tpi_host *host = &registry->hosts[i];
-
+	TPI_FOREACH_HOST (host, registry) {
 		if (hinted && !any_hint(host))
 			continue;
 		tpi_producer_wake(

@@ -26,6 +26,24 @@ void tpi_group_wake(struct tpi_host *host, uint32_t slot)
 	tpi_wake_all(&host->cursors[slot].control->room);
 }
 
+/*
+ * A producer stores in `answered` what it has loaded from `armed`, so `answered` is never
+ * ahead. If it is, a producer lies, or has read the memory of the slot's last group at the
+ * moment at which it was replaced. Then no announcement would be news.
+ */
+void tpi_group_mend_bell(struct tpi_host *host, uint32_t slot)
+{
+	uint32_t *word = &host->lanes.doorbells->answered[slot];
+	/* Acquire: it is loaded before `armed`, which only grows. */
+	uint32_t answered = tpi_load_acquire(word);
+	uint32_t armed = tpi_load_relaxed(&host->cursors[slot].control->armed);
+
+	if ((int32_t)(answered - armed) <= 0)
+		return;
+	tpi_store_relaxed(word, armed);
+	tpi_group_wake(host, slot);
+}
+
 static bool is_active(const struct tpi_host *host, uint32_t slot)
 {
 	return host->groups[slot].state == TAPIO_SLOT_ACTIVE;

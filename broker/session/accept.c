@@ -4,9 +4,10 @@
  *
  * Until HELLO a connection has cost its maker nothing, so there are few of them
  * and not for long: the oldest makes room for the next one, that of the same uid
- * first. From HELLO on they count as clients (session.c).
+ * first. From HELLO on they count as clients (quota.c).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "broker/broker.h"
+#include "broker/session/quota.h"
 #include "lib/base/own_fd.h"
 #include "lib/lane/wake.h"
 
@@ -31,39 +33,72 @@ static uint64_t boottime_ns(void)
 	       (uint64_t)ts.tv_nsec;
 }
 
-/* The oldest that has not said HELLO, of one uid or (-1) of all. */
-static void drop_stranger(struct tpi_broker *broker, uid_t uid)
+/* Has said nothing. One that waits for us has. */
+static bool is_mute(const struct tpi_session *session)
+{
+	return !session->process && !session->waits && session->watch.ticket;
+}
+
+/* The oldest of one uid or (-1) of all. */
+static struct tpi_session *oldest_mute(struct tpi_broker *broker, uid_t uid)
 {
 	struct tpi_session *session;
 
-	TAILQ_FOREACH (session, &broker->server.sessions, link) {
-		if (session->process ||
-		    (uid != (uid_t)-1 && session->cred.uid != uid))
-			continue;
-		tpi_session_refuse(session, -ETIMEDOUT,
+	TAILQ_FOREACH (session, &broker->server.sessions, link)
+		if (is_mute(session) &&
+		    (uid == (uid_t)-1 || session->cred.uid == uid))
+			return session;
+	return NULL;
+}
+
+static uint32_t count_strangers(const struct tpi_broker *broker, uid_t uid,
+				bool mute)
+{
+	const struct tpi_session *session;
+	uint32_t count = 0;
+
+	TAILQ_FOREACH (session, &broker->server.sessions, link)
+		count += !session->process &&
+			 (uid == (uid_t)-1 || session->cred.uid == uid) &&
+			 is_mute(session) == mute;
+	return count;
+}
+
+/*
+ * Its HELLO may lie in its socket already, and then it is heard and needs no room among
+ * the strangers. So an honest client is not dropped, however many come at once, but one
+ * that has sent nothing by now is. It may come again.
+ */
+static void hear_or_drop(struct tpi_broker *broker, struct tpi_session *session)
+{
+	uint32_t mute = count_strangers(broker, (uid_t)-1, true);
+
+	tpi_session_message(&session->watch, 0);
+	if (count_strangers(broker, (uid_t)-1, true) == mute)
+		tpi_session_refuse(session, -EAGAIN,
 				   "no HELLO came, and a newer connection "
-				   "needed the place");
-		return;
-	}
+				   "needed the place: try again");
 }
 
 /* A uid that connects and connects makes room by itself, not at others' cost. */
-static void limit_strangers(struct tpi_broker *broker, uid_t uid)
+static void limit_strangers(struct tpi_broker *broker,
+			    struct tpi_session *newest)
 {
-	struct tpi_session *session;
-	uint32_t of_uid = 0;
+	uid_t uid = newest->cred.uid;
 
-	if (broker->server.stranger_count <= TPI_STRANGERS_OF_UID)
+	if (count_strangers(broker, uid, false) > TPI_WAITING_OF_UID)
+		tpi_session_refuse(newest, -EAGAIN,
+				   "too many connections of this uid wait for "
+				   "the broker: try again");
+	else if (broker->server.stranger_count <= TPI_STRANGERS_OF_UID)
 		return;
-	TAILQ_FOREACH (session, &broker->server.sessions, link)
-		of_uid += !session->process && session->cred.uid == uid;
-	if (of_uid > TPI_STRANGERS_OF_UID)
-		drop_stranger(broker, uid);
-	else if (broker->server.stranger_count > TPI_STRANGERS_MAX)
-		drop_stranger(broker, (uid_t)-1);
+	else if (count_strangers(broker, uid, true) > TPI_STRANGERS_OF_UID)
+		hear_or_drop(broker, oldest_mute(broker, uid));
+	else if (count_strangers(broker, (uid_t)-1, true) > TPI_STRANGERS_MAX)
+		hear_or_drop(broker, oldest_mute(broker, (uid_t)-1));
 }
 
-static void begin_session(struct tpi_broker *broker, int fd)
+static void begin_session(struct tpi_broker *broker, int fd, bool refused)
 {
 	struct tpi_session *session = calloc(1, sizeof(*session));
 	int bytes = SEND_BYTES;
@@ -74,6 +109,7 @@ static void begin_session(struct tpi_broker *broker, int fd)
 	session->broker = broker;
 	session->fd = fd;
 	session->accepted_ns = boottime_ns();
+	tpi_cred_find_home(broker, &session->cred, fd, session->accepted_ns);
 	session->deadline_ns = (uint64_t)tpi_now_ns() + TPI_HELLO_NS;
 	session->watch.ready = tpi_session_message;
 	if (tpi_watch_start(broker->loop, &session->watch, fd))
@@ -81,11 +117,70 @@ static void begin_session(struct tpi_broker *broker, int fd)
 	TAILQ_INSERT_TAIL(&broker->server.sessions, session, link);
 	broker->server.session_count++;
 	broker->server.stranger_count++;
-	limit_strangers(broker, session->cred.uid);
+	if (refused)
+		tpi_session_refuse(session, -EAGAIN,
+				   "the broker has no descriptor left for "
+				   "another client now (its RLIMIT_NOFILE): "
+				   "try again");
+	else if (tpi_helper_barred(broker, session->cred.uid))
+		tpi_session_refuse(session, -EPERM,
+				   "this uid has sent a descriptor whose close "
+				   "does not return: it may connect again when "
+				   "it does");
+	else
+		limit_strangers(broker, session);
 	return;
 fail:
-	close(fd);
+	tpi_client_socket_close(broker, fd, session ? session->cred.uid : 0,
+				false);
 	free(session);
+}
+
+static int accept_one(const struct tpi_server *server)
+{
+	return tpi_fd_above_stdio(
+		accept4(server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+}
+
+void tpi_warn_descriptors(struct tpi_broker *broker, int error)
+{
+	uint64_t now = (uint64_t)tpi_now_ns();
+
+	if (broker->server.warned_ns &&
+	    now - broker->server.warned_ns < TPI_TICK_NS)
+		return;
+	broker->server.warned_ns = now;
+	tpi_log(&broker->log, TAPIO_LOG_WARNING,
+		"clients are refused, no descriptor is left for them: %s "
+		"(RLIMIT_NOFILE; LimitNOFILE= in a unit)",
+		strerror(error));
+}
+
+void tpi_spare_fd_take(struct tpi_server *server)
+{
+	if (server->spare_fd < 0)
+		server->spare_fd = tpi_fd_above_stdio(
+			open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+/*
+ * Out of descriptors a newcomer would stay in the backlog, and wake us for ever. A spare
+ * descriptor lets it in for as long as it takes to say why, and that it may come again.
+ * False: it stays there, and the next tick tries again.
+ */
+static bool refuse_one(struct tpi_broker *broker)
+{
+	struct tpi_server *server = &broker->server;
+	int fd;
+
+	if (server->spare_fd >= 0)
+		close(server->spare_fd);
+	server->spare_fd = -1;
+	fd = accept_one(server);
+	if (fd >= 0)
+		begin_session(broker, fd, true);
+	tpi_spare_fd_take(server);
+	return fd >= 0;
 }
 
 void tpi_session_accept(struct tpi_watch *watch, unsigned int events)
@@ -94,29 +189,33 @@ void tpi_session_accept(struct tpi_watch *watch, unsigned int events)
 	struct tpi_broker *broker = server->broker;
 
 	(void)events;
+	/* The next tick looks again. */
+	if (tpi_helpers_full(broker)) {
+		tpi_log_client(&broker->log, TAPIO_LOG_WARNING,
+			       "no connection is accepted: %u sockets with "
+			       "descriptors of clients cannot be closed",
+			       server->helpers.buried_count);
+		tpi_watch_stop(broker->loop, watch);
+		return;
+	}
 	for (int i = 0; i < ACCEPT_BURST; i++) {
-		int fd = tpi_fd_above_stdio(accept4(
-			server->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+		int fd = accept_one(server);
 
 		if (fd >= 0) {
-			begin_session(broker, fd);
+			begin_session(broker, fd, false);
 			continue;
 		}
-		/* Out of descriptors, the newcomer stays in the backlog and would
-		 * wake us for ever: strangers make room, else it is tried again
-		 * at the next tick. */
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) {
-			tpi_log_client(&broker->log, TAPIO_LOG_WARNING,
-				       "a connection waits, it cannot be "
-				       "accepted: %s (RLIMIT_NOFILE; "
-				       "LimitNOFILE= in a unit)",
-				       strerror(errno));
-			if (broker->server.stranger_count)
-				drop_stranger(broker, (uid_t)-1);
-			else
-				tpi_watch_stop(broker->loop, watch);
+		if (errno != EMFILE && errno != ENFILE && errno != ENOMEM)
+			return;
+		tpi_warn_descriptors(broker, errno);
+		if (oldest_mute(broker, (uid_t)-1)) {
+			hear_or_drop(broker, oldest_mute(broker, (uid_t)-1));
+			return;
 		}
-		return;
+		if (!refuse_one(broker)) {
+			tpi_watch_stop(broker->loop, watch);
+			return;
+		}
 	}
 }
 
@@ -131,8 +230,10 @@ void tpi_sessions_tick(struct tpi_broker *broker)
 	for (session = TAILQ_FIRST(&server->sessions);
 	     session && server->stranger_count; session = next) {
 		next = TAILQ_NEXT(session, link);
-		if (!session->process && session->deadline_ns <= now)
+		if (is_mute(session) && session->deadline_ns <= now)
 			tpi_session_refuse(session, -ETIMEDOUT,
 					   "no HELLO came within 5 s");
 	}
+	tpi_unread_tick(broker);
+	tpi_helpers_tick(broker);
 }

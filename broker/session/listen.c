@@ -5,7 +5,8 @@
  * A socket file outlives a broker that was killed. It is removed only if it is certain
  * that no program listens there: we hold the lock of the name (name_lock.c), so no
  * other tapiod lives there, and the kernel says that a connection is refused. A socket
- * that answers in any other way is left alone.
+ * that answers in any other way is left alone. A socket that the broker before has left
+ * with the keeper is taken as it is (inherit.c).
  */
 #include <errno.h>
 #include <poll.h>
@@ -19,8 +20,10 @@
 
 #include "broker/broker.h"
 #include "broker/session/name_lock.h"
+#include "broker/session/quota.h"
 #include "lib/base/error.h"
 #include "lib/base/own_fd.h"
+#include "lib/base/testpoint.h"
 #include "lib/wire/fdpass.h"
 #include "lib/lane/wake.h"
 
@@ -28,7 +31,7 @@
 #define SO_PASSRIGHTS 83
 #endif
 
-#define BACKLOG  128
+#define BACKLOG  1024 /* net.core.somaxconn may be less */
 #define DYING_NS INT64_C(1000000000)
 
 static int new_socket(void)
@@ -161,21 +164,19 @@ static int bind_path(struct tpi_broker *broker, const char *path,
 		return tpi_fail(-errno, error, error_bytes,
 				"socket \"%s\": bind: %s", path,
 				strerror(errno));
+	TPI_TESTPOINT("listen.bound");
 	if (!lstat(path, &st)) {
 		server->device = st.st_dev;
 		server->inode = st.st_ino;
 	}
-	if (config->socket_group != (gid_t)-1 &&
-	    chown(path, (uid_t)-1, config->socket_group))
-		return tpi_fail(-errno, error, error_bytes,
-				"socket \"%s\": cannot give it to group %u: "
-				"%s",
-				path, config->socket_group, strerror(errno));
+	tpi_server_sign(broker);
+	tpi_socket_set_group(broker, config, path);
 	if (chmod(path, config->socket_mode))
 		return tpi_fail(-errno, error, error_bytes,
 				"socket \"%s\": cannot set mode %03o: %s", path,
 				(unsigned int)config->socket_mode,
 				strerror(errno));
+	TPI_TESTPOINT("listen.opened");
 	return 0;
 }
 
@@ -203,15 +204,26 @@ static int bind_name(struct tpi_broker *broker, const char *name,
 		     const struct sockaddr_un *address, socklen_t length,
 		     char *error, size_t error_bytes)
 {
+	struct tpi_server *server = &broker->server;
 	int lock;
 
 	if (name[0] == '@')
-		return bind_abstract(broker->server.fd, name, address, length,
-				     error, error_bytes);
-	lock = tpi_name_lock(name, error, error_bytes);
-	if (lock < 0)
-		return lock;
-	broker->server.lock_fd = lock; /* given back by tpi_server_unlisten() */
+		tpi_log(&broker->log, TAPIO_LOG_INFO,
+			"socket \"%s\": an abstract name has no mode, so the "
+			"allow rules alone decide who may do what",
+			name);
+	if (name[0] == '@')
+		return bind_abstract(server->fd, name, address, length, error,
+				     error_bytes);
+	if (server->lock_fd < 0) {
+		lock = tpi_name_lock(name, error, error_bytes);
+		if (lock < 0)
+			return lock;
+		server->lock_fd =
+			lock; /* tpi_server_unlisten() gives it back */
+	}
+	tpi_server_sign(broker);
+	tpi_server_keep_lock(broker);
 	return bind_path(broker, name, address, length, error, error_bytes);
 }
 
@@ -227,6 +239,17 @@ static int fresh_name(char *name, size_t bytes)
 	return 0;
 }
 
+/* Those that wait at a service manager's socket may have sent some before it was ours. */
+static bool may_have_descriptors(const struct tpi_broker *broker)
+{
+	socklen_t length = sizeof(int);
+	int on = 1;
+
+	(void)getsockopt(broker->server.fd, SOL_SOCKET, SO_PASSRIGHTS, &on,
+			 &length);
+	return on;
+}
+
 /*
  * Clients may send no descriptors (Linux 6.16). To close one can take as long as its
  * maker likes: a file of his own FUSE file system waits for his answer, a TCP socket
@@ -238,17 +261,21 @@ static void refuse_descriptors(struct tpi_broker *broker)
 {
 	const int off = 0;
 
-	if (setsockopt(broker->server.fd, SOL_SOCKET, SO_PASSRIGHTS, &off,
-		       sizeof(off)))
-		tpi_log(&broker->log, TAPIO_LOG_INFO,
-			"this kernel cannot refuse descriptors that clients "
-			"send (SO_PASSRIGHTS, Linux 6.16): %s. A client can "
-			"delay the broker by one whose close waits",
-			strerror(errno));
+	if (broker->server.activated && may_have_descriptors(broker))
+		broker->server.helpers.needed = true;
+	if (!setsockopt(broker->server.fd, SOL_SOCKET, SO_PASSRIGHTS, &off,
+			sizeof(off)))
+		return;
+	broker->server.helpers.needed = true;
+	tpi_log(&broker->log, TAPIO_LOG_INFO,
+		"this kernel cannot refuse descriptors that clients send "
+		"(SO_PASSRIGHTS, Linux 6.16): %s. Helper processes receive "
+		"them",
+		strerror(errno));
 }
 
-static int open_socket(struct tpi_broker *broker, char *error,
-		       size_t error_bytes)
+static int new_listener(struct tpi_broker *broker, char *error,
+			size_t error_bytes)
 {
 	struct tpi_server *server = &broker->server;
 	struct sockaddr_un address;
@@ -270,7 +297,26 @@ static int open_socket(struct tpi_broker *broker, char *error,
 		err = tpi_fail(-errno, error, error_bytes,
 			       "socket \"%s\": listen: %s", server->name,
 			       strerror(errno));
+	TPI_TESTPOINT("listen.listens");
 	return err;
+}
+
+static int open_socket(struct tpi_broker *broker, char *error,
+		       size_t error_bytes)
+{
+	int err = tpi_server_activate(broker);
+
+	if (err)
+		err = tpi_server_inherit(broker);
+	if (err)
+		err = new_listener(broker, error, error_bytes);
+	else
+		refuse_descriptors(broker);
+	if (err)
+		return err;
+	tpi_server_sign(broker);
+	tpi_server_keep(broker);
+	return 0;
 }
 
 int tpi_server_listen(struct tpi_broker *broker, const char *name, char *error,
@@ -294,7 +340,25 @@ int tpi_server_listen(struct tpi_broker *broker, const char *name, char *error,
 	if (err)
 		return err;
 	server->watch.ready = tpi_session_accept;
+	tpi_spare_fd_take(server);
+	tpi_unread_start(broker);
 	return tpi_watch_start(broker->loop, &server->watch, server->fd);
+}
+
+/* Connections that were never accepted. close() of the socket would drop what they sent. */
+static void empty_backlog(struct tpi_broker *broker)
+{
+	struct tpi_cred cred;
+	int fd;
+
+	if (!broker->server.helpers.needed || broker->server.activated)
+		return;
+	shutdown(broker->server.fd, SHUT_RDWR);
+	while ((fd = accept4(broker->server.fd, NULL, NULL,
+			     SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		tpi_client_socket_close(broker, fd,
+					tpi_cred_read(&cred, fd) ? 0 : cred.uid,
+					false);
 }
 
 void tpi_server_unlisten(struct tpi_broker *broker)
@@ -305,11 +369,17 @@ void tpi_server_unlisten(struct tpi_broker *broker)
 	if (server->fd < 0)
 		return;
 	tpi_watch_stop(broker->loop, &server->watch);
+	tpi_unread_stop(broker);
+	if (server->spare_fd >= 0)
+		close(server->spare_fd);
+	server->spare_fd = -1;
 	/* Ours, not the one of a broker that came after us. */
+	tpi_server_drop(broker);
 	if (server->name[0] != '@' && server->inode &&
 	    !lstat(server->name, &st) && st.st_ino == server->inode &&
 	    st.st_dev == server->device)
 		unlink(server->name);
+	empty_backlog(broker);
 	close(server->fd);
 	server->fd = -1;
 	tpi_name_unlock(server->lock_fd, server->name);

@@ -15,13 +15,16 @@
  * SIGKILL anywhere: the kernel lets go of the lock, and the file stays for the next
  * broker. SIGSTOP: the lock is held, and others are told by which process. A fork: the
  * child's copy is closed (broker/embed.c). A restart takes the lock of the file that is
- * there.
+ * there. With a keeper the lock outlives the broker, since both have the same open file: the
+ * next broker is given it, and no other one can have it meanwhile.
+ *
+ * The file says for people which processes have it, and for the next broker which file the
+ * socket is: "BROKER KEEPER DEVICE INODE".
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -36,6 +39,8 @@
 /* A broker that was killed may need so long to be gone. */
 #define DYING_NS INT64_C(1000000000)
 #define NAP_NS   1000000
+
+#define SIGNATURE_BYTES 80
 
 static void lock_path(char *path, size_t bytes, const char *name)
 {
@@ -106,24 +111,58 @@ static bool is_named(int fd, const char *path)
 	       ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
 }
 
-/* The process that holds the lock, as it wrote there. 0: unknown. */
-static int holder(int fd)
+/* The words of a holder. Zeros: nothing that can be read. */
+static void read_signature(int fd, struct tpi_name_signature *signature)
 {
-	char text[16] = "";
+	unsigned long long device = 0, inode = 0;
+	char text[SIGNATURE_BYTES] = "";
 
+	*signature = (struct tpi_name_signature){0};
 	if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
-		return 0;
-	return atoi(text);
+		return;
+	(void)sscanf(text, "%d %d %llu %llu", &signature->broker,
+		     &signature->keeper, &device, &inode);
+	signature->device = (dev_t)device;
+	signature->inode = (ino_t)inode;
 }
 
-static void sign(int fd)
+int tpi_name_sign(int fd, const struct tpi_name_signature *signature)
 {
-	char text[16];
-	int n = snprintf(text, sizeof(text), "%d\n", getpid());
+	char text[SIGNATURE_BYTES];
+	int n = snprintf(text, sizeof(text), "%-10d %-10d %-20llu %-20llu\n",
+			 signature->broker, signature->keeper,
+			 (unsigned long long)signature->device,
+			 (unsigned long long)signature->inode);
 
-	/* It is for people: without it a message says less. */
-	if (!ftruncate(fd, 0))
-		(void)!pwrite(fd, text, (size_t)n, 0);
+	return pwrite(fd, text, (size_t)n, 0) == n ? 0 : -EIO;
+}
+
+bool tpi_name_lock_inherited(int fd, const char *name,
+			     struct tpi_name_signature *signature)
+{
+	char path[TPI_NAME_LOCK_BYTES];
+
+	lock_path(path, sizeof(path), name);
+	if (flock(fd, LOCK_EX | LOCK_NB) || !is_named(fd, path))
+		return false;
+	read_signature(fd, signature);
+	return true;
+}
+
+static int refuse(const char *name, const char *path,
+		  const struct tpi_name_signature *by, char *error,
+		  size_t error_bytes)
+{
+	if (by->keeper)
+		return tpi_fail(-EADDRINUSE, error, error_bytes,
+				"socket \"%s\": another broker serves there, "
+				"process %d, with its keeper, process %d (they "
+				"hold the lock \"%s\")",
+				name, by->broker, by->keeper, path);
+	return tpi_fail(-EADDRINUSE, error, error_bytes,
+			"socket \"%s\": another broker serves there, process "
+			"%d (it holds the lock \"%s\")",
+			name, by->broker, path);
 }
 
 /* 0: ours. -EAGAIN: it is held, or the file has lost its name. */
@@ -138,8 +177,9 @@ int tpi_name_lock(const char *name, char *error, size_t error_bytes)
 {
 	const struct timespec nap = {.tv_nsec = NAP_NS};
 	int64_t until = tpi_now_ns() + DYING_NS;
+	struct tpi_name_signature by;
 	char path[TPI_NAME_LOCK_BYTES];
-	int fd, err, pid;
+	int fd, err;
 
 	err = make_directory(name, error, error_bytes);
 	if (err)
@@ -150,11 +190,9 @@ int tpi_name_lock(const char *name, char *error, size_t error_bytes)
 		if (fd < 0)
 			return fd;
 		err = try_lock(fd, path);
-		if (!err) {
-			sign(fd);
+		if (!err)
 			return fd;
-		}
-		pid = holder(fd);
+		read_signature(fd, &by);
 		close(fd);
 		if (err != -EAGAIN)
 			return tpi_fail(err, error, error_bytes,
@@ -164,10 +202,7 @@ int tpi_name_lock(const char *name, char *error, size_t error_bytes)
 			break;
 		nanosleep(&nap, NULL);
 	}
-	return tpi_fail(-EADDRINUSE, error, error_bytes,
-			"socket \"%s\": another broker serves there, process "
-			"%d (it holds the lock \"%s\")",
-			name, pid, path);
+	return refuse(name, path, &by, error, error_bytes);
 }
 
 void tpi_name_unlock(int fd, const char *name)

@@ -61,11 +61,16 @@ static bool rule_covers(const struct tpi_config_rule *rule, const char *channel)
 	return !channel || !fnmatch(rule->channel, channel, 0);
 }
 
-static bool is_owner(const struct tpi_config *config,
-		     const struct tpi_cred *cred)
+bool tpi_is_owner_uid(uid_t uid)
 {
-	return config->trust_owner &&
-	       (cred->uid == 0 || cred->uid == geteuid());
+	return uid == 0 || uid == geteuid();
+}
+
+bool tpi_cred_is_owner(const struct tpi_config *config,
+		       const struct tpi_cred *cred)
+{
+	return config->trust_owner && cred->at_home &&
+	       tpi_is_owner_uid(cred->uid);
 }
 
 uint32_t tpi_rights(const struct tpi_config *config,
@@ -73,7 +78,7 @@ uint32_t tpi_rights(const struct tpi_config *config,
 {
 	uint32_t rights = 0;
 
-	if (is_owner(config, cred))
+	if (tpi_cred_is_owner(config, cred))
 		return TPI_RIGHT_ALL;
 	for (uint32_t i = 0; i < config->rule_count; i++)
 		if (rule_covers(&config->rules[i], channel) &&
@@ -84,16 +89,8 @@ uint32_t tpi_rights(const struct tpi_config *config,
 
 const char *tpi_right_name(uint32_t right)
 {
-	switch (right) {
-	case TPI_RIGHT_PRODUCE:
-		return "produce";
-	case TPI_RIGHT_CONSUME:
-		return "consume";
-	case TPI_RIGHT_INSPECT:
-		return "inspect";
-	default:
-		return "lossless";
-	}
+	return tpi_config_role((unsigned int)__builtin_ctz(right) -
+			       (unsigned int)__builtin_ctz(TPI_RIGHT_PRODUCE));
 }
 
 void tpi_rights_rules(const struct tpi_config *config, const char *channel,
@@ -119,18 +116,28 @@ void tpi_rights_rules(const struct tpi_config *config, const char *channel,
 	}
 }
 
+/* Root is not used to being refused, so it learns why. */
+static const char *not_at_home(const struct tpi_cred *cred)
+{
+	return tpi_is_owner_uid(cred->uid) && !cred->at_home
+		       ? ", and trust_owner is for processes in the broker's "
+			 "own user and PID namespace"
+		       : "";
+}
+
 int tpi_rights_refuse(const struct tpi_cred *cred, const char *channel,
 		      uint32_t right, char *error, size_t error_bytes)
 {
 	if (!right)
 		return tpi_fail(-EACCES, error, error_bytes,
 				"uid %u, gid %u has no rights here: no allow "
-				"rule of the configuration is for it (the log "
-				"of tapiod names the rules)",
-				cred->uid, cred->gid);
+				"rule of the configuration is for it%s (the "
+				"log of tapiod names the rules)",
+				cred->uid, cred->gid, not_at_home(cred));
 	return tpi_fail(-EACCES, error, error_bytes,
 			"uid %u, gid %u has no right to %s on channel \"%s\": "
-			"no allow rule grants it (the log of tapiod names the "
-			"rules that grant it to others)",
-			cred->uid, cred->gid, tpi_right_name(right), channel);
+			"no allow rule grants it%s (the log of tapiod names "
+			"the rules that grant it to others)",
+			cred->uid, cred->gid, tpi_right_name(right), channel,
+			not_at_home(cred));
 }

@@ -11,6 +11,7 @@ struct tpi_cred {
 	pid_t pid; /* in our PID namespace. 0: not visible there */
 	uid_t uid;
 	gid_t gid;
+	bool at_home; /* known to be in the broker's namespaces (home.c) */
 	uint32_t group_count;
 	gid_t groups[TPI_GROUPS_MAX];
 };
@@ -18,11 +19,18 @@ struct tpi_cred {
 /* The identity of the other end of a connected Unix socket. */
 int tpi_cred_read(struct tpi_cred *cred, int sock);
 
+/* Whether it is one that `trust_owner` is for: root, or the broker's own. */
+bool tpi_is_owner_uid(uid_t uid);
+
+/* May do everything, also with what others have made: such a uid, at home. */
+bool tpi_cred_is_owner(const struct tpi_config *config,
+		       const struct tpi_cred *cred);
+
 /* The rights that the rules together give on a channel (NULL: on any at all). */
 uint32_t tpi_rights(const struct tpi_config *config,
 		    const struct tpi_cred *cred, const char *channel);
 
-/* "produce", "consume", "inspect" or "lossless". */
+/* The word of one right in the configuration, as "produce". */
 const char *tpi_right_name(uint32_t right);
 
 /*

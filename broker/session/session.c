@@ -5,13 +5,14 @@
  * This file bounds the costs that a client can cause. A message is read into
  * one buffer on the stack and answered by one message. Nothing is queued in
  * between, so a connection costs one struct. A client that does not read fills
- * its small socket buffer and is closed. Descriptors beyond the one that HELLO
- * may carry are closed by the receive itself. Newcomers, and how many of them
- * there may be, are accept.c's.
+ * its small socket buffer and is closed. Descriptors that clients send are never
+ * received here (helper.c). Newcomers, and how many of them there may be, are
+ * accept.c's.
  *
  * A connection that ends says nothing about its process: that is the pidfd's.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +21,13 @@
 #include <tapio/version.h>
 
 #include "broker/broker.h"
+#include "broker/session/hand_over.h"
+#include "broker/session/quota.h"
+#include "broker/session/requests.h"
 #include "lib/base/atomic.h"
 #include "lib/base/error.h"
+#include "lib/base/testpoint.h"
+#include "lib/base/versions.h"
 #include "lib/wire/fdpass.h"
 
 static struct tapio_shm_broker *counters(const struct tpi_broker *broker)
@@ -31,11 +37,63 @@ static struct tapio_shm_broker *counters(const struct tpi_broker *broker)
 
 /* ---- ends --------------------------------------------------------------------- */
 
+/* Why it may not be seen that the process has become another program. */
+static void say_blind(struct tpi_broker *broker,
+		      const struct tpi_process *process, int maps)
+{
+	if (!process->pid)
+		tpi_log_client(&broker->log, TAPIO_LOG_WARNING,
+			       "the broker cannot see processes of a PID "
+			       "namespace that is not below its own, so it "
+			       "cannot see that one becomes another program "
+			       "(execve) and says no hello: run the broker in "
+			       "the host's PID namespace");
+	else if (maps == -EACCES || maps == -EPERM)
+		tpi_log_client(&broker->log, TAPIO_LOG_WARNING,
+			       "the broker (uid %u) may not read the mappings "
+			       "of processes of uid %u, so it cannot see that "
+			       "one becomes another program (execve): give it "
+			       "CAP_SYS_PTRACE (AmbientCapabilities= in a "
+			       "unit), or run it as root",
+			       geteuid(), process->uid);
+}
+
+static bool holds_producers(const struct tpi_attachment *attachment)
+{
+	return attachment->group &&
+	       attachment->group->policy == TAPIO_GROUP_LOSSLESS;
+}
+
+/* It may be another program by now, and what it had is kept for it. */
+static void say_lingering(struct tpi_broker *broker,
+			  const struct tpi_attachment *attachment, int maps)
+{
+	const struct tpi_process *process = attachment->process;
+	char what[64];
+
+	if (maps > 0)
+		snprintf(what, sizeof(what), "still maps the channel");
+	else
+		snprintf(what, sizeof(what), "may still map the channel (%s)",
+			 strerror(-maps));
+	tpi_log_client(&broker->log, TAPIO_LOG_NOTICE,
+		       "process %d \"%s\" (uid %u) closed its connection and "
+		       "%s: attachment 0x%08x stays until the process %sends%s",
+		       process->pid, process->comm, process->uid, what,
+		       attachment->id, maps > 0 ? "unmaps it or " : "",
+		       holds_producers(attachment)
+			       ? ", and its lossless group keeps events for it"
+			       : "");
+	say_blind(broker, process, maps);
+}
+
 /* Closed without DETACH: gone if the process maps nothing of ours. */
 static void orphan(struct tpi_session *session)
 {
 	struct tpi_broker *broker = session->broker;
 	struct tpi_attachment *attachment = session->attachment;
+	const struct tpi_file *files;
+	uint32_t count;
 	int maps;
 
 	attachment->session = NULL;
@@ -45,20 +103,14 @@ static void orphan(struct tpi_session *session)
 		return; /* its pidfd tells us next, with all it had */
 	if (broker->lingering > TPI_MAPS_LOOKS)
 		return; /* the tick looks, a few at a time */
-	maps = tpi_process_maps(attachment->process, attachment->host->files,
-				attachment->host->file_count);
+	files = tpi_isolation_files(attachment, &count);
+	maps = tpi_process_maps(attachment->process, files, count);
 	if (maps == 0) {
 		tpi_add_relaxed(&counters(broker)->closes, 1);
 		tpi_attachment_end(broker, attachment);
 		return;
 	}
-	tpi_log_client(&broker->log, TAPIO_LOG_NOTICE,
-		       "process %d \"%s\" closed its connection and %s the "
-		       "channel: attachment 0x%08x stays until the process "
-		       "unmaps it or ends",
-		       attachment->process->pid, attachment->process->comm,
-		       maps > 0 ? "still maps" : "may still map",
-		       attachment->id);
+	say_lingering(broker, attachment, maps);
 }
 
 void tpi_session_close(struct tpi_session *session)
@@ -67,11 +119,14 @@ void tpi_session_close(struct tpi_session *session)
 	struct tpi_process *process = session->process;
 
 	tpi_watch_stop(broker->loop, &session->watch);
+	tpi_unread_forget(session);
 	TAILQ_REMOVE(&broker->server.sessions, session, link);
 	broker->server.session_count--;
 	if (!process)
 		broker->server.stranger_count--;
-	close(session->fd);
+	tpi_client_socket_close(broker, session->fd, session->cred.uid,
+				tpi_helper_forget(session));
+	TPI_TESTPOINT("session.closed");
 	if (session->attachment)
 		orphan(session);
 	free(session);
@@ -107,18 +162,25 @@ void tpi_sessions_close_all(struct tpi_broker *broker)
 
 /* ---- answers -------------------------------------------------------------------- */
 
-/* False, and the session is gone, when the client does not take it. */
-static bool answer(struct tpi_session *session, union tpi_wire_message *message,
-		   const int *fds, unsigned int fd_count)
+bool tpi_session_answer(struct tpi_session *session,
+			union tpi_wire_message *message, const int *fds,
+			unsigned int fd_count)
 {
 	struct tpi_broker *broker = session->broker;
 	ssize_t sent;
 
 	message->header.fd_count = fd_count;
+	if (fd_count)
+		tpi_unread_note(session, fd_count);
 	sent = tpi_send_fds(session->fd, message, message->header.length, fds,
 			    fd_count);
 	if (sent == (ssize_t)message->header.length)
 		return true;
+	if (sent == -ETOOMANYREFS) {
+		tpi_unread_forget(session);
+		tpi_session_no_descriptor(session, (int)sent);
+		return false;
+	}
 	if (sent != -EPIPE && sent != -ECONNRESET)
 		tpi_log_client(&broker->log, TAPIO_LOG_NOTICE,
 			       "process %d (uid %u): connection closed: %s",
@@ -129,7 +191,8 @@ static bool answer(struct tpi_session *session, union tpi_wire_message *message,
 	return false;
 }
 
-static bool refuse(struct tpi_session *session, int err, const char *text)
+bool tpi_session_answer_refused(struct tpi_session *session, int err,
+				const char *text)
 {
 	struct tpi_broker *broker = session->broker;
 	union tpi_wire_message message;
@@ -142,17 +205,32 @@ static bool refuse(struct tpi_session *session, int err, const char *text)
 	message.refused.error = err;
 	snprintf(message.refused.text, sizeof(message.refused.text), "%s",
 		 text);
-	return answer(session, &message, NULL, 0);
+	if (!tpi_session_answer(session, &message, NULL, 0))
+		return false;
+	TPI_TESTPOINT("session.refused");
+	return true;
 }
 
 void tpi_session_refuse(struct tpi_session *session, int err, const char *text)
 {
-	if (refuse(session, err, text))
+	if (tpi_session_answer_refused(session, err, text))
 		tpi_session_close(session);
 }
 
-static void protocol_error(struct tpi_session *session, int err,
-			   const char *text)
+/*
+ * Not the client's fault: it may come again, and -EAGAIN says so. The log has the errno
+ * and the remedy.
+ */
+void tpi_session_no_descriptor(struct tpi_session *session, int err)
+{
+	tpi_warn_descriptors(session->broker, -err);
+	tpi_session_refuse(session, -EAGAIN,
+			   "the broker has no descriptor left for another "
+			   "client now (its RLIMIT_NOFILE): try again");
+}
+
+void tpi_session_protocol_error(struct tpi_session *session, int err,
+				const char *text)
 {
 	tpi_add_relaxed(&counters(session->broker)->protocol_errors, 1);
 	tpi_session_refuse(session, err, text);
@@ -161,8 +239,8 @@ static void protocol_error(struct tpi_session *session, int err,
 /* ---- HELLO ------------------------------------------------------------------------ */
 
 /* The client is told that it has no right. The log says which rules grant it. */
-static int has_no_right(struct tpi_session *session, const char *channel,
-			uint32_t right, char *why, size_t why_bytes)
+int tpi_session_has_no_right(struct tpi_session *session, const char *channel,
+			     uint32_t right, char *why, size_t why_bytes)
 {
 	struct tpi_broker *broker = session->broker;
 	char rules[96];
@@ -179,43 +257,59 @@ static int has_no_right(struct tpi_session *session, const char *channel,
 				 why_bytes);
 }
 
+/* The memory may be older, or newer, than this broker. */
+static const struct tapio_shm_header *made_as(const struct tpi_broker *broker)
+{
+	return (const void *)broker->registry.catalog_segment.map.base;
+}
+
 static int check_hello(struct tpi_session *session,
 		       const struct tpi_wire_hello *hello, char *why,
 		       size_t why_bytes)
 {
 	struct tpi_broker *broker = session->broker;
-	uint32_t known =
-		broker->server.session_count - broker->server.stranger_count;
+	const struct tapio_shm_header *header = made_as(broker);
 
-	if (!TAPIO_ABI_READABLE(hello->abi_major, hello->abi_minor))
-		return tpi_fail(-EPROTONOSUPPORT, why, why_bytes,
-				"the client knows layout %u.%u, the broker's "
-				"is %u.%u",
-				hello->abi_major, hello->abi_minor,
-				TAPIO_ABI_MAJOR, TAPIO_ABI_MINOR);
+	if (!TAPIO_ABI_READABLE(hello->abi_major, hello->abi_minor) ||
+	    header->incompat & ~hello->incompat_known)
+		return tpi_fail(
+			-EPROTONOSUPPORT, why, why_bytes,
+			"the client knows layout %u.%u (features %#" PRIx64
+			"), the broker's is %u.%u (%#" PRIx64
+			"): " TPI_VERSIONS_REMEDY,
+			hello->abi_major, hello->abi_minor,
+			hello->incompat_known, header->abi_major,
+			header->abi_minor, header->incompat);
 	if (!tpi_rights(&broker->config, &session->cred, NULL))
-		return has_no_right(session, NULL, 0, why, why_bytes);
-	if (known >= broker->config.clients_max)
-		return tpi_fail(-EUSERS, why, why_bytes,
-				"%u clients are connected, clients_max is %u "
-				"(configuration)",
-				known, broker->config.clients_max);
-	return 0;
+		return tpi_session_has_no_right(session, NULL, 0, why,
+						why_bytes);
+	return tpi_quota_hello(session, why, why_bytes);
+}
+
+void tpi_session_fill_welcome(const struct tpi_broker *broker,
+			      union tpi_wire_message *message, int *fd)
+{
+	const struct tpi_registry *registry = &broker->registry;
+	struct tpi_wire_welcome *welcome = &message->welcome;
+
+	tpi_wire_init(message, TPI_WIRE_WELCOME);
+	memcpy(welcome->instance, registry->instance,
+	       sizeof(welcome->instance));
+	welcome->abi_major = made_as(broker)->abi_major;
+	welcome->abi_minor = made_as(broker)->abi_minor;
+	snprintf(welcome->version, sizeof(welcome->version), "%s",
+		 tapio_version());
+	*fd = registry->catalog_segment.fd_ro;
 }
 
 static void welcome(struct tpi_session *session)
 {
-	struct tpi_registry *registry = &session->broker->registry;
 	union tpi_wire_message message;
+	int fd;
 
-	tpi_wire_init(&message, TPI_WIRE_WELCOME);
-	memcpy(message.welcome.instance, registry->instance,
-	       sizeof(message.welcome.instance));
-	message.welcome.abi_major = TAPIO_ABI_MAJOR;
-	message.welcome.abi_minor = TAPIO_ABI_MINOR;
-	snprintf(message.welcome.version, sizeof(message.welcome.version), "%s",
-		 tapio_version());
-	answer(session, &message, &registry->catalog_segment.fd_ro, 1);
+	tpi_session_fill_welcome(session->broker, &message, &fd);
+	tpi_session_answer(session, &message, &fd, 1);
+	TPI_TESTPOINT("session.welcomed");
 }
 
 static void on_hello(struct tpi_session *session,
@@ -236,6 +330,10 @@ static void on_hello(struct tpi_session *session,
 	err = tpi_process_identify(broker, &process, session->fd, pidfd,
 				   &session->cred, hello, session->accepted_ns,
 				   why, sizeof(why));
+	if (err == -EMFILE || err == -ENFILE) {
+		tpi_session_no_descriptor(session, err);
+		return;
+	}
 	if (err) {
 		tpi_session_refuse(session, err, why);
 		return;
@@ -246,60 +344,28 @@ static void on_hello(struct tpi_session *session,
 	tpi_log_client(&broker->log, TAPIO_LOG_DEBUG,
 		       "process %d \"%s\" (uid %u) says hello", process->pid,
 		       process->comm, process->uid);
-	welcome(session);
+	if (hello->attach.role)
+		tpi_session_attach(session, &hello->attach, hello->header.minor,
+				   true);
+	else
+		welcome(session);
 }
 
-/* ---- ATTACH ------------------------------------------------------------------------- */
+/* ---- of several requests ------------------------------------------------------------ */
 
-/* Nodes first, then cursors. The fd itself carries the role's right to
- * write. */
-static unsigned int collect_fds(const struct tpi_attachment *attachment,
-				int *fds)
-{
-	const struct tpi_host *host = attachment->host;
-	bool produces = attachment->role == TAPIO_ROLE_PRODUCE;
-	unsigned int count = 0;
-
-	for (uint32_t i = 0; i < host->node_count; i++)
-		fds[count++] =
-			produces ? host->nodes[i].fd : host->nodes[i].fd_ro;
-	if (attachment->role == TAPIO_ROLE_CONSUME) {
-		fds[count++] =
-			host->cursor_segments[attachment->group - host->groups]
-				.fd;
-		return count;
-	}
-	for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++)
-		fds[count++] = host->cursor_segments[i].fd_ro;
-	return count;
-}
-
-static void answer_attached(struct tpi_session *session, bool first)
+void tpi_session_not_attached(struct tpi_session *session, uint32_t named)
 {
 	const struct tpi_attachment *attachment = session->attachment;
-	const struct tpi_host *host = attachment->host;
-	const struct tpi_group *group = attachment->group;
-	union tpi_wire_message message;
-	int fds[TPI_WIRE_FDS_MAX];
-	unsigned int count = collect_fds(attachment, fds);
+	char why[128];
 
-	tpi_wire_init(&message, TPI_WIRE_ATTACHED);
-	message.attached.attachment = attachment->id;
-	message.attached.channel = host->index;
-	message.attached.segment_count = host->node_count;
-	message.attached.cursors_count = count - host->node_count;
-	message.attached.group_slot = UINT32_MAX;
-	if (group) {
-		message.attached.group_slot = (uint32_t)(group - host->groups);
-		message.attached.incarnation = group->incarnation;
-		message.attached.policy = group->policy;
-		message.attached.first = first;
-	}
-	answer(session, &message, fds, count);
+	snprintf(why, sizeof(why),
+		 "attachment 0x%08x is not this connection's, which is 0x%08x",
+		 named, attachment ? attachment->id : 0);
+	tpi_session_answer_refused(session, -ENOENT, why);
 }
 
-static int check_name(const char *what, const char *text, char *why,
-		      size_t why_bytes)
+int tpi_session_check_name(const char *what, const char *text, char *why,
+			   size_t why_bytes)
 {
 	char name[TAPIO_NAME_BYTES];
 
@@ -311,116 +377,6 @@ static int check_name(const char *what, const char *text, char *why,
 			what, TAPIO_NAME_BYTES - 1);
 }
 
-/* Checks the right to attach. *host on success. */
-static int check_attach(struct tpi_session *session,
-			const struct tpi_wire_attach *attach,
-			struct tpi_host **host, char *why, size_t why_bytes)
-{
-	struct tpi_broker *broker = session->broker;
-	uint32_t right;
-	int err;
-
-	if (session->attachment)
-		return tpi_fail(
-			-EBUSY, why, why_bytes,
-			"this connection has the attachment 0x%08x, and "
-			"may have one at a time",
-			session->attachment->id);
-	if (attach->role < TAPIO_ROLE_PRODUCE ||
-	    attach->role > TAPIO_ROLE_INSPECT)
-		return tpi_fail(-EINVAL, why, why_bytes,
-				"role %u is outside %d to %d", attach->role,
-				TAPIO_ROLE_PRODUCE, TAPIO_ROLE_INSPECT);
-	err = check_name("channel", attach->channel, why, why_bytes);
-	if (!err && attach->group[0])
-		err = check_name("group", attach->group, why, why_bytes);
-	if (err)
-		return err;
-	*host = tpi_registry_find(&broker->registry, attach->channel);
-	if (!*host)
-		return tpi_fail(-ENOENT, why, why_bytes,
-				"no channel \"%s\"; this broker has %u, the "
-				"first is \"%s\"",
-				attach->channel, broker->registry.host_count,
-				broker->registry.hosts[0].config->spec.name);
-	right = 1u << attach->role;
-	if (!(tpi_rights(&broker->config, &session->cred, attach->channel) &
-	      right))
-		return has_no_right(session, attach->channel, right, why,
-				    why_bytes);
-	return 0;
-}
-
-static int join(struct tpi_session *session, struct tpi_attachment *attachment,
-		const struct tpi_wire_attach *attach, bool *first, char *why,
-		size_t why_bytes)
-{
-	struct tpi_broker *broker = session->broker;
-	struct tpi_group_request request = {
-		.name = attach->group,
-		.policy = attach->policy,
-		.lag = attach->lag,
-		.durable = attach->flags & TPI_ATTACH_DURABLE,
-		.may_lossless = tpi_rights(&broker->config, &session->cred,
-					   attach->channel) &
-				TPI_RIGHT_LOSSLESS,
-		.filter = {.severity_min = attach->severity_min,
-			   .class_mask = attach->class_mask,
-			   .types = attach->types},
-		.takeover_ns = attach->takeover_ns,
-	};
-
-	*first = false;
-	if (attachment->role != TAPIO_ROLE_CONSUME)
-		return 0;
-	return tpi_group_join(broker, attachment, &request, first, why,
-			      why_bytes);
-}
-
-static void on_attach(struct tpi_session *session,
-		      const struct tpi_wire_attach *attach)
-{
-	struct tpi_broker *broker = session->broker;
-	struct tpi_registry *registry = &broker->registry;
-	struct tpi_attachment *attachment;
-	struct tpi_host *host = NULL;
-	char why[256];
-	bool first;
-	int err = check_attach(session, attach, &host, why, sizeof(why));
-
-	if (err) {
-		refuse(session, err, why);
-		return;
-	}
-	attachment = tpi_attachment_new(registry, host, attach->role,
-					session->process);
-	if (!attachment) {
-		snprintf(why, sizeof(why),
-			 "%u clients are attached, clients_max is %u "
-			 "(configuration)",
-			 registry->attached, broker->config.clients_max);
-		refuse(session, -EUSERS, why);
-		return;
-	}
-	attachment->session = session;
-	session->attachment = attachment;
-	err = join(session, attachment, attach, &first, why, sizeof(why));
-	if (err) {
-		tpi_attachment_free(registry, attachment);
-		session->attachment = NULL;
-		refuse(session, err, why);
-		return;
-	}
-	tpi_attachment_publish(registry, attachment);
-	tpi_add_relaxed(&counters(broker)->attaches, 1);
-	tpi_log_client(
-		&broker->log, TAPIO_LOG_DEBUG,
-		"process %d \"%s\" attaches to \"%s\" as 0x%08x, role %u",
-		session->process->pid, session->process->comm, attach->channel,
-		attachment->id, attach->role);
-	answer_attached(session, first);
-}
-
 /* ---- DETACH --------------------------------------------------------------------------- */
 
 static void on_detach(struct tpi_session *session,
@@ -428,14 +384,9 @@ static void on_detach(struct tpi_session *session,
 {
 	struct tpi_attachment *attachment = session->attachment;
 	union tpi_wire_message message;
-	char why[128];
 
 	if (!attachment || attachment->id != detach->attachment) {
-		snprintf(why, sizeof(why),
-			 "attachment 0x%08x is not this connection's, which is "
-			 "0x%08x",
-			 detach->attachment, attachment ? attachment->id : 0);
-		refuse(session, -ENOENT, why);
+		tpi_session_not_attached(session, detach->attachment);
 		return;
 	}
 	tpi_wire_init(&message, TPI_WIRE_DETACHED);
@@ -448,7 +399,8 @@ static void on_detach(struct tpi_session *session,
 	attachment->left = true;
 	message.detached.swept =
 		tpi_attachment_end(session->broker, attachment);
-	answer(session, &message, NULL, 0);
+	tpi_session_answer(session, &message, NULL, 0);
+	TPI_TESTPOINT("session.detached");
 }
 
 /* ---- REMOVE ---------------------------------------------------------------------------- */
@@ -458,18 +410,20 @@ static int remove_group(struct tpi_session *session,
 			struct tpi_host **host, char *why, size_t why_bytes)
 {
 	struct tpi_broker *broker = session->broker;
-	int err = check_name("channel", remove->channel, why, why_bytes);
+	int err = tpi_session_check_name("channel", remove->channel, why,
+					 why_bytes);
 
 	if (!err)
-		err = check_name("group", remove->group, why, why_bytes);
+		err = tpi_session_check_name("group", remove->group, why,
+					     why_bytes);
 	if (err)
 		return err;
 	*host = tpi_registry_find(&broker->registry, remove->channel);
 	if (!*host)
 		return tpi_fail(-ENOENT, why, why_bytes, "no channel \"%s\"",
 				remove->channel);
-	return tpi_group_remove(broker, *host, session->process->uid,
-				remove->group, why, why_bytes);
+	return tpi_group_remove(broker, *host, &session->cred, remove->group,
+				why, why_bytes);
 }
 
 static void on_remove(struct tpi_session *session,
@@ -481,7 +435,7 @@ static void on_remove(struct tpi_session *session,
 	int slot = remove_group(session, remove, &host, why, sizeof(why));
 
 	if (slot < 0) {
-		refuse(session, slot, why);
+		tpi_session_answer_refused(session, slot, why);
 		return;
 	}
 	tpi_log_client(&session->broker->log, TAPIO_LOG_INFO,
@@ -492,13 +446,43 @@ static void on_remove(struct tpi_session *session,
 	tpi_wire_init(&message, TPI_WIRE_REMOVED);
 	message.removed.channel = host->index;
 	message.removed.group_slot = (uint32_t)slot;
-	answer(session, &message, NULL, 0);
+	tpi_session_answer(session, &message, NULL, 0);
+	TPI_TESTPOINT("session.removed");
+}
+
+/* ---- RELOAD ---------------------------------------------------------------------------- */
+
+/*
+ * For users that can send a signal to the broker: root and its own uid, at home. They may
+ * have no other right (trust_owner), so a reload needs no HELLO.
+ */
+static void on_reload(struct tpi_session *session)
+{
+	union tpi_wire_message message;
+	char said[sizeof(message.reloaded.text)];
+	int err;
+
+	if (!tpi_quota_is_exempt(&session->cred)) {
+		tpi_session_refuse(session, -EPERM,
+				   "a reload is for root and the broker's own "
+				   "user, in the broker's namespaces");
+		return;
+	}
+	err = tpi_broker_reload(session->broker, NULL, said, sizeof(said));
+	if (err) {
+		tpi_session_answer_refused(session, err, said);
+		return;
+	}
+	tpi_wire_init(&message, TPI_WIRE_RELOADED);
+	memcpy(message.reloaded.text, said, sizeof(said));
+	tpi_session_answer(session, &message, NULL, 0);
+	TPI_TESTPOINT("session.reloaded");
 }
 
 /* ---- messages ---------------------------------------------------------------------------- */
 
-static void dispatch(struct tpi_session *session,
-		     const union tpi_wire_message *message, int pidfd)
+void tpi_session_dispatch(struct tpi_session *session,
+			  const union tpi_wire_message *message, int pidfd)
 {
 	uint16_t type = message->header.type;
 	char why[128];
@@ -509,66 +493,30 @@ static void dispatch(struct tpi_session *session,
 	}
 	if (pidfd >= 0)
 		close(pidfd);
-	if (type == TPI_WIRE_ATTACH && session->process) {
-		on_attach(session, &message->attach);
+	if (type == TPI_WIRE_RELOAD) {
+		on_reload(session);
+	} else if (type == TPI_WIRE_REPLACE) {
+		tpi_session_hand_over(session);
+	} else if (type == TPI_WIRE_ATTACH && session->process) {
+		tpi_session_attach(session, &message->attach,
+				   message->header.minor, false);
 	} else if (type == TPI_WIRE_DETACH && session->process) {
 		on_detach(session, &message->detach);
 	} else if (type == TPI_WIRE_REMOVE && session->process) {
 		on_remove(session, &message->remove);
+	} else if (type == TPI_WIRE_FETCH && session->process) {
+		tpi_session_fetch(session, &message->fetch);
+	} else if (type == TPI_WIRE_RESUME && session->process) {
+		tpi_session_resume(session, &message->resume);
+	} else if (type == TPI_WIRE_MAPPED && session->process) {
+		tpi_session_mapped(session, &message->mapped);
 	} else {
 		snprintf(why, sizeof(why), "message type %u: %s", type,
-			 session->process ? "after HELLO a client sends "
-					    "ATTACH, DETACH or REMOVE"
-					  : "the first message must be HELLO");
-		protocol_error(session, -EPROTO, why);
+			 session->process
+				 ? "after HELLO a client sends "
+				   "ATTACH, RESUME, MAPPED, FETCH, DETACH "
+				   "or REMOVE"
+				 : "the first message must be HELLO");
+		tpi_session_protocol_error(session, -EPROTO, why);
 	}
-}
-
-/* One message each time, so that no client keeps the others waiting. */
-void tpi_session_message(struct tpi_watch *watch, unsigned int events)
-{
-	struct tpi_session *session = (struct tpi_session *)watch;
-	union tpi_wire_message message;
-	unsigned int fds = 1;
-	int pidfd = -1, err;
-	char why[256];
-	ssize_t got;
-
-	(void)events;
-	got = tpi_recv_fds(session->fd, &message, sizeof(message), &pidfd,
-			   &fds);
-	if (got == -EAGAIN)
-		return;
-	if (got == -EMSGSIZE) {
-		snprintf(why, sizeof(why),
-			 "a message has at most %d bytes and one descriptor",
-			 TPI_WIRE_BYTES_MAX);
-		protocol_error(session, -EMSGSIZE, why);
-		return;
-	}
-	if (got == -EMFILE) {
-		/* Not the client's fault: it may come again. */
-		tpi_log_client(
-			&session->broker->log, TAPIO_LOG_ERROR,
-			"process %d (uid %u): no descriptor is left for "
-			"what it sends (RLIMIT_NOFILE; LimitNOFILE= in a "
-			"unit)",
-			session->cred.pid, session->cred.uid);
-		tpi_session_refuse(session, -EMFILE,
-				   "the broker has no descriptor left for "
-				   "another client (RLIMIT_NOFILE)");
-		return;
-	}
-	if (got <= 0) {
-		tpi_session_close(session);
-		return;
-	}
-	err = tpi_wire_check(&message, (size_t)got, fds, why, sizeof(why));
-	if (err) {
-		if (fds)
-			close(pidfd);
-		protocol_error(session, err, why);
-		return;
-	}
-	dispatch(session, &message, fds ? pidfd : -1);
 }

@@ -1,59 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control connection: finding the broker, saying hello, asking to attach, and
- * leaving. Called by open and close of every handle, never on the data path.
- *
- *   connect -> HELLO (+ pidfd) -> WELCOME (+ catalog)
- *           -> ATTACH          -> ATTACHED (+ segments) | REFUSED
- *        or -> REMOVE          -> REMOVED | REFUSED
+ * The control connection: finding the broker, and leaving it. Called by open and close of
+ * every handle, never on the data path. handshake.c has the messages of an open.
  *
  * A broker that is not there yet and one that goes away between two messages are the same
  * case: the open begins again until the caller's time is over. A broker that is there and
- * does not answer ends the open (answer_ns). A refusal is an answer, and final.
+ * does not answer ends the open (answer_ns). One that has no room now (-EAGAIN, or its
+ * backlog is full) is asked again for as long as an answer may take. Any other refusal
+ * is final.
  *
- * SIGKILL at any point closes the connection, and the broker sees the pidfd. Received
- * descriptors are CLOEXEC and above 2, and are closed as soon as they are mapped. The
+ * SIGKILL at any point closes the connection, and the broker sees the pidfd. The
  * connection stays open. The program may have closed it and given its number to another
  * file, so each use looks first (own_fd.h). No thread is cancelled in here.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "client/connection/client.h"
+#include "client/connection/dial.h"
 #include "lib/base/error.h"
 #include "lib/base/rseq.h"
 #include "lib/wire/fdpass.h"
 #include "lib/wire/socket_name.h"
 #include "lib/base/sys.h"
+#include "lib/base/testpoint.h"
 #include "lib/base/thread.h"
 #include "lib/lane/wake.h"
+#include "lib/base/versions.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
 
 /* How long a broker that accepted a connection may take to answer, at least, where
- * the options do not say. */
-#define ANSWER_NS INT64_C(1000000000)
+ * the options do not say. A host with too much to do lets a process wait for seconds. */
+#define ANSWER_NS INT64_C(5000000000)
+/* The same where a handle connects again in a call of its owner's. It tries again. */
+#define ANSWER_AGAIN_NS INT64_C(1000000000)
 /* How long close waits for the broker to take back our blocks and leases. */
 #define LEAVE_NS INT64_C(1000000000)
 /* Between two attempts to connect: from .. to. */
 #define RETRY_FIRST_NS INT64_C(1000000)
 #define RETRY_LAST_NS  INT64_C(50000000)
-
-/* One attempt to reach the broker. */
-struct dial {
-	struct tpi_client *client;
-	const char *name;  /* of the socket */
-	int64_t answer_ns; /* how long it may take to answer, and until when */
-	int64_t answer_by;
-	bool refused; /* the broker has said no */
-};
 
 /* Looked up before each attempt: a broker that starts meanwhile makes its socket. */
 static const char *socket_name(const struct tapio_options *options,
@@ -69,7 +67,7 @@ static const char *socket_name(const struct tapio_options *options,
 	return found->text;
 }
 
-int tpi_client_fail(struct tpi_client *client, int err, const char *format, ...)
+int tpi_client_say(struct tpi_client *client, int err, const char *format, ...)
 {
 	va_list args;
 
@@ -90,7 +88,6 @@ static int as_no_broker(int err)
 	case ENOENT: /* no socket file yet */
 	case ENOTDIR:
 	case ECONNREFUSED: /* a socket file without a listener */
-	case EAGAIN:       /* its backlog is full */
 	case ECONNRESET:   /* it ended just then */
 	case EPIPE:
 		return -ECONNREFUSED;
@@ -99,7 +96,27 @@ static int as_no_broker(int err)
 	}
 }
 
-static int dial(struct dial *d)
+static unsigned long long fd_limit(void)
+{
+	struct rlimit limit = {0};
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	return (unsigned long long)limit.rlim_cur;
+}
+
+static int no_socket(struct tpi_client *client, int err)
+{
+	if (err != -EMFILE)
+		return tpi_client_fail(client, err, "socket: %s",
+				       strerror(-err));
+	return tpi_client_fail(client, err,
+			       "a connection to the broker needs a descriptor, "
+			       "and this process may have no more than %llu "
+			       "open files: raise RLIMIT_NOFILE (ulimit -n)",
+			       fd_limit());
+}
+
+static int dial(struct tpi_dial *d)
 {
 	struct sockaddr_un address;
 	int sock, length;
@@ -113,23 +130,47 @@ static int dial(struct dial *d)
 	sock = tpi_fd_above_stdio(socket(
 		AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (sock < 0)
-		return tpi_client_fail(d->client, -errno, "socket: %s",
-				       strerror(errno));
+		return no_socket(d->client, -errno);
 	if (connect(sock, (struct sockaddr *)&address, (socklen_t)length)) {
 		int why = -errno, err = as_no_broker(why);
 
 		close(sock);
-		return tpi_client_fail(d->client, err, "%s \"%s\": %s",
-				       err == -ECONNREFUSED
-					       ? "no broker at"
-					       : "cannot connect to",
-				       d->name, strerror(-why));
+		if (why == -EAGAIN) {
+			d->busy = true;
+			return tpi_client_fail(d->client, why,
+					       "the broker at \"%s\" has too "
+					       "many new connections: its "
+					       "backlog is full",
+					       d->name);
+		}
+		return tpi_client_fail(
+			d->client, err, "%s \"%s\": %s%s",
+			err == -ECONNREFUSED ? "no broker at"
+					     : "cannot connect to",
+			d->name, strerror(-why),
+			why == -EACCES ? " (the socket's mode and group: "
+					 "socket_mode and socket_group in "
+					 "tapiod.conf)"
+				       : "");
 	}
+	TPI_TESTPOINT("open.connected");
 	return tpi_own_fd_keep(&d->client->handle.sock, sock);
 }
 
-/* Waits until there is something to read. */
-static int wait_readable(int sock, int64_t until)
+/* What listens may be another uid's: of an abstract name, anyone's. */
+static int check_uid(struct tpi_dial *d)
+{
+	int sock = tpi_own_fd_number(&d->client->handle.sock);
+
+	if (!d->same_uid || tpi_client_peer_uid(sock) == d->uid)
+		return 0;
+	return tpi_client_fail(d->client, -EPERM,
+			       "the broker at \"%s\" is another user's than "
+			       "the one before",
+			       d->name);
+}
+
+int tpi_client_wait(int sock, int64_t until)
 {
 	struct pollfd p = {.fd = sock, .events = POLLIN};
 	int64_t left;
@@ -139,24 +180,30 @@ static int wait_readable(int sock, int64_t until)
 		left = until - tpi_now_ns();
 		if (left <= 0)
 			return -ETIMEDOUT;
-		n = poll(&p, 1, (int)((left + 999999) / 1000000));
+		left = (left + 999999) / 1000000;
+		n = poll(&p, 1, left < INT_MAX ? (int)left : INT_MAX);
 	} while (n == 0 || (n < 0 && errno == EINTR));
 	return n < 0 ? -errno : 0;
 }
 
-static void close_fds(const int *fds, unsigned int count)
+void tpi_dial_close_fds(const int *fds, unsigned int count)
 {
 	while (count)
 		close(fds[--count]);
 }
 
 /* -errno of the broker's own words. */
-static int refused(struct dial *d, const struct tpi_wire_refused *message)
+static int refused(struct tpi_dial *d, const struct tpi_wire_refused *message)
 {
 	struct tpi_client *client = d->client;
 	int err = message->error;
 
 	d->refused = true;
+	d->busy = err == -EAGAIN;
+	if (client->mute) {
+		memcpy(client->error, message->text, sizeof(message->text));
+		return err < 0 && err >= -4095 ? err : -EPROTO;
+	}
 	if (err >= 0 || err < -4095)
 		return tpi_client_fail(client, -EPROTO,
 				       "the broker refused with the impossible "
@@ -165,11 +212,10 @@ static int refused(struct dial *d, const struct tpi_wire_refused *message)
 	return tpi_client_fail(client, err, "%s", message->text);
 }
 
-static int nothing_came(struct dial *d, const union tpi_wire_message *message,
-			int err)
+static int nothing_came(struct tpi_dial *d,
+			const union tpi_wire_message *message, int err)
 {
 	struct tpi_client *client = d->client;
-	struct rlimit limit = {0};
 
 	if (!err)
 		return tpi_client_fail(client, -ECONNREFUSED,
@@ -181,27 +227,24 @@ static int nothing_came(struct dial *d, const union tpi_wire_message *message,
 				       "receiving from the broker at \"%s\": "
 				       "%s",
 				       d->name, strerror(-err));
-	getrlimit(RLIMIT_NOFILE, &limit);
 	return tpi_client_fail(client, err,
 			       "the answer of the broker at \"%s\" has %u "
 			       "descriptors, and this process may have no more "
 			       "than %llu open files: raise RLIMIT_NOFILE "
 			       "(ulimit -n)",
-			       d->name, message->header.fd_count,
-			       (unsigned long long)limit.rlim_cur);
+			       d->name, message->header.fd_count, fd_limit());
 }
 
 /* The number is another file's: the program has closed our connection. */
-static int not_ours(struct dial *d)
+static int not_ours(struct tpi_dial *d)
 {
 	return tpi_client_fail(d->client, -EBADF,
 			       "this program has closed the connection");
 }
 
-/* Receives one message of type `want`. fds as tpi_recv_fds. */
-static int receive(struct dial *d, enum tpi_wire_type want,
-		   union tpi_wire_message *message, int *fds,
-		   unsigned int *fd_count)
+int tpi_dial_receive(struct tpi_dial *d, enum tpi_wire_type want,
+		     union tpi_wire_message *message, int *fds,
+		     unsigned int *fd_count)
 {
 	struct tpi_client *client = d->client;
 	int sock = tpi_own_fd_number(&client->handle.sock);
@@ -212,7 +255,7 @@ static int receive(struct dial *d, enum tpi_wire_type want,
 	*fd_count = 0;
 	if (sock < 0)
 		return not_ours(d);
-	err = wait_readable(sock, d->answer_by);
+	err = tpi_client_wait(sock, d->answer_by);
 	if (err)
 		return tpi_client_fail(client, err,
 				       "the broker at \"%s\" did not answer "
@@ -222,12 +265,19 @@ static int receive(struct dial *d, enum tpi_wire_type want,
 	*fd_count = room;
 	n = tpi_recv_fds(sock, message->bytes, sizeof(message->bytes), fds,
 			 fd_count);
+	/* It has hung up with a message of ours unread. Its last word may be there. */
+	if (n == -ECONNRESET) {
+		*fd_count = room;
+		n = tpi_recv_fds(sock, message->bytes, sizeof(message->bytes),
+				 fds, fd_count);
+	}
 	if (n <= 0) {
 		*fd_count = 0;
 		return nothing_came(d, message, (int)n);
 	}
+	tpi_wire_complete(message, n);
 	err = tpi_wire_check(message, (size_t)n, *fd_count, client->error,
-			     sizeof(client->error));
+			     tpi_client_room(client));
 	if (!err && message->header.type == TPI_WIRE_REFUSED)
 		err = refused(d, &message->refused);
 	else if (!err && message->header.type != want)
@@ -237,7 +287,7 @@ static int receive(struct dial *d, enum tpi_wire_type want,
 			"expected %u",
 			message->header.type, (unsigned int)want);
 	if (err) {
-		close_fds(fds, *fd_count);
+		tpi_dial_close_fds(fds, *fd_count);
 		*fd_count = 0;
 	}
 	return err == -EBADMSG ? -EPROTO : err;
@@ -250,17 +300,33 @@ static ssize_t send_with(int sock, union tpi_wire_message *message, int fd)
 			    fd >= 0);
 }
 
-static int send_message(struct dial *d, union tpi_wire_message *message, int fd)
+ssize_t tpi_client_send(int sock, union tpi_wire_message *message, int fd)
+{
+	ssize_t n = send_with(sock, message, fd);
+
+	/* The broker takes no descriptors (SO_PASSRIGHTS), so it needs none. */
+	return n == -EPERM && fd >= 0 ? send_with(sock, message, -1) : n;
+}
+
+/* It has hung up: the refusal that it has left, or -ECONNREFUSED. */
+static int last_word(struct tpi_dial *d)
+{
+	union tpi_wire_message message;
+	unsigned int count = 0;
+
+	return tpi_dial_receive(d, TPI_WIRE_REFUSED, &message, NULL, &count);
+}
+
+int tpi_dial_send(struct tpi_dial *d, union tpi_wire_message *message, int fd)
 {
 	int sock = tpi_own_fd_number(&d->client->handle.sock);
 	ssize_t n;
 
 	if (sock < 0)
 		return not_ours(d);
-	n = send_with(sock, message, fd);
-	/* The broker takes no descriptors (SO_PASSRIGHTS), so it needs none. */
-	if (n == -EPERM && fd >= 0)
-		n = send_with(sock, message, -1);
+	n = tpi_client_send(sock, message, fd);
+	if (n == -EPIPE || n == -ECONNRESET)
+		return last_word(d);
 	if (n < 0)
 		return tpi_client_fail(d->client, as_no_broker((int)n),
 				       "sending to \"%s\": %s", d->name,
@@ -268,156 +334,83 @@ static int send_message(struct dial *d, union tpi_wire_message *message, int fd)
 	return 0;
 }
 
-static int say_hello(struct dial *d, const struct tpi_request *request)
+/* The broker has the same kernel, and it can ask it for our pidfd. */
+static bool knows_peers(int sock)
+{
+	socklen_t length = sizeof(int);
+	int pidfd = -1;
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &length))
+		return false;
+	close(pidfd);
+	return true;
+}
+
+int tpi_client_hello(union tpi_wire_message *message, int sock,
+		     uint32_t rseq_verdict)
 {
 	const void *random = (const void *)getauxval(AT_RANDOM);
-	union tpi_wire_message message;
-	int pidfd, err;
 
-	tpi_wire_init(&message, TPI_WIRE_HELLO);
-	message.hello.abi_major = TAPIO_ABI_MAJOR;
-	message.hello.abi_minor = TAPIO_ABI_MINOR;
-	message.hello.pid = (uint32_t)getpid();
-	message.hello.incompat_known = TAPIO_INCOMPAT_KNOWN;
-	message.hello.rseq_verdict = request->rseq_verdict;
+	tpi_wire_init(message, TPI_WIRE_HELLO);
+	message->hello.abi_major = TAPIO_ABI_MAJOR;
+	message->hello.abi_minor = TPI_ABI_MINOR;
+	message->hello.pid = (uint32_t)getpid();
+	message->hello.incompat_known = TPI_INCOMPAT_KNOWN;
+	message->hello.rseq_verdict = rseq_verdict;
 	if (random)
-		memcpy(message.hello.at_random, random,
-		       sizeof(message.hello.at_random));
-	prctl(PR_GET_NAME, message.hello.comm);
-	/* For brokers on kernels without SO_PEERPIDFD. */
-	pidfd = tpi_sys_pidfd_open(getpid(), 0);
-	err = send_message(d, &message, pidfd);
-	if (pidfd >= 0)
-		close(pidfd);
-	return err;
+		memcpy(message->hello.at_random, random,
+		       sizeof(message->hello.at_random));
+	prctl(PR_GET_NAME, message->hello.comm);
+	return knows_peers(sock) ? -1 : tpi_sys_pidfd_open(getpid(), 0);
 }
 
-void tpi_client_hear_verdict(const struct tpi_client *client)
+/*
+ * The name of a handle within this process. Random, since a process can have two copies of
+ * this library, as in a plugin, and the broker ends a handle of the same name. 0, which
+ * names none, where the kernel has no random numbers. Not while the thread can be
+ * cancelled: getrandom() is a cancellation point.
+ */
+static uint64_t new_handle(void)
 {
-	/* ORDER broker.rseq (acquire): nothing is read after it that depends on
-	 * it. The order is the broker's. Pairs with the release in
-	 * tpi_registry_test_rseq(). */
-	tpi_rseq_hear(tpi_load_acquire(&client->catalog.broker->rseq_verdict));
-}
+	uint64_t name;
 
-/* WELCOME: the versions, and the catalog. */
-static int be_welcome(struct dial *d)
-{
-	struct tpi_client *client = d->client;
-	union tpi_wire_message message;
-	unsigned int count = 1;
-	int fd = -1;
-	int err;
-
-	err = receive(d, TPI_WIRE_WELCOME, &message, &fd, &count);
-	if (err)
-		return err;
-	client->wire_minor = message.header.minor;
-	if (!TAPIO_ABI_READABLE(message.welcome.abi_major,
-				message.welcome.abi_minor))
-		err = tpi_client_fail(
-			client, -EPROTONOSUPPORT,
-			"the broker's memory layout is %u.%u, this library "
-			"knows %u.%u: install matching versions",
-			message.welcome.abi_major, message.welcome.abi_minor,
-			TAPIO_ABI_MAJOR, TAPIO_ABI_MINOR);
-	if (!err)
-		err = tpi_map_fd(&client->catalog_map, fd, false, UINT64_MAX,
-				 client->error, sizeof(client->error));
-	close(fd);
-	if (!err)
-		err = tpi_catalog_attach(&client->catalog, &client->catalog_map,
-					 client->error, sizeof(client->error));
-	if (!err && memcmp(client->catalog.instance, message.welcome.instance,
-			   sizeof(client->catalog.instance)))
-		err = tpi_client_fail(
-			client, -EBADMSG,
-			"the catalog that came is not the one that the broker "
-			"announced");
-	if (!err)
-		tpi_client_hear_verdict(client);
-	return err;
-}
-
-/* Names were checked before, by check_names(). */
-static void fill_attach(struct tpi_wire_attach *attach,
-			const struct tpi_request *request)
-{
-	attach->role = request->role;
-	attach->policy = request->policy;
-	attach->lag = request->lag;
-	attach->flags = request->flags;
-	attach->severity_min = request->severity_min;
-	attach->class_mask = request->class_mask;
-	attach->types = request->types;
-	attach->takeover_ns = request->takeover_ns;
-	tpi_wire_name(attach->channel, request->channel);
-	if (request->group)
-		tpi_wire_name(attach->group, request->group);
-}
-
-static int attach(struct dial *d, const struct tpi_request *request)
-{
-	struct tpi_client *client = d->client;
-	union tpi_wire_message message;
-	int fds[TPI_WIRE_FDS_MAX];
-	unsigned int count = TPI_WIRE_FDS_MAX;
-	int err;
-
-	tpi_wire_init(&message, TPI_WIRE_ATTACH);
-	fill_attach(&message.attach, request);
-	err = send_message(d, &message, -1);
-	if (!err)
-		err = receive(d, TPI_WIRE_ATTACHED, &message, fds, &count);
-	if (err)
-		return err;
-	client->granted = message.attached;
-	err = tpi_client_map(client, request, fds);
-	close_fds(fds, count);
-	return err;
-}
-
-static int remove_group(struct dial *d, const struct tpi_request *request)
-{
-	struct tpi_client *client = d->client;
-	union tpi_wire_message message;
-	unsigned int count = 0;
-	int err;
-
-	if (client->wire_minor < TPI_WIRE_MINOR_REMOVE)
-		return tpi_client_fail(client, -EOPNOTSUPP,
-				       "the broker speaks protocol %d.%d, in "
-				       "which groups cannot be removed",
-				       TPI_WIRE_MAJOR, client->wire_minor);
-	tpi_wire_init(&message, TPI_WIRE_REMOVE);
-	tpi_wire_name(message.remove.channel, request->channel);
-	tpi_wire_name(message.remove.group, request->group);
-	err = send_message(d, &message, -1);
-	if (!err)
-		err = receive(d, TPI_WIRE_REMOVED, &message, NULL, &count);
-	return err;
+	return getrandom(&name, sizeof(name), 0) == sizeof(name) ? name : 0;
 }
 
 static void hang_up(struct tpi_client *client)
 {
 	tpi_client_unmap(client);
+	tpi_own_fd_close(&client->handle.coming);
 	tpi_own_fd_close(&client->handle.sock);
 }
 
-static int dial_and_ask(struct dial *d, const struct tpi_request *request)
+static int dial_once(struct tpi_dial *d, const struct tpi_request *request)
 {
 	int err = dial(d);
 
 	if (!err)
-		err = say_hello(d, request);
+		err = check_uid(d);
 	if (!err)
-		err = be_welcome(d);
+		err = tpi_dial_ask(d, request);
 	if (!err)
-		err = request->role ? attach(d, request)
-				    : remove_group(d, request);
-	if (err)
+		tpi_client_linked(d->client, d->name, d->answer_ns,
+				  request->rseq_verdict);
+	else
 		hang_up(d->client);
 	return err;
+}
+
+/* Where descriptors are short, they come a few at a time, on another connection. */
+static int dial_and_ask(struct tpi_dial *d, const struct tpi_request *request)
+{
+	int err;
+
+	d->by_steps = false;
+	err = dial_once(d, request);
+	if (err != -EMFILE || d->refused)
+		return err;
+	d->by_steps = true;
+	return dial_once(d, request);
 }
 
 /* Sleeps before the next attempt. False when the time is over. */
@@ -487,23 +480,31 @@ static int64_t answer_ns(const struct tapio_options *options)
 	return options->answer_ns || ns > ANSWER_NS ? ns : ANSWER_NS;
 }
 
-static int dial_until(struct dial *d, const struct tpi_request *request,
+static int dial_until(struct tpi_dial *d, const struct tpi_request *request,
 		      const struct tapio_options *options)
 {
 	bool forever = options->connect_ns == TAPIO_FOREVER;
 	int64_t wait = forever ? TPI_FOREVER_NS : options->connect_ns;
 	int64_t until = tpi_now_ns() + wait;
+	int64_t busy_until = tpi_now_ns() + answer_ns(options);
 	int64_t nap = RETRY_FIRST_NS;
 	struct tpi_socket_name found;
+	bool again;
 	int err;
 
 	do {
 		d->name = socket_name(options, &found);
 		d->answer_ns = answer_ns(options);
 		d->answer_by = tpi_now_ns() + d->answer_ns;
+		d->refused = d->busy = false;
 		err = dial_and_ask(d, request);
-	} while (err == -ECONNREFUSED && !d->refused &&
-		 pause_before_retry(&nap, until));
+		if (d->busy)
+			again = pause_before_retry(
+				&nap, busy_until > until ? busy_until : until);
+		else
+			again = err == -ECONNREFUSED && !d->refused &&
+				pause_before_retry(&nap, until);
+	} while (again);
 	return err;
 }
 
@@ -511,10 +512,11 @@ int tpi_client_open(struct tpi_client *client,
 		    const struct tpi_request *request,
 		    const struct tapio_options *options)
 {
-	struct dial d = {.client = client};
+	struct tpi_dial d = {.client = client};
 	int err = check_names(client, request);
 	int cancel = tpi_cancel_off();
 
+	d.handle = new_handle();
 	if (!err)
 		err = dial_until(&d, request, options);
 	tpi_cancel_restore(cancel);
@@ -525,21 +527,80 @@ int tpi_client_open(struct tpi_client *client,
 	return err;
 }
 
-static void leave(struct tpi_client *client)
+int tpi_client_open_again(struct tpi_client *client,
+			  const struct tpi_request *request,
+			  const struct tpi_client *former)
 {
-	struct dial d = {
+	const struct tpi_link *link = &former->link;
+	struct tpi_dial d = {
 		.client = client,
-		.name = "",
+		.name = link->name.text,
+		.answer_ns = link->answer_ns < ANSWER_AGAIN_NS
+				     ? link->answer_ns
+				     : ANSWER_AGAIN_NS,
+		.same_uid = true,
+		.uid = link->broker_uid,
+	};
+	int err;
+
+	d.handle = new_handle();
+	d.answer_by = tpi_now_ns() + d.answer_ns;
+	err = dial_and_ask(&d, request);
+	/* The next move is as this one, whatever is left of its time. */
+	client->link.answer_ns = link->answer_ns;
+	return err;
+}
+
+/* DETACH, once. */
+static int detach(struct tpi_client *client, int64_t until)
+{
+	struct tpi_dial d = {
+		.client = client,
+		.name = client->link.name.text,
 		.answer_ns = LEAVE_NS,
-		.answer_by = tpi_now_ns() + LEAVE_NS,
+		.answer_by = until,
 	};
 	union tpi_wire_message message;
-	unsigned int count = 0;
+	int fds[TPI_WIRE_FETCH_MAX];
+	unsigned int count;
+	int err;
 
 	tpi_wire_init(&message, TPI_WIRE_DETACH);
 	message.detach.attachment = client->granted.attachment;
-	if (!send_message(&d, &message, -1))
-		receive(&d, TPI_WIRE_DETACHED, &message, NULL, &count);
+	err = tpi_dial_send(&d, &message, -1);
+	if (err)
+		return err;
+	TPI_TESTPOINT("close.detach");
+	/* Cursors that a producer had asked for may come first. */
+	do {
+		count = TPI_WIRE_FETCH_MAX;
+		err = tpi_dial_receive(&d, TPI_WIRE_DETACHED, &message, fds,
+				       &count);
+	} while (err == -EPROTO && message.header.type == TPI_WIRE_FETCHED);
+	return err;
+}
+
+/*
+ * Leaves by way of the broker that is there now, which may be another one than before. It
+ * may die between DETACH and its answer. Then the next one is asked, and says that there is
+ * no such attachment, or ends it. Where no broker listens, there is nothing to wait for:
+ * one that comes later sees that this process maps nothing any more.
+ */
+static void leave(struct tpi_client *client)
+{
+	int64_t until = tpi_now_ns() + LEAVE_NS;
+	int err;
+
+	do {
+		err = 0;
+		if (!tpi_client_stopped(client))
+			err = tpi_client_revive(client, until);
+		if (!err)
+			err = detach(client, until);
+		else
+			return;
+	} while (err == -ECONNREFUSED && !tpi_client_stopped(client) &&
+		 tpi_now_ns() < until);
 }
 
 void tpi_client_close(struct tpi_client *client)
@@ -555,23 +616,4 @@ void tpi_client_close(struct tpi_client *client)
 		leave(client);
 	hang_up(client);
 	tpi_cancel_restore(cancel);
-}
-
-int tpi_client_connected(const struct tpi_client *client)
-{
-	int cancel, sock = tpi_own_fd_number(&client->handle.sock);
-	char byte;
-	ssize_t n;
-
-	if (sock < 0)
-		return 0;
-	/* ORDER broker.state (acquire): nothing is read after it that depends on
-	 * it. The order is the broker's. Pairs with the release when it stops. */
-	if (tpi_load_acquire(&client->catalog.broker->state) ==
-	    TAPIO_BROKER_STOPPED)
-		return 0;
-	cancel = tpi_cancel_off();
-	n = recv(sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	tpi_cancel_restore(cancel);
-	return n != 0 && !(n < 0 && errno != EAGAIN && errno != EINTR);
 }

@@ -2,7 +2,7 @@
 /*
  * The memory of a handle, and its fate in a fork.
  *
- * A handle is one mapping of two parts. The public pointer points to the hot part, which
+ * A handle, or each memory of one that moves, is one mapping of two parts. The public pointer points to the hot part, which
  * comes first. It reads as zeros in a child of fork, so `alive` is 0 there and every table
  * that the fast path follows is empty: a child falls off the fast path by the checks that
  * are there anyway, and no instruction is spent on fork. The cold part stays, so that the
@@ -42,8 +42,12 @@ struct tpi_handle {
 	struct tpi_hot *hot;
 	size_t bytes; /* of the mapping */
 	/* None in a forked child: they are the parent's. */
-	struct tpi_own_fd sock;  /* control connection */
-	struct tpi_own_fd event; /* eventfd or timerfd */
+	struct tpi_own_fd sock;   /* control connection */
+	struct tpi_own_fd coming; /* one that may take its place (revive.c) */
+	struct tpi_own_fd event;  /* eventfd or timerfd */
+	/* One that is in no list, and goes the way of this one in a child: the newest
+	 * memory of a listed handle that moves, and of each the one before. */
+	struct tpi_handle *beside;
 };
 
 /*
@@ -52,6 +56,17 @@ struct tpi_handle {
  */
 void *tpi_handle_new(size_t bytes, size_t cold);
 void tpi_handle_free(struct tpi_handle *handle);
+
+/*
+ * The same without the list, by system calls alone, so in any context. A fork knows of it
+ * once it stands `beside` one that is listed.
+ */
+void *tpi_handle_make(size_t bytes, size_t cold);
+void tpi_handle_unmake(struct tpi_handle *handle);
+
+/* Of a handle that is in memory of its own, and has no hot part. */
+void tpi_handle_list(struct tpi_handle *handle);
+void tpi_handle_unlist(struct tpi_handle *handle);
 
 static inline bool tpi_alive(const struct tpi_hot *hot)
 {

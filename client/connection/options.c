@@ -4,6 +4,7 @@
  * header: each begins with its size, and grows at the end.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/connection/client.h"
@@ -50,6 +51,24 @@ static int check_broker(struct tapio_options *options)
 	err = check_time(options, "connect_ns", &options->connect_ns);
 	return err ? err
 		   : check_time(options, "answer_ns", &options->answer_ns);
+}
+
+bool tpi_options_keep_text(char **to, const char *from)
+{
+	return !from || (*to = strdup(from));
+}
+
+bool tpi_options_keep_types(uint16_t **to, const uint16_t *from, uint32_t count)
+{
+	size_t bytes = count * sizeof(*from);
+
+	/* NULL with a count is for the filter to refuse. */
+	if (!bytes || !from)
+		return true;
+	*to = malloc(bytes);
+	if (*to)
+		memcpy(*to, from, bytes);
+	return *to;
 }
 
 int tpi_options_unknown(const struct tapio_options *options)

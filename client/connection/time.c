@@ -30,3 +30,13 @@ uint64_t tpi_client_time_ns(const struct tpi_client *client, uint64_t time)
 		return 0;
 	return tpi_calibration_ns(&piece, time);
 }
+
+bool tpi_client_time_known(const struct tpi_client *client, uint64_t time)
+{
+	struct tapio_shm_calibration piece;
+
+	if (client->channel.info.stamp != TAPIO_STAMP_TSC)
+		return true;
+	return tpi_calibration_find(&client->catalog, time, &piece) &&
+	       (int64_t)(time - piece.base_tsc) >= 0;
+}

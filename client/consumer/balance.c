@@ -15,7 +15,6 @@
  * SIGKILL after `want`: the holder gives the lane to nobody in particular, and the
  * next survey of any member takes it. SIGSTOP: takeover.c.
  */
-#include <time.h>
 
 #include "client/consumer/consumer.h"
 #include "lib/base/testpoint.h"
@@ -24,14 +23,14 @@
 
 /* ---- levels -------------------------------------------------------------------- */
 
-static uint32_t priority(const struct tapio_consumer *c,
+static uint32_t priority(const struct tpi_consumer *c,
 			 const struct tpi_track *t)
 {
 	return c->client.channel.info.classes[t->lane->klass].priority;
 }
 
 /* The highest priority below `limit` among leased lanes; false without one. */
-static bool next_priority(const struct tapio_consumer *c, uint64_t limit,
+static bool next_priority(const struct tpi_consumer *c, uint64_t limit,
 			  uint32_t *found)
 {
 	bool any = false;
@@ -49,7 +48,7 @@ static bool next_priority(const struct tapio_consumer *c, uint64_t limit,
 	return any;
 }
 
-void tpi_lease_sort(struct tapio_consumer *c)
+void tpi_lease_sort(struct tpi_consumer *c)
 {
 	struct tpi_track **at = c->leased;
 	uint64_t limit = UINT64_MAX;
@@ -61,6 +60,7 @@ void tpi_lease_sort(struct tapio_consumer *c)
 		struct tpi_level *level = &c->levels[c->level_count++];
 
 		level->tracks = at;
+		level->glances = c->glances + (at - c->leased);
 		level->turn = 0;
 		level->stayed = 0;
 		for (i = 0; i < c->lane_count; i++)
@@ -70,7 +70,9 @@ void tpi_lease_sort(struct tapio_consumer *c)
 		level->count = (uint32_t)(at - level->tracks);
 		limit = p;
 	}
+	c->leased_count = (uint32_t)(at - c->leased);
 	c->beat = c->level_count ? &c->leased[0]->cell->beat : &c->no_beat;
+	tpi_glances_forget(c);
 	c->stale = false;
 }
 
@@ -87,7 +89,7 @@ static struct tpi_holder *find_holder(struct tpi_survey *s, uint32_t name)
 	return &s->holders[s->count++];
 }
 
-static void look_around(struct tapio_consumer *c, struct tpi_survey *s)
+static void look_around(struct tpi_consumer *c, struct tpi_survey *s)
 {
 	struct tpi_holder *holder;
 	uint32_t i, name;
@@ -118,7 +120,7 @@ static void look_around(struct tapio_consumer *c, struct tpi_survey *s)
 /* ---- giving and asking -------------------------------------------------------------- */
 
 /* Others' requests for our lanes. The last busy one is not given. */
-static void answer(struct tapio_consumer *c, struct tpi_survey *s)
+static void answer(struct tpi_consumer *c, struct tpi_survey *s)
 {
 	uint32_t i;
 
@@ -143,7 +145,7 @@ static void answer(struct tapio_consumer *c, struct tpi_survey *s)
 }
 
 /* Asks `name` for up to `count` of its busy lanes. How many are left to ask. */
-static uint32_t ask(struct tapio_consumer *c, uint32_t name, uint32_t count,
+static uint32_t ask(struct tpi_consumer *c, uint32_t name, uint32_t count,
 		    bool near_only)
 {
 	uint32_t i, nobody;
@@ -166,8 +168,7 @@ static uint32_t ask(struct tapio_consumer *c, uint32_t name, uint32_t count,
 	return count;
 }
 
-static void ask_the_richest(struct tapio_consumer *c,
-			    const struct tpi_survey *s)
+static void ask_the_richest(struct tpi_consumer *c, const struct tpi_survey *s)
 {
 	const struct tpi_holder *rich = NULL;
 	uint32_t i, share;
@@ -182,18 +183,10 @@ static void ask_the_richest(struct tapio_consumer *c,
 	ask(c, rich->name, share, false);
 }
 
-/* To some milliseconds, for a fraction of the cost of tpi_now_ns(). */
-static int64_t roughly_now_ns(void)
+void tpi_lease_balance(struct tpi_consumer *c)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-void tpi_lease_balance(struct tapio_consumer *c)
-{
-	int64_t now = roughly_now_ns();
+	int64_t now = tpi_coarse_ns();
+	struct tapio_shm_calibration clock;
 	struct tpi_survey *s, *before;
 
 	tpi_lease_live(c);
@@ -201,6 +194,8 @@ void tpi_lease_balance(struct tapio_consumer *c)
 		return;
 	c->balanced_ns = now;
 	tpi_latency_refresh(&c->latency, &c->client);
+	tpi_client_calibration(&c->client, &clock);
+	tpi_pace_clock(&c->pace, clock.mult, clock.shift);
 	tpi_lease_free(c);
 	before = &c->surveys[c->turn];
 	s = &c->surveys[c->turn ^= 1];

@@ -3,6 +3,9 @@
  * Opening and closing a consumer: joining its group, mapping the channel
  * read-only, and giving all of it back. Leases are taken by the first tapio_poll:
  * a member that has only opened keeps no lane from the others.
+ *
+ * What the program has asked for is kept, since the handle may have to ask for it
+ * again of another broker (move.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,24 +14,24 @@
 #include "client/consumer/consumer.h"
 #include "lib/base/error.h"
 
-#define SPIN_NS 20000
 /* How long the first event waits for others, when nothing else is said. */
 #define WAKE_NS     100000000
 #define WAKE_NS_MAX 60000000000
 
-static void free_private(struct tapio_consumer *c)
+static void free_private(struct tpi_consumer *c)
 {
 	tpi_copies_fini(&c->copies);
 	tpi_merge_close(c);
 	tpi_filter_fini(&c->filter);
 	free(c->tracks);
 	free(c->leased);
+	free(c->glances);
 	free(c->touched);
 	free(c->surveys[0].holders);
 	free(c->surveys[1].holders);
 }
 
-static int make_tracks(struct tapio_consumer *c)
+static int make_tracks(struct tpi_consumer *c)
 {
 	const struct tpi_client *client = &c->client;
 	uint32_t slot = client->granted.group_slot;
@@ -36,6 +39,7 @@ static int make_tracks(struct tapio_consumer *c)
 
 	c->tracks = calloc(count, sizeof(*c->tracks));
 	c->leased = calloc(count, sizeof(*c->leased));
+	c->glances = calloc(count, sizeof(*c->glances));
 	c->touched = calloc(count, sizeof(*c->touched));
 	for (i = 0; i < 2; i++) {
 		c->surveys[i].holders =
@@ -43,7 +47,7 @@ static int make_tracks(struct tapio_consumer *c)
 		if (!c->surveys[i].holders)
 			return -ENOMEM;
 	}
-	if (!c->tracks || !c->leased || !c->touched)
+	if (!c->tracks || !c->leased || !c->glances || !c->touched)
 		return -ENOMEM;
 	c->lane_count = count;
 	for (i = 0; i < count; i++) {
@@ -60,8 +64,8 @@ static int make_tracks(struct tapio_consumer *c)
 	return 0;
 }
 
-static int set_up(struct tapio_consumer *c,
-		  const struct tapio_consumer_options *options)
+static int set_up(struct tpi_consumer *c,
+		  const struct tapio_consumer_options *options, bool moved)
 {
 	const struct tpi_client *client = &c->client;
 	uint32_t slot = client->granted.group_slot;
@@ -74,13 +78,14 @@ static int set_up(struct tapio_consumer *c,
 	c->control = client->cursors[slot].control;
 	c->me = client->granted.attachment;
 	c->incarnation = client->granted.incarnation & TAPIO_INCARNATION_MASK;
-	c->spin_ns = options->spin_ns ? options->spin_ns : SPIN_NS;
+	tpi_spin_open(&c->spin, options->spin_ns);
 	c->wake_events = options->wake_events;
 	c->wake_ns = options->wake_ns ? (int64_t)options->wake_ns : WAKE_NS;
 	err = make_tracks(c);
-	if (!err && options->start == TAPIO_START_OLDEST &&
-	    client->granted.first)
-		err = tpi_history_init(c);
+	/* After a move all that the memory has is news. */
+	if (!err && client->granted.first &&
+	    (moved || options->start == TAPIO_START_OLDEST))
+		err = tpi_history_init(c, moved);
 	if (err)
 		return tpi_fail(err, options->broker.error,
 				options->broker.error_bytes,
@@ -92,6 +97,7 @@ static int set_up(struct tapio_consumer *c,
 	tpi_latency_init(&c->latency, client,
 			 options->latency == TAPIO_LATENCY_RECORDED);
 	c->beat = &c->no_beat;
+	tpi_follow_init(c);
 	tpi_check_slot(c);
 	return 0;
 }
@@ -131,16 +137,20 @@ static int check(const struct tapio_consumer_options *options)
 	return 0;
 }
 
-static int open_consumer(struct tapio_consumer *c, const char *channel,
-			 const struct tapio_consumer_options *options)
+static int open_consumer(struct tpi_consumer *c,
+			 const struct tapio_consumer *handle,
+			 const struct tpi_consumer *former)
 {
+	const struct tapio_consumer_options *options = &handle->options;
 	struct tpi_request request = {
 		.role = TAPIO_ROLE_CONSUME,
-		.channel = channel,
+		.channel = handle->channel,
 		.group = options->group,
 		.policy = options->policy,
 		.lag = options->lag,
-		.flags = options->durable ? TPI_ATTACH_DURABLE : 0,
+		/* Of another instance all that it has is wanted. */
+		.flags = (options->durable ? TPI_ATTACH_DURABLE : 0) |
+			 (former ? TPI_ATTACH_HELD : 0),
 		.severity_min = options->severity_min,
 		.class_mask = options->class_mask,
 		/* TAPIO_FOREVER is all ones: TAPIO_TAKEOVER_NEVER. */
@@ -156,49 +166,41 @@ static int open_consumer(struct tapio_consumer *c, const char *channel,
 	request.types = tpi_filter_types(&c->filter);
 	/* So that producers which wait for room reach us; else we fence. */
 	c->fence = tpi_barrier_register() != 0;
-	err = tpi_client_open(&c->client, &request, &options->broker);
+	err = tpi_client_open_as(&c->client, &request, &options->broker,
+				 former ? &former->client : NULL);
 	if (err)
 		return err;
-	err = set_up(c, options);
+	err = set_up(c, options, former != NULL);
 	if (err)
 		tpi_client_close(&c->client);
 	return err;
 }
 
-int tapio_consumer_open(struct tapio_consumer **out, const char *channel,
-			const struct tapio_consumer_options *options)
+int tpi_consumer_attach(struct tpi_consumer **out,
+			struct tapio_consumer *handle,
+			const struct tpi_consumer *former)
 {
-	struct tapio_consumer_options copy;
-	struct tapio_consumer *c;
+	struct tpi_consumer *c = tpi_handle_new(
+		sizeof(*c), offsetof(struct tpi_consumer, client.handle));
 	int err;
 
-	*out = NULL;
-	err = tpi_options_copy(&copy, sizeof(copy), options);
-	if (err)
-		return tpi_options_unknown(&copy.broker);
-	err = tpi_options_nested(&copy.broker);
-	if (!err)
-		err = check(&copy);
-	if (err)
-		return err;
-	c = tpi_handle_new(sizeof(*c),
-			   offsetof(struct tapio_consumer, client.handle));
 	if (!c)
-		return tpi_open_failed(&copy.broker, -ENOMEM);
-	err = open_consumer(c, channel, &copy);
+		return -ENOMEM;
+	c->handle = handle;
+	err = open_consumer(c, handle, former);
 	if (err) {
 		free_private(c);
 		tpi_handle_free(&c->client.handle);
-		return tpi_open_failed(&copy.broker, err);
+		return err;
 	}
 	*out = c;
 	return 0;
 }
 
-void tapio_consumer_close(struct tapio_consumer *c)
+void tpi_consumer_leave(struct tpi_consumer *c)
 {
-	if (!c)
-		return;
+	if (c->next)
+		tpi_consumer_leave(c->next);
 	if (tpi_alive(&c->hot)) {
 		tpi_fd_close(c);
 		tpi_lease_leave(c);
@@ -208,17 +210,126 @@ void tapio_consumer_close(struct tapio_consumer *c)
 	tpi_handle_free(&c->client.handle);
 }
 
-uint64_t tapio_consumer_time_ns(const struct tapio_consumer *c, uint64_t time)
+static void free_handle(struct tapio_consumer *handle)
 {
-	return tpi_alive(&c->hot) ? tpi_client_time_ns(&c->client, time) : 0;
+	if (!handle)
+		return;
+	free(handle->channel);
+	free(handle->group);
+	free(handle->types);
+	free(handle);
 }
 
-const char *tapio_consumer_error(const struct tapio_consumer *c)
+/* Nothing of the caller's is used after the open. NULL: no memory. */
+static struct tapio_consumer *
+make_handle(const char *channel, const struct tapio_consumer_options *options)
 {
-	return c->client.error;
+	struct tapio_consumer *handle = calloc(1, sizeof(*handle));
+
+	if (!handle)
+		return NULL;
+	handle->options = *options;
+	if (!tpi_options_keep_text(&handle->channel, channel) ||
+	    !tpi_options_keep_text(&handle->group, options->group) ||
+	    !tpi_options_keep_types(&handle->types, options->types,
+				    options->type_count)) {
+		free_handle(handle);
+		return NULL;
+	}
+	handle->options.group = handle->group;
+	handle->options.types = handle->types;
+	return handle;
 }
 
-int tapio_consumer_connected(const struct tapio_consumer *c)
+static int open_handle(struct tapio_consumer **out, const char *channel,
+		       const struct tapio_consumer_options *options)
 {
+	struct tapio_consumer *handle = make_handle(channel, options);
+	int err = handle ? tpi_consumer_attach(&handle->now, handle, NULL)
+			 : -ENOMEM;
+
+	if (err) {
+		free_handle(handle);
+		return tpi_open_failed(&options->broker, err);
+	}
+	/* The place for the reason was the open's. */
+	handle->options.broker = (struct tapio_options){0};
+	*out = handle;
+	return 0;
+}
+
+int tapio_consumer_open(struct tapio_consumer **out, const char *channel,
+			const struct tapio_consumer_options *options)
+{
+	struct tapio_consumer_options copy;
+	int err;
+
+	*out = NULL;
+	err = tpi_options_copy(&copy, sizeof(copy), options);
+	if (err)
+		return tpi_options_unknown(&copy.broker);
+	err = tpi_options_nested(&copy.broker);
+	if (!err)
+		err = check(&copy);
+	return err ? err : open_handle(out, channel, &copy);
+}
+
+void tapio_consumer_close(struct tapio_consumer *handle)
+{
+	struct tpi_consumer *former;
+
+	if (!handle)
+		return;
+	/* Its thread looks at the former one. */
+	former = handle->now->former;
+	tpi_consumer_leave(handle->now);
+	if (former)
+		tpi_consumer_leave(former);
+	free_handle(handle);
+}
+
+uint64_t tapio_consumer_time_ns(const struct tapio_consumer *handle,
+				uint64_t time)
+{
+	const struct tpi_consumer *c = handle->now;
+
+	if (!tpi_alive(&c->hot))
+		return 0;
+	/* The clock is one. A stamp from before the calibration of the new
+	 * memory is of the former one. */
+	if (c->former && !tpi_client_time_known(&c->client, time))
+		c = c->former;
+	return tpi_client_time_ns(&c->client, time);
+}
+
+const char *tapio_consumer_error(const struct tapio_consumer *handle)
+{
+	return tpi_client_error(&handle->now->client);
+}
+
+int tapio_consumer_connected(const struct tapio_consumer *handle)
+{
+	const struct tpi_consumer *c = handle->now;
+
 	return tpi_alive(&c->hot) ? tpi_client_connected(&c->client) : 0;
+}
+
+int tapio_consumer_broker(const struct tapio_consumer *handle)
+{
+	const struct tpi_consumer *c = handle->now;
+
+	return tpi_alive(&c->hot) ? tpi_client_broker(&c->client) : -ECHILD;
+}
+
+int tapio_consumer_instance(const struct tapio_consumer *handle,
+			    unsigned char instance[16])
+{
+	const struct tpi_consumer *c = handle->now;
+
+	memset(instance, 0, sizeof(c->client.catalog.instance));
+	if (!tpi_alive(&c->hot))
+		return -ECHILD;
+	memcpy(instance, c->client.catalog.instance,
+	       sizeof(c->client.catalog.instance));
+	return 0;
 }

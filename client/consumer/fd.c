@@ -44,7 +44,7 @@
 #include "client/consumer/consumer.h"
 #include "lib/base/thread.h"
 
-static void lower(struct tapio_consumer *c)
+static void lower(struct tpi_consumer *c)
 {
 	static const struct itimerspec never;
 	int fd = tpi_own_fd_number(&c->client.handle.event);
@@ -60,7 +60,7 @@ static void lower(struct tapio_consumer *c)
 }
 
 /* From here on it becomes readable by itself when an event is ripe. */
-static void raise_when_due(struct tapio_consumer *c, int64_t due_ns)
+static void raise_when_due(struct tpi_consumer *c, int64_t due_ns)
 {
 	struct itimerspec at = {
 		.it_value = {.tv_sec = due_ns / 1000000000,
@@ -76,12 +76,12 @@ static void raise_when_due(struct tapio_consumer *c, int64_t due_ns)
 		tpi_fd_thread_raise(c);
 }
 
-static int open_fd(struct tapio_consumer *c)
+static int open_fd(struct tpi_consumer *c)
 {
 	int fd = -1;
 
 	c->bellhop.timer = false;
-	if (c->merge.heap)
+	if (tpi_merge_is_on(&c->merge))
 		fd = timerfd_create(CLOCK_MONOTONIC,
 				    TFD_CLOEXEC | TFD_NONBLOCK);
 	if (fd >= 0) {
@@ -92,7 +92,7 @@ static int open_fd(struct tapio_consumer *c)
 	return fd < 0 ? -errno : fd;
 }
 
-static int make_fd(struct tapio_consumer *c)
+static int make_fd(struct tpi_consumer *c)
 {
 	int fd = open_fd(c);
 
@@ -100,7 +100,7 @@ static int make_fd(struct tapio_consumer *c)
 }
 
 /* The program has closed it. The helper looks at it with the lock held only. */
-static int make_fd_again(struct tapio_consumer *c)
+static int make_fd_again(struct tpi_consumer *c)
 {
 	int err;
 
@@ -110,7 +110,7 @@ static int make_fd_again(struct tapio_consumer *c)
 	return err;
 }
 
-static int make_fd_and_thread(struct tapio_consumer *c)
+static int make_fd_and_thread(struct tpi_consumer *c)
 {
 	int err = make_fd(c);
 
@@ -122,7 +122,7 @@ static int make_fd_and_thread(struct tapio_consumer *c)
 	return err;
 }
 
-static int current_fd(struct tapio_consumer *c)
+static int current_fd(struct tpi_consumer *c)
 {
 	int err, fd;
 
@@ -137,8 +137,9 @@ static int current_fd(struct tapio_consumer *c)
 	return tpi_own_fd_number(&c->client.handle.event);
 }
 
-int tapio_fd(struct tapio_consumer *c)
+int tapio_fd(struct tapio_consumer *handle)
 {
+	struct tpi_consumer *c = handle->now;
 	int cancel, fd;
 
 	if (!tpi_alive(&c->hot))
@@ -150,7 +151,7 @@ int tapio_fd(struct tapio_consumer *c)
 }
 
 /* From where on the helper counts, lane by lane. */
-static void note_idle(struct tapio_consumer *c)
+static void note_idle(struct tpi_consumer *c)
 {
 	uint32_t i;
 
@@ -169,11 +170,13 @@ static void note_idle(struct tapio_consumer *c)
 	}
 }
 
-static void arm(struct tapio_consumer *c)
+static void arm(struct tpi_consumer *c)
 {
 	pthread_mutex_lock(&c->bellhop.lock);
 	lower(c);
 	note_idle(c);
+	if (c->former)
+		note_idle(c->former);
 	tpi_store_relaxed(&c->bellhop.due_ns, c->merge.due_ns);
 	c->bellhop.epoch++;
 	/* ORDER bellhop.armed (release): where it counts from, and until when it
@@ -183,25 +186,39 @@ static void arm(struct tapio_consumer *c)
 	pthread_mutex_unlock(&c->bellhop.lock);
 }
 
+/*
+ * C3. An announcement that was unanswered after the barrier, or is made after it, is
+ * answered after C2, so the helper sees that it is armed.
+ */
+static void announce(struct tpi_consumer *c)
+{
+	uint32_t heard = tpi_wake_listen(c->doorbell);
+
+	c->call.dirty = true; /* C2, and the marks of note_idle() */
+	tpi_call(c, &c->call, heard);
+	if (tpi_wake_listen(c->doorbell) != heard)
+		tpi_call(c, &c->call, tpi_wake_listen(c->doorbell));
+}
+
 /* The last look before it is left to the helper, or to the timer. */
-static unsigned int last_look(struct tapio_consumer *c,
-			      struct tapio_view *views, unsigned int max)
+static unsigned int last_look(struct tpi_consumer *c, struct tapio_view *views,
+			      unsigned int max)
 {
 	bool napping = c->merge.due_ns != 0;
 	unsigned int n;
 
 	if (!napping)
-		tpi_announce(c);
+		announce(c);
 	n = tpi_gather(c, views, max);
 	if (n || !napping || c->merge.due_ns)
 		return n;
 	/* The event that waited for its time has gone elsewhere. */
 	tpi_store_relaxed(&c->bellhop.due_ns, 0);
-	tpi_announce(c);
+	announce(c);
 	return tpi_gather(c, views, max);
 }
 
-static int idle(struct tapio_consumer *c, struct tapio_view *views,
+static int idle(struct tpi_consumer *c, struct tapio_view *views,
 		unsigned int max)
 {
 	unsigned int n;
@@ -229,7 +246,7 @@ static int idle(struct tapio_consumer *c, struct tapio_view *views,
 	return 0;
 }
 
-int tpi_fd_idle(struct tapio_consumer *c, struct tapio_view *views,
+int tpi_fd_idle(struct tpi_consumer *c, struct tapio_view *views,
 		unsigned int max)
 {
 	int cancel, n;
@@ -243,7 +260,7 @@ int tpi_fd_idle(struct tapio_consumer *c, struct tapio_view *views,
 	return n;
 }
 
-void tpi_fd_disarm(struct tapio_consumer *c)
+void tpi_fd_disarm(struct tpi_consumer *c)
 {
 	uint32_t i;
 	int cancel;
@@ -253,6 +270,7 @@ void tpi_fd_disarm(struct tapio_consumer *c)
 	cancel = tpi_cancel_off();
 	pthread_mutex_lock(&c->bellhop.lock);
 	tpi_store_relaxed(&c->bellhop.armed, 0);
+	c->call.dirty = true;
 	for (i = 0; i < c->lane_count; i++)
 		if (c->tracks[i].leased) /* as `marked` says */
 			tpi_store_relaxed(&c->tracks[i].cell->watermark,
@@ -262,7 +280,32 @@ void tpi_fd_disarm(struct tapio_consumer *c)
 	tpi_cancel_restore(cancel);
 }
 
-void tpi_fd_close(struct tapio_consumer *c)
+/*
+ * The number stays the same, since the caller has it in its epoll set. Where both name it
+ * for a moment, the child of another thread's fork finds it in one of them. The kernel
+ * copies pages at the fork, in the order of the stores.
+ */
+int tpi_fd_hand_over(struct tpi_consumer *c, struct tpi_consumer *next)
+{
+	int err;
+
+	if (!c->bellhop.running)
+		return 0;
+	/* Both merge, or both do not. */
+	next->bellhop.timer = c->bellhop.timer;
+	err = tpi_fd_thread_start(next);
+	if (err) /* no thread now: later */
+		return err;
+	tpi_fd_thread_stop(c);
+	next->client.handle.event = c->client.handle.event;
+	tpi_fence_store_store();
+	c->client.handle.event = TPI_OWN_FD_NONE;
+	/* Its user looks once. */
+	tpi_fd_thread_raise(next);
+	return 0;
+}
+
+void tpi_fd_close(struct tpi_consumer *c)
 {
 	int cancel = tpi_cancel_off();
 

@@ -23,10 +23,15 @@
  * WITH A MERGE it may be known when the next event is ripe (`due_ns`). Until then no
  * news is wanted, so nothing is announced, as in sleep.c.
  *
- * Besides struct tpi_fd_thread it reads of the handle `deaf`, each track's
- * `idle`, which was written before `armed`, and fields that never change. All
- * signals are blocked. fork does not copy the thread; SIGKILL and SIGSTOP take
- * it with the process.
+ * ASIDE. A move to another memory (move.c), and events that come late in the one before, are
+ * the consumer's work, so the descriptor is raised for them, too. Neither is rung for, so
+ * both are found within the bound of a sleep. It is raised for them once in ASIDE_NS at
+ * most, since the consumer may not be able to do anything about them now.
+ *
+ * Besides struct tpi_fd_thread it reads of the handle `deaf`, `group`, each track's
+ * `idle`, which was written before `armed`, and fields that never change while it
+ * runs. `former` is one of these. All signals are blocked. fork does not copy the
+ * thread; SIGKILL and SIGSTOP take it with the process.
  */
 #include <errno.h>
 #include <signal.h>
@@ -40,17 +45,22 @@
 #define CLOSE_POLL_NS 1000000
 /* How long to sleep where no producer can know of us. */
 #define DEAF_NS INT64_C(10000000)
+/* Between two calls of the consumer for what lies aside. */
+#define ASIDE_NS INT64_C(10000000)
+/* Between two calls to fetch the memory of producers. */
+#define TELL_NS INT64_C(10000000)
 
 /* The thread's memory from one round to the next. */
 struct rounds {
-	uint32_t epoch;     /* the arming that all of it is about */
-	int64_t first;      /* when something was seen unread; 0: nothing is */
-	uint32_t announced; /* the doorbell when we announced ourselves last */
-	bool has_announced;
-	bool marked; /* marks are K */
+	uint32_t epoch; /* the arming that all of it is about, but for `call` */
+	int64_t first;  /* when something was seen unread; 0: nothing is */
+	bool marked;    /* marks are K */
+	int64_t aside_ns; /* nothing that lies aside is raised for before */
+	struct tpi_call call;
+	int64_t told_ns; /* when the consumer was last told to follow */
 };
 
-void tpi_fd_thread_raise(struct tapio_consumer *c)
+void tpi_fd_thread_raise(struct tpi_consumer *c)
 {
 	static const struct itimerspec now = {.it_value.tv_nsec = 1};
 	int fd = tpi_own_fd_number(&c->client.handle.event);
@@ -71,14 +81,16 @@ void tpi_fd_thread_raise(struct tapio_consumer *c)
 /* ---- what there is to read ----------------------------------------------------- */
 
 /* Positions unread on a lane that is ours, or that we could take. */
-static uint64_t unread(const struct tapio_consumer *c,
-		       const struct tpi_track *t, bool *ours)
+static uint64_t unread(const struct tpi_consumer *c, const struct tpi_track *t,
+		       bool *ours)
 {
 	/* Relaxed, all of them: a guess whether it is worth while to look. */
 	uint32_t lease = tpi_cursor_holder(t->cursor);
 	uint64_t from = tpi_load_relaxed(&t->idle);
 
 	*ours = lease == c->me;
+	if (tpi_load_relaxed(&t->shut))
+		return 0;
 	if (!*ours && lease != TAPIO_NOBODY)
 		return 0;
 	if (!*ours)
@@ -89,7 +101,7 @@ static uint64_t unread(const struct tapio_consumer *c,
 }
 
 /* Whether it is enough; *any: whether there is anything. */
-static bool enough(const struct tapio_consumer *c, bool *any)
+static bool enough(const struct tpi_consumer *c, bool *any)
 {
 	uint32_t i;
 	bool ours;
@@ -107,7 +119,7 @@ static bool enough(const struct tapio_consumer *c, bool *any)
 	return false;
 }
 
-static bool ended(const struct tapio_consumer *c)
+static bool ended(const struct tpi_consumer *c)
 {
 	uint64_t slot = tpi_load_relaxed(c->slot);
 
@@ -115,7 +127,7 @@ static bool ended(const struct tapio_consumer *c)
 	       TAPIO_SLOT_INCARNATION(slot) != c->incarnation;
 }
 
-static bool armed(const struct tapio_consumer *c)
+static bool armed(const struct tpi_consumer *c)
 {
 	/* ORDER bellhop.armed (acquire): the doorbell before it (H1, H2), and
 	 * what was written before it was armed. Pairs with the release in
@@ -123,10 +135,47 @@ static bool armed(const struct tapio_consumer *c)
 	return tpi_load_acquire(&c->bellhop.armed);
 }
 
+/* ---- aside ------------------------------------------------------------------------ */
+
+static bool may_move(const struct tpi_consumer *c, int64_t now)
+{
+	/* Relaxed: a hint. The consumer looks again. */
+	return tpi_client_elsewhere(&c->client) &&
+	       now >= tpi_load_relaxed(&c->client.link.again_ns);
+}
+
+static bool has_stragglers(const struct tpi_consumer *former)
+{
+	bool ours, any = false;
+	uint32_t i;
+
+	for (i = 0; former && i < former->lane_count && !any; i++)
+		any = unread(former, &former->tracks[i], &ours) != 0;
+	return any;
+}
+
+static bool is_called_aside(const struct tpi_consumer *c, struct rounds *r,
+			    int64_t *ns)
+{
+	int64_t now;
+
+	if (tpi_likely(!tpi_is_restless(c)))
+		return false;
+	now = tpi_now_ns();
+	if (!may_move(c, now) && !has_stragglers(c->former))
+		return false;
+	if (now < r->aside_ns) {
+		*ns = *ns < ASIDE_NS ? *ns : ASIDE_NS;
+		return false;
+	}
+	r->aside_ns = now + ASIDE_NS;
+	return true;
+}
+
 /* ---- a watermark ------------------------------------------------------------------ */
 
 /* K on every lane of ours, or 0. The next announcement orders it. */
-static void set_marks(struct tapio_consumer *c, struct rounds *r, bool wanted)
+static void set_marks(struct tpi_consumer *c, struct rounds *r, bool wanted)
 {
 	uint32_t i, mark;
 
@@ -152,14 +201,14 @@ static void set_marks(struct tapio_consumer *c, struct rounds *r, bool wanted)
 		tpi_store_relaxed(&cell->watermark, mark);
 	}
 	r->marked = wanted;
-	r->has_announced = false; /* of what holds now */
+	r->call.dirty = true;
 }
 
 /*
  * What is unread is too little for the watermark, so the member rightly does not poll:
  * a sign of life, in one cell. It may be lost among those of the member itself.
  */
-static void live(const struct tapio_consumer *c)
+static void live(const struct tpi_consumer *c)
 {
 	uint32_t i;
 
@@ -179,7 +228,7 @@ static void live(const struct tapio_consumer *c)
 }
 
 /* How long the clock of a watermark still runs; 0: it is over. */
-static int64_t clock_ns(const struct tapio_consumer *c, struct rounds *r)
+static int64_t clock_ns(const struct tpi_consumer *c, struct rounds *r)
 {
 	int64_t now = tpi_now_ns(), left;
 
@@ -191,17 +240,36 @@ static int64_t clock_ns(const struct tapio_consumer *c, struct rounds *r)
 
 /* ---- the rounds ---------------------------------------------------------------------- */
 
+/* There is memory to be fetched, which only the consumer does. It is told again and again,
+ * but not all the time: the broker may be slow. */
+static bool is_to_follow(const struct tpi_consumer *c, struct rounds *r,
+			 int64_t *ns)
+{
+	int64_t now;
+
+	if (!tpi_segments_changed(&c->client))
+		return false;
+	now = tpi_now_ns();
+	if (*ns > TELL_NS)
+		*ns = TELL_NS;
+	if (now - r->told_ns < TELL_NS)
+		return false;
+	r->told_ns = now;
+	return true;
+}
+
 /*
  * One look. True: the descriptor is to be raised. Else *ns is lowered to how long
  * it can wait at most without news.
  */
-static bool look(struct tapio_consumer *c, struct rounds *r, int64_t *ns)
+static bool look(struct tpi_consumer *c, struct rounds *r, int64_t *ns)
 {
 	bool any;
 	bool full = enough(c, &any);
 	int64_t left;
 
-	if (full || ended(c))
+	if (full || ended(c) || is_called_aside(c, r, ns) ||
+	    is_to_follow(c, r, ns))
 		return true;
 	if (!any) {
 		r->first = 0;
@@ -217,22 +285,19 @@ static bool look(struct tapio_consumer *c, struct rounds *r, int64_t *ns)
 }
 
 /* Waits for news, announced. True: the descriptor is to be raised. */
-static bool listen(struct tapio_consumer *c, struct rounds *r, uint32_t heard,
+static bool listen(struct tpi_consumer *c, struct rounds *r, uint32_t heard,
 		   int64_t *ns)
 {
 	if (look(c, r, ns))
 		return true;
-	if (r->has_announced && r->announced == heard)
+	if (!r->call.dirty && r->call.made && r->call.heard == heard)
 		return false;
-	r->has_announced = true;
-	r->announced = heard;
-	tpi_announce(c);
+	tpi_call(c, &r->call, heard);
 	return look(c, r, ns);
 }
 
 /* Waits for the time at which something is ripe. The same. */
-static bool wait_due(const struct tapio_consumer *c, int64_t due_ns,
-		     int64_t *ns)
+static bool wait_due(const struct tpi_consumer *c, int64_t due_ns, int64_t *ns)
 {
 	int64_t left = due_ns - tpi_now_ns();
 
@@ -246,14 +311,19 @@ static bool wait_due(const struct tapio_consumer *c, int64_t due_ns,
 }
 
 /* H2, H3. With the lock held, and armed. */
-static void serve(struct tapio_consumer *c, struct rounds *r, uint32_t heard,
+static void serve(struct tpi_consumer *c, struct rounds *r, uint32_t heard,
 		  int64_t *ns)
 {
 	/* Relaxed: stored before `armed`. */
 	int64_t due_ns = tpi_load_relaxed(&c->bellhop.due_ns);
 
-	if (r->epoch != c->bellhop.epoch)
-		*r = (struct rounds){.epoch = c->bellhop.epoch};
+	if (r->epoch != c->bellhop.epoch) {
+		*r = (struct rounds){.epoch = c->bellhop.epoch,
+				     .aside_ns = r->aside_ns,
+				     .call = r->call,
+				     .told_ns = r->told_ns};
+		r->call.dirty = true;
+	}
 	if (due_ns ? !wait_due(c, due_ns, ns) : !listen(c, r, heard, ns))
 		return;
 	set_marks(c, r, false);
@@ -264,7 +334,7 @@ static void serve(struct tapio_consumer *c, struct rounds *r, uint32_t heard,
 
 static void *rounds(void *arg)
 {
-	struct tapio_consumer *c = arg;
+	struct tpi_consumer *c = arg;
 	struct rounds r = {0};
 	uint32_t heard;
 	int64_t ns;
@@ -272,9 +342,10 @@ static void *rounds(void *arg)
 	/* ORDER bellhop.stop (acquire): nothing but the end of the thread comes
 	 * after it. Pairs with the release in tpi_fd_thread_stop(). */
 	while (!tpi_load_acquire(&c->bellhop.stop)) {
+		/* Its consumer may be waiting for the descriptor. */
+		tpi_client_look(&c->client);
 		heard = tpi_wake_listen(c->doorbell);
-		ns = tpi_load_relaxed(&c->deaf) ? DEAF_NS
-						: TPI_SLEEP_CONSUMER_NS;
+		ns = tpi_is_rung(c) ? TPI_SLEEP_CONSUMER_NS : DEAF_NS;
 		if (armed(c)) {
 			pthread_mutex_lock(&c->bellhop.lock);
 			if (armed(c))
@@ -282,11 +353,14 @@ static void *rounds(void *arg)
 			pthread_mutex_unlock(&c->bellhop.lock);
 		}
 		tpi_wake_wait(c->doorbell, heard, ns);
+		/* From now on a bell that has moved is heard. */
+		tpi_call_unsettled(c, &r.call, tpi_wake_listen(c->doorbell),
+				   tpi_now_ns());
 	}
 	return NULL;
 }
 
-int tpi_fd_thread_start(struct tapio_consumer *c)
+int tpi_fd_thread_start(struct tpi_consumer *c)
 {
 	int err;
 
@@ -296,7 +370,7 @@ int tpi_fd_thread_start(struct tapio_consumer *c)
 	return err;
 }
 
-void tpi_fd_thread_stop(struct tapio_consumer *c)
+void tpi_fd_thread_stop(struct tpi_consumer *c)
 {
 	struct timespec nap = {.tv_nsec = CLOSE_POLL_NS};
 

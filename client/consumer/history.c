@@ -5,7 +5,8 @@
  * The group's first member reads it as an observer does, into a buffer of its
  * own, before it reads anything else of a lane; the group's promises begin at its
  * start, and none of this is in its ledger. Events that were overwritten before
- * the first one was read are no gap: the history has no known beginning.
+ * the first one was read are no gap: the history has no known beginning. A consumer
+ * that has moved (move.c) knows it, since all that its new memory has is news.
  *
  * Called by poll.c, lane by lane, or by merge_poll.c, event by event.
  */
@@ -29,7 +30,7 @@ static void begin(struct tpi_track *t)
 	uint64_t start = t->cursor->start & TAPIO_POSITION_MASK;
 	uint64_t oldest;
 
-	oldest = (tpi_lane_reap(t->lane, state) + 1) & TAPIO_POSITION_MASK;
+	oldest = tpi_copy_oldest(t->lane, state);
 	t->past_end = start;
 	t->past = tapio_position_diff(oldest, start) < 0 ? oldest : start;
 	/* No honest state: there is no such past. */
@@ -37,7 +38,15 @@ static void begin(struct tpi_track *t)
 		t->past = start;
 }
 
-int tpi_history_init(struct tapio_consumer *c)
+/* How many positions there were before it. */
+static uint64_t missed(const struct tpi_consumer *c, const struct tpi_track *t)
+{
+	return tpi_filter_class(&c->filter, t->lane->klass)
+		       ? tpi_copy_missed(t->lane, t->past)
+		       : 0;
+}
+
+int tpi_history_init(struct tpi_consumer *c, bool moved)
 {
 	uint32_t i;
 	int err;
@@ -47,15 +56,19 @@ int tpi_history_init(struct tapio_consumer *c)
 	if (err)
 		return err;
 	for (i = 0; i < c->lane_count; i++) {
-		begin(&c->tracks[i]);
-		c->past_lanes += !is_over(&c->tracks[i]);
+		struct tpi_track *t = &c->tracks[i];
+
+		begin(t);
+		t->past_seen = moved;
+		c->missed += moved ? missed(c, t) : 0;
+		c->past_lanes += !is_over(t);
 	}
 	return 0;
 }
 
 /* The missed events between `from` and `past` are a gap if something was read
  * before. */
-static unsigned int tell(struct tapio_consumer *c, struct tpi_track *t,
+static unsigned int tell(struct tpi_consumer *c, struct tpi_track *t,
 			 uint32_t cause, uint64_t from, struct tapio_view *view)
 {
 	uint64_t count = (t->past - from) & TAPIO_POSITION_MASK;
@@ -66,7 +79,7 @@ static unsigned int tell(struct tapio_consumer *c, struct tpi_track *t,
 }
 
 /* Overwritten at `past`: goes on above. */
-static unsigned int skip_ahead(struct tapio_consumer *c, struct tpi_track *t,
+static unsigned int skip_ahead(struct tpi_consumer *c, struct tpi_track *t,
 			       struct tapio_view *view)
 {
 	uint64_t from = t->past;
@@ -80,7 +93,7 @@ static unsigned int skip_ahead(struct tapio_consumer *c, struct tpi_track *t,
 }
 
 /* An impossible descriptor at `past`. */
-static unsigned int skip_one(struct tapio_consumer *c, struct tpi_track *t,
+static unsigned int skip_one(struct tpi_consumer *c, struct tpi_track *t,
 			     struct tapio_view *view)
 {
 	uint64_t from = t->past;
@@ -93,7 +106,7 @@ static unsigned int skip_one(struct tapio_consumer *c, struct tpi_track *t,
  * Copies up to `max` events; how many views. *full: the buffer takes no more
  * before a release.
  */
-static unsigned int copy(struct tapio_consumer *c, struct tpi_track *t,
+static unsigned int copy(struct tpi_consumer *c, struct tpi_track *t,
 			 struct tapio_view *views, unsigned int max, bool *full)
 {
 	uint64_t skipped = 0, before = t->past;
@@ -101,6 +114,7 @@ static unsigned int copy(struct tapio_consumer *c, struct tpi_track *t,
 				t->past_end, views, max, &skipped);
 
 	*full = !n && t->past == before && !is_over(t);
+	c->copied |= n > 0;
 	if (n == -EOVERFLOW)
 		return skip_ahead(c, t, views);
 	if (n < 0)
@@ -109,7 +123,7 @@ static unsigned int copy(struct tapio_consumer *c, struct tpi_track *t,
 	return (unsigned int)n;
 }
 
-static unsigned int read_past(struct tapio_consumer *c, struct tpi_track *t,
+static unsigned int read_past(struct tpi_consumer *c, struct tpi_track *t,
 			      struct tapio_view *views, unsigned int max)
 {
 	unsigned int n = 0, tries;
@@ -121,8 +135,8 @@ static unsigned int read_past(struct tapio_consumer *c, struct tpi_track *t,
 	return n;
 }
 
-unsigned int tpi_history_read(struct tapio_consumer *c,
-			      struct tapio_view *views, unsigned int max)
+unsigned int tpi_history_read(struct tpi_consumer *c, struct tapio_view *views,
+			      unsigned int max)
 {
 	unsigned int n = 0;
 	uint32_t i;
@@ -136,7 +150,7 @@ unsigned int tpi_history_read(struct tapio_consumer *c,
 	return n;
 }
 
-bool tpi_history_skip(struct tapio_consumer *c, struct tpi_track *t)
+bool tpi_history_skip(struct tpi_consumer *c, struct tpi_track *t)
 {
 	uint64_t skipped = 0;
 	unsigned int tries;
@@ -155,7 +169,7 @@ bool tpi_history_skip(struct tapio_consumer *c, struct tpi_track *t)
 	return !err;
 }
 
-int tpi_history_one(struct tapio_consumer *c, struct tpi_track *t,
+int tpi_history_one(struct tpi_consumer *c, struct tpi_track *t,
 		    struct tapio_view *view)
 {
 	unsigned int n;

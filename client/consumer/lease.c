@@ -2,9 +2,8 @@
 /*
  * The swaps of a lease, by the steps of lease.h, which has the proofs.
  */
-#include <sched.h>
-
 #include "client/consumer/consumer.h"
+#include "lib/base/sys.h"
 #include "lib/base/testpoint.h"
 
 #define REST_NS INT64_C(200000000)
@@ -91,7 +90,7 @@ static uint64_t restart(const struct tpi_track *t)
 }
 
 /* T2: head and tally of the cell that counts. */
-static void read_head(struct tapio_consumer *c, struct tpi_track *t,
+static void read_head(struct tpi_consumer *c, struct tpi_track *t,
 		      const struct tapio_shm_cell *from)
 {
 	uint64_t head, again, position, tail;
@@ -117,15 +116,17 @@ static void read_head(struct tapio_consumer *c, struct tpi_track *t,
 	position = TAPIO_HEAD_POSITION(head);
 	/* A head of another incarnation was written by a member of a former
 	 * group that woke up late. Producers have not followed it, so the gate
-	 * still stands at or before what our group had released. */
+	 * still stands at or before what our group had released. The tail of an isolated
+	 * producer is no evidence, and may be that of other memory. */
 	if (TAPIO_HEAD_INCARNATION(head) != c->incarnation ||
-	    tapio_position_diff(tail, position) < 0)
+	    (!c->client.segments.records &&
+	     tapio_position_diff(tail, position) < 0))
 		position = restart(t);
 	t->head = position;
 }
 
 /* The second half of T3: the same in a cell of our own. */
-static void fill_cell(struct tapio_consumer *c, struct tpi_track *t,
+static void fill_cell(struct tpi_consumer *c, struct tpi_track *t,
 		      const struct tapio_shm_cell *from,
 		      struct tapio_shm_cell *to)
 {
@@ -139,7 +140,7 @@ static void fill_cell(struct tapio_consumer *c, struct tpi_track *t,
 	tpi_store_release(&to->head, TAPIO_HEAD(t->head, c->incarnation, 0));
 }
 
-static void begin(struct tapio_consumer *c, struct tpi_track *t,
+static void begin(struct tpi_consumer *c, struct tpi_track *t,
 		  struct tapio_shm_cell *cell)
 {
 	t->cell = cell;
@@ -172,7 +173,7 @@ static bool leave_moving(struct tpi_track *t, uint64_t lease)
 }
 
 /* T2 to T4, and L2 for the cell that counted. `lease` is the word, and ours. */
-static bool move(struct tapio_consumer *c, struct tpi_track *t, uint64_t lease)
+static bool move(struct tpi_consumer *c, struct tpi_track *t, uint64_t lease)
 {
 	struct tapio_shm_cell *cells = t->cursor->cells;
 	struct tapio_shm_cell *from = &cells[tpi_lease_cell(lease)];
@@ -203,7 +204,7 @@ static bool move(struct tapio_consumer *c, struct tpi_track *t, uint64_t lease)
 }
 
 /* K2 and K3. */
-static bool go_on(struct tapio_consumer *c, struct tpi_track *t, uint64_t lease)
+static bool go_on(struct tpi_consumer *c, struct tpi_track *t, uint64_t lease)
 {
 	struct tapio_shm_cell *cell = &t->cursor->cells[tpi_lease_cell(lease)];
 	uint64_t owner = tpi_load_relaxed(&cell->owner);
@@ -211,6 +212,7 @@ static bool go_on(struct tapio_consumer *c, struct tpi_track *t, uint64_t lease)
 	/* It was GIVEN before K1; a hostile member may have changed it. */
 	if (!(owner & TAPIO_CELL_GIVEN) || !claim_cell(cell, owner, c->me))
 		return leave_moving(t, lease);
+	TPI_TESTPOINT("lease.continued");
 	read_head(c, t, cell);
 	begin(c, t, cell);
 	t->lease = lease;
@@ -219,8 +221,7 @@ static bool go_on(struct tapio_consumer *c, struct tpi_track *t, uint64_t lease)
 
 /* ---- taking ---------------------------------------------------------------------- */
 
-bool tpi_lease_take(struct tapio_consumer *c, struct tpi_track *t,
-		    uint64_t seen)
+bool tpi_lease_take(struct tpi_consumer *c, struct tpi_track *t, uint64_t seen)
 {
 	bool nobodys = TAPIO_LEASE_HOLDER(seen) == TAPIO_NOBODY;
 	bool moving = !nobodys || seen & TAPIO_LEASE_MOVING ||
@@ -241,20 +242,23 @@ bool tpi_lease_take(struct tapio_consumer *c, struct tpi_track *t,
 	TPI_TESTPOINT("lease.taken");
 	if (!nobodys)
 		tpi_add_relaxed(&t->cursor->takeovers, 1);
-	return moving ? move(c, t, mine) : go_on(c, t, mine);
+	if (!(moving ? move(c, t, mine) : go_on(c, t, mine)))
+		return false;
+	tpi_follow_lease(c, t);
+	return true;
 }
 
-bool tpi_lease_near(const struct tapio_consumer *c, const struct tpi_track *t)
+bool tpi_lease_near(const struct tpi_consumer *c, const struct tpi_track *t)
 {
-	unsigned int cpu, node;
+	unsigned int node;
 
 	/* One node, or none that is known: everything is near. */
 	if (c->client.map_count == 1 || t->node == UINT32_MAX)
 		return true;
-	return getcpu(&cpu, &node) || node == t->node;
+	return tpi_sys_node(&node) || node == t->node;
 }
 
-void tpi_lease_free(struct tapio_consumer *c)
+void tpi_lease_free(struct tpi_consumer *c)
 {
 	int64_t now = 0;
 	uint32_t i;
@@ -279,8 +283,7 @@ void tpi_lease_free(struct tapio_consumer *c)
 
 /* ---- keeping ----------------------------------------------------------------------- */
 
-bool tpi_lease_keep(struct tapio_consumer *c, struct tpi_track *t,
-		    uint64_t seen)
+bool tpi_lease_keep(struct tpi_consumer *c, struct tpi_track *t, uint64_t seen)
 {
 	uint64_t kept = tpi_lease_next(t->lease, c->me, 0);
 
@@ -300,7 +303,7 @@ bool tpi_lease_keep(struct tapio_consumer *c, struct tpi_track *t,
 /* ---- giving ------------------------------------------------------------------------- */
 
 /* L1. What is in the caller's hands is remembered until its release. */
-static void drop(struct tapio_consumer *c, struct tpi_track *t)
+static void drop(struct tpi_consumer *c, struct tpi_track *t)
 {
 	if (!c->ended) { /* the slot may be another group's by now */
 		leave_cell(t->cell, c->me);
@@ -316,13 +319,13 @@ static void drop(struct tapio_consumer *c, struct tpi_track *t)
 		tpi_track_forget(t);
 }
 
-void tpi_lease_lose(struct tapio_consumer *c, struct tpi_track *t)
+void tpi_lease_lose(struct tpi_consumer *c, struct tpi_track *t)
 {
 	c->relieved += !c->ended;
 	drop(c, t);
 }
 
-void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t)
+void tpi_lease_give(struct tpi_consumer *c, struct tpi_track *t)
 {
 	uint64_t lease = t->lease, asked = lease | TAPIO_LEASE_ASKED;
 	uint64_t given = tpi_lease_next(lease, TAPIO_NOBODY, 0);
@@ -343,7 +346,7 @@ void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t)
 	TPI_TESTPOINT("lease.given");
 }
 
-void tpi_lease_leave(struct tapio_consumer *c)
+void tpi_lease_leave(struct tpi_consumer *c)
 {
 	uint32_t i;
 

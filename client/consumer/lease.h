@@ -86,7 +86,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct tapio_consumer;
+struct tpi_consumer;
 struct tpi_track;
 
 /* Another member, as a survey has seen it. */
@@ -106,36 +106,33 @@ struct tpi_survey {
 
 /* lease.c */
 /* Takes free lanes, those of our own node first. */
-void tpi_lease_free(struct tapio_consumer *c);
+void tpi_lease_free(struct tpi_consumer *c);
 /* K1 to K3 or T1 to T4, from the word `seen`. False: it is not ours. */
-bool tpi_lease_take(struct tapio_consumer *c, struct tpi_track *t,
-		    uint64_t seen);
+bool tpi_lease_take(struct tpi_consumer *c, struct tpi_track *t, uint64_t seen);
 /* H3, when the lease is not as it was. False: the lane is not ours any more. */
-bool tpi_lease_keep(struct tapio_consumer *c, struct tpi_track *t,
-		    uint64_t seen);
+bool tpi_lease_keep(struct tpi_consumer *c, struct tpi_track *t, uint64_t seen);
 /* L1: another member has the lane. What is in the caller's hands is remembered until
  * its release. */
-void tpi_lease_lose(struct tapio_consumer *c, struct tpi_track *t);
+void tpi_lease_lose(struct tpi_consumer *c, struct tpi_track *t);
 /* G1, G2, when nothing of the lane is in the caller's hands. */
-void tpi_lease_give(struct tapio_consumer *c, struct tpi_track *t);
+void tpi_lease_give(struct tpi_consumer *c, struct tpi_track *t);
 /* Gives all of them, at close. */
-void tpi_lease_leave(struct tapio_consumer *c);
+void tpi_lease_leave(struct tpi_consumer *c);
 /* Whether a lane is on the node that we run on, or may be. */
-bool tpi_lease_near(const struct tapio_consumer *c, const struct tpi_track *t);
+bool tpi_lease_near(const struct tpi_consumer *c, const struct tpi_track *t);
 
 /* balance.c */
 /*
  * At most every 50 ms: takes free lanes, relieves members that sleep, gives lanes
  * that others want, and asks for a fair share.
  */
-void tpi_lease_balance(struct tapio_consumer *c);
+void tpi_lease_balance(struct tpi_consumer *c);
 /* Puts the leased lanes in order, by priority. */
-void tpi_lease_sort(struct tapio_consumer *c);
+void tpi_lease_sort(struct tpi_consumer *c);
 
 /* takeover.c */
 /* Relieves members that have not looked for long. `survey` is of `now`. */
-void tpi_lease_relieve(struct tapio_consumer *c,
-		       const struct tpi_survey *before,
+void tpi_lease_relieve(struct tpi_consumer *c, const struct tpi_survey *before,
 		       struct tpi_survey *survey, int64_t now);
 
 #endif

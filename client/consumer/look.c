@@ -3,7 +3,7 @@
  * What a look finds on a lane that is no event: what was overwritten, and what is
  * impossible. Called by poll.c and merge_poll.c.
  *
- * No lane stops its reader. What is overwritten is passed over and counted lost;
+ * No lane stops its reader. An overwritten event is passed over and counted lost;
  * so is what is impossible, and the cursor keeps a flag of it that tools show as a
  * fault. Nothing is walked position by position that a producer could make long:
  * a reader looks at N descriptors at most before it looks at the state again.
@@ -15,7 +15,7 @@
  *	a descriptor of no block of the lane       that position       CORRUPT
  *
  * RECORDS. The caller may keep a record until its release, so a lane has one of
- * them in use at a time. What is missed meanwhile adds up in `owed`, and is told by
+ * them in use at a time. Events missed meanwhile add up in `owed`, and are told by
  * one record after the release. Reading goes on in either case.
  *
  * SIGKILL, SIGSTOP: a record is of what lies after head, so the next member finds
@@ -24,7 +24,7 @@
 #include "client/consumer/consumer.h"
 #include "lib/base/testpoint.h"
 
-static void owe(struct tapio_consumer *c, struct tpi_track *t,
+static void owe(struct tpi_consumer *c, struct tpi_track *t,
 		const struct tapio_gap *gap)
 {
 	struct tapio_gap *owed = &t->owed;
@@ -45,7 +45,7 @@ static void owe(struct tapio_consumer *c, struct tpi_track *t,
 		owed->cause = gap->cause; /* the worse one */
 }
 
-static void hand_record(struct tapio_consumer *c, struct tpi_track *t,
+static void hand_record(struct tpi_consumer *c, struct tpi_track *t,
 			const struct tapio_gap *gap, struct tapio_view *view)
 {
 	t->gap = *gap;
@@ -54,7 +54,7 @@ static void hand_record(struct tapio_consumer *c, struct tpi_track *t,
 	tpi_touch(c, t);
 }
 
-unsigned int tpi_tell(struct tapio_consumer *c, struct tpi_track *t,
+unsigned int tpi_tell(struct tpi_consumer *c, struct tpi_track *t,
 		      struct tapio_gap gap, struct tapio_view *view)
 {
 	if (!view || t->gapped || t->owing) {
@@ -65,7 +65,7 @@ unsigned int tpi_tell(struct tapio_consumer *c, struct tpi_track *t,
 	return 1;
 }
 
-unsigned int tpi_tell_owed(struct tapio_consumer *c, struct tapio_view *views,
+unsigned int tpi_tell_owed(struct tpi_consumer *c, struct tapio_view *views,
 			   unsigned int max)
 {
 	unsigned int n = 0;
@@ -83,9 +83,8 @@ unsigned int tpi_tell_owed(struct tapio_consumer *c, struct tapio_view *views,
 	return n;
 }
 
-/* [next, to) is lost. */
-static unsigned int miss(struct tapio_consumer *c, struct tpi_track *t,
-			 uint32_t cause, uint64_t to, struct tapio_view *view)
+unsigned int tpi_miss(struct tpi_consumer *c, struct tpi_track *t,
+		      uint32_t cause, uint64_t to, struct tapio_view *view)
 {
 	uint64_t first = t->next, count = (to - first) & TAPIO_POSITION_MASK;
 
@@ -101,16 +100,18 @@ static void flag(struct tpi_track *t, uint32_t fault)
 		tpi_or_relaxed(&t->cursor->faults, fault);
 }
 
-unsigned int tpi_overrun(struct tapio_consumer *c, struct tpi_track *t,
+unsigned int tpi_overrun(struct tpi_consumer *c, struct tpi_track *t,
 			 struct tapio_view *view)
 {
 	uint64_t to;
 
 	TPI_TESTPOINT("poll.overrun");
 	to = tpi_copy_resume(t->lane, tpi_lane_peek(t->lane));
+	if (t->over && tapio_position_diff(to, t->end) > 0)
+		to = t->end;
 	if (tapio_position_diff(to, t->next) <= 0)
 		return 0; /* no honest state: the next look will say so */
-	return miss(c, t, TAPIO_GAP_OVERRUN, to, view);
+	return tpi_miss(c, t, TAPIO_GAP_OVERRUN, to, view);
 }
 
 /*
@@ -134,7 +135,7 @@ static void cut_tally(struct tpi_track *t, uint64_t released)
  * other events. Head goes back with it, once nothing is in the caller's hands; and
  * so does the tally, as far as it counted what will come again.
  */
-static unsigned int step_back(struct tapio_consumer *c, struct tpi_track *t,
+static unsigned int step_back(struct tpi_consumer *c, struct tpi_track *t,
 			      uint64_t tail, struct tapio_view *view)
 {
 	/* Plain: written by the broker before it answered us. */
@@ -151,12 +152,12 @@ static unsigned int step_back(struct tapio_consumer *c, struct tpi_track *t,
 }
 
 /* A member that has lost its lease does not know where the lane stands. */
-static bool is_lost(const struct tapio_consumer *c, const struct tpi_track *t)
+static bool is_lost(const struct tpi_consumer *c, const struct tpi_track *t)
 {
 	return !c->ended && !tpi_lease_held(t);
 }
 
-unsigned int tpi_bad_state(struct tapio_consumer *c, struct tpi_track *t,
+unsigned int tpi_bad_state(struct tpi_consumer *c, struct tpi_track *t,
 			   uint64_t tail, struct tapio_view *view)
 {
 	if (is_lost(c, t)) {
@@ -166,10 +167,10 @@ unsigned int tpi_bad_state(struct tapio_consumer *c, struct tpi_track *t,
 	flag(t, TAPIO_CURSOR_BAD_STATE);
 	if (tapio_position_diff(tail, t->next) < 0)
 		return step_back(c, t, tail, view);
-	return miss(c, t, TAPIO_GAP_CORRUPT, tail, view);
+	return tpi_miss(c, t, TAPIO_GAP_CORRUPT, tail, view);
 }
 
-unsigned int tpi_bad_descriptors(struct tapio_consumer *c, struct tpi_track *t,
+unsigned int tpi_bad_descriptors(struct tpi_consumer *c, struct tpi_track *t,
 				 uint64_t end, struct tapio_view *view)
 {
 	uint64_t count = tpi_copy_bad_run(&c->filter, t->lane, t->next, end);
@@ -182,6 +183,6 @@ unsigned int tpi_bad_descriptors(struct tapio_consumer *c, struct tpi_track *t,
 	if (is_lost(c, t))
 		return 0;
 	flag(t, TAPIO_CURSOR_BAD_DESCRIPTOR);
-	return miss(c, t, TAPIO_GAP_CORRUPT,
-		    (t->next + count) & TAPIO_POSITION_MASK, view);
+	return tpi_miss(c, t, TAPIO_GAP_CORRUPT,
+			(t->next + count) & TAPIO_POSITION_MASK, view);
 }

@@ -22,6 +22,7 @@
 #include <limits.h>
 
 #include "client/consumer/consumer.h"
+#include "client/consumer/glance.h"
 #include "client/consumer/walk.h"
 #include "lib/base/testpoint.h"
 #include "lib/base/tsc.h"
@@ -32,8 +33,6 @@
 #define TRIES 8
 /* So many looks in a row begin with the same lane while it fills them. */
 #define STAY_ROUNDS 8
-/* Calls between two glances at the clock for the balance of leases. */
-#define BALANCE_POLLS 64
 /* tpi_guess() looks no further, in each priority. */
 #define GUESSED_LANES 8
 
@@ -59,7 +58,7 @@ static inline void note_peak(struct tpi_track *t, uint64_t unread)
  * -EBADMSG the state is impossible. A ring holds N positions, and it does not go
  * round under a group that holds the gate.
  */
-static int readable(const struct tapio_consumer *c, const struct tpi_track *t,
+static int readable(const struct tpi_consumer *c, const struct tpi_track *t,
 		    uint64_t state)
 {
 	const struct tpi_lane *lane = t->lane;
@@ -79,14 +78,8 @@ static int readable(const struct tapio_consumer *c, const struct tpi_track *t,
 	return tapio_position_diff(tail, t->next) > count ? -EBADMSG : 0;
 }
 
-/* A lane that is not to be read now. */
-static inline bool is_closed(const struct tpi_track *t)
-{
-	return t->giving || !t->leased || t->past != t->past_end;
-}
-
-/* What is handed out waits for its release; what is only passed over does not. */
-static inline void look_done(struct tapio_consumer *c, struct tpi_track *t)
+/* A handed-out event waits for its release, one that is only passed over does not. */
+static inline void look_done(struct tpi_consumer *c, struct tpi_track *t)
 {
 	if (t->handed || t->gapped)
 		tpi_touch(c, t);
@@ -104,7 +97,7 @@ static uint64_t clamp_to_end(const struct tpi_track *t, uint64_t tail)
 
 /* The filter refuses the whole class: nobody looks at what lies there. */
 __attribute__((noinline, cold)) static void
-pass_over(struct tapio_consumer *c, struct tpi_track *t, uint64_t tail)
+pass_over(struct tpi_consumer *c, struct tpi_track *t, uint64_t tail)
 {
 	if (c->ended)
 		tail = clamp_to_end(t, tail);
@@ -122,10 +115,10 @@ pass_over(struct tapio_consumer *c, struct tpi_track *t, uint64_t tail)
  * How many records.
  *
  * The last view is left to an event: who takes one at a time, and is overrun each
- * time, would get nothing but records. What is not told now is owed.
+ * time, would get nothing but records. The rest is owed.
  */
 __attribute__((noinline, cold)) static unsigned int
-pass_on(struct tapio_consumer *c, struct tpi_track *t, int err, uint64_t tail,
+pass_on(struct tpi_consumer *c, struct tpi_track *t, int err, uint64_t tail,
 	struct tapio_view *views, unsigned int max)
 {
 	struct tapio_view *view = max > 1 ? views : NULL;
@@ -134,18 +127,44 @@ pass_on(struct tapio_consumer *c, struct tpi_track *t, int err, uint64_t tail,
 				 : tpi_bad_state(c, t, tail, view);
 }
 
+/*
+ * The producer is gone, and a stranger may write there. Nothing lies behind the end, and the
+ * reader does not go back: so it comes to the end, and stays there.
+ */
+static uint64_t clamp_state(const struct tpi_track *t, uint64_t state)
+{
+	uint64_t tail = TAPIO_STATE_TAIL(state);
+
+	return TAPIO_STATE(clamp_to_end(t, tail), TAPIO_STATE_HELD(state));
+}
+
+/* Positions that no look has seen before. */
+static inline void note_news(struct tpi_consumer *c, struct tpi_track *t,
+			     uint64_t tail)
+{
+	uint64_t from = t->next;
+
+	if (tapio_position_diff(t->seen, from) > 0)
+		from = t->seen;
+	if (tapio_position_diff(tail, from) > 0)
+		c->pace.fresh += (tail - from) & TAPIO_POSITION_MASK;
+	t->seen = tail;
+}
+
 static inline __attribute__((always_inline)) bool
-look(struct tapio_consumer *c, struct tpi_track *t, struct tapio_view *views,
+look(struct tpi_consumer *c, struct tpi_track *t, struct tapio_view *views,
      unsigned int max, unsigned int *n, uint64_t *tail)
 {
 	uint64_t state = tpi_lane_peek(t->lane);
 	int err;
 
+	if (tpi_unlikely(c->over) && t->over)
+		state = clamp_state(t, state);
 	if (tpi_likely(TAPIO_STATE_TAIL(state) == t->next))
 		return false;
 	__builtin_prefetch(t->guess);
 	t->guess = t; /* it was for one look */
-	if (tpi_unlikely(is_closed(t)))
+	if (tpi_unlikely(tpi_lane_closed(t)))
 		return false;
 	if (tpi_unlikely(!tpi_filter_class(&c->filter, t->lane->klass))) {
 		pass_over(c, t, TAPIO_STATE_TAIL(state));
@@ -157,39 +176,27 @@ look(struct tapio_consumer *c, struct tpi_track *t, struct tapio_view *views,
 		*n += pass_on(c, t, err, *tail, views, max);
 		if (!t->leased)
 			return false;
-		/* By a later state, perhaps, and so beyond this tail. */
-		if (tapio_position_diff(*tail, t->next) < 0)
+		/* By a later state, perhaps, and so beyond this tail. Or it has
+		 * gone back since, and this tail is no place to walk to. */
+		if (((*tail - t->next) & TAPIO_POSITION_MASK) >
+		    (uint64_t)t->lane->mask + 1)
 			*tail = t->next;
 	}
 	if (tpi_unlikely(c->ended))
 		*tail = clamp_to_end(t, *tail);
 	note_peak(t, (*tail - t->head) & TAPIO_POSITION_MASK);
-	t->seen = *tail;
-	c->pace.fresh += (*tail - t->next) & TAPIO_POSITION_MASK;
+	note_news(c, t, *tail);
 	return true;
 }
 
 /*
- * What an earlier look has seen and not handed out is there without another: the
- * state's line is left to the producer, who writes it for every event. Only where
- * producers wait for us, since what may be overrun has to be looked at first.
- */
-static inline bool known(const struct tapio_consumer *c,
-			 const struct tpi_track *t, uint64_t *tail)
-{
-	*tail = t->seen;
-	return c->lossless && tapio_position_diff(t->seen, t->next) > 0 &&
-	       !is_closed(t);
-}
-
-/*
  * Views of [next, tail), up to where they are full or a descriptor is impossible.
- * Who may be overrun asks afterwards whether what was passed over was what it
+ * A reader that may be overrun asks afterwards whether what was passed over was what it
  * seemed to be. (What is handed out is asked about at its release.)
  */
-static inline unsigned int hand_out(struct tapio_consumer *c,
-				    struct tpi_track *t, uint64_t tail,
-				    struct tapio_view *views, unsigned int max)
+static inline unsigned int hand_out(struct tpi_consumer *c, struct tpi_track *t,
+				    uint64_t tail, struct tapio_view *views,
+				    unsigned int max)
 {
 	uint64_t next = t->next, skipped = 0;
 	unsigned int n;
@@ -218,7 +225,7 @@ static inline unsigned int hand_out(struct tapio_consumer *c,
  * that a hostile producer changes to and fro.
  */
 __attribute__((noinline, cold)) static unsigned int
-hand_out_rest(struct tapio_consumer *c, struct tpi_track *t, uint64_t tail,
+hand_out_rest(struct tpi_consumer *c, struct tpi_track *t, uint64_t tail,
 	      struct tapio_view *views, unsigned int max)
 {
 	unsigned int n = 0, vain = 0;
@@ -235,7 +242,7 @@ hand_out_rest(struct tapio_consumer *c, struct tpi_track *t, uint64_t tail,
 	return n;
 }
 
-static void note_latency(struct tapio_consumer *c, const struct tpi_track *t,
+static void note_latency(struct tpi_consumer *c, const struct tpi_track *t,
 			 const struct tapio_view *views, unsigned int n)
 {
 	if (tpi_unlikely(t->gapped))
@@ -256,13 +263,13 @@ take_back(struct tpi_track *t, const struct tapio_view *views, unsigned int n)
 	return 0;
 }
 
-static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
+static unsigned int read_lane(struct tpi_consumer *c, struct tpi_track *t,
 			      struct tapio_view *views, unsigned int max)
 {
 	unsigned int n = 0;
 	uint64_t tail;
 
-	if (!known(c, t, &tail) && !look(c, t, views, max, &n, &tail))
+	if (!tpi_lane_known(c, t, &tail) && !look(c, t, views, max, &n, &tail))
 		return n;
 	TPI_TESTPOINT("poll.looked");
 	if (tpi_likely(n < max && tail != t->next))
@@ -273,28 +280,51 @@ static unsigned int read_lane(struct tapio_consumer *c, struct tpi_track *t,
 		return take_back(t, views, n);
 	if (n && c->latency.shm)
 		note_latency(c, t, views, n);
+	c->pace.more |= tail != t->next;
 	look_done(c, t);
 	return n;
 }
 
 /* ---- for the merge ------------------------------------------------------------- */
 
-bool tpi_look(struct tapio_consumer *c, struct tpi_track *t,
+bool tpi_look(struct tpi_consumer *c, struct tpi_track *t,
 	      struct tapio_view *views, unsigned int max, unsigned int *n,
 	      uint64_t *tail)
 {
 	return look(c, t, views, max, n, tail);
 }
 
-void tpi_look_done(struct tapio_consumer *c, struct tpi_track *t)
+void tpi_look_done(struct tpi_consumer *c, struct tpi_track *t)
 {
 	look_done(c, t);
 }
 
 /* ---- whose turn it is ---------------------------------------------------------- */
 
-static unsigned int read_level(struct tapio_consumer *c,
-			       struct tpi_level *level,
+const uint64_t tpi_no_state = 1;
+
+void tpi_glances_forget(struct tpi_consumer *c)
+{
+	c->unfinished = false;
+	for (uint32_t i = 0; i < c->lane_count; i++)
+		c->glances[i] = tpi_glance_none();
+}
+
+static inline unsigned int read_at(struct tpi_consumer *c,
+				   struct tpi_level *level, uint32_t at,
+				   struct tapio_view *views, unsigned int max)
+{
+	unsigned int n;
+
+	if (tpi_glance_is_idle(&level->glances[at]))
+		return 0;
+	n = read_lane(c, level->tracks[at], views, max);
+	level->glances[at] =
+		n ? tpi_glance_none() : tpi_glance_at(level->tracks[at]);
+	return n;
+}
+
+static unsigned int read_level(struct tpi_consumer *c, struct tpi_level *level,
 			       struct tapio_view *views, unsigned int max)
 {
 	uint32_t i, at = level->turn;
@@ -303,7 +333,7 @@ static unsigned int read_level(struct tapio_consumer *c,
 	for (i = 0; i < level->count && n < max; i++) {
 		if (at >= level->count)
 			at = 0;
-		n += read_lane(c, level->tracks[at++], views + n, max - n);
+		n += read_at(c, level, at++, views + n, max - n);
 	}
 	if (!n)
 		return 0;
@@ -320,7 +350,7 @@ static unsigned int read_level(struct tapio_consumer *c,
  * last one begins with another level than the highest, each in its turn. Looks that
  * leave views empty have served all levels, and count for nothing.
  */
-static inline uint32_t first_level(const struct tapio_consumer *c)
+static inline uint32_t first_level(const struct tpi_consumer *c)
 {
 	if (tpi_likely(c->full % FAIR_ROUNDS != FAIR_ROUNDS - 1) ||
 	    c->level_count < 2)
@@ -328,9 +358,8 @@ static inline uint32_t first_level(const struct tapio_consumer *c)
 	return 1 + c->full / FAIR_ROUNDS % (c->level_count - 1);
 }
 
-static inline unsigned int read_levels(struct tapio_consumer *c,
-				       struct tapio_view *views,
-				       unsigned int max)
+static inline unsigned int
+read_levels(struct tpi_consumer *c, struct tapio_view *views, unsigned int max)
 {
 	uint32_t i, at, count = c->level_count, first = first_level(c);
 	unsigned int n = 0;
@@ -347,7 +376,7 @@ static inline unsigned int read_levels(struct tapio_consumer *c,
 }
 
 /* The slot is another group's, or nobody's: what is there now is the last. */
-static void end(struct tapio_consumer *c)
+static void end(struct tpi_consumer *c)
 {
 	uint32_t i;
 
@@ -357,12 +386,13 @@ static void end(struct tapio_consumer *c)
 	for (i = 0; i < c->lane_count; i++) {
 		struct tpi_track *t = &c->tracks[i];
 
-		t->end = TAPIO_STATE_TAIL(tpi_lane_peek(t->lane));
+		if (!t->over)
+			t->end = TAPIO_STATE_TAIL(tpi_lane_peek(t->lane));
 		t->giving = false; /* to nobody any more */
 	}
 }
 
-void tpi_check_slot(struct tapio_consumer *c)
+void tpi_check_slot(struct tpi_consumer *c)
 {
 	/*
 	 * ORDER group.slot (acquire): a slot that is ours now was so for every
@@ -379,14 +409,17 @@ void tpi_check_slot(struct tapio_consumer *c)
 		end(c);
 }
 
-bool tpi_drained(const struct tapio_consumer *c)
+bool tpi_drained(const struct tpi_consumer *c)
 {
 	uint32_t i;
 
 	for (i = 0; i < c->lane_count; i++) {
 		const struct tpi_track *t = &c->tracks[i];
+		uint64_t tail = TAPIO_STATE_TAIL(tpi_lane_peek(t->lane));
 
-		if (t->leased && tapio_position_diff(t->end, t->next) > 0)
+		/* A tail that went back never comes to that end. */
+		if (t->leased && tapio_position_diff(t->end, t->next) > 0 &&
+		    tapio_position_diff(tail, t->next) > 0)
 			return false;
 	}
 	return !c->past_lanes && !c->owing;
@@ -400,7 +433,7 @@ bool tpi_drained(const struct tapio_consumer *c)
  * not before, or the producer would have to take it back. A hint needs no proof, and
  * with many lanes it is not worth its loads.
  */
-void tpi_guess(struct tapio_consumer *c)
+void tpi_guess(struct tpi_consumer *c)
 {
 	for (uint32_t i = 0; i < c->level_count; i++)
 		for (uint32_t k = 0;
@@ -417,24 +450,27 @@ void tpi_guess(struct tapio_consumer *c)
 }
 
 __attribute__((noinline)) static unsigned int
-gather(struct tapio_consumer *c, struct tapio_view *views, unsigned int max)
+gather(struct tpi_consumer *c, struct tapio_view *views, unsigned int max)
 {
 	unsigned int n = 0;
 
+	c->pace.more = false;
 	tpi_lease_live(c);
 	tpi_check_slot(c);
 	if (tpi_unlikely(c->stale))
 		tpi_lease_sort(c);
 	if (tpi_unlikely(c->owing))
 		n = tpi_tell_owed(c, views, max);
-	if (tpi_unlikely(c->merge.heap != NULL))
+	if (tpi_unlikely(tpi_merge_is_on(&c->merge)))
 		return n + tpi_merge_gather(c, views + n, max - n);
-	if (tpi_unlikely(c->past_lanes))
+	if (tpi_unlikely(c->past_lanes)) {
 		n += tpi_history_read(c, views + n, max - n);
+		c->pace.more = true;
+	}
 	return n + read_levels(c, views + n, max - n);
 }
 
-unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
+unsigned int tpi_gather(struct tpi_consumer *c, struct tapio_view *views,
 			unsigned int max)
 {
 	unsigned int n = gather(c, views, max);
@@ -445,98 +481,63 @@ unsigned int tpi_gather(struct tapio_consumer *c, struct tapio_view *views,
 	return n;
 }
 
-/* ---- looking away --------------------------------------------------------------- */
-
-/*
- * A reader that is faster than its producer finds an event or two at each look, and
- * each look takes the line of the lane's state away from the producer, who wants it
- * back for the next commit: both run at the speed at which that line changes hands.
- * So a reader that has found little, at the first look, several times in a row, and
- * has come back at once, looks away for a moment and then finds more.
- *
- * It never does so when it had to wait for what it found (events are far apart, and
- * latency is what matters), when its caller takes its time with them, or when there
- * was enough. When looking away did not help either, because nothing comes meanwhile
- * (a thread that reads what it has just written), it is not tried again soon. A look
- * away is a microsecond at most.
- */
-#define PACE_STREAK 8 /* looks in a row that found little, before it begins */
-#define PACE_REST   4096 /* of them, when it was in vain */
-#define PACE_ENOUGH 24   /* events at one look */
-#define PACE_MAX    64   /* tpi_cpu_relax() at once: some 800 ns */
-/* Some 50 ns, in ticks of any clock from 1 to 4 GHz. */
-#define PACE_TICKS 128
-
-static inline void look_away(struct tapio_consumer *c)
-{
-	struct tpi_pace *pace = &c->pace;
-	uint32_t i;
-
-	pace->fresh = 0;
-	if (tpi_likely(pace->streak < PACE_STREAK) || pace->behind)
-		return;
-	if (tpi_tsc() - pace->left > (uint64_t)PACE_TICKS * pace->found) {
-		pace->streak = 0;
-		return;
-	}
-	for (i = 0; i < pace->pauses; i++)
-		tpi_cpu_relax();
-}
-
-/* After a first look that handed out `n` views of `max`. */
-static inline void note_pace(struct tapio_consumer *c, unsigned int n,
-			     unsigned int max)
-{
-	struct tpi_pace *pace = &c->pace;
-
-	pace->behind = n == max; /* there is more, or there may be */
-	pace->found = n;
-	if (pace->fresh >= PACE_ENOUGH) {
-		pace->pauses = pace->pauses / 2 + 1;
-		if (pace->streak > 0 && pace->streak < PACE_STREAK)
-			pace->streak = 0;
-	} else if (!pace->fresh) {
-		; /* of what was known before */
-	} else if (pace->streak < PACE_STREAK) {
-		pace->pauses = 1;
-		pace->streak++;
-	} else if (pace->pauses >= 8 && pace->fresh < pace->pauses / 4) {
-		pace->streak = PACE_STREAK - PACE_REST;
-	} else if (pace->pauses < PACE_MAX) {
-		pace->pauses *= 2;
-	}
-	if (pace->streak == PACE_STREAK)
-		pace->left = tpi_tsc();
-}
-
-int tapio_poll(struct tapio_consumer *c, struct tapio_view *views,
-	       unsigned int max, int64_t timeout_ns)
+/* After tapio_poll's first look has found nothing. */
+static int wait(struct tpi_consumer *c, struct tapio_view *views,
+		unsigned int max, int64_t timeout_ns)
 {
 	unsigned int n;
+
+	if (tpi_follow(c, TPI_FOLLOW_IDLE_MS) &&
+	    (n = tpi_gather(c, views, max)))
+		return (int)n;
+	if (c->owing && (n = tpi_tell_owed(c, views, max)))
+		return (int)n;
+	tpi_lease_balance(c);
+	tpi_client_look(&c->client);
+	if (tpi_is_restless(c) && (n = tpi_aside(c, views, max)))
+		return (int)n;
+	if (c->ended && tpi_drained(c))
+		return -ENOTCONN;
+	if (!timeout_ns)
+		return tpi_fd_idle(c, views, max);
+	return tpi_sleep(c, views, max, timeout_ns);
+}
+
+static int find(struct tpi_consumer *c, struct tapio_view *views,
+		unsigned int max, int64_t timeout_ns)
+{
+	unsigned int n;
+
+	if (tpi_unlikely(c->wake_events > 1) && timeout_ns && max &&
+	    !c->past_lanes)
+		return tpi_watermark_wait(c, views, max, timeout_ns);
+	n = gather(c, views, max);
+	if (n || !max)
+		return (int)n;
+	return wait(c, views, max, timeout_ns);
+}
+
+int tapio_poll(struct tapio_consumer *handle, struct tapio_view *views,
+	       unsigned int max, int64_t timeout_ns)
+{
+	struct tpi_consumer *c = handle->now;
+	int n;
 
 	if (!tpi_alive(&c->hot))
 		return -ECHILD;
 	if (max > INT_MAX)
 		max = INT_MAX;
-	if (tpi_unlikely(c->polls++ % BALANCE_POLLS == 0))
+	if (tpi_unlikely(c->polls++ % TPI_BALANCE_POLLS == 0)) {
 		tpi_lease_balance(c);
-	if (tpi_unlikely(c->wake_events > 1) && timeout_ns && max &&
-	    !c->past_lanes)
-		return tpi_watermark_wait(c, views, max, timeout_ns);
-	look_away(c);
-	n = gather(c, views, max);
-	if (n || !max) {
-		note_pace(c, n, max);
-		return (int)n;
+		tpi_client_look(&c->client);
+		(void)tpi_follow(c, TPI_FOLLOW_BUSY_MS);
+		if (tpi_is_restless(c) &&
+		    (n = (int)tpi_aside_often(c, views, max)))
+			return n;
 	}
-	if (c->owing && (n = tpi_tell_owed(c, views, max)))
-		return (int)n;
-	if (c->pace.streak > 0)
-		c->pace.streak = 0;
-	if (c->ended && tpi_drained(c))
-		return -ENOTCONN;
-	tpi_lease_balance(c);
-	if (!timeout_ns)
-		return tpi_fd_idle(c, views, max);
-	return tpi_sleep(c, views, max, timeout_ns);
+	tpi_pace_look_away(&c->pace);
+	n = find(c, views, max, timeout_ns);
+	if (n > 0)
+		tpi_pace_note(&c->pace, (unsigned int)n == max);
+	return n;
 }

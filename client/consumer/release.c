@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Progress: what was handed out is done with.
+ * Progress: handed-out events are done with.
  *
  *   R1  the idle tally copy         SIGKILL: nobody reads that copy
  *   R2  head, naming that copy      SIGKILL before it: all of it is delivered
@@ -38,7 +38,7 @@ static void move_on(struct tpi_track *t)
 	t->lost = 0;
 }
 
-bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
+bool tpi_commit(struct tpi_consumer *c, struct tpi_track *t)
 {
 	struct tapio_shm_cell *cell = t->cell;
 	struct tapio_shm_tally *idle;
@@ -86,7 +86,7 @@ bool tpi_commit(struct tapio_consumer *c, struct tpi_track *t)
 	return true;
 }
 
-void tpi_wake_producers(struct tapio_consumer *c)
+void tpi_wake_producers(struct tpi_consumer *c)
 {
 	/* No fence: a producer that announces itself runs a membarrier (ORDER
 	 * wake.barrier, in tpi_barrier()). Relaxed: the protocol of wake.h. */
@@ -98,9 +98,10 @@ void tpi_wake_producers(struct tapio_consumer *c)
 	tpi_wake_all(&c->control->room);
 	TPI_TESTPOINT("room.woken");
 	tpi_store_relaxed(&c->control->room_answered, armed);
+	TPI_TESTPOINT("room.answered");
 }
 
-/* The same when some have been asked about. Off the way of who never asks. */
+/* The same when some have been asked about. Off the way of all others. */
 __attribute__((noinline, cold)) static uint64_t count_asked(struct tpi_track *t)
 {
 	uint64_t rest = t->handed - t->asked, vain = t->spoilt;
@@ -130,15 +131,13 @@ static uint64_t count_overrun(struct tpi_track *t)
 	return handed;
 }
 
-/* A copy (history.c), or a record of ours: nobody overwrites it. */
-static bool is_private(const struct tapio_consumer *c,
-		       const struct tapio_view *view)
+/* A copy (history.c): nobody overwrites it. */
+static bool is_copy(const struct tpi_consumer *c, const struct tapio_view *view)
 {
 	const unsigned char *data = view->data;
 
-	return view->flags & TAPIO_VIEW_GAP ||
-	       (data >= c->copies.buffer &&
-		data < c->copies.buffer + c->copies.bytes);
+	return data >= c->copies.buffer &&
+	       data < c->copies.buffer + c->copies.bytes;
 }
 
 static void note_asked(struct tpi_track *t, uint64_t position, bool whole)
@@ -156,16 +155,22 @@ static void note_asked(struct tpi_track *t, uint64_t position, bool whole)
 	t->spoilt += !whole;
 }
 
-int tapio_view_intact(struct tapio_consumer *c, const struct tapio_view *view)
+int tapio_view_intact(struct tapio_consumer *handle,
+		      const struct tapio_view *view)
 {
+	struct tpi_consumer *c = handle->now;
 	struct tpi_track *t;
 	bool whole;
 
 	if (!tpi_alive(&c->hot))
 		return -ECHILD;
-	if (view->lane >= c->lane_count)
+	if (view->flags & TAPIO_VIEW_GAP)
+		return 1;
+	if (view->flags & TAPIO_VIEW_FORMER)
+		c = c->former;
+	if (!c || view->lane >= c->lane_count)
 		return -EINVAL;
-	if (is_private(c, view))
+	if (is_copy(c, view))
 		return 1;
 	/* ORDER group.slot (load-load): as in tapio_release(): what was read of
 	 * the event, before the look at the slot. Pairs with the broker's
@@ -184,7 +189,7 @@ int tapio_view_intact(struct tapio_consumer *c, const struct tapio_view *view)
  * group, since all that we had comes again.
  */
 __attribute__((noinline, cold)) static uint64_t
-settle_lost(struct tapio_consumer *c, struct tpi_track *t, uint64_t vain)
+settle_lost(struct tpi_consumer *c, struct tpi_track *t, uint64_t vain)
 {
 	if (c->lossless)
 		vain = count_overrun(t);
@@ -197,7 +202,7 @@ settle_lost(struct tapio_consumer *c, struct tpi_track *t, uint64_t vain)
 }
 
 /* One lane; how many of its events were handed out in vain. */
-static uint64_t settle(struct tapio_consumer *c, struct tpi_track *t)
+static uint64_t settle(struct tpi_consumer *c, struct tpi_track *t)
 {
 	uint64_t vain = c->lossless ? 0 : count_overrun(t);
 
@@ -211,14 +216,13 @@ static uint64_t settle(struct tapio_consumer *c, struct tpi_track *t)
 	return vain;
 }
 
-int64_t tapio_release(struct tapio_consumer *c)
+static int64_t release(struct tpi_consumer *c)
 {
 	uint64_t vain = 0;
 	uint32_t i;
 
-	if (!tpi_alive(&c->hot))
-		return -ECHILD;
 	c->copies.used = 0;
+	c->copied = false;
 	if (!c->touched_count)
 		return 0;
 	/* ORDER group.slot (load-load): what was read of the events, before the
@@ -231,4 +235,19 @@ int64_t tapio_release(struct tapio_consumer *c)
 	c->touched_count = 0;
 	tpi_wake_producers(c);
 	return (int64_t)vain;
+}
+
+int64_t tapio_release(struct tapio_consumer *handle)
+{
+	struct tpi_consumer *c = handle->now;
+	int64_t vain;
+
+	if (!tpi_alive(&c->hot))
+		return -ECHILD;
+	vain = release(c);
+	if (tpi_unlikely(c->former != NULL)) {
+		vain += release(c->former);
+		handle->told = false;
+	}
+	return vain;
 }

@@ -32,7 +32,7 @@ static void note_signs(const struct tpi_survey *before, struct tpi_survey *s,
 	}
 }
 
-static int64_t takeover_ns(const struct tapio_consumer *c)
+static int64_t takeover_ns(const struct tpi_consumer *c)
 {
 	/* Relaxed: it does not change while the group has members. */
 	uint64_t ns = tpi_load_relaxed(&c->group->takeover_ns);
@@ -83,8 +83,8 @@ static uint64_t ask_for(struct tpi_track *t, uint64_t lease)
  * One lane of a member that has slept for `slept` ns: takes it over, or asks for it.
  * Whether it has asked.
  */
-static bool relieve(struct tapio_consumer *c, struct tpi_track *t,
-		    uint64_t lease, int64_t slept, int64_t limit)
+static bool relieve(struct tpi_consumer *c, struct tpi_track *t, uint64_t lease,
+		    int64_t slept, int64_t limit)
 {
 	const struct tapio_shm_cell *cell =
 		&t->cursor->cells[tpi_lease_cell(lease)];
@@ -101,7 +101,7 @@ static bool relieve(struct tapio_consumer *c, struct tpi_track *t,
 }
 
 /* A2, A3, T1. */
-static void take_asked(struct tapio_consumer *c)
+static void take_asked(struct tpi_consumer *c)
 {
 	uint32_t i;
 	bool proven = !tpi_barrier();
@@ -121,9 +121,8 @@ static void take_asked(struct tapio_consumer *c)
 	}
 }
 
-void tpi_lease_relieve(struct tapio_consumer *c,
-		       const struct tpi_survey *before, struct tpi_survey *s,
-		       int64_t now)
+void tpi_lease_relieve(struct tpi_consumer *c, const struct tpi_survey *before,
+		       struct tpi_survey *s, int64_t now)
 {
 	int64_t slept, limit = takeover_ns(c);
 	int64_t idle = limit < IDLE_NS ? limit : IDLE_NS;

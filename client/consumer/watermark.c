@@ -35,7 +35,7 @@ struct waiting {
 };
 
 /* The goal of a lane: half of it at most, and less if it may be overrun. */
-uint32_t tpi_watermark_goal(const struct tapio_consumer *c,
+uint32_t tpi_watermark_goal(const struct tpi_consumer *c,
 			    const struct tpi_track *t)
 {
 	/* Relaxed: a hint, and the policy does not change. */
@@ -54,7 +54,7 @@ uint32_t tpi_watermark_goal(const struct tapio_consumer *c,
 }
 
 /* Whether a lane has reached its goal; *any: whether anything is unread. */
-static bool reached(const struct tapio_consumer *c, bool *any)
+static bool reached(const struct tpi_consumer *c, bool *any)
 {
 	uint64_t unread;
 	uint32_t i;
@@ -65,7 +65,7 @@ static bool reached(const struct tapio_consumer *c, bool *any)
 
 		/* Events that cannot be handed out before a release do not
 		 * count. */
-		if (!t->leased || t->giving)
+		if (!t->leased || t->giving || t->shut)
 			continue;
 		unread = (TAPIO_STATE_TAIL(tpi_lane_peek(t->lane)) - t->next) &
 			 TAPIO_POSITION_MASK;
@@ -77,7 +77,7 @@ static bool reached(const struct tapio_consumer *c, bool *any)
 }
 
 /* Marks for all lanes, or none; false when they are so already. */
-static bool set_marks(struct tapio_consumer *c, bool wanted)
+static bool set_marks(struct tpi_consumer *c, bool wanted)
 {
 	bool changed = false;
 	uint32_t i, mark;
@@ -96,17 +96,18 @@ static bool set_marks(struct tapio_consumer *c, bool wanted)
 			continue;
 		t->marked = mark;
 		changed = true;
+		c->call.dirty = true;
 		/* Relaxed: the barrier of the announcement orders it. */
 		tpi_store_relaxed(&t->cell->watermark, mark);
+		TPI_TESTPOINT("sleep.marked");
 	}
 	return changed;
 }
 
-static int64_t rest_ns(const struct tapio_consumer *c, const struct waiting *w,
+static int64_t rest_ns(const struct tpi_consumer *c, const struct waiting *w,
 		       int64_t now)
 {
-	int64_t ns =
-		tpi_load_relaxed(&c->deaf) ? DEAF_NS : TPI_SLEEP_CONSUMER_NS;
+	int64_t ns = tpi_is_rung(c) ? TPI_SLEEP_CONSUMER_NS : DEAF_NS;
 
 	if (w->first && w->first + c->wake_ns - now < ns)
 		ns = w->first + c->wake_ns - now;
@@ -114,7 +115,7 @@ static int64_t rest_ns(const struct tapio_consumer *c, const struct waiting *w,
 }
 
 /* S1 to S5, once. 0, -ETIMEDOUT, -EINTR. */
-static int sleep_once(struct tapio_consumer *c, struct waiting *w)
+static int sleep_once(struct tpi_consumer *c, struct waiting *w)
 {
 	bool any, was = w->first != 0;
 	int err;
@@ -122,7 +123,7 @@ static int sleep_once(struct tapio_consumer *c, struct waiting *w)
 	TPI_TESTPOINT("sleep.begin");
 	if (set_marks(c, was) || !w->announced) {
 		w->heard = tpi_wake_listen(c->doorbell);
-		tpi_announce(c);
+		tpi_call(c, &c->call, w->heard);
 	}
 	w->announced = true;
 	/* S4: lanes of members that died or left, and then what is unread. */
@@ -139,7 +140,7 @@ static int sleep_once(struct tapio_consumer *c, struct waiting *w)
 	return err;
 }
 
-static int wait_for(struct tapio_consumer *c, struct tapio_view *views,
+static int wait_for(struct tpi_consumer *c, struct tapio_view *views,
 		    unsigned int max, struct waiting *w)
 {
 	int64_t now;
@@ -150,6 +151,10 @@ static int wait_for(struct tapio_consumer *c, struct tapio_view *views,
 	for (;;) {
 		tpi_lease_free(c);
 		tpi_lease_balance(c);
+		tpi_client_look(&c->client);
+		(void)tpi_follow(c, TPI_FOLLOW_BUSY_MS);
+		if (tpi_is_restless(c) && (n = tpi_aside(c, views, max)))
+			return (int)n;
 		tpi_check_slot(c);
 		now = tpi_now_ns();
 		ready = reached(c, &any) || c->ended;
@@ -173,7 +178,7 @@ static int wait_for(struct tapio_consumer *c, struct tapio_view *views,
 	}
 }
 
-static int wait_until(struct tapio_consumer *c, struct tapio_view *views,
+static int wait_until(struct tpi_consumer *c, struct tapio_view *views,
 		      unsigned int max, int64_t timeout_ns)
 {
 	struct waiting w = {0};
@@ -188,7 +193,7 @@ static int wait_until(struct tapio_consumer *c, struct tapio_view *views,
 	return n;
 }
 
-int tpi_watermark_wait(struct tapio_consumer *c, struct tapio_view *views,
+int tpi_watermark_wait(struct tpi_consumer *c, struct tapio_view *views,
 		       unsigned int max, int64_t timeout_ns)
 {
 	int n = c->draining ? (int)tpi_gather(c, views, max) : 0;

@@ -7,59 +7,15 @@
  * SIGKILL, SIGSTOP: no other process notices.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include <tapio/consumer.h>
-#include <tapio/observer.h>
-
-#include "client/connection/client.h"
-#include "client/reader/copy.h"
-#include "client/reader/filter.h"
-#include "client/reader/merge.h"
+#include "client/observer/observer.h"
 #include "lib/base/error.h"
-#include "lib/base/thread.h"
-#include "lib/lane/wake.h"
 
 #define BUFFER_BYTES (256 * 1024)
-#define NAP_FIRST_NS INT64_C(1000000)
-#define NAP_LAST_NS  INT64_C(20000000)
-/* So often a producer may be faster than the first read. */
-#define TRIES 8
 
-/* One lane as the observer sees it. */
-struct watch {
-	const struct tpi_lane *lane;
-	uint64_t next;
-	uint64_t limit; /* merging: how far this round looks */
-	bool seen;      /* something was read: missing events are a gap now */
-	bool gapped;    /* `gap` is in the caller's hands */
-	struct tapio_gap gap;
-	struct tapio_gap
-		owed; /* to be told in the next call. count 0: nothing */
-	struct tpi_sights sights; /* merging */
-};
-
-struct tapio_observer {
-	union {
-		struct tpi_hot hot;
-		unsigned char page[TPI_HOT_BYTES];
-	};
-	struct tpi_client client;
-	struct tpi_filter filter;
-	struct tpi_copies copies;
-	struct tpi_merge merge;
-	struct watch *watches; /* by lane id */
-	uint32_t lane_count;
-	uint32_t turn;
-	uint32_t owing; /* lanes that have something to tell */
-	uint64_t seen;
-	uint64_t skipped;
-	uint64_t lost;
-};
-
-static int make_watches(struct tapio_observer *o, uint32_t start)
+/* `moved`: the history has a known beginning, and events that are missing there are a gap. */
+static int make_watches(struct tpi_observer *o, uint32_t start, bool moved)
 {
 	uint32_t i, count = o->client.channel.lane_count;
 
@@ -69,21 +25,25 @@ static int make_watches(struct tapio_observer *o, uint32_t start)
 	o->lane_count = count;
 	for (i = 0; i < count; i++) {
 		const struct tpi_lane *lane = &o->client.channel.lanes[i];
-		struct watch *w = &o->watches[i];
+		struct tpi_watched *w = &o->watches[i];
 		uint64_t state = tpi_lane_peek(lane);
 
 		w->lane = lane;
 		w->next = TAPIO_STATE_TAIL(state);
-		w->seen = start == TAPIO_START_NEWEST;
-		if (!w->seen && tpi_lane_state_sane(lane, state) &&
+		w->seen = moved || start == TAPIO_START_NEWEST;
+		tpi_observer_follow_init(o, w);
+		if (w->shut)
+			continue;
+		if ((moved || !w->seen) && tpi_lane_state_sane(lane, state) &&
 		    TAPIO_STATE_HELD(state) <= lane->mask)
-			w->next = (tpi_lane_reap(lane, state) + 1) &
-				  TAPIO_POSITION_MASK;
+			w->next = tpi_copy_oldest(lane, state);
+		if (moved && tpi_filter_class(&o->filter, lane->klass))
+			o->missed += tpi_copy_missed(lane, w->next);
 	}
 	return 0;
 }
 
-static int open_merge(struct tapio_observer *o,
+static int open_merge(struct tpi_observer *o,
 		      const struct tapio_observer_options *options)
 {
 	uint32_t i;
@@ -96,12 +56,14 @@ static int open_merge(struct tapio_observer *o,
 	return err;
 }
 
-static int open_observer(struct tapio_observer *o, const char *channel,
-			 const struct tapio_observer_options *options)
+static int open_observer(struct tpi_observer *o,
+			 const struct tapio_observer *handle,
+			 const struct tpi_observer *former)
 {
+	const struct tapio_observer_options *options = &handle->options;
 	struct tpi_request request = {
 		.role = TAPIO_ROLE_INSPECT,
-		.channel = channel,
+		.channel = handle->channel,
 	};
 	uint32_t bytes =
 		options->buffer_bytes ? options->buffer_bytes : BUFFER_BYTES;
@@ -111,12 +73,13 @@ static int open_observer(struct tapio_observer *o, const char *channel,
 			      options->class_mask, options->types,
 			      options->type_count, &options->broker);
 	if (!err)
-		err = tpi_client_open(&o->client, &request, &options->broker);
+		err = tpi_client_open_as(&o->client, &request, &options->broker,
+					 former ? &former->client : NULL);
 	if (err)
 		return err;
 	err = tpi_copies_init(&o->copies, bytes, &o->client.channel.info);
 	if (!err)
-		err = make_watches(o, options->start);
+		err = make_watches(o, options->start, former != NULL);
 	if (!err)
 		err = open_merge(o, options);
 	if (err)
@@ -124,7 +87,7 @@ static int open_observer(struct tapio_observer *o, const char *channel,
 	return err;
 }
 
-static void free_observer(struct tapio_observer *o)
+static void free_observer(struct tpi_observer *o)
 {
 	uint32_t i;
 
@@ -152,11 +115,81 @@ static int check(const struct tapio_observer_options *options)
 	return 0;
 }
 
+int tpi_observer_attach(struct tpi_observer **out,
+			struct tapio_observer *handle,
+			const struct tpi_observer *former)
+{
+	struct tpi_observer *o = tpi_handle_new(
+		sizeof(*o), offsetof(struct tpi_observer, client.handle));
+	int err;
+
+	if (!o)
+		return -ENOMEM;
+	o->handle = handle;
+	err = open_observer(o, handle, former);
+	if (err) {
+		free_observer(o);
+		return err;
+	}
+	*out = o;
+	return 0;
+}
+
+void tpi_observer_leave(struct tpi_observer *o)
+{
+	tpi_client_close(&o->client);
+	free_observer(o);
+}
+
+static void free_handle(struct tapio_observer *handle)
+{
+	if (!handle)
+		return;
+	free(handle->channel);
+	free(handle->types);
+	free(handle);
+}
+
+/* Nothing of the caller's is used after the open. NULL: no memory. */
+static struct tapio_observer *
+make_handle(const char *channel, const struct tapio_observer_options *options)
+{
+	struct tapio_observer *handle = calloc(1, sizeof(*handle));
+
+	if (!handle)
+		return NULL;
+	handle->options = *options;
+	if (!tpi_options_keep_text(&handle->channel, channel) ||
+	    !tpi_options_keep_types(&handle->types, options->types,
+				    options->type_count)) {
+		free_handle(handle);
+		return NULL;
+	}
+	handle->options.types = handle->types;
+	return handle;
+}
+
+static int open_handle(struct tapio_observer **out, const char *channel,
+		       const struct tapio_observer_options *options)
+{
+	struct tapio_observer *handle = make_handle(channel, options);
+	int err = handle ? tpi_observer_attach(&handle->now, handle, NULL)
+			 : -ENOMEM;
+
+	if (err) {
+		free_handle(handle);
+		return tpi_open_failed(&options->broker, err);
+	}
+	/* The place for the reason was the open's. */
+	handle->options.broker = (struct tapio_options){0};
+	*out = handle;
+	return 0;
+}
+
 int tapio_observer_open(struct tapio_observer **out, const char *channel,
 			const struct tapio_observer_options *options)
 {
 	struct tapio_observer_options copy;
-	struct tapio_observer *o;
 	int err;
 
 	*out = NULL;
@@ -166,373 +199,35 @@ int tapio_observer_open(struct tapio_observer **out, const char *channel,
 	err = tpi_options_nested(&copy.broker);
 	if (!err)
 		err = check(&copy);
-	if (err)
-		return err;
-	o = tpi_handle_new(sizeof(*o),
-			   offsetof(struct tapio_observer, client.handle));
-	if (!o)
-		return tpi_open_failed(&copy.broker, -ENOMEM);
-	err = open_observer(o, channel, &copy);
-	if (err) {
-		free_observer(o);
-		return tpi_open_failed(&copy.broker, err);
-	}
-	*out = o;
-	return 0;
+	return err ? err : open_handle(out, channel, &copy);
 }
 
-void tapio_observer_close(struct tapio_observer *o)
+void tapio_observer_close(struct tapio_observer *handle)
 {
-	if (!o)
+	if (!handle)
 		return;
-	tpi_client_close(&o->client);
-	free_observer(o);
+	if (handle->now->former)
+		tpi_observer_leave(handle->now->former);
+	tpi_observer_leave(handle->now);
+	free_handle(handle);
 }
 
-/* ---- what is missed -------------------------------------------------------------- */
-
-static unsigned int tell_owed(struct tapio_observer *o, struct watch *w,
-			      struct tapio_view *view)
-{
-	if (w->gapped || !w->owed.count)
-		return 0;
-	w->gap = w->owed;
-	tpi_gap_view(view, &w->gap, w->lane);
-	w->gapped = true;
-	w->owed = (struct tapio_gap){0};
-	o->owing--;
-	return 1;
-}
-
-static unsigned int tell_all_owed(struct tapio_observer *o,
-				  struct tapio_view *views, unsigned int max)
-{
-	unsigned int n = 0;
-	uint32_t i;
-
-	for (i = 0; i < o->lane_count && n < max && o->owing; i++)
-		n += tell_owed(o, &o->watches[i], views + n);
-	return n;
-}
-
-/*
- * [next, to) is missed. Events overwritten before the first read are no gap:
- * the history has no known beginning. One record of a lane in each call. A
- * record that does not fit is told in the next one.
- */
-static unsigned int miss(struct tapio_observer *o, struct watch *w,
-			 uint32_t cause, uint64_t to, struct tapio_view *view)
-{
-	uint64_t first = w->next, count = (to - first) & TAPIO_POSITION_MASK;
-
-	w->next = to;
-	if ((!w->seen && cause == TAPIO_GAP_OVERRUN) || !count)
-		return 0;
-	o->lost += count;
-	if (!w->owed.count) {
-		w->owed.first = first;
-		o->owing++;
-	}
-	w->owed.count += count;
-	w->owed.last = (to - 1) & TAPIO_POSITION_MASK;
-	if (cause > w->owed.cause)
-		w->owed.cause = cause;
-	return view ? tell_owed(o, w, view) : 0;
-}
-
-static unsigned int overrun(struct tapio_observer *o, struct watch *w,
-			    struct tapio_view *view)
-{
-	uint64_t to = tpi_copy_resume(w->lane, tpi_lane_peek(w->lane));
-
-	/* Not after it: no honest state, and the next look will say so. */
-	if (tapio_position_diff(to, w->next) <= 0)
-		return 0;
-	return miss(o, w, TAPIO_GAP_OVERRUN, to, view);
-}
-
-static bool is_possible(const struct watch *w, uint64_t state)
-{
-	return tpi_lane_state_sane(w->lane, state) &&
-	       tapio_position_diff(TAPIO_STATE_TAIL(state), w->next) >= 0;
-}
-
-/*
- * An impossible state is passed over up to its tail, or back to it. One that is too
- * far away looks like an overrun, and is passed over as one.
- */
-static unsigned int bad_state(struct tapio_observer *o, struct watch *w,
-			      uint64_t tail, struct tapio_view *view)
-{
-	if (tapio_position_diff(tail, w->next) < 0) {
-		w->next = tail;
-		return 0;
-	}
-	return miss(o, w, TAPIO_GAP_CORRUPT, tail, view);
-}
-
-/* An impossible descriptor at `next`, and those that follow it. */
-static unsigned int bad_descriptors(struct tapio_observer *o, struct watch *w,
-				    uint64_t tail, struct tapio_view *view)
-{
-	uint64_t count = tpi_copy_bad_run(&o->filter, w->lane, w->next, tail);
-
-	if (!tpi_lane_intact(w->lane, w->next))
-		return overrun(o, w, view);
-	return miss(o, w, TAPIO_GAP_CORRUPT,
-		    (w->next + (count ? count : 1)) & TAPIO_POSITION_MASK,
-		    view);
-}
-
-/* The results of -EOVERFLOW and -EBADMSG of copy.h. */
-static unsigned int not_copied(struct tapio_observer *o, struct watch *w,
-			       int err, uint64_t tail, struct tapio_view *view)
-{
-	return err == -EOVERFLOW ? overrun(o, w, view)
-				 : bad_descriptors(o, w, tail, view);
-}
-
-/* Room for a record beside an event: the last view is left to an event (poll.c). */
-static struct tapio_view *record_in(struct tapio_view *views, unsigned int max)
-{
-	return max > 1 ? views : NULL;
-}
-
-static unsigned int observe_lane(struct tapio_observer *o, struct watch *w,
-				 struct tapio_view *views, unsigned int max)
-{
-	unsigned int n = 0, tries;
-	uint64_t state, tail;
-	int got;
-
-	for (tries = 0; tries < TRIES; tries++) {
-		/* Again after an overrun: it goes on beyond the tail of before. */
-		state = tpi_lane_peek(w->lane);
-		tail = TAPIO_STATE_TAIL(state);
-		if (tpi_unlikely(!is_possible(w, state)))
-			return n + bad_state(o, w, tail,
-					     record_in(views + n, max - n));
-		if (tail == w->next)
-			break;
-		got = tpi_copy_events(&o->copies, &o->filter, w->lane, &w->next,
-				      tail, views + n, max - n, &o->skipped);
-		if (got >= 0) {
-			w->seen |= got > 0;
-			o->seen += (unsigned int)got;
-			return n + (unsigned int)got;
-		}
-		n += not_copied(o, w, got, tail, record_in(views + n, max - n));
-	}
-	return n;
-}
-
-static unsigned int observe(struct tapio_observer *o, struct tapio_view *views,
-			    unsigned int max)
-{
-	unsigned int n = 0;
-	uint32_t i;
-
-	for (i = 0; i < o->lane_count && n < max; i++) {
-		if (o->turn >= o->lane_count)
-			o->turn = 0;
-		n += observe_lane(o, &o->watches[o->turn++], views + n,
-				  max - n);
-	}
-	return n;
-}
-
-/* ---- merged: copies one event at a time, in the order of their stamps ------------ */
-
-static uint64_t stamp(struct tapio_observer *o, struct watch *w)
-{
-	/* Relaxed: if it was overwritten, so is the event, and its copy shows. */
-	uint64_t time =
-		tpi_load_relaxed(&w->lane->time[w->next & w->lane->mask]);
-
-	return tpi_sights_stamp(&w->sights, &o->merge, w->next, time);
-}
-
-/*
- * Passes over what the filter refuses. False when nothing else is there. A
- * record of what could not be read is counted in *n, if there is room for it in
- * `view`.
- */
-static bool skip(struct tapio_observer *o, struct watch *w,
-		 struct tapio_view *view, unsigned int *n)
-{
-	unsigned int tries;
-
-	for (tries = 0; tries < TRIES; tries++) {
-		if (tapio_position_diff(w->limit, w->next) <= 0)
-			return false;
-		if (!tpi_copy_skip(&o->filter, w->lane, &w->next, w->limit,
-				   &o->skipped))
-			return w->next != w->limit;
-		*n += overrun(o, w, view);
-	}
-	return false;
-}
-
-static void look(struct tapio_observer *o, struct watch *w,
-		 struct tapio_view *view, unsigned int *n)
-{
-	uint64_t state = tpi_lane_peek(w->lane);
-
-	w->limit = TAPIO_STATE_TAIL(state);
-	if (tpi_unlikely(!is_possible(w, state)))
-		*n += bad_state(o, w, w->limit, view);
-	/* Positions that are no longer in the ring are not walked through. */
-	else if (((w->limit - w->next) & TAPIO_POSITION_MASK) >
-		 (uint64_t)w->lane->mask + 1)
-		*n += overrun(o, w, view);
-	if (((w->limit - w->next) & TAPIO_POSITION_MASK) >
-	    (w->lane->mask + 1) / 4)
-		o->merge.hurry = true;
-}
-
-static unsigned int collect(struct tapio_observer *o, struct tapio_view *views,
-			    unsigned int max)
-{
-	unsigned int n = 0;
-	uint32_t i;
-
-	for (i = 0; i < o->lane_count; i++)
-		look(o, &o->watches[i], record_in(views + n, max - n), &n);
-	tpi_merge_tick(&o->merge);
-	for (i = 0; i < o->lane_count; i++) {
-		struct watch *w = &o->watches[i];
-
-		tpi_sights_note(&w->sights, &o->merge, w->next, w->limit);
-		if (skip(o, w, record_in(views + n, max - n), &n))
-			tpi_merge_push(&o->merge, stamp(o, w), w);
-	}
-	return n;
-}
-
-/* The event on top. How many views. False: the buffer is full. */
-static bool merge_one(struct tapio_observer *o, struct watch *w,
-		      struct tapio_view *view, unsigned int *n)
-{
-	int got = tpi_copy_events(&o->copies, &o->filter, w->lane, &w->next,
-				  w->limit, view, 1, &o->skipped);
-
-	if (got == 0 && w->next != w->limit)
-		return false;
-	if (got < 0) {
-		*n += not_copied(o, w, got, w->limit, view);
-		return true;
-	}
-	tpi_merge_note(&o->merge, view, (unsigned int)got);
-	*n += (unsigned int)got;
-	o->seen += (unsigned int)got;
-	w->seen |= got > 0;
-	return true;
-}
-
-static unsigned int observe_merged(struct tapio_observer *o,
-				   struct tapio_view *views, unsigned int max)
-{
-	struct tpi_merge *merge = &o->merge;
-	unsigned int n;
-	struct watch *w;
-
-	tpi_merge_begin(merge, &o->client);
-	n = collect(o, views, max);
-	while (n < max && (w = tpi_merge_top(merge))) {
-		if (!merge_one(o, w, views + n, &n))
-			break;
-		if (skip(o, w, record_in(views + n, max - n), &n))
-			tpi_merge_next(merge, stamp(o, w));
-		else
-			tpi_merge_drop(merge);
-	}
-	tpi_merge_end(merge);
-	return n;
-}
-
-static void reclaim(struct tapio_observer *o)
-{
-	uint32_t i;
-
-	o->copies.used = 0;
-	for (i = 0; i < o->lane_count; i++)
-		o->watches[i].gapped = false;
-}
-
-/* Not beyond the moment at which something that waits is ripe. */
-static int64_t until_due(const struct tapio_observer *o, int64_t ns)
-{
-	int64_t due = o->merge.due_ns - tpi_now_ns();
-
-	if (due < 1)
-		due = 1;
-	return due < ns ? due : ns;
-}
-
-/* Not a cancellation point: the caller has what it was told before. */
-static int nap(int64_t ns)
-{
-	struct timespec t = {.tv_nsec = ns};
-	int cancel = tpi_cancel_off();
-	int err = nanosleep(&t, NULL) ? -errno : 0;
-
-	tpi_cancel_restore(cancel);
-	return err;
-}
-
-int tapio_observe(struct tapio_observer *o, struct tapio_view *views,
-		  unsigned int max, int64_t timeout_ns)
-{
-	int64_t until = 0, left, wait, ns = NAP_FIRST_NS;
-	unsigned int n;
-	int err;
-
-	if (!tpi_alive(&o->hot))
-		return -ECHILD;
-	if (max > INT_MAX)
-		max = INT_MAX;
-	reclaim(o);
-	for (;;) {
-		n = tell_all_owed(o, views, max);
-		n += o->merge.heap ? observe_merged(o, views + n, max - n)
-				   : observe(o, views + n, max - n);
-		if (!n && o->owing) /* no event wants the last view */
-			n = tell_all_owed(o, views, max);
-		if (n || !max || !timeout_ns)
-			return (int)n;
-		if (!until)
-			until = tpi_now_ns() +
-				(timeout_ns > 0 && timeout_ns < TPI_FOREVER_NS
-					 ? timeout_ns
-					 : TPI_FOREVER_NS);
-		left = until - tpi_now_ns();
-		if (left <= 0)
-			return 0;
-		wait = ns < left ? ns : left;
-		if (o->merge.due_ns)
-			wait = until_due(o, wait);
-		err = nap(wait);
-		if (err)
-			return err;
-		ns = ns * 2 < NAP_LAST_NS ? ns * 2 : NAP_LAST_NS;
-	}
-}
-
-/* ---- what else one may ask -------------------------------------------------------- */
+/* ---- other questions --------------------------------------------------------------- */
 
 /*
  * What is published and not seen yet: still there, or overwritten. What was overwritten
  * before the first read is neither, as in miss(). A lane whose class is refused has
  * only what will be skipped.
  */
-static void add_unread(const struct tapio_observer *o, const struct watch *w,
+static void add_unread(const struct tpi_observer *o,
+		       const struct tpi_watched *w,
 		       struct tapio_observer_stats *sum)
 {
 	uint64_t state = tpi_lane_peek(w->lane);
-	uint64_t tail = TAPIO_STATE_TAIL(state), next = w->next;
+	uint64_t tail = tpi_watch_tail(w, state), next = w->next;
 	uint64_t begins = tpi_lane_reap(w->lane, state);
 
-	if (!is_possible(w, state))
+	if (w->shut || !tpi_watch_possible(w, state))
 		return;
 	/* As tpi_lane_intact(): the block at reap may be written. */
 	if (begins != tail)
@@ -545,30 +240,61 @@ static void add_unread(const struct tapio_observer *o, const struct watch *w,
 	sum->in_flight += (tail - next) & TAPIO_POSITION_MASK;
 }
 
-int tapio_observer_stats_read(const struct tapio_observer *o,
+void tpi_observer_count(const struct tpi_observer *o,
+			struct tapio_observer_stats *sum)
+{
+	uint32_t i;
+
+	sum->seen += o->seen;
+	sum->skipped += o->skipped;
+	sum->lost += o->lost;
+	sum->late += o->merge.late;
+	for (i = 0; i < o->lane_count; i++)
+		add_unread(o, &o->watches[i], sum);
+}
+
+int tapio_observer_stats_read(const struct tapio_observer *handle,
 			      struct tapio_observer_stats *stats)
 {
-	struct tapio_observer_stats sum = {
-		.seen = o->seen,
-		.skipped = o->skipped,
-		.lost = o->lost,
-		.late = o->merge.late,
-	};
-	uint32_t i;
+	const struct tpi_observer *o = handle->now;
+	struct tapio_observer_stats sum = handle->gone;
 
 	if (!tpi_alive(&o->hot))
 		return -ECHILD;
-	for (i = 0; i < o->lane_count; i++)
-		add_unread(o, &o->watches[i], &sum);
+	tpi_observer_count(o, &sum);
+	if (o->former)
+		tpi_observer_count(o->former, &sum);
 	return tpi_stats_copy(stats, &sum, sizeof(sum));
 }
 
-uint64_t tapio_observer_time_ns(const struct tapio_observer *o, uint64_t time)
+uint64_t tapio_observer_time_ns(const struct tapio_observer *handle,
+				uint64_t time)
 {
-	return tpi_alive(&o->hot) ? tpi_client_time_ns(&o->client, time) : 0;
+	const struct tpi_observer *o = handle->now;
+
+	if (!tpi_alive(&o->hot))
+		return 0;
+	/* As in tapio_consumer_time_ns(). */
+	if (o->former && !tpi_client_time_known(&o->client, time))
+		o = o->former;
+	return tpi_client_time_ns(&o->client, time);
 }
 
-int tapio_observer_connected(const struct tapio_observer *o)
+int tapio_observer_connected(const struct tapio_observer *handle)
 {
+	const struct tpi_observer *o = handle->now;
+
 	return tpi_alive(&o->hot) ? tpi_client_connected(&o->client) : 0;
+}
+
+int tapio_observer_broker(const struct tapio_observer *handle)
+{
+	const struct tpi_observer *o = handle->now;
+
+	return tpi_alive(&o->hot) ? tpi_client_broker(&o->client) : -ECHILD;
+}
+
+const char *tapio_observer_error(const struct tapio_observer *handle)
+{
+	return tpi_client_error(&handle->now->client);
 }

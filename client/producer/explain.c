@@ -59,16 +59,16 @@ static void wrong(const struct why *w)
 }
 
 /* The lane that this thread emits through, as far as can be told, or NULL. */
-static const struct tpi_lane *lane_of(const struct tapio_producer *p,
+static const struct tpi_lane *lane_of(const struct tpi_producer *p,
 				      const struct tpi_size *size)
 {
-	const struct tpi_lane *lane = tpi_lane_here(&p->hot.emit, size);
+	const struct tpi_lane *lane = tpi_lane_here(&p->emit, size);
 
 	/* Relaxed: a side lane that was taken stays the handle's. */
 	return lane ? lane : tpi_load_relaxed(&p->sides.lane[size->klass]);
 }
 
-static void no_room(const struct tapio_producer *p, const struct why *w,
+static void no_room(const struct tpi_producer *p, const struct why *w,
 		    bool waited)
 {
 	const struct tapio_shm_class *klass;
@@ -95,7 +95,7 @@ static void no_room(const struct tapio_producer *p, const struct why *w,
 }
 
 /* Refused so far, of all producers: one count of shared memory. */
-static void no_side_lane(const struct tapio_producer *p, const struct why *w)
+static void no_side_lane(const struct tpi_producer *p, const struct why *w)
 {
 	const struct tpi_lane *lane = tpi_no_lane_lane(p, w->size->klass);
 
@@ -108,10 +108,11 @@ static void no_side_lane(const struct tapio_producer *p, const struct why *w)
 	    tpi_load_relaxed(&lane->shm->dropped[TAPIO_DROP_NO_LANE]));
 }
 
-void tapio_producer_explain(const struct tapio_producer *p, int err,
+void tapio_producer_explain(const struct tapio_producer *handle, int err,
 			    uint32_t tag, uint32_t length, char *text,
 			    size_t text_bytes)
 {
+	const struct tpi_producer *p = tpi_producer_now(handle);
 	struct why w = {
 		.info = &p->client.channel.info,
 		.klass = "",
@@ -122,11 +123,11 @@ void tapio_producer_explain(const struct tapio_producer *p, int err,
 	};
 
 	SAY(&w, "%s", strerror(-err));
-	if (err == -ECHILD || !tpi_alive(&p->hot.hot)) {
+	if (err == -ECHILD || !tpi_alive(&p->hot)) {
 		SAY(&w, "the handle belongs to the parent of this process");
 		return;
 	}
-	w.size = class_of(&p->hot.emit, tag, length);
+	w.size = class_of(&p->emit, tag, length);
 	if (w.size)
 		w.klass = w.info->classes[w.size->klass].name;
 	if (err == -EINVAL)

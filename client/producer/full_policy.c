@@ -14,6 +14,10 @@
  *
  * Where no group is in the way, the blocks are in producers' hands, and no ring
  * comes for them. Then it naps.
+ *
+ * No sleep is longer than a tenth of a second. So a producer that waits in the memory of a
+ * broker that is gone looks for another one that often (move.c). When its handle has moved,
+ * the call begins anew there, with what is left of its time.
  */
 #include <errno.h>
 #include <time.h>
@@ -29,6 +33,7 @@ void tpi_count_drop(const struct tpi_lane *lane, unsigned int cause,
 	/* Atomic, because threads of many processes count here. Relaxed,
 	 * because a count orders nothing. */
 	tpi_add_relaxed(&lane->shm->dropped[cause], count);
+	TPI_TESTPOINT("output.refused");
 }
 
 static int refuse(const struct tpi_lane *lane, unsigned int cause,
@@ -51,24 +56,23 @@ static void nap(int64_t ns)
  * S1 to S3: after it the caller looks once more (S4). Without a group to listen
  * to it naps instead.
  */
-static void announce(struct tapio_producer *p, const struct tpi_lane *lane,
+static void announce(struct tpi_producer *p, const struct tpi_lane *lane,
 		     int64_t left, struct tpi_full *room)
 {
 	const struct tapio_shm_group_control *control;
 	uint64_t gate, generation;
 	int slot;
 
-	if (!tpi_gate_compute(lane, &p->hot.emit.gating, &gate, &generation,
-			      &slot))
+	if (!tpi_gate_compute(lane, &p->emit.gating, &gate, &generation, &slot))
 		return; /* groups come and go: look again at once */
-	if (slot < 0) {
+	if (slot < 0 || !tpi_gating_hears(&p->emit.gating, slot)) {
 		nap(left);
 		return;
 	}
 	control = p->client.cursors[slot].control;
 	room->heard = tpi_wake_listen(&control->room);
 	/* Relaxed: the barrier orders it. */
-	tpi_add_relaxed(&p->hot.emit.doorbells->room_armed, 1);
+	tpi_add_relaxed(&p->emit.doorbells->room_armed, 1);
 	TPI_TESTPOINT("room.armed");
 	if (tpi_barrier()) {
 		nap(left);
@@ -78,7 +82,7 @@ static void announce(struct tapio_producer *p, const struct tpi_lane *lane,
 	room->word = &control->room;
 }
 
-int tpi_full_wait(struct tapio_producer *p, const struct tpi_lane *lane,
+int tpi_full_wait(struct tpi_producer *p, const struct tpi_lane *lane,
 		  int result, uint32_t tag, uint32_t count,
 		  struct tpi_full *room)
 {
@@ -90,6 +94,11 @@ int tpi_full_wait(struct tapio_producer *p, const struct tpi_lane *lane,
 			      result == TPI_HELD ? TAPIO_DROP_HELD
 						 : TAPIO_DROP_FULL,
 			      count, -EAGAIN);
+	tpi_producer_current(p->owner);
+	if (tpi_producer_gone(p)) {
+		room->word = NULL;
+		return TPI_GONE;
+	}
 	now = tpi_now_ns();
 	if (!room->until)
 		room->until = now + (info->wait_ns < TPI_FOREVER_NS

@@ -28,7 +28,7 @@ static void make_printable(char *text)
 }
 
 /* The record of an attachment. False when it is another's, or free. */
-static bool copy_attachment(const struct tapio_producer *p, uint32_t id,
+static bool copy_attachment(const struct tpi_producer *p, uint32_t id,
 			    struct tapio_shm_attachment *copy)
 {
 	const struct tpi_catalog *catalog = &p->client.catalog;
@@ -51,7 +51,7 @@ static bool copy_attachment(const struct tapio_producer *p, uint32_t id,
 }
 
 /* `pid 12 ("name")`, as far as the broker knows. */
-static void name_process(const struct tapio_producer *p, uint32_t id,
+static void name_process(const struct tpi_producer *p, uint32_t id,
 			 char name[NAME_BYTES])
 {
 	struct tapio_shm_attachment a;
@@ -86,12 +86,11 @@ static void name_group(const struct tapio_shm_group *group, char *name)
 		snprintf(name, NAME_BYTES, "a group without a name");
 }
 
-static void say_group(const struct tapio_producer *p,
-		      const struct tpi_lane *lane, int slot, uint64_t unread,
-		      char *text, size_t bytes)
+static void say_group(const struct tpi_producer *p, const struct tpi_lane *lane,
+		      int slot, uint64_t unread, char *text, size_t bytes)
 {
 	const struct tapio_shm_cursor *cursor =
-		p->hot.emit.gating.cursors[slot] + lane->id;
+		p->emit.gating.cursors[slot] + lane->id;
 	char group[NAME_BYTES], process[NAME_BYTES];
 	/* Relaxed: one word, of this moment. */
 	uint32_t lease = tpi_load_relaxed(&cursor->lease);
@@ -109,6 +108,23 @@ static void say_group(const struct tapio_producer *p,
 		 ": %s has yet to release %llu positions of lane %u, which %s "
 		 "reads",
 		 group, (unsigned long long)unread, lane->id, process);
+}
+
+/* Its memory was replaced, and the broker has not sent it. */
+static void say_unheard(const struct tpi_producer *p,
+			const struct tpi_lane *lane, int slot, char *text,
+			size_t bytes)
+{
+	char group[NAME_BYTES];
+
+	name_group(&p->client.groups[slot], group);
+	snprintf(text, bytes,
+		 ": the positions that %s has released of lane %u are not "
+		 "known: this producer waits for memory from the broker, "
+		 "which %s",
+		 group, lane->id,
+		 tpi_client_connected(&p->client) ? "has not answered"
+						  : "is gone");
 }
 
 /* ---- producers that have reserved ------------------------------------------------- */
@@ -133,7 +149,7 @@ static void count_owner(struct owners *owners, uint32_t id)
 	owners->blocks[i]++;
 }
 
-static void say_owners(const struct tapio_producer *p,
+static void say_owners(const struct tpi_producer *p,
 		       const struct tpi_lane *lane, uint64_t state, char *text,
 		       size_t bytes)
 {
@@ -165,7 +181,7 @@ static void say_owners(const struct tapio_producer *p,
 		 process);
 }
 
-void tpi_holder_say(const struct tapio_producer *p, const struct tpi_lane *lane,
+void tpi_holder_say(const struct tpi_producer *p, const struct tpi_lane *lane,
 		    char *text, size_t bytes)
 {
 	uint64_t state = tpi_lane_peek(lane), gate, generation;
@@ -176,10 +192,12 @@ void tpi_holder_say(const struct tapio_producer *p, const struct tpi_lane *lane,
 		return;
 	text[0] = '\0';
 	/* Groups that come and go meanwhile: the answer is of this moment. */
-	tpi_gate_compute(lane, &p->hot.emit.gating, &gate, &generation, &slot);
+	tpi_gate_compute(lane, &p->emit.gating, &gate, &generation, &slot);
 	if (tapio_position_diff(gate, tpi_lane_reap(lane, state)) > 0)
 		slot = -1; /* there is room, or the blocks are reserved */
-	if (slot >= 0 && p->hot.emit.gating.cursors[slot])
+	if (slot >= 0 && !tpi_gating_hears(&p->emit.gating, slot))
+		say_unheard(p, lane, slot, text, bytes);
+	else if (slot >= 0)
 		say_group(p, lane, slot, (tail - gate) & TAPIO_POSITION_MASK,
 			  text, bytes);
 	else

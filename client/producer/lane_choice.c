@@ -22,16 +22,16 @@
 #define CLAIM_LOOKS 256
 
 /* A thread that libc could not register runs no sections at all. */
-static const struct tpi_lane *lane_here(const struct tapio_producer *p,
+static const struct tpi_lane *lane_here(const struct tpi_producer *p,
 					const struct tpi_size *size)
 {
 	/* Relaxed: our own thread's area, which only the kernel writes. */
 	if (tpi_load_relaxed(&tpi_rseq_area()->cpu_id) >= UINT32_C(1) << 31)
 		return NULL;
-	return tpi_lane_here(&p->hot.emit, size);
+	return tpi_lane_here(&p->emit, size);
 }
 
-uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
+uint32_t tpi_claim(struct tpi_producer *p, const struct tpi_lane *lane,
 		   uint32_t want, uint32_t *blocks, uint64_t *tickets)
 {
 	/* Relaxed: where to look is only a habit, and any thread's will do. */
@@ -42,7 +42,7 @@ uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
 	if (lane->cpu == TAPIO_CPU_SIDE)
 		return 0; /* blocks of a side lane are never abandoned */
 	while (n < want) {
-		block = tpi_lane_claim(lane, p->hot.emit.me, tpi_next_serial(p),
+		block = tpi_lane_claim(lane, p->emit.me, tpi_next_serial(p),
 				       &at, CLAIM_LOOKS, &tickets[n]);
 		if (block < 0)
 			break;
@@ -57,14 +57,13 @@ uint32_t tpi_claim(struct tapio_producer *p, const struct tpi_lane *lane,
  * As many as there are, by halves. *result says why a lane had none. With TPI_MOVED the
  * caller tries again.
  */
-static uint32_t reserve_some(struct tapio_producer *p,
+static uint32_t reserve_some(struct tpi_producer *p,
 			     const struct tpi_lane *lane, uint32_t want,
 			     uint32_t *blocks, uint64_t *tickets, int *result)
 {
 	for (; want; want /= 2) {
-		*result =
-			tpi_lane_reserve(lane, &p->hot.emit.gating,
-					 p->hot.emit.me, blocks, tickets, want);
+		*result = tpi_lane_reserve(lane, &p->emit.gating, p->emit.me,
+					   blocks, tickets, want);
 		if (!*result)
 			return want;
 		if (*result == TPI_MOVED)
@@ -73,7 +72,7 @@ static uint32_t reserve_some(struct tapio_producer *p,
 	return 0;
 }
 
-static int take_on_side(struct tapio_producer *p, const struct tpi_size *size,
+static int take_on_side(struct tpi_producer *p, const struct tpi_size *size,
 			uint32_t want, uint32_t *blocks, uint64_t *tickets,
 			const struct tpi_lane **lane, int *result)
 {
@@ -84,6 +83,10 @@ static int take_on_side(struct tapio_producer *p, const struct tpi_size *size,
 	err = tpi_side_lane_enter(p, size->klass, &signals, lane);
 	if (err)
 		return err;
+	if (tpi_load_relaxed(&p->left)) {
+		tpi_side_lane_leave(p, &signals);
+		return TPI_GONE;
+	}
 	do {
 		n = reserve_some(p, *lane, want, blocks, tickets, result);
 		/* Here it only means that groups have come or gone. */
@@ -92,9 +95,9 @@ static int take_on_side(struct tapio_producer *p, const struct tpi_size *size,
 	return (int)n;
 }
 
-int tpi_take(struct tapio_producer *p, const struct tpi_size *size,
-	     uint32_t want, uint32_t *blocks, uint64_t *tickets,
-	     const struct tpi_lane **lane, int *result)
+int tpi_take(struct tpi_producer *p, const struct tpi_size *size, uint32_t want,
+	     uint32_t *blocks, uint64_t *tickets, const struct tpi_lane **lane,
+	     int *result)
 {
 	uint32_t n;
 	int tries;
@@ -113,7 +116,7 @@ int tpi_take(struct tapio_producer *p, const struct tpi_size *size,
 	return take_on_side(p, size, want, blocks, tickets, lane, result);
 }
 
-static int put_on_side(struct tapio_producer *p, const struct tpi_lane *lane,
+static int put_on_side(struct tpi_producer *p, const struct tpi_lane *lane,
 		       const uint64_t *descs, const uint64_t *tickets,
 		       uint32_t count)
 {
@@ -126,23 +129,23 @@ static int put_on_side(struct tapio_producer *p, const struct tpi_lane *lane,
 		return -EINVAL;
 	if (mine == lane)
 		err = tpi_lane_publish(lane, descs, tickets, count,
-				       tpi_stamp(&p->hot.emit));
+				       tpi_stamp(&p->emit));
 	else
 		err = -EINVAL; /* never ours: no reservation of this handle */
 	tpi_side_lane_leave(p, &signals);
 	return err;
 }
 
-int tpi_put(struct tapio_producer *p, const struct tpi_lane *lane,
+int tpi_put(struct tpi_producer *p, const struct tpi_lane *lane,
 	    const uint64_t *descs, const uint64_t *tickets, uint32_t count)
 {
-	const struct tpi_size *size = &p->hot.emit.classes[lane->klass];
+	const struct tpi_size *size = &p->emit.classes[lane->klass];
 	uint64_t time;
 	int tries, err;
 
 	if (lane->cpu == TAPIO_CPU_SIDE)
 		return put_on_side(p, lane, descs, tickets, count);
-	time = tpi_stamp(&p->hot.emit);
+	time = tpi_stamp(&p->emit);
 	for (tries = 0; tries < TPI_TRIES; tries++) {
 		if (lane_here(p, size) != lane)
 			break;
@@ -153,7 +156,7 @@ int tpi_put(struct tapio_producer *p, const struct tpi_lane *lane,
 	return TPI_MOVED;
 }
 
-static int copy_on_side(struct tapio_producer *p, const struct tpi_size *size,
+static int copy_on_side(struct tpi_producer *p, const struct tpi_size *size,
 			uint64_t meta, const void *data, uint32_t length,
 			const struct tpi_lane **lane)
 {
@@ -163,17 +166,20 @@ static int copy_on_side(struct tapio_producer *p, const struct tpi_size *size,
 	err = tpi_side_lane_enter(p, size->klass, &signals, lane);
 	if (err)
 		return err;
+	if (tpi_load_relaxed(&p->left)) {
+		tpi_side_lane_leave(p, &signals);
+		return TPI_GONE;
+	}
 	do {
-		err = tpi_lane_output(*lane, &p->hot.emit.gating, meta,
-				      tpi_stamp(&p->hot.emit), data, length);
+		err = tpi_lane_output(*lane, &p->emit.gating, meta,
+				      tpi_stamp(&p->emit), data, length);
 	} while (err == TPI_MOVED);
 	tpi_side_lane_leave(p, &signals);
 	return err;
 }
 
-int tpi_copy(struct tapio_producer *p, const struct tpi_size *size,
-	     uint64_t meta, const void *data, uint32_t length,
-	     const struct tpi_lane **lane)
+int tpi_copy(struct tpi_producer *p, const struct tpi_size *size, uint64_t meta,
+	     const void *data, uint32_t length, const struct tpi_lane **lane)
 {
 	int tries, err;
 
@@ -181,8 +187,8 @@ int tpi_copy(struct tapio_producer *p, const struct tpi_size *size,
 		*lane = lane_here(p, size);
 		if (!*lane || length > size->fast_bytes)
 			break;
-		err = tpi_lane_output(*lane, &p->hot.emit.gating, meta,
-				      tpi_stamp(&p->hot.emit), data, length);
+		err = tpi_lane_output(*lane, &p->emit.gating, meta,
+				      tpi_stamp(&p->emit), data, length);
 		if (err != TPI_MOVED)
 			return err;
 	}

@@ -19,6 +19,11 @@
  *
  * A signal handler may reserve, submit and emit at any of these points.
  *
+ * A reservation belongs to the memory that it was made in, also when the handle has moved
+ * since: it is submitted there at home. Elsewhere it is copied, not into a lane of the memory
+ * that was left, where perhaps no one makes room any more, but into one of the memory
+ * where the handle is now.
+ *
  * A reservation that was submitted or discarded is closed, and so are its copies:
  * -EINVAL. That is exact for calls of which one has returned before the other begins,
  * and for calls at once on the block's CPU, or at once on others. Only if one thread
@@ -34,42 +39,47 @@
 #include "client/producer/producer.h"
 #include "lib/base/testpoint.h"
 
-static int invalid(const struct tapio_producer *p)
+static bool is_dead(const struct tapio_producer *handle)
 {
-	return tpi_alive(&p->hot.hot) ? -EINVAL : -ECHILD;
+	return !tpi_alive(&tpi_producer_now(handle)->hot);
+}
+
+static int invalid(const struct tapio_producer *handle)
+{
+	return is_dead(handle) ? -ECHILD : -EINVAL;
 }
 
 /* The result of a call with nothing to do. */
-static int invalid_if_dead(const struct tapio_producer *p)
+static int invalid_if_dead(const struct tapio_producer *handle)
 {
-	return tpi_alive(&p->hot.hot) ? 0 : -ECHILD;
+	return is_dead(handle) ? -ECHILD : 0;
 }
 
 /* ---- reserve ----------------------------------------------------------------- */
 
-/* `blocks` on one lane. How many, or -errno after waiting as the policy says. */
-static int take_or_wait(struct tapio_producer *p, const struct tpi_size *size,
+/* `blocks` on one lane. How many, or -errno after waiting as the policy says. TPI_GONE. */
+static int take_or_wait(struct tpi_producer *p, const struct tpi_size *size,
 			uint32_t tag, uint32_t count, uint32_t *blocks,
-			uint64_t *tickets, const struct tpi_lane **lane)
+			uint64_t *tickets, const struct tpi_lane **lane,
+			struct tpi_full *room)
 {
-	struct tpi_full room = {0};
 	int n, err, result = 0;
 
 	for (;;) {
 		n = tpi_take(p, size, count, blocks, tickets, lane, &result);
-		if (n > 0)
+		if (n > 0 || n == TPI_GONE)
 			return n;
 		if (n < 0)
 			return tpi_no_lane(p, size->klass, count);
-		err = tpi_full_wait(p, *lane, result, tag, count, &room);
+		err = tpi_full_wait(p, *lane, result, tag, count, room);
 		if (err)
 			return err;
 	}
 }
 
-__attribute__((noinline, cold)) static int
-reserve_slow(struct tapio_producer *p, uint32_t tag, uint32_t length,
-	     struct tapio_reservation *out, uint32_t count)
+static int reserve_in(struct tpi_producer *p, uint32_t tag, uint32_t length,
+		      struct tapio_reservation *out, uint32_t count,
+		      struct tpi_full *room)
 {
 	const struct tpi_lane *lane;
 	const struct tpi_size *size;
@@ -77,17 +87,31 @@ reserve_slow(struct tapio_producer *p, uint32_t tag, uint32_t length,
 	uint64_t tickets[TPI_BATCH];
 	int i, n;
 
-	if (!tpi_alive(&p->hot.hot))
+	size = tpi_size_of(&p->emit, tag, length, false);
+	if (!size)
+		return tpi_no_size(p, tag);
+	n = take_or_wait(p, size, tag, count, blocks, tickets, &lane, room);
+	for (i = 0; i < n; i++)
+		tpi_reservation_fill(&p->emit, &out[i], lane, blocks[i],
+				     tickets[i], tag, length);
+	return n;
+}
+
+__attribute__((noinline, cold)) static int
+reserve_slow(struct tapio_producer *handle, uint32_t tag, uint32_t length,
+	     struct tapio_reservation *out, uint32_t count)
+{
+	struct tpi_full room = {0};
+	int n;
+
+	if (is_dead(handle))
 		return -ECHILD;
 	if (!TAPIO_TAG_TYPE(tag))
 		return -EINVAL;
-	size = tpi_size_of(&p->hot.emit, tag, length, false);
-	if (!size)
-		return tpi_no_size(p, tag);
-	n = take_or_wait(p, size, tag, count, blocks, tickets, &lane);
-	for (i = 0; i < n; i++)
-		tpi_reservation_fill(&out[i], lane, blocks[i], tickets[i], tag,
-				     length);
+	do
+		n = reserve_in(tpi_producer_current(handle), tag, length, out,
+			       count, &room);
+	while (n == TPI_GONE);
 	return n;
 }
 
@@ -95,26 +119,31 @@ __attribute__((cold)) int tpi_reserve_slow(const struct tpi_emit *emit,
 					   uint32_t tag, uint32_t length,
 					   struct tapio_reservation *out)
 {
+	struct tpi_producer *p = tpi_producer_of(emit);
 	int n;
 
 	out->data = NULL;
-	n = reserve_slow(tpi_producer_of(emit), tag, length, out, 1);
+	if (!tpi_alive(&p->hot))
+		return -ECHILD;
+	n = reserve_slow(p->owner, tag, length, out, 1);
 	return n < 0 ? n : 0;
 }
 
-int tapio_reserve(struct tapio_producer *p, uint32_t tag, uint32_t length,
+int tapio_reserve(struct tapio_producer *handle, uint32_t tag, uint32_t length,
 		  struct tapio_reservation *out)
 {
-	return tpi_emit_reserve(&p->hot.emit, tag, length, out);
+	return tpi_emit_reserve(&tpi_producer_now(handle)->emit, tag, length,
+				out);
 }
 
-int tapio_reserve_batch(struct tapio_producer *p, uint32_t tag, uint32_t length,
-			struct tapio_reservation *out, unsigned int count)
+int tapio_reserve_batch(struct tapio_producer *handle, uint32_t tag,
+			uint32_t length, struct tapio_reservation *out,
+			unsigned int count)
 {
 	if (!count)
-		return invalid_if_dead(p);
+		return invalid_if_dead(handle);
 	out->data = NULL;
-	return reserve_slow(p, tag, length, out,
+	return reserve_slow(handle, tag, length, out,
 			    count < TPI_BATCH ? count : TPI_BATCH);
 }
 
@@ -122,7 +151,7 @@ int tapio_reserve_batch(struct tapio_producer *p, uint32_t tag, uint32_t length,
 
 /* One tapio_submit on its way. */
 struct submission {
-	struct tapio_producer *p;
+	struct tpi_producer *p;
 	struct tapio_reservation *r;
 	const struct tpi_lane *lane;  /* of the block */
 	const struct tpi_lane *other; /* copied to, or it had no room */
@@ -137,7 +166,7 @@ struct submission {
 static int close_copies(struct submission *s)
 {
 	struct tapio_reservation *r = s->r;
-	uint64_t ticket = tpi_reservation_ticket(&s->p->hot.emit, r);
+	uint64_t ticket = tpi_reservation_ticket(&s->p->emit, r);
 	int err;
 
 	if (s->alone)
@@ -152,10 +181,19 @@ static int close_copies(struct submission *s)
 	return 0;
 }
 
+/* It is accepted where the handle is now, by that commit. */
+static int copy_away(struct submission *s)
+{
+	const struct tapio_item item = {
+		.data = s->r->data, .length = s->r->length, .tag = s->r->tag};
+
+	return tpi_output(s->p->owner, &item);
+}
+
 static void give_up(const struct submission *s)
 {
 	tpi_lane_abandon(s->lane, s->r->block,
-			 tpi_reservation_ticket(&s->p->hot.emit, s->r));
+			 tpi_reservation_ticket(&s->p->emit, s->r));
 }
 
 /*
@@ -184,7 +222,7 @@ static int relocate(struct submission *s, const struct tpi_size *size)
 	give_up(s);
 	TPI_TESTPOINT("relocate.abandoned");
 	r->data = data;
-	r->lane = to->id;
+	r->lane = tpi_reservation_id(&s->p->emit, to);
 	r->block = block;
 	r->ticket = TAPIO_TICKET_PLACE(ticket);
 	s->lane = to;
@@ -200,7 +238,7 @@ static int relocate(struct submission *s, const struct tpi_size *size)
  */
 static int submit_once(struct submission *s)
 {
-	const struct tpi_emit *emit = &s->p->hot.emit;
+	const struct tpi_emit *emit = &s->p->emit;
 	const struct tpi_size *size = &emit->classes[s->lane->klass];
 	const struct tapio_reservation *r = s->r;
 	uint64_t meta = tpi_meta(r->tag, r->length);
@@ -214,6 +252,12 @@ static int submit_once(struct submission *s)
 	err = close_copies(s);
 	if (err)
 		return err;
+	if (tpi_producer_gone(s->p)) {
+		err = copy_away(s);
+		if (!err)
+			give_up(s);
+		return err;
+	}
 	if (r->length > size->fast_bytes && s->moves < TPI_MOVES)
 		return relocate(s, size);
 	err = tpi_copy(s->p, size, meta, r->data, r->length, &s->other);
@@ -228,7 +272,7 @@ static int submit_once(struct submission *s)
 }
 
 __attribute__((noinline, cold)) static int
-submit_slow(struct tapio_producer *p, struct tapio_reservation *r,
+submit_slow(struct tpi_producer *p, struct tapio_reservation *r,
 	    const struct tpi_lane *lane)
 {
 	struct submission s = {.p = p, .r = r, .lane = lane};
@@ -240,61 +284,58 @@ submit_slow(struct tapio_producer *p, struct tapio_reservation *r,
 		err = submit_once(&s);
 		if (!err)
 			break;
-		if (err == -ENOBUFS)
+		if (err == TPI_MOVED || err == TPI_GONE)
+			continue;
+		if (err == -ENOBUFS && !tpi_producer_gone(p))
 			return tpi_no_lane(p, lane->klass, 1);
 		if (err < 0)
 			return err;
-		if (err == TPI_MOVED)
-			continue;
 		err = tpi_full_wait(p, s.other, err, r->tag, 1, &room);
-		if (err)
+		if (err && err != TPI_GONE)
 			return err;
 	}
 	r->data = NULL;
 	/* Where it was copied to, if it was. */
-	tpi_ring_if_armed(&p->hot.emit, s.other ? s.other : s.lane);
+	tpi_ring_if_armed(&p->emit, s.other ? s.other : s.lane);
 	return 0;
 }
 
 __attribute__((cold)) int tpi_submit_slow(const struct tpi_emit *emit,
 					  struct tapio_reservation *r)
 {
-	const struct tpi_lane *lane = tpi_reservation_lane(emit, r);
-	struct tapio_producer *p = tpi_producer_of(emit);
+	struct tpi_producer *p = tpi_producer_of(emit);
+	const struct tpi_lane *lane;
 
-	if (!lane || !tpi_reservation_fits(lane, r))
-		return invalid(p);
+	if (!tpi_alive(&p->hot))
+		return -ECHILD;
+	p = tpi_producer_find(p->owner, r, &lane);
+	if (!p || !tpi_reservation_fits(lane, r))
+		return -EINVAL;
 	return submit_slow(p, r, lane);
 }
 
-int tapio_submit(struct tapio_producer *p, struct tapio_reservation *r)
+int tapio_submit(struct tapio_producer *handle, struct tapio_reservation *r)
 {
-	return tpi_emit_submit(&p->hot.emit, r);
+	return tpi_emit_submit(&tpi_producer_now(handle)->emit, r);
 }
 
 /*
  * Reservations from the first on that name blocks of one lane, at most TPI_BATCH. Their
  * descriptors and tickets. Whether they are open, tpi_put says. `discard`: as discards.
  */
-static uint32_t gather(const struct tapio_producer *p,
+static uint32_t gather(const struct tpi_producer *p, const struct tpi_lane *l,
 		       const struct tapio_reservation *r, uint32_t count,
-		       bool discard, const struct tpi_lane **lane,
-		       uint64_t *descs, uint64_t *tickets)
+		       bool discard, uint64_t *descs, uint64_t *tickets)
 {
-	const struct tpi_emit *emit = &p->hot.emit;
-	const struct tpi_lane *l = tpi_reservation_lane(emit, r);
 	const uint32_t id = r->lane;
 	uint32_t n;
 
-	if (!l)
-		return 0;
-	*lane = l;
 	for (n = 0; n < count && n < TPI_BATCH; n++, r++) {
 		if (tpi_unlikely(r->lane != id || !r->data ||
 				 r->block > l->mask))
 			break;
 		descs[n] = r->block;
-		tickets[n] = tpi_reservation_ticket(emit, r);
+		tickets[n] = tpi_reservation_ticket(&p->emit, r);
 		if (discard)
 			continue;
 		if (tpi_unlikely(!tpi_reservation_fits(l, r)))
@@ -315,7 +356,7 @@ static uint32_t batch_limit(unsigned int count)
  * there is room, up to the first that is not open. How many. *err says why not
  * all.
  */
-static uint32_t submit_singly(struct tapio_producer *p,
+static uint32_t submit_singly(struct tpi_producer *p,
 			      struct tapio_reservation *r, uint32_t count,
 			      const struct tpi_lane *lane, int *err)
 {
@@ -335,22 +376,25 @@ static void close_all(struct tapio_reservation *r, uint32_t count)
 		r++->data = NULL;
 }
 
-int tapio_submit_batch(struct tapio_producer *p,
+int tapio_submit_batch(struct tapio_producer *handle,
 		       struct tapio_reservation *reservations,
 		       unsigned int count)
 {
 	const uint32_t limit = batch_limit(count);
 	uint64_t descs[TPI_BATCH], tickets[TPI_BATCH];
 	const struct tpi_lane *lane = NULL;
+	struct tpi_producer *p;
 	uint32_t done = 0, n;
-	int err = limit ? 0 : invalid_if_dead(p);
+	int err = limit ? 0 : invalid_if_dead(handle);
 
 	while (done < limit && !err) {
 		struct tapio_reservation *r = reservations + done;
 
-		n = gather(p, r, limit - done, false, &lane, descs, tickets);
+		p = tpi_producer_find(handle, r, &lane);
+		n = p ? gather(p, lane, r, limit - done, false, descs, tickets)
+		      : 0;
 		if (!n) {
-			err = invalid(p);
+			err = invalid(handle);
 			break;
 		}
 		err = tpi_put(p, lane, descs, tickets, n);
@@ -358,7 +402,7 @@ int tapio_submit_batch(struct tapio_producer *p,
 			done += submit_singly(p, r, n, lane, &err);
 			continue;
 		}
-		tpi_ring_if_armed(&p->hot.emit, lane);
+		tpi_ring_if_armed(&p->emit, lane);
 		close_all(r, n);
 		done += n;
 	}
@@ -367,24 +411,24 @@ int tapio_submit_batch(struct tapio_producer *p,
 
 /* ---- discard ------------------------------------------------------------------ */
 
-static int discard_one(struct tapio_producer *p, struct tapio_reservation *r,
+static int discard_one(struct tpi_producer *p, struct tapio_reservation *r,
 		       const struct tpi_lane *lane)
 {
 	uint64_t desc = r->block;
-	uint64_t ticket = tpi_reservation_ticket(&p->hot.emit, r);
+	uint64_t ticket = tpi_reservation_ticket(&p->emit, r);
 	int err = tpi_put(p, lane, &desc, &ticket, 1);
 
 	if (err == TPI_MOVED)
 		err = tpi_lane_abandon(lane, r->block, ticket);
 	else if (!err)
-		tpi_ring_if_armed(&p->hot.emit, lane);
+		tpi_ring_if_armed(&p->emit, lane);
 	TPI_TESTPOINT("discard.done");
 	if (!err)
 		r->data = NULL;
 	return err;
 }
 
-static uint32_t discard_singly(struct tapio_producer *p,
+static uint32_t discard_singly(struct tpi_producer *p,
 			       struct tapio_reservation *r, uint32_t count,
 			       const struct tpi_lane *lane, int *err)
 {
@@ -398,22 +442,25 @@ static uint32_t discard_singly(struct tapio_producer *p,
 	return n;
 }
 
-int tapio_discard_batch(struct tapio_producer *p,
+int tapio_discard_batch(struct tapio_producer *handle,
 			struct tapio_reservation *reservations,
 			unsigned int count)
 {
 	const uint32_t limit = batch_limit(count);
 	uint64_t descs[TPI_BATCH], tickets[TPI_BATCH];
 	const struct tpi_lane *lane = NULL;
+	struct tpi_producer *p;
 	uint32_t done = 0, n;
-	int err = limit ? 0 : invalid_if_dead(p);
+	int err = limit ? 0 : invalid_if_dead(handle);
 
 	while (done < limit && !err) {
 		struct tapio_reservation *r = reservations + done;
 
-		n = gather(p, r, limit - done, true, &lane, descs, tickets);
+		p = tpi_producer_find(handle, r, &lane);
+		n = p ? gather(p, lane, r, limit - done, true, descs, tickets)
+		      : 0;
 		if (!n) {
-			err = invalid(p);
+			err = invalid(handle);
 			break;
 		}
 		err = tpi_put(p, lane, descs, tickets, n);
@@ -423,16 +470,16 @@ int tapio_discard_batch(struct tapio_producer *p,
 		}
 		/* A discard takes a position too: consumers have to pass it
 		 * before its entry is free again. */
-		tpi_ring_if_armed(&p->hot.emit, lane);
+		tpi_ring_if_armed(&p->emit, lane);
 		close_all(r, n);
 		done += n;
 	}
 	return done ? (int)done : err;
 }
 
-int tapio_discard(struct tapio_producer *p, struct tapio_reservation *r)
+int tapio_discard(struct tapio_producer *handle, struct tapio_reservation *r)
 {
-	int n = tapio_discard_batch(p, r, 1);
+	int n = tapio_discard_batch(handle, r, 1);
 
 	return n < 0 ? n : 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Side lanes: for threads without rseq, on a CPU without a lane, in a process
- * that no membarrier reaches, or whose sections are aborted over and over.
+ * that no membarrier reaches, or whose sections are aborted over and over. And for
+ * each producer of an ISOLATED channel, which has no other lanes.
  *
  * A process whose self-test could not be made is here for as long as that lasts: each
  * entry looks whether a later test of the process, or the broker's, has a verdict, and
@@ -48,12 +49,15 @@ int tpi_side_lanes_init(struct tpi_side_lanes *sides)
  * One lane of the class that has no owner becomes ours. SIGKILL after the
  * swap: it belongs to a dead attachment, which the broker frees.
  */
-static const struct tpi_lane *take_lane(struct tapio_producer *p,
-					uint32_t klass)
+static const struct tpi_lane *take_lane(struct tpi_producer *p, uint32_t klass)
 {
 	const struct tpi_channel *channel = &p->client.channel;
 	uint32_t i, count = channel->side_count[klass];
 
+	/* The broker has stored our name there before it let us in. The word is in
+	 * memory that only this attachment writes, so it need not be asked. */
+	if (tpi_producer_isolated(p))
+		return tpi_producer_own_lane(p, klass);
 	for (i = 0; i < count; i++) {
 		const struct tpi_lane *lane =
 			&channel->lanes[channel->side_first[klass] + i];
@@ -67,8 +71,7 @@ static const struct tpi_lane *take_lane(struct tapio_producer *p,
 		 * the lane. Pairs with the release in give_lane() and with the
 		 * broker's after its sweep.
 		 */
-		if (tpi_cas_acq_rel(&lane->shm->owner, &nobody,
-				    p->hot.emit.me)) {
+		if (tpi_cas_acq_rel(&lane->shm->owner, &nobody, p->emit.me)) {
 			TPI_TESTPOINT("side.taken");
 			return lane;
 		}
@@ -76,10 +79,10 @@ static const struct tpi_lane *take_lane(struct tapio_producer *p,
 	return NULL;
 }
 
-static void give_lane(struct tapio_producer *p, const struct tpi_lane *lane)
+static void give_lane(struct tpi_producer *p, const struct tpi_lane *lane)
 {
 	uint64_t state = tpi_load_relaxed(&lane->shm->state);
-	uint32_t me = p->hot.emit.me;
+	uint32_t me = p->emit.me;
 
 	if (TAPIO_STATE_HELD(state))
 		return; /* open reservations: the broker takes them back */
@@ -90,7 +93,7 @@ static void give_lane(struct tapio_producer *p, const struct tpi_lane *lane)
 }
 
 /* Has the verdict come that was missing at the open? Any thread, any time. */
-static void look_for_verdict(struct tapio_producer *p)
+static void look_for_verdict(struct tpi_producer *p)
 {
 	uint32_t known = tpi_rseq_known();
 
@@ -100,10 +103,11 @@ static void look_for_verdict(struct tapio_producer *p)
 	tpi_producer_choose_lanes(p);
 }
 
-int tpi_side_lane_enter(struct tapio_producer *p, uint32_t klass,
+int tpi_side_lane_enter(struct tpi_producer *p, uint32_t klass,
 			sigset_t *signals, const struct tpi_lane **lane)
 {
 	const struct tpi_lane **mine = &p->sides.lane[klass];
+	uint32_t left;
 	sigset_t all;
 
 	if (tpi_load_relaxed(&p->verdict) == TAPIO_RSEQ_INCONCLUSIVE)
@@ -111,7 +115,9 @@ int tpi_side_lane_enter(struct tapio_producer *p, uint32_t klass,
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, signals);
 	pthread_mutex_lock(&p->sides.mutex);
-	if (!*mine)
+	/* Relaxed: the mutex orders it (P5 of move.c). */
+	left = tpi_load_relaxed(&p->left);
+	if (!*mine && !left)
 		*mine = take_lane(p, klass);
 	*lane = *mine;
 	if (*lane) {
@@ -120,10 +126,10 @@ int tpi_side_lane_enter(struct tapio_producer *p, uint32_t klass,
 		return 0;
 	}
 	tpi_side_lane_leave(p, signals);
-	return -ENOBUFS;
+	return left ? TPI_GONE : -ENOBUFS;
 }
 
-void tpi_side_lane_leave(struct tapio_producer *p, const sigset_t *signals)
+void tpi_side_lane_leave(struct tpi_producer *p, const sigset_t *signals)
 {
 	TPI_TESTPOINT("side.inside");
 	/*
@@ -137,7 +143,7 @@ void tpi_side_lane_leave(struct tapio_producer *p, const sigset_t *signals)
 	pthread_sigmask(SIG_SETMASK, signals, NULL);
 }
 
-void tpi_side_lanes_fini(struct tapio_producer *p)
+void tpi_side_lanes_fini(struct tpi_producer *p)
 {
 	uint32_t k;
 
@@ -146,8 +152,10 @@ void tpi_side_lanes_fini(struct tapio_producer *p)
 			give_lane(p, p->sides.lane[k]);
 }
 
-const char *tpi_side_lane_reason(const struct tapio_producer *p)
+const char *tpi_side_lane_reason(const struct tpi_producer *p)
 {
+	if (tpi_producer_isolated(p))
+		return "its channel gives each producer lanes of its own";
 	if (p->fence)
 		return "it or the broker may not use membarrier";
 	switch (tpi_load_relaxed(&p->verdict)) {

@@ -99,6 +99,12 @@ static int copy_run(struct tpi_copies *copies, const struct tpi_filter *filter,
 	return (int)n;
 }
 
+/* Farther than a ring is long, so that no caller walks to an end that was forged. */
+static bool is_far(const struct tpi_lane *lane, uint64_t next, uint64_t end)
+{
+	return ((end - next) & TAPIO_POSITION_MASK) > (uint64_t)lane->mask + 1;
+}
+
 int tpi_copy_events(struct tpi_copies *copies, const struct tpi_filter *filter,
 		    const struct tpi_lane *lane, uint64_t *next, uint64_t end,
 		    struct tapio_view *views, unsigned int max,
@@ -113,6 +119,9 @@ int tpi_copy_events(struct tpi_copies *copies, const struct tpi_filter *filter,
 		*next = end;
 		return 0;
 	}
+	/* More than a lap: overwritten, or an end that was never there. */
+	if (is_far(lane, *next, end))
+		return -EOVERFLOW;
 	while (n < max && *next != end) {
 		before = *next;
 		got = copy_run(copies, filter, lane, next, end, views + n,
@@ -133,6 +142,8 @@ int tpi_copy_skip(const struct tpi_filter *filter, const struct tpi_lane *lane,
 
 	if (!tpi_filter_class(filter, lane->klass))
 		position = end;
+	else if (is_far(lane, position, end))
+		return -EOVERFLOW;
 	for (; position != end; position = (position + 1) & TAPIO_POSITION_MASK)
 		/* Relaxed: judged by the look at the state below. */
 		if (tpi_filter_pass(
@@ -154,6 +165,25 @@ uint64_t tpi_copy_resume(const struct tpi_lane *lane, uint64_t state)
 		      TAPIO_POSITION_MASK;
 
 	return tapio_position_diff(at, tail) > 0 ? tail : at;
+}
+
+static uint64_t born(const struct tpi_lane *lane)
+{
+	return (uint64_t)lane->mask + 1;
+}
+
+uint64_t tpi_copy_oldest(const struct tpi_lane *lane, uint64_t state)
+{
+	uint64_t oldest =
+		(tpi_lane_reap(lane, state) + 1) & TAPIO_POSITION_MASK;
+
+	return tapio_position_diff(oldest, born(lane)) < 0 ? born(lane)
+							   : oldest;
+}
+
+uint64_t tpi_copy_missed(const struct tpi_lane *lane, uint64_t next)
+{
+	return (next - born(lane)) & TAPIO_POSITION_MASK;
 }
 
 uint64_t tpi_copy_bad_run(const struct tpi_filter *filter,
@@ -190,6 +220,16 @@ void tpi_gap_view(struct tapio_view *view, const struct tapio_gap *gap,
 		.lane = lane->id,
 		.length = sizeof(*gap),
 		.klass = (uint8_t)lane->klass,
+		.flags = TAPIO_VIEW_GAP,
+	};
+}
+
+void tpi_move_view(struct tapio_view *view, const struct tapio_gap *gap)
+{
+	*view = (struct tapio_view){
+		.data = gap,
+		.lane = UINT32_MAX,
+		.length = sizeof(*gap),
 		.flags = TAPIO_VIEW_GAP,
 	};
 }

@@ -53,6 +53,13 @@ int tpi_copy_skip(const struct tpi_filter *filter, const struct tpi_lane *lane,
  */
 uint64_t tpi_copy_resume(const struct tpi_lane *lane, uint64_t state);
 
+/*
+ * The oldest event that a lane in that state can still have. Lanes are born full, with
+ * position N as the first of an event. _missed: how many there were before `next`.
+ */
+uint64_t tpi_copy_oldest(const struct tpi_lane *lane, uint64_t state);
+uint64_t tpi_copy_missed(const struct tpi_lane *lane, uint64_t next);
+
 /* How many positions from `position` on, below `end`, have events that pass and an
  * impossible descriptor. */
 uint64_t tpi_copy_bad_run(const struct tpi_filter *filter,
@@ -63,6 +70,8 @@ uint64_t tpi_copy_bad_run(const struct tpi_filter *filter,
 struct tapio_gap tpi_gap_of(uint32_t cause, uint64_t first, uint64_t count);
 void tpi_gap_view(struct tapio_view *view, const struct tapio_gap *gap,
 		  const struct tpi_lane *lane);
+/* The same for the record of a move, which is of no lane. */
+void tpi_move_view(struct tapio_view *view, const struct tapio_gap *gap);
 
 /* Where a descriptor has the length. */
 #define TPI_LENGTH_SHIFT 20

@@ -8,10 +8,12 @@ static void show(const struct tapio_view *view)
 {
 	const struct tapio_gap *gap = view->data;
 
-	if (view->flags & TAPIO_VIEW_GAP) /* no event: some are missing */
-		printf("(%" PRIu64 " events missed)\n", gap->count);
-	else
+	if (!(view->flags & TAPIO_VIEW_GAP))
 		printf("%.*s\n", (int)view->length, (const char *)view->data);
+	else if (gap->cause == TAPIO_GAP_INSTANCE)
+		printf("(from here on by another broker)\n");
+	else
+		printf("(%" PRIu64 " events missed)\n", gap->count);
 }
 
 int main(void)

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <tapio/tapio.h>
 
-#define TAG TAPIO_TAG(1, 6) /* type 1, severity 6 */
+#define TAG TAPIO_TAG(1024, 3) /* a type of our own, severity info */
 
 int main(void)
 {

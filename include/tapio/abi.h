@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The shared layout of Tapio, number 0.1.
+ * The shared layout of Tapio, number 0.6.
  *
  * PROMISE. This file describes every byte of every segment. Fields keep
  * offset, size and meaning as long as the number of the layout says so
@@ -19,7 +19,8 @@
  * GLOSSARY
  *   segment     one sealed memfd, mapped whole
  *   region      one array of a segment, found by the region table
- *   channel     a named stream of events, with one segment per NUMA node
+ *   channel     a named stream of events, with one segment per NUMA node, or
+ *               (ISOLATED) one for the doorbells and one per producer
  *   class       a kind of lane: block size, count and priority
  *   lane        ring and pool in one, for one (channel, class, CPU)
  *   side lane   a lane that belongs to an attachment instead of a CPU
@@ -38,31 +39,37 @@
  *
  *   catalog (1)                    channel (1 per channel and node)
  *   +---------------------------+  +-----------------------------------+
- *   | tapio_shm_header          |  | tapio_shm_header                  |
- *   | region table              |  | region table                      |
- *   +---------------------------+  +-----------------------------------+
- *   | BROKER        1           |  | DOORBELLS 1 (used in node index 0)|
- *   | ATTACHMENTS   clients     |  | LANES     one per lane of the node|
- *   | SEGMENTS      segments    |  +-----------------------------------+
- *   | CHANNELS      channels    |  | per lane: tickets, descriptors,   |
- *   | GROUPS        channels*64 |  | times, blocks, found by the       |
- *   | CALIBRATIONS  8192        |  | offsets in its tapio_shm_lane     |
- *   +---------------------------+  +-----------------------------------+
- *   cursors (64 per channel, one per group slot)
- *   +---------------------------+
- *   | tapio_shm_header          |
- *   | region table              |
- *   | GROUP_CONTROL 1           |
- *   | CURSORS       lanes       |
- *   | HISTOGRAM     1           |
- *   +---------------------------+
+ *   | tapio_shm_header          |  | tapio_shm_doorbells (node index 0)|
+ *   | region table              |  | tapio_shm_lane, one per lane of   |
+ *   +---------------------------+  | the node                          |
+ *   | BROKER        1           |  +-----------------------------------+
+ *   | ATTACHMENTS   clients     |  | per lane: tickets, descriptors,   |
+ *   | SEGMENTS 1+channels*128(*)|  | times, blocks                     |
+ *   | CHANNELS      channels (*)|  +-----------------------------------+
+ *   | GROUPS        channels*64 |
+ *   | CALIBRATIONS  8192        |  cursors (64 per channel, 1 per slot)
+ *   | PLACES        lanes    (*)|  +-----------------------------------+
+ *   | SPANS         lanes    (*)|  | tapio_shm_group_control           |
+ *   | COUNTERS      counters    |  | tapio_shm_cursor, one per lane    |
+ *   +---------------------------+  | tapio_shm_histogram               |
+ *                                  +-----------------------------------+
+ *
+ * (*) With room for channels that come later. A channel has the records 1 + 128 * index
+ *     and following of SEGMENTS: 64 for its segments, then 64 for its slots.
+ *
+ * Only the catalog describes memory. A client cannot write it. The other segments
+ * hold values that change, and their geometry is in CHANNELS and PLACES.
  *
  * The right to write is in the descriptor that the broker hands out:
  *
  *                  producers   consumers of G   observers   broker
  *   catalog            R             R              R         RW
- *   channel            RW            R              R         RW
- *   cursors of G       R             RW             R         RW
+ *   channel            RW (*)        R              R         RW
+ *   cursors of G       R             RW (+)         R         RW
+ *
+ * (*) ISOLATED: segment 0, which has the doorbells and no lanes, and the one segment
+ *     that the producer was given. It maps no other one.
+ * (+) Also members of other groups of the same uid, for the board that they share.
  *
  * THE LANE. N descriptors, N blocks, N a power of two. Its whole state is one
  * word, `state = tail << 16 | held`. Every operation becomes visible by one plain
@@ -81,33 +88,63 @@
  * 2^48 (tapio_position_diff). A block is free below the gate, because every
  * group that may hold the lane has released it.
  *
- * STATES. Four things have states. Each arrow names the writer and the
+ * STATES. Five things have states. Each arrow names the writer and the
  * operation.
  *
- * A SLOT (TAPIO_SLOT_*). Only the broker writes it. Its cursors are one file,
- * and a process that got it writable can write it as long as it lives. So the
- * slot waits for these processes before it serves another uid.
+ * AN ENTRY OF CHANNELS (ready, and TAPIO_CHANNEL_*). Only the broker writes it.
  *
- *              the first member joins: heads set, ACTIVE, generation + 1,
- *              barrier, heads raised, `admitted`, answer
+ *            made: epoch + 1, the record, its places, segments and groups, then READY
+ *   +------+ ----------------------------------------------------> +--------+
+ *   | free |                                                       | SERVED |
+ *   +------+ <---------+                                           +--------+
+ *                      |                  a configuration does not    |  ^  one
+ *                      |                  name it any more            |  |  does
+ *                      |  no attachment, and no durable group         v  |
+ *                      |  with unread events: READY off,           +---------+
+ *                      +------------------------------------------ | REMOVED |
+ *                         then its memory is given back            +---------+
+ *
+ *   A REMOVED channel takes no new producer and no new group. Those that are attached
+ *   go on. A reader of a record that is not READY MUST NOT use the rest of it.
+ *
+ * A SLOT (TAPIO_SLOT_*). Only the broker writes it.
+ *
+ *              the first member joins: new memory if need be, heads set, ACTIVE,
+ *              generation + 1, barrier, heads raised, `admitted`, answer
  *   +------+ ----------------------------------------------> +--------+
  *   | FREE |                                                 | ACTIVE |
  *   +------+ <---------------------------------------------- +--------+
- *       ^      the group ends, and every process that         |      ^
- *       |      got its cursors is dead                        |      |
- *       |                                                     |      |
- *       |            the group ends: its last member leaves,  |      |
- *       |            it is removed (durable), or evicted      |      |
- *       |                                                     v      |
- *       |  the last process that got                  +--------+     |
- *       +-------------- its cursors is dead --------- | CLOSED | ----+
- *                                                     +--------+
- *            the first member of a new group joins: all processes that got the
- *            cursors have left and are of its uid, and none was evicted
+ *              the group ends: its last member leaves, it is
+ *              removed (durable), or evicted
  *
  *   Each way into ACTIVE adds 1 to `incarnation`. Heads bear the incarnation, so
  *   a former member that wakes up late moves nothing. While no member is there, a
  *   lossless group is UNTIL, because it makes no progress.
+ *
+ * SLOT MEMORY. The cursors of a slot are one file. A process that got it writable can
+ * write it for ever, and pass it on. So memory that one uid was given never serves
+ * a group of another one. The broker replaces it while the slot is FREE: it makes
+ * another file and adds 1 to `epoch` of the slot, before the slot is ACTIVE again. A
+ * producer that has the memory of another epoch MUST leave the gate where it is
+ * as long as the slot is ACTIVE, and asks the broker for the new file.
+ *
+ * SEGMENT OF AN ISOLATED PRODUCER (TAPIO_PHASE_*, in the epoch of its record). Only the
+ * broker writes it.
+ *
+ *   +-------+  the producer has mapped it, and the broker   +--------+
+ *   | FRESH | --------------------------------------------> | SEALED |
+ *   +-------+  has sealed it: seals, then epoch, answer     +--------+
+ *     ^   |                                                     |
+ *     |   | the attachment ends unsealed      the attachment    | `end` of its
+ *     |   v                                   ends              v lanes, then epoch
+ *   +--------+    each group that holds it has read    +-------+
+ *   | CLOSED | <-------------------------------------- | ENDED |
+ *   +--------+    up to `end`, or need not             +-------+
+ *
+ *   From CLOSED to FRESH the broker puts another file in its place, whose lanes begin at
+ *   `end`. Each memory serves one attachment. A reader MUST believe a lane only while the
+ *   segment is SEALED or ENDED, and in ENDED only below `end`. One that has the memory of
+ *   another epoch fetches the new one when it has nothing of the old one in hand.
  *
  * AN ATTACHMENT (TAPIO_ATTACHMENT_*). Only the broker writes it.
  *
@@ -122,8 +159,9 @@
  *                                                       or it closed the connection
  *                                                       and maps nothing any more
  *
- *   A record that is used again gets the next generation, so an id never comes
- *   back. A record whose generations are used up stays FREE for good.
+ *   A record that is used again gets the next generation. One whose generations
+ *   are used up rests. It begins anew when no attachment lives that is as old as
+ *   one of its ids, so no process can remember an id that comes back.
  *
  * A BLOCK. It is in the ring (a descriptor of [reap, tail) names it), or
  * `owner` says in which hand it is. A section here is one on the lane's CPU,
@@ -199,6 +237,8 @@
 /* First: it refuses other targets before their C library does. */
 #include <tapio/version.h>
 
+#include <tapio/counters.h>
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -222,18 +262,27 @@
  * does not change the layout leaves it alone.
  *
  *   minor + 1  reserved bytes, flags or kinds get a meaning that an old reader
- *              may overlook (while major is 0: any change)
+ *              may overlook, or with a bit in `incompat` any change
  *   major + 1  (from 1.0 on) any other change
  *
- * So while major is 0, both numbers MUST be equal, and later the major ones.
+ * Memory has the number with which it was made for as long as it lives, also when a
+ * broker of another minor number takes it over. Programs of two minor numbers share it:
+ * the newer one does with it what the older number allows. Layouts before 0.4 had no such
+ * rule, so nothing that knows this one reads them.
  */
 #define TAPIO_ABI_MAJOR 0
-#define TAPIO_ABI_MINOR 1
+#define TAPIO_ABI_MINOR 6
+/* The oldest one that programs of this one read. */
+#define TAPIO_ABI_MINOR_LEAST 4
+/* From here on memory has boards (tapio_shm_group_control). */
+#define TAPIO_ABI_MINOR_BOARDS 6
 
-/* Whether a program that knows this layout may read a segment with that number. */
+/*
+ * Whether a program that knows this layout may read a segment with that number, unless
+ * `incompat` has a bit that it does not know.
+ */
 #define TAPIO_ABI_READABLE(major, minor) \
-	((major) == TAPIO_ABI_MAJOR &&   \
-	 (TAPIO_ABI_MAJOR > 0 || (minor) == TAPIO_ABI_MINOR))
+	((major) == TAPIO_ABI_MAJOR && (minor) >= TAPIO_ABI_MINOR_LEAST)
 
 #define TAPIO_SEGMENT_MAGIC UINT64_C(0x4745534f49504154) /* "TAPIOSEG" */
 #define TAPIO_SEGMENT_READY UINT32_C(0x59444552)         /* "REDY" */
@@ -251,7 +300,7 @@
 #define TAPIO_CLIENTS_MAX     16383 /* attachment records 1..16383 */
 #define TAPIO_CALIBRATIONS    8192  /* pieces that are kept */
 
-/* tapio_shm_header.kind */
+/* tapio_shm_segment.kind */
 #define TAPIO_SEGMENT_CATALOG 1
 #define TAPIO_SEGMENT_CHANNEL 2
 #define TAPIO_SEGMENT_CURSORS 3
@@ -259,24 +308,21 @@
 /* Incompatible features. A reader refuses what it does not know. */
 #define TAPIO_INCOMPAT_KNOWN UINT64_C(0)
 
-/* Compatible features. A reader may ignore them. */
-#define TAPIO_COMPAT_HISTOGRAM UINT64_C(1) /* cursors: has a HISTOGRAM */
-
 /* tapio_shm_region.kind */
-#define TAPIO_REGION_BROKER        1
-#define TAPIO_REGION_ATTACHMENTS   2
-#define TAPIO_REGION_SEGMENTS      3
-#define TAPIO_REGION_CHANNELS      4
-#define TAPIO_REGION_GROUPS        5
-#define TAPIO_REGION_DOORBELLS     6
-#define TAPIO_REGION_LANES         7
-#define TAPIO_REGION_GROUP_CONTROL 8
-#define TAPIO_REGION_CURSORS       9
-#define TAPIO_REGION_HISTOGRAM     10
-#define TAPIO_REGION_CALIBRATIONS  11
+#define TAPIO_REGION_BROKER       1
+#define TAPIO_REGION_ATTACHMENTS  2
+#define TAPIO_REGION_SEGMENTS     3
+#define TAPIO_REGION_CHANNELS     4
+#define TAPIO_REGION_GROUPS       5
+#define TAPIO_REGION_CALIBRATIONS 6
+#define TAPIO_REGION_PLACES       7
+#define TAPIO_REGION_SPANS        8
+#define TAPIO_REGION_COUNTERS     9 /* from 0.5 on */
 
 /*
- * At the start of every segment.
+ * At the start of the catalog. The other segments have none, because clients can
+ * write them: their kinds, and where things lie in them, the catalog says
+ * (tapio_shm_segment, tapio_shm_channel, tapio_shm_place).
  *
  * field           | writer | reader | store              | load
  * all but ready   | broker | all    | plain, before READY| plain, after READY
@@ -286,36 +332,34 @@ struct tapio_shm_header {
 	uint64_t magic;
 	uint16_t abi_major;
 	uint16_t abi_minor;
-	uint32_t kind; /* TAPIO_SEGMENT_* */
+	uint32_t reserved0;
 	uint64_t incompat;
-	uint64_t compat;
+	uint64_t compat;        /* a reader may ignore these features */
 	uint64_t length_bytes;  /* of the whole segment */
 	uint64_t region_offset; /* of the region table */
 	uint32_t region_count;
-	uint32_t channel;     /* index in CHANNELS (catalog: 0) */
+	uint32_t reserved1;
 	uint8_t instance[16]; /* random, one per set of segments */
-	uint32_t index;       /* node index, or group slot (cursors) */
-	uint32_t node;        /* NUMA node it is bound to (~0: none) */
-	uint64_t page_bytes;  /* of the mapping: 4096, 2 MiB, 1 GiB */
-	uint8_t reserved[36];
+	uint64_t reserved2;
+	uint64_t page_bytes; /* of the mapping: 4096, 2 MiB, 1 GiB */
+	uint8_t reserved3[36];
 	uint32_t ready;
 };
 TAPIO_ASSERT_SIZE(tapio_shm_header, 128);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, magic, 0);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, abi_major, 8);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, abi_minor, 10);
-TAPIO_ASSERT_OFFSET(tapio_shm_header, kind, 12);
+TAPIO_ASSERT_OFFSET(tapio_shm_header, reserved0, 12);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, incompat, 16);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, compat, 24);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, length_bytes, 32);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, region_offset, 40);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, region_count, 48);
-TAPIO_ASSERT_OFFSET(tapio_shm_header, channel, 52);
+TAPIO_ASSERT_OFFSET(tapio_shm_header, reserved1, 52);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, instance, 56);
-TAPIO_ASSERT_OFFSET(tapio_shm_header, index, 72);
-TAPIO_ASSERT_OFFSET(tapio_shm_header, node, 76);
+TAPIO_ASSERT_OFFSET(tapio_shm_header, reserved2, 72);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, page_bytes, 80);
-TAPIO_ASSERT_OFFSET(tapio_shm_header, reserved, 88);
+TAPIO_ASSERT_OFFSET(tapio_shm_header, reserved3, 88);
 TAPIO_ASSERT_OFFSET(tapio_shm_header, ready, 124);
 
 /* One row of the region table. Written before READY. */
@@ -358,21 +402,41 @@ TAPIO_ASSERT_OFFSET(tapio_shm_region, count, 24);
  * between the two costs one ring too many and no sleep too long.
  *
  * Each bell has a cache line of its own: a ring takes away the line of one
- * group. `answered` lies apart from them and is packed, because a producer
- * reads it after every commit.
+ * group. `answered` lies apart from them and is packed, because in memory before
+ * 0.6 a producer reads it after every commit.
  *
- * field               | writer            | reader            | store      | load
- * room_armed          | producers         | consumers         | atomic add | relaxed
- * answered[slot]      | producers, broker | producers, broker | relaxed    | relaxed
- * slots[slot].doorbell| producers, broker | members (futex)   | atomic add | acquire
+ * field                 | writer            | reader            | store      | load
+ * room_armed            | producers         | consumers         | atomic add | relaxed
+ * answered[slot]        | producers, broker | producers, broker | relaxed    | relaxed
+ * slots[slot].doorbell  | producers, broker | members (futex)   | cas, add   | acquire
+ * slots[slot].begun     | producers, broker | members           | relaxed    | relaxed
+ * slots[slot].rung      | producers, broker | producers         | release    | acquire
+ * slots[slot].board_seen| producers, broker | producers         | relaxed    | relaxed
+ *
+ * `board_seen` is for the board in that slot's memory what `answered` is for `armed`, and
+ * from 0.6 on it is what a producer reads after every commit (tapio_shm_group_control).
+ *
+ * `rung` is when the last complete ring began, by CLOCK_MONOTONIC, in nanoseconds.
+ * Nobody rings a bell again within microseconds of that: members can announce
+ * themselves as often as they like, and a ring is a system call of a producer.
+ *
+ * `begun` says of one ring which it was and when it began: the `doorbell` that it made, and
+ * the same clock in units of 1,024 ns, both modulo 2^32. A member that was woken late learns
+ * from it that the window is over. A ring may leave it out (of layout 0.5: all do).
  */
 struct tapio_shm_doorbell {
-	uint32_t doorbell; /* + 1 at each ring */
-	uint32_t reserved[15];
+	uint32_t doorbell;   /* + 1 at each ring */
+	uint32_t board_seen; /* from 0.6 on */
+	uint64_t rung;
+	uint64_t begun; /* doorbell:32 | time:32 << 32 (from 0.6 on) */
+	uint32_t reserved[10];
 };
 TAPIO_ASSERT_SIZE(tapio_shm_doorbell, 64);
 TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, doorbell, 0);
-TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, reserved, 4);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, board_seen, 4);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, rung, 8);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, begun, 16);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, reserved, 24);
 
 struct tapio_shm_doorbells {
 	uint32_t room_armed; /* + 1 when a producer is about to wait for room */
@@ -400,10 +464,9 @@ TAPIO_ASSERT_OFFSET(tapio_shm_doorbells, slots, 320);
 #define TAPIO_CPU_SIDE UINT32_C(0xffffffff)
 
 /*
- * One lane. Lines 0 to 2 are the lane at work. Line 3 says where its arrays
- * lie (offsets from the start of the segment) and is written before READY. A
- * process that attaches MUST copy line 3 once, check the copy and use only the
- * copy, because a producer of the channel could change the original.
+ * One lane at work. Where it and its arrays lie, and how large they are, its
+ * tapio_shm_place in the catalog says. A lane has an even number of lines, so that
+ * two lines that a CPU fetches together belong to one lane.
  *
  * field          | writer                   | reader    | store   | load
  * state          | producers on CPU, broker | all       | release | acquire
@@ -411,7 +474,6 @@ TAPIO_ASSERT_OFFSET(tapio_shm_doorbells, slots, 320);
  * hint           | producers, broker        | producers | relaxed | relaxed
  * owner          | producers (cas), broker  | all       | acq_rel | acquire
  * dropped        | producers                | all       | add     | relaxed
- * line 3         | broker                   | all       | once    | once
  */
 struct tapio_shm_lane {
 	/* line 0: changed by sections */
@@ -424,18 +486,7 @@ struct tapio_shm_lane {
 	uint64_t reserved1[7];
 	/* line 2: refusals, in events */
 	uint64_t dropped[TAPIO_DROP_CAUSES];
-	/* line 3: geometry */
-	uint32_t id;          /* index of its cursor in every group */
-	uint32_t cpu;         /* or TAPIO_CPU_SIDE */
-	uint32_t klass;       /* index of its class in the channel */
-	uint32_t block_count; /* N */
-	uint32_t block_bytes; /* a multiple of 64 */
-	uint32_t reserved2;
-	uint64_t ticket_offset; /* uint64_t[N], by block */
-	uint64_t desc_offset;   /* uint64_t[N] */
-	uint64_t time_offset;   /* uint64_t[N] (0: the channel has no stamps) */
-	uint64_t block_offset;  /* N * block_bytes */
-	uint64_t reserved3;
+	uint64_t reserved2[8];
 };
 TAPIO_ASSERT_SIZE(tapio_shm_lane, 256);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, state, 0);
@@ -445,20 +496,10 @@ TAPIO_ASSERT_OFFSET(tapio_shm_lane, hint, 64);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, owner, 68);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, reserved1, 72);
 TAPIO_ASSERT_OFFSET(tapio_shm_lane, dropped, 128);
-TAPIO_ASSERT_OFFSET(tapio_shm_lane, id, 192);
-TAPIO_ASSERT_OFFSET(tapio_shm_lane, cpu, 196);
-TAPIO_ASSERT_OFFSET(tapio_shm_lane, klass, 200);
-TAPIO_ASSERT_OFFSET(tapio_shm_lane, block_count, 204);
-TAPIO_ASSERT_OFFSET(tapio_shm_lane, block_bytes, 208);
-TAPIO_ASSERT_OFFSET(tapio_shm_lane, reserved2, 212);
-TAPIO_ASSERT_OFFSET(tapio_shm_lane, ticket_offset, 216);
-TAPIO_ASSERT_OFFSET(tapio_shm_lane, desc_offset, 224);
-TAPIO_ASSERT_OFFSET(tapio_shm_lane, time_offset, 232);
-TAPIO_ASSERT_OFFSET(tapio_shm_lane, block_offset, 240);
-TAPIO_ASSERT_OFFSET(tapio_shm_lane, reserved3, 248);
+TAPIO_ASSERT_OFFSET(tapio_shm_lane, reserved2, 192);
 
 /*
- * The ticket: who took a block out of the ring last, and which taking it was. While
+ * The ticket: the attachment that took a block out of the ring last, and which taking it was. While
  * the block is in hands, its holder can prove by the word that the reservation is
  * open. The word of a block in the ring that bears an owner says where it lies.
  *
@@ -528,21 +569,29 @@ static inline int64_t tapio_position_diff(uint64_t a, uint64_t b)
  * Where members announce that they sleep (`armed`), and where producers that
  * wait for room sleep (`room`).
  *
+ * `board` counts announcements for producers that look at one word and not at all of
+ * `armed`. A member adds to the board of its own slot, and to the one of another slot that
+ * the broker has named: all groups of one uid share a board where they can. Only where a
+ * board differs from its `board_seen` a producer looks at each group (lib/lane/wake.h).
+ *
  * field         | writer  | reader            | store      | load
  * armed         | members | producers         | atomic add | relaxed
+ * board         | members | producers         | atomic add | relaxed, acquire
  * room          | members | producers (futex) | atomic add | acquire
  * room_answered | members | members           | relaxed    | relaxed
  */
 struct tapio_shm_group_control {
 	uint32_t armed; /* + 1 when a member is about to sleep */
-	uint32_t reserved0[15];
+	uint32_t board; /* + 1 after each `armed` that it counts (0.6) */
+	uint32_t reserved0[14];
 	uint32_t room;          /* + 1 at each ring for producers */
 	uint32_t room_answered; /* last `room_armed` that was answered */
 	uint32_t reserved1[14];
 };
 TAPIO_ASSERT_SIZE(tapio_shm_group_control, 128);
 TAPIO_ASSERT_OFFSET(tapio_shm_group_control, armed, 0);
-TAPIO_ASSERT_OFFSET(tapio_shm_group_control, reserved0, 4);
+TAPIO_ASSERT_OFFSET(tapio_shm_group_control, board, 4);
+TAPIO_ASSERT_OFFSET(tapio_shm_group_control, reserved0, 8);
 TAPIO_ASSERT_OFFSET(tapio_shm_group_control, room, 64);
 TAPIO_ASSERT_OFFSET(tapio_shm_group_control, room_answered, 68);
 TAPIO_ASSERT_OFFSET(tapio_shm_group_control, reserved1, 72);
@@ -630,6 +679,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_cell, watermark, 60);
  * want      | members                    | holder    | relaxed | relaxed
  * faults    | members (or)               | all       | relaxed | relaxed
  * takeovers | members (add)              | all       | relaxed | relaxed
+ * followed  | holder                     | broker    | release | acquire
  */
 struct tapio_shm_cursor {
 	uint64_t lease;
@@ -637,7 +687,9 @@ struct tapio_shm_cursor {
 	uint32_t want;      /* non-zero: a member asks for this lane */
 	uint32_t faults;    /* TAPIO_CURSOR_* */
 	uint32_t takeovers; /* leases taken from members that slept */
-	uint32_t reserved0;
+	/* ISOLATED: the epoch of a segment that is ENDED, by a holder that stands at `end`
+	 * and goes no further. */
+	uint32_t followed;
 	uint64_t reserved1[4];
 	struct tapio_shm_cell cells[TAPIO_CELLS];
 };
@@ -647,7 +699,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_cursor, start, 8);
 TAPIO_ASSERT_OFFSET(tapio_shm_cursor, want, 16);
 TAPIO_ASSERT_OFFSET(tapio_shm_cursor, faults, 20);
 TAPIO_ASSERT_OFFSET(tapio_shm_cursor, takeovers, 24);
-TAPIO_ASSERT_OFFSET(tapio_shm_cursor, reserved0, 28);
+TAPIO_ASSERT_OFFSET(tapio_shm_cursor, followed, 28);
 TAPIO_ASSERT_OFFSET(tapio_shm_cursor, reserved1, 32);
 TAPIO_ASSERT_OFFSET(tapio_shm_cursor, cells, 64);
 
@@ -723,8 +775,28 @@ TAPIO_ASSERT_OFFSET(tapio_shm_histogram, bucket, 64);
 #define TAPIO_FEATURE_MEMBARRIER UINT32_C(1)
 #define TAPIO_FEATURE_HUGETLB    UINT32_C(2)
 #define TAPIO_FEATURE_MBIND      UINT32_C(4)
-#define TAPIO_FEATURE_IO_URING   UINT32_C(8)
+#define TAPIO_FEATURE_IO_URING   UINT32_C(8) /* the broker's loop runs on it */
 #define TAPIO_FEATURE_PIDFD      UINT32_C(16)
+/* `serving` tells the death of a broker at once, and not only its successor. */
+#define TAPIO_FEATURE_SERVING UINT32_C(32)
+
+/*
+ * tapio_shm_broker.serving: which broker serves this memory, if one does.
+ *
+ *    63..32  the run: restarts + 1. 0: none has served yet
+ *    31..0   the TID of the broker's thread while it serves, 0 after a clean stop,
+ *            TAPIO_SERVING_DIED after a death
+ *
+ * The kernel writes the last one, by the thread's robust list (broker/registry/serving.c).
+ * The TID is of the broker's PID namespace. A client MUST take it for a mark only.
+ */
+#define TAPIO_SERVING_DIED     UINT32_C(0x40000000) /* FUTEX_OWNER_DIED */
+#define TAPIO_SERVING_TID_MASK UINT32_C(0x3fffffff)
+#define TAPIO_SERVING(run, tid) \
+	(TAPIO_CAST_(uint64_t, TAPIO_CAST_(uint32_t, run)) << 32 | (tid))
+#define TAPIO_SERVING_RUN(serving) TAPIO_CAST_(uint32_t, (serving) >> 32)
+#define TAPIO_SERVING_TID(serving) \
+	(TAPIO_CAST_(uint32_t, serving) & TAPIO_SERVING_TID_MASK)
 
 /* Verdicts of the rseq self-test, in the catalog and per attachment. */
 #define TAPIO_RSEQ_UNKNOWN 0 /* not run */
@@ -762,6 +834,62 @@ TAPIO_ASSERT_OFFSET(tapio_shm_calibration, mult, 16);
 TAPIO_ASSERT_OFFSET(tapio_shm_calibration, shift, 24);
 TAPIO_ASSERT_OFFSET(tapio_shm_calibration, error_ns, 28);
 
+/* tapio_shm_broker.keeper: it starts another broker after a death. */
+#define TAPIO_KEEPER_UNKNOWN 0 /* a broker of layout 0.4 does not say */
+#define TAPIO_KEEPER_NONE    1
+#define TAPIO_KEEPER_PROCESS 2 /* a process of tapiod's own: keeper_pid */
+#define TAPIO_KEEPER_SERVICE \
+	3 /* the service manager, which has the descriptors */
+
+/* Words of tapio_shm_broker for counters, those that are reserved included. */
+#define TAPIO_BROKER_WORDS 24
+/* clang-format off */
+#define TAPIO_COUNTER_WORD_(name, unit, type, meaning, cause, remedy) \
+	uint64_t name;
+#define TAPIO_COUNTER_ONE_(name, unit, type, meaning, cause, remedy) +1
+/* How many rows the tables have. */
+#define TAPIO_BROKER_COUNTER_COUNT (0 TAPIO_BROKER_COUNTERS(TAPIO_COUNTER_ONE_))
+#define TAPIO_LANE_DROP_COUNT (0 TAPIO_LANE_DROPS(TAPIO_COUNTER_ONE_))
+/* clang-format on */
+
+/* tapio_shm_counter.of: the struct that has the word. */
+#define TAPIO_COUNTER_OF_BROKER 1 /* tapio_shm_broker */
+#define TAPIO_COUNTER_OF_LANE   2 /* tapio_shm_lane, of each lane */
+
+/* tapio_shm_counter.type */
+#define TAPIO_COUNTED_COUNTER 1 /* only grows */
+#define TAPIO_COUNTED_GAUGE   2
+
+/*
+ * The meaning of a word, for readers that are older than the broker: a row of counters.h. Texts
+ * end with a NUL. The word is one of the 64-bit words of its struct. A reader MUST check
+ * `offset` before it follows it, and MUST skip a row with an `of` or a `type` that it does
+ * not know. Memory of layout 0.4 has no such region.
+ */
+struct tapio_shm_counter {
+	char name[32];
+	char unit[16];
+	uint32_t of;     /* TAPIO_COUNTER_OF_* */
+	uint32_t offset; /* of the word in its struct, in bytes */
+	uint32_t type;   /* TAPIO_COUNTED_* */
+	uint32_t reserved0;
+	char meaning[152];
+	char cause[152];
+	char remedy[152];
+	uint64_t reserved1[7];
+};
+TAPIO_ASSERT_SIZE(tapio_shm_counter, 576);
+TAPIO_ASSERT_OFFSET(tapio_shm_counter, name, 0);
+TAPIO_ASSERT_OFFSET(tapio_shm_counter, unit, 32);
+TAPIO_ASSERT_OFFSET(tapio_shm_counter, of, 48);
+TAPIO_ASSERT_OFFSET(tapio_shm_counter, offset, 52);
+TAPIO_ASSERT_OFFSET(tapio_shm_counter, type, 56);
+TAPIO_ASSERT_OFFSET(tapio_shm_counter, reserved0, 60);
+TAPIO_ASSERT_OFFSET(tapio_shm_counter, meaning, 64);
+TAPIO_ASSERT_OFFSET(tapio_shm_counter, cause, 216);
+TAPIO_ASSERT_OFFSET(tapio_shm_counter, remedy, 368);
+TAPIO_ASSERT_OFFSET(tapio_shm_counter, reserved1, 520);
+
 /*
  * The broker itself. Single words are stored with release and loaded with
  * acquire. `calibrations` is stored with release, after the pieces that it
@@ -773,7 +901,7 @@ struct tapio_shm_broker {
 	uint64_t pid;
 	uint64_t start_time_ticks; /* /proc/PID/stat, field 22 */
 	uint8_t boot_id[16];
-	uint64_t started_ns; /* CLOCK_REALTIME */
+	uint64_t started_ns; /* CLOCK_REALTIME, of this run */
 	uint64_t budget_bytes;
 	uint64_t used_bytes;
 	uint32_t features;     /* TAPIO_FEATURE_* */
@@ -786,22 +914,21 @@ struct tapio_shm_broker {
 	/* By how much the clock was off at the last look, at most. */
 	uint64_t clock_error_ns;
 	uint64_t clock_steps; /* how often it was set */
-	uint64_t reserved1[5];
+	uint64_t restarts;    /* how often a broker took this memory over */
+	uint32_t keeper;      /* TAPIO_KEEPER_*, of this run (from 0.5 on) */
+	uint32_t keeper_pid;  /* if it is a process of its own, or 0 */
+	/* TAPIO_SERVING(). A client that sees another value looks at its connection. Its
+	 * cache line changes when the broker does, and not else. */
+	uint64_t serving;
+	uint64_t reserved2[2];
 	char version[32];
 	char rseq_reason[64];
-	/* Counters, in units of their names. Relaxed. */
-	uint64_t hellos;
-	uint64_t attaches;
-	uint64_t refusals;
-	uint64_t protocol_errors;
-	uint64_t deaths;
-	uint64_t closes;
-	uint64_t sweeps;
-	uint64_t swept_blocks;
-	uint64_t leases_cleared;
-	uint64_t evictions;
-	uint64_t suspicions; /* looks that found a group impossible */
-	uint64_t reserved[14];
+	/* The rows of counters.h. Relaxed. */
+	TAPIO_BROKER_COUNTERS(TAPIO_COUNTER_WORD_)
+	uint64_t reserved[TAPIO_BROKER_WORDS - TAPIO_BROKER_COUNTER_COUNT];
+	/* Inode of /proc/self/ns/pid: where `pid` and those of attachments mean
+	 * something. 0: unknown. */
+	uint64_t pid_namespace;
 };
 TAPIO_ASSERT_SIZE(tapio_shm_broker, 448);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, attachment, 0);
@@ -821,7 +948,11 @@ TAPIO_ASSERT_OFFSET(tapio_shm_broker, reserved0, 84);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, calibrations, 88);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, clock_error_ns, 96);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, clock_steps, 104);
-TAPIO_ASSERT_OFFSET(tapio_shm_broker, reserved1, 112);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, restarts, 112);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, keeper, 120);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, keeper_pid, 124);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, serving, 128);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, reserved2, 136);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, version, 152);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, rseq_reason, 184);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, hellos, 248);
@@ -835,7 +966,10 @@ TAPIO_ASSERT_OFFSET(tapio_shm_broker, swept_blocks, 304);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, leases_cleared, 312);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, evictions, 320);
 TAPIO_ASSERT_OFFSET(tapio_shm_broker, suspicions, 328);
-TAPIO_ASSERT_OFFSET(tapio_shm_broker, reserved, 336);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, reloads, 336);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, reload_refusals, 344);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, reserved, 352);
+TAPIO_ASSERT_OFFSET(tapio_shm_broker, pid_namespace, 440);
 
 #define TAPIO_ROLE_PRODUCE 1
 #define TAPIO_ROLE_CONSUME 2
@@ -861,8 +995,8 @@ struct tapio_shm_attachment {
 	uint32_t uid;
 	uint32_t gid;
 	uint32_t reserved0;
-	uint64_t start_time_ticks;
-	uint64_t attached_ns; /* CLOCK_REALTIME */
+	uint64_t start_time_ticks; /* 0: not known, or not yet */
+	uint64_t attached_ns;      /* CLOCK_REALTIME */
 	char comm[16];
 	uint64_t reserved[7];
 };
@@ -894,11 +1028,20 @@ TAPIO_ASSERT_OFFSET(tapio_shm_attachment, reserved, 72);
 #define TAPIO_PLACED_UNBOUND   2 /* mbind was refused: see errno */
 #define TAPIO_PLACED_ELSEWHERE 3 /* misplaced_pages are on other nodes */
 
-/* One segment, as it was really obtained. Written before READY of the record. */
+/*
+ * One segment, as it was really obtained. Written before READY of the record. The
+ * memory of a group slot or of an isolated producer can be replaced (SLOT MEMORY,
+ * TAPIO_PHASE_*), and that of a channel given back. Then the broker clears READY, writes
+ * the record anew, and stores READY again with release. A reader MUST load `inode` before
+ * READY, and MUST discard its copy when READY or `inode` has changed meanwhile.
+ *
+ * `device` and `inode` name the file. They are how a tool knows what a descriptor
+ * of a segment is, since clients can write what is in it.
+ */
 struct tapio_shm_segment {
 	uint32_t kind;    /* TAPIO_SEGMENT_* */
 	uint32_t channel; /* index in CHANNELS */
-	uint32_t index;   /* node index or group slot */
+	uint32_t index;   /* node index, number of a producer, or group slot */
 	uint32_t node;
 	uint64_t length_bytes;
 	uint64_t page_bytes; /* 4096 with THP too: see huge_bytes */
@@ -906,12 +1049,17 @@ struct tapio_shm_segment {
 	uint32_t rung;       /* TAPIO_RUNG_* that was obtained */
 	uint32_t seals;      /* F_SEAL_* as read back */
 	int32_t rung_errno
-		[TAPIO_RUNGS]; /* why a rung failed (0: not tried, or ok) */
+		[TAPIO_RUNGS]; /* why a rung failed (0: not tried, or ok; EDQUOT: a
+				  cgroup's limit) */
 	uint32_t placement;    /* TAPIO_PLACED_* */
 	int32_t placement_errno;
-	uint64_t misplaced_pages;
-	uint64_t reserved[5];
-	uint32_t reserved1;
+	uint64_t misplaced_pages; /* UINT64_MAX: move_pages is not available */
+	uint64_t device;          /* st_dev */
+	uint64_t inode;           /* st_ino */
+	uint64_t reserved[3];
+	/* Of a group slot: its memory's. Of an isolated producer: memory << 2 | phase. Else
+	 * 0. */
+	uint32_t epoch;
 	uint32_t ready;
 };
 TAPIO_ASSERT_SIZE(tapio_shm_segment, 128);
@@ -928,9 +1076,27 @@ TAPIO_ASSERT_OFFSET(tapio_shm_segment, rung_errno, 48);
 TAPIO_ASSERT_OFFSET(tapio_shm_segment, placement, 64);
 TAPIO_ASSERT_OFFSET(tapio_shm_segment, placement_errno, 68);
 TAPIO_ASSERT_OFFSET(tapio_shm_segment, misplaced_pages, 72);
-TAPIO_ASSERT_OFFSET(tapio_shm_segment, reserved, 80);
-TAPIO_ASSERT_OFFSET(tapio_shm_segment, reserved1, 120);
+TAPIO_ASSERT_OFFSET(tapio_shm_segment, device, 80);
+TAPIO_ASSERT_OFFSET(tapio_shm_segment, inode, 88);
+TAPIO_ASSERT_OFFSET(tapio_shm_segment, reserved, 96);
+TAPIO_ASSERT_OFFSET(tapio_shm_segment, epoch, 120);
 TAPIO_ASSERT_OFFSET(tapio_shm_segment, ready, 124);
+
+/*
+ * The epoch of the segment of an isolated producer. One word: the phase changes by a store
+ * with release, and the memory with the record.
+ */
+#define TAPIO_PHASE_FRESH 0 /* no client's, or not sealed yet */
+#define TAPIO_PHASE_SEALED \
+	1 /* its producer maps it, and no other process can */
+#define TAPIO_PHASE_ENDED           2 /* its producer is gone: it is read up to `end` */
+#define TAPIO_PHASE_CLOSED          3 /* read: it waits for other memory */
+#define TAPIO_SEGMENT_PHASE(epoch)  TAPIO_CAST_(uint32_t, 3u & (epoch))
+#define TAPIO_SEGMENT_MEMORY(epoch) TAPIO_CAST_(uint32_t, (epoch) >> 2)
+/* Whether readers may believe what is there. */
+#define TAPIO_SEGMENT_READABLE(epoch)                        \
+	(TAPIO_SEGMENT_PHASE(epoch) == TAPIO_PHASE_SEALED || \
+	 TAPIO_SEGMENT_PHASE(epoch) == TAPIO_PHASE_ENDED)
 
 /* One class of a channel. Sorted by priority, highest first, then by size. */
 struct tapio_shm_class {
@@ -961,32 +1127,122 @@ TAPIO_ASSERT_OFFSET(tapio_shm_class, reserved, 36);
 #define TAPIO_STAMP_CLOCK 2 /* CLOCK_REALTIME, read before the section */
 
 /*
- * One channel. Written before READY, except two words:
+ * tapio_shm_channel.flags. ISOLATED: no CPU has a lane. Each producer has a segment
+ * of its own, 1 to segment_count - 1, with one side lane of each class. The side lane
+ * with number i of any class lies in segment 1 + i. The producer that was given the
+ * segment is the only one that can write there, and its attachment is in `owner` from
+ * the beginning. The memory is replaced for each producer (TAPIO_PHASE_*).
+ */
+#define TAPIO_CHANNEL_ISOLATED UINT32_C(1)
+#define TAPIO_CHANNEL_FLAGS    TAPIO_CHANNEL_ISOLATED /* that are known */
+
+/* tapio_shm_channel.state. REMOVED: the configuration does not name it any more. */
+#define TAPIO_CHANNEL_SERVED  0
+#define TAPIO_CHANNEL_REMOVED 1
+
+/* Records of SEGMENTS that an entry of CHANNELS has. The catalog has record 0. */
+#define TAPIO_CHANNEL_RECORDS (TAPIO_NODES_MAX + TAPIO_GROUP_SLOTS)
+
+/*
+ * The place of one lane: where it and its arrays lie, in bytes from the start of
+ * the segment. Written before READY of its channel, and never changed. The lane with
+ * id i of a channel has the record first_place + i. A process that attaches MUST copy
+ * the record once, check the copy against its mapping, and use only the copy.
+ */
+struct tapio_shm_place {
+	uint32_t segment; /* node index. ISOLATED: 1 + the producer's number */
+	uint32_t node;    /* NUMA node that the segment was made for */
+	uint32_t cpu;     /* or TAPIO_CPU_SIDE */
+	uint32_t klass;   /* index of its class in the channel */
+	uint32_t block_count;   /* N */
+	uint32_t block_bytes;   /* a multiple of 64 */
+	uint64_t lane_offset;   /* tapio_shm_lane */
+	uint64_t ticket_offset; /* uint64_t[N], by block */
+	uint64_t desc_offset;   /* uint64_t[N] */
+	uint64_t time_offset;   /* uint64_t[N] (0: the channel has no stamps) */
+	uint64_t block_offset;  /* N * block_bytes */
+};
+TAPIO_ASSERT_SIZE(tapio_shm_place, 64);
+TAPIO_ASSERT_OFFSET(tapio_shm_place, segment, 0);
+TAPIO_ASSERT_OFFSET(tapio_shm_place, node, 4);
+TAPIO_ASSERT_OFFSET(tapio_shm_place, cpu, 8);
+TAPIO_ASSERT_OFFSET(tapio_shm_place, klass, 12);
+TAPIO_ASSERT_OFFSET(tapio_shm_place, block_count, 16);
+TAPIO_ASSERT_OFFSET(tapio_shm_place, block_bytes, 20);
+TAPIO_ASSERT_OFFSET(tapio_shm_place, lane_offset, 24);
+TAPIO_ASSERT_OFFSET(tapio_shm_place, ticket_offset, 32);
+TAPIO_ASSERT_OFFSET(tapio_shm_place, desc_offset, 40);
+TAPIO_ASSERT_OFFSET(tapio_shm_place, time_offset, 48);
+TAPIO_ASSERT_OFFSET(tapio_shm_place, block_offset, 56);
+
+/*
+ * ISOLATED: the positions of a lane in the memory that its segment has now. The lane with
+ * id i has the record first_place + i. `end` counts in the phases ENDED and CLOSED. Other
+ * channels have zeros. A reader that uses one MUST look at the epoch again afterwards.
+ *
+ * field | writer | reader  | store   | load
+ * begin | broker | readers | relaxed | relaxed
+ * end   | broker | readers | relaxed | relaxed
+ */
+struct tapio_shm_span {
+	uint64_t begin; /* the tail with which its lane was born */
+	uint64_t end;   /* the tail when its producer was gone */
+};
+TAPIO_ASSERT_SIZE(tapio_shm_span, 16);
+TAPIO_ASSERT_OFFSET(tapio_shm_span, begin, 0);
+TAPIO_ASSERT_OFFSET(tapio_shm_span, end, 8);
+
+/*
+ * One channel. Written before READY, except seven words:
  *
  * field       | writer | reader    | store   | load
  * active      | broker | producers | relaxed | relaxed
+ * boards      | broker | producers | relaxed | relaxed
+ * unboarded   | broker | producers | relaxed | relaxed
  * generation  | broker | producers | release | acquire
+ * changes     | broker | readers   | release | relaxed, acquire
+ * state       | broker | all       | relaxed | relaxed
+ * ready       | broker | all       | release | acquire
+ *
+ * When its memory is given back, READY is taken off before anything changes, and the
+ * entry may serve another channel later, with the next `epoch`. It does not change while
+ * an attachment lives. A reader without one MUST load `epoch` before READY, and MUST
+ * discard its copy when READY or `epoch` has changed meanwhile.
  *
  * `active` has a bit for each slot that is ACTIVE, so that a producer looks
- * only at the `armed` words of groups that exist. The gate is computed from
- * the slots and `generation`.
+ * only at the `armed` words of groups that exist. `boards` has a bit for each slot whose
+ * board a producer looks at after a commit: each living member adds to one of them. Members
+ * of an older library add to none. `unboarded` is how many there are, and while it is not 0
+ * no board is answered. The gate is computed from
+ * the slots and `generation`. `changes` grows with each change of a segment's epoch.
  */
 struct tapio_shm_channel {
 	char name[TAPIO_NAME_BYTES];
 	uint32_t class_count;
-	uint32_t segment_count; /* nodes */
+	uint32_t segment_count; /* nodes. ISOLATED: 1 + producers */
 	uint32_t lane_count;    /* ids 0 .. lane_count - 1 */
 	uint32_t full_policy;   /* TAPIO_FULL_* */
 	uint64_t wait_ns;
-	uint32_t stamp; /* TAPIO_STAMP_* */
-	uint32_t flags;
-	uint64_t reserved0[3];
-	uint32_t reserved1;
+	uint32_t stamp;            /* TAPIO_STAMP_* */
+	uint32_t flags;            /* TAPIO_CHANNEL_* */
+	uint64_t doorbells_offset; /* in the segment of index 0 */
+	uint64_t
+		control_offset; /* in each slot's segment: the group's control */
+	uint64_t cursors_offset; /* one for each lane, by its id */
+	uint32_t first_place;    /* of its lanes, by id */
 	uint32_t ready;
 	/* line 2 */
 	uint64_t active;
 	uint64_t generation;
-	uint64_t reserved2[6];
+	uint64_t
+		histogram_offset; /* in each slot's segment. 0: there is none */
+	uint32_t state;           /* TAPIO_CHANNEL_SERVED, _REMOVED */
+	uint32_t epoch;           /* + 1 for each channel in this entry */
+	uint64_t changes;         /* ISOLATED: of the epochs of its segments */
+	uint64_t boards;          /* from 0.6 on */
+	uint32_t unboarded;       /* from 0.6 on */
+	uint32_t reserved1;
+	uint64_t reserved2;
 	struct tapio_shm_class classes[TAPIO_CLASSES_MAX];
 };
 TAPIO_ASSERT_SIZE(tapio_shm_channel, 576);
@@ -998,12 +1254,21 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, full_policy, 76);
 TAPIO_ASSERT_OFFSET(tapio_shm_channel, wait_ns, 80);
 TAPIO_ASSERT_OFFSET(tapio_shm_channel, stamp, 88);
 TAPIO_ASSERT_OFFSET(tapio_shm_channel, flags, 92);
-TAPIO_ASSERT_OFFSET(tapio_shm_channel, reserved0, 96);
-TAPIO_ASSERT_OFFSET(tapio_shm_channel, reserved1, 120);
+TAPIO_ASSERT_OFFSET(tapio_shm_channel, doorbells_offset, 96);
+TAPIO_ASSERT_OFFSET(tapio_shm_channel, control_offset, 104);
+TAPIO_ASSERT_OFFSET(tapio_shm_channel, cursors_offset, 112);
+TAPIO_ASSERT_OFFSET(tapio_shm_channel, first_place, 120);
 TAPIO_ASSERT_OFFSET(tapio_shm_channel, ready, 124);
 TAPIO_ASSERT_OFFSET(tapio_shm_channel, active, 128);
 TAPIO_ASSERT_OFFSET(tapio_shm_channel, generation, 136);
-TAPIO_ASSERT_OFFSET(tapio_shm_channel, reserved2, 144);
+TAPIO_ASSERT_OFFSET(tapio_shm_channel, histogram_offset, 144);
+TAPIO_ASSERT_OFFSET(tapio_shm_channel, state, 152);
+TAPIO_ASSERT_OFFSET(tapio_shm_channel, epoch, 156);
+TAPIO_ASSERT_OFFSET(tapio_shm_channel, changes, 160);
+TAPIO_ASSERT_OFFSET(tapio_shm_channel, boards, 168);
+TAPIO_ASSERT_OFFSET(tapio_shm_channel, unboarded, 176);
+TAPIO_ASSERT_OFFSET(tapio_shm_channel, reserved1, 180);
+TAPIO_ASSERT_OFFSET(tapio_shm_channel, reserved2, 184);
 TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
 
 /*
@@ -1018,7 +1283,6 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
  */
 #define TAPIO_SLOT_FREE   0
 #define TAPIO_SLOT_ACTIVE 1
-#define TAPIO_SLOT_CLOSED 2 /* ended, but its cursors may be written */
 
 /*
  * The policy of a group decides about producers that find no free block. A
@@ -1045,7 +1309,9 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
 
 /* tapio_shm_group.flags */
 #define TAPIO_GROUP_FLAG_DURABLE UINT32_C(1) /* stays without members */
-#define TAPIO_GROUP_FLAG_EVICTED UINT32_C(2) /* CLOSED for impossible cursors */
+#define TAPIO_GROUP_FLAG_EVICTED UINT32_C(2) /* ended for impossible cursors */
+/* A producer has not got the slot's memory yet: it does not ring. */
+#define TAPIO_GROUP_FLAG_UNHEARD UINT32_C(4)
 
 #define TAPIO_TAKEOVER_NEVER UINT64_MAX
 
@@ -1056,9 +1322,9 @@ struct tapio_shm_group {
 	uint32_t members;  /* attached now */
 	uint32_t uid;      /* of its creator */
 	char name[TAPIO_NAME_BYTES];
-	uint64_t joined_ns; /* CLOCK_REALTIME */
-	uint32_t policy;    /* as it was made; `slot` has the one in force */
-	uint32_t reserved0;
+	uint64_t joined_ns;   /* CLOCK_REALTIME */
+	uint32_t policy;      /* as it was made; `slot` has the one in force */
+	uint32_t epoch;       /* of the slot's memory: changes before ACTIVE */
 	uint64_t filter;      /* digest of its members' filter; 0: none */
 	uint64_t takeover_ns; /* TAPIO_TAKEOVER_NEVER */
 	uint64_t reserved1;
@@ -1072,7 +1338,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_group, uid, 20);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, name, 24);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, joined_ns, 88);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, policy, 96);
-TAPIO_ASSERT_OFFSET(tapio_shm_group, reserved0, 100);
+TAPIO_ASSERT_OFFSET(tapio_shm_group, epoch, 100);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, filter, 104);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, takeover_ns, 112);
 TAPIO_ASSERT_OFFSET(tapio_shm_group, reserved1, 120);

@@ -51,7 +51,8 @@ struct tapio_broker_options {
 	 * without a configured one a fresh abstract socket. */
 	const char *socket;
 	/* Gets the log, on the broker's thread, and on the caller's during the
-	 * start. MUST NOT fork or call tapio_broker_stop. NULL: no log. */
+	 * start and a reload. MUST NOT fork, or call tapio_broker_stop or
+	 * tapio_broker_reload. NULL: no log. */
 	void (*log)(void *arg, int level, const char *message);
 	void *log_arg;
 	int log_level; /* TAPIO_LOG_*, the least severe one to log (0: NOTICE) */
@@ -80,14 +81,15 @@ struct tapio_broker_options {
  *   -ENOENT, -EACCES | config_file cannot be read      | its path, its mode
  *   -ENOMEM          | the channels do not fit in the  | a larger budget, fewer or
  *                    | budget, or in memory            | smaller blocks
+ *   -EDQUOT          | the limit of a cgroup           | the file that the text names
  *   -EMFILE          | the hard limit of descriptors   | raise RLIMIT_NOFILE
  *                    | is too low                      |
  *   -EADDRINUSE      | another broker answers at the   | another socket
  *                    | socket (found within a second)  |
  *   -EEXIST          | a file that is no socket is at  | another path
  *                    | the path of the socket          |
- *   -ENOSYS, -EPERM  | the kernel, a sysctl or seccomp | the switch that the text names
- *                    | forbids io_uring                |
+ *   -ENOSYS, -EPERM  | seccomp forbids io_uring and    | allow one of them
+ *                    | epoll                           |
  */
 TAPIO_API int tapio_broker_start(struct tapio_broker **out,
 				 const struct tapio_broker_options *options);
@@ -97,6 +99,33 @@ TAPIO_API int tapio_broker_start(struct tapio_broker **out,
  * until tapio_broker_stop.
  */
 TAPIO_API const char *tapio_broker_socket(const struct tapio_broker *broker);
+
+/*
+ * Puts a changed configuration in force: the text, or (NULL) what the file has now that
+ * the broker was started with. Rules of access, limits and durable groups can change,
+ * and channels can come and go (tapiod(8)). All of it does, or nothing. Clients that
+ * are attached keep what they have. Any thread MAY call it. The sizes of a channel that is
+ * there never change, and the socket's name needs another start.
+ *
+ * `said` (NULL: not wanted) gets what is in force, or the reason, and ends with NUL:
+ *
+ *   errno            | cause                           | remedy
+ *   -EINVAL          | the configuration, or NULL      | tapiod --check names the line
+ *                    | without a file                  |
+ *   -ENOENT, -EACCES | the file cannot be read         | its path, its mode
+ *   -EBUSY           | another size of a channel, or   | the log names each
+ *                    | members stand in its way        |
+ *   -EUSERS          | no slot for another group       | end a group
+ *   -ENOSPC          | no room for another channel     | channels_max
+ *   -ENOMEM, -EDQUOT,| no memory for another channel   | as the text says
+ *   -EMFILE          | or group                        |
+ *   -ECHILD          | a forked child has no broker    | ask in the parent
+ *
+ * Other: the socket's mode cannot be set, for the kernel's reason.
+ */
+TAPIO_API int tapio_broker_reload(struct tapio_broker *broker,
+				  const char *config_text, char *said,
+				  size_t said_bytes);
 
 /*
  * Stops the broker, joins its thread and frees everything. NULL is allowed.

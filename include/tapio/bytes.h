@@ -57,10 +57,11 @@ struct tapio_bytes;
 /* A length above the largest class is served from this process's heap. */
 #define TAPIO_BYTES_HEAP UINT32_C(4)
 
-/* For tapio_bytes_init and _create. LAX and SHARED as in pool.h. */
-#define TAPIO_BYTES_CLEAN  UINT32_C(1) /* every put zeroes */
-#define TAPIO_BYTES_SHARED TAPIO_POOL_SHARED
-#define TAPIO_BYTES_LAX    TAPIO_POOL_LAX
+/* For tapio_bytes_init and _create. The last three are as in pool.h. */
+#define TAPIO_BYTES_CLEAN     UINT32_C(1) /* every put zeroes */
+#define TAPIO_BYTES_SHARED    TAPIO_POOL_SHARED
+#define TAPIO_BYTES_EXACT     TAPIO_POOL_EXACT
+#define TAPIO_BYTES_UNCHECKED TAPIO_POOL_UNCHECKED
 
 #define TAPIO_BYTES_HEAP_DEFAULT 256
 #define TAPIO_BYTES_HEAP_LIMIT   65536
@@ -69,7 +70,7 @@ struct tapio_bytes_options {
 	size_t size; /* sizeof(struct tapio_bytes_options) */
 	/* Buffers of each class (0: none, the next larger class serves). */
 	uint32_t count[TAPIO_BYTES_CLASSES];
-	uint32_t flags; /* TAPIO_BYTES_CLEAN, _SHARED, _LAX */
+	uint32_t flags; /* TAPIO_BYTES_CLEAN, _SHARED, _EXACT, _UNCHECKED */
 	/* CPU ids and NUMA nodes to be ready for (0: this machine's). */
 	uint32_t cpus;
 	uint32_t nodes;

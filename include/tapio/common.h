@@ -42,6 +42,28 @@
  * and the broker keeps what it has granted until the handle is closed. Between
  * that look and its use no other thread SHOULD close and open descriptors.
  *
+ * THE BROKER'S DEATH stops no event: handles work on with the memory that they
+ * have. A program has nothing to do. When a broker takes over that memory, each
+ * handle connects again by itself: an idle consumer or observer within 100 ms, a
+ * producer with its next event (once in 100 ms while no broker is there), and all
+ * of them in close and tapio_*_connected(). No thread is made for it, and an
+ * emitting call, a poll or a release waits for it for two milliseconds at most.
+ * tapio_*_broker() tells a restart from an end. Where the next
+ * broker has given up the handle, it is lost: it works on with its memory,
+ * tapio_*_connected() stays 0, and tapio_*_error() says why.
+ *
+ * ANOTHER INSTANCE. Keeper and broker have died together, or tapiod was stopped
+ * and started anew. Then the next broker has new memory, and each handle moves
+ * there by itself: a producer with its next event, a consumer or an observer
+ * when it has read the old memory to its end (tapio_poll). A call that moves
+ * takes as long as an open, a second at most for each answer, also in a signal
+ * handler. A reader gets one record for it (TAPIO_GAP_INSTANCE). The broker MUST
+ * have the uid of the one before. Where that broker refuses, the handle works
+ * on with the old memory, tapio_*_error() says why, and it asks again once a
+ * second. A handle keeps the old memory mapped until it moves again or is closed.
+ * Of an instance that comes and goes while a reader does not look, the reader
+ * knows nothing.
+ *
  * KILLS. SIGKILL and SIGSTOP at any instruction stop only this process. The
  * broker takes back what the dead held: reserved blocks, leases, a place in a
  * group.
@@ -58,9 +80,22 @@
  *   -ETIMEDOUT       | a broker listens and is mute     | look at tapiod (stopped?)
  *   -ENOENT          | it has no such channel           | tapio-shmstat channels
  *   -EACCES          | no right to this role on this    | an `allow` rule in
- *                    | channel, or to the socket        | tapiod.conf(5)
+ *                    | channel, or to the socket        | tapiod.conf(5), or
+ *                    |                                  | socket_mode, socket_group
+ *   -ESHUTDOWN       | the channel was removed from the | put it back and reload,
+ *                    | configuration, and takes no new  | or another channel
+ *                    | producer and no new group        |
  *   -EUSERS          | as many clients as clients_max,  | raise the limit, or close
- *                    | or groups as groups_max          | handles
+ *                    | or groups as groups_max, or      | handles
+ *                    | producers as producers_max of an |
+ *                    | isolated channel                 |
+ *   -EDQUOT          | this user has its share of       | close handles, or raise
+ *                    | clients, or of a channel's       | uid_clients_max or
+ *                    | groups                           | uid_groups_max
+ *   -EAGAIN          | the broker is short of           | open again; its
+ *                    | descriptors, or overrun by new   | LimitNOFILE
+ *                    | connections, for as long as an   |
+ *                    | answer may take                  |
  *   -EINVAL          | an option or a name is wrong     | see options->error
  *   -ENAMETOOLONG    | a name has more than 63 bytes    | a shorter one
  *   -EPROTONOSUPPORT | the broker has another version   | the same version for both
@@ -106,7 +141,7 @@ struct tapio_options {
 	char *error;
 	size_t error_bytes;
 	/* How long a broker that is there may take to answer: nanoseconds,
-	 * TAPIO_FOREVER. 0: a second, or connect_ns if that is longer. It counts
+	 * TAPIO_FOREVER. 0: 5 seconds, or connect_ns if that is longer. It counts
 	 * where the broker is stopped, or has no CPU. A program that MUST NOT
 	 * wait sets it to as little as it likes, and gets -ETIMEDOUT. */
 	int64_t answer_ns;
@@ -138,6 +173,29 @@ struct tapio_options {
 #define TAPIO_TAG_TYPE(tag)     TAPIO_CAST_(uint16_t, tag)
 #define TAPIO_TAG_SEVERITY(tag) TAPIO_CAST_(uint8_t, 0xfu & (tag) >> 16)
 
+/*
+ * The answers of tapio_producer_broker(), tapio_consumer_broker() and
+ * tapio_observer_broker().
+ * The handle works on with its memory in each case.
+ */
+#define TAPIO_LINK_THERE 1 /* a broker serves it: tapio_*_connected() is 1 */
+/* None serves it now, and one is on its way: something holds the socket, as a keeper
+ * does, and has not answered yet, or a broker with other memory is there, and the handle
+ * has not moved yet. */
+#define TAPIO_LINK_RESTARTING 2
+/* Nothing holds the socket. The broker has stopped, or was lost with its keeper. The
+ * handle goes on when one comes. */
+#define TAPIO_LINK_ABSENT 3
+/* The broker that is there does not take it: tapio_*_error() says why. */
+#define TAPIO_LINK_REFUSED 4
+/*
+ * As THERE, but the configuration of the broker does not name the channel any more.
+ * Emitting works, and consumers read on. No new producer can be opened. The program
+ * SHOULD close the handle when it can: the channel's memory stays until then. THERE
+ * again if the configuration names the channel again before.
+ */
+#define TAPIO_LINK_REMOVED 5
+
 /* The longest merge_ns of consumers and observers: a minute. */
 #define TAPIO_MERGE_NS_MAX UINT64_C(60000000000)
 
@@ -161,9 +219,12 @@ struct tapio_view {
 
 /* The view is no event: data is a struct tapio_gap, and type is 0. */
 #define TAPIO_VIEW_GAP UINT32_C(1)
+/* It is of the memory that the handle has left (TAPIO_GAP_INSTANCE). */
+#define TAPIO_VIEW_FORMER UINT32_C(2)
 
-#define TAPIO_GAP_OVERRUN 1 /* events were overwritten before they were read */
-#define TAPIO_GAP_CORRUPT 2 /* the lane's words there are impossible */
+#define TAPIO_GAP_OVERRUN  1 /* events were overwritten before they were read */
+#define TAPIO_GAP_CORRUPT  2 /* the lane's words there are impossible */
+#define TAPIO_GAP_INSTANCE 3 /* the handle has moved to a new broker's memory */
 
 /*
  * One gap in the events of one lane, however many events are missing. A reader
@@ -172,11 +233,20 @@ struct tapio_view {
  * next call). The last view of a call is left to an event, if there is one: its
  * record comes with the next call. So a reader that takes one view at a time and
  * is overrun each time gets events, too.
+ *
+ * TAPIO_GAP_INSTANCE is no gap in a lane. It comes once for each move (ANOTHER
+ * INSTANCE), between the events of the old memory and those of the new one, and
+ * its view has the lane UINT32_MAX. Positions begin anew there, so (lane, position)
+ * names another event from then on. `count` is how many positions of the new
+ * memory were overwritten before this handle could join, and `first` how many
+ * were left unread in a memory that this handle gave up for good. Both are 0 as a
+ * rule. Events that a producer publishes in the old memory after it come later,
+ * with TAPIO_VIEW_FORMER.
  */
 struct tapio_gap {
 	uint64_t count; /* positions missed, with discards */
-	uint64_t first; /* position */
-	uint64_t last;  /* position */
+	uint64_t first; /* position. INSTANCE: positions left unread */
+	uint64_t last;  /* position. INSTANCE: 0 */
 	uint32_t cause; /* TAPIO_GAP_* */
 	uint32_t reserved;
 };

@@ -72,9 +72,12 @@ struct tapio_consumer_options {
 	uint32_t type_count;
 	const uint16_t *types; /* copied */
 	/* 1: the group stays when its last member leaves, until
-	 * tapio_group_remove. It needs a name. */
+	 * tapio_group_remove. It needs a name, and to make it the role
+	 * `durable` (tapiod.conf(5)). */
 	uint32_t durable;
-	/* How long tapio_poll looks before it sleeps, in nanoseconds (0: 20,000). */
+	/* For how long tapio_poll looks before it sleeps, in nanoseconds. 0: for
+	 * 20,000 while most of the last events came within that, else not at all.
+	 * Looking makes events come microseconds earlier, and uses a CPU. */
 	uint32_t spin_ns;
 	uint32_t latency; /* TAPIO_LATENCY_* */
 	uint32_t reserved1;
@@ -128,6 +131,8 @@ struct tapio_consumer_options {
  *   -EPERM  | LOSSLESS, or a lag of more than half of | an `allow` rule
  *           | the largest lanes, without the role     |
  *           | `lossless`                              |
+ *           | a durable group that does not exist     | an `allow` rule
+ *           | yet, without the role `durable`         |
  *   -EACCES | the group was made by another uid       | a group in tapiod.conf(5)
  *   -EBUSY  | the group exists with another policy,   | the same, or DEFAULT
  *           | lag or takeover_ns, or is not durable   | and 0
@@ -194,9 +199,24 @@ TAPIO_API int tapio_group_remove(const struct tapio_options *options,
  * positions where the lane says something impossible, are passed over, are
  * counted as lost, and come as a view with TAPIO_VIEW_GAP.
  *
- * A caller that comes back at once, many times in a row, and finds few events
- * each time, waits up to a microsecond before the look. More events are there
- * then, and the producer is disturbed less often.
+ * ANOTHER INSTANCE (common.h). A consumer joins its group in the memory of a new
+ * broker by itself, with all that it was opened with. It gets the rest of the old
+ * memory first, then one record with the cause TAPIO_GAP_INSTANCE, alone in its
+ * call, and then all events of the new memory, from the oldest one. It does
+ * not move while views are in the caller's hands, and not before the old memory
+ * has been quiet for 120 ms or read for a second. Events that a producer publishes
+ * there later come with TAPIO_VIEW_FORMER. A call that joins takes as long as an open, a
+ * second at most. A broker that refuses is asked again each second, and
+ * tapio_consumer_error() says why. A group that loses its last member in the new
+ * memory ends, unless it is durable, and the next member that moves makes it anew
+ * and begins at the oldest event again.
+ *
+ * Where events come closely, and the caller finds few of them each time, a call may
+ * come to its first look up to a microsecond late. It tries that for eight looks, and
+ * keeps to it only while events come faster then: each look disturbs the
+ * producer. The time that the caller spends with events counts. Events that are a
+ * microsecond apart or more, or that come at a rate of their own, are looked for
+ * at once, but for a trial now and then.
  */
 TAPIO_API int tapio_poll(struct tapio_consumer *consumer,
 			 struct tapio_view *views, unsigned int max,
@@ -245,7 +265,8 @@ TAPIO_API int64_t tapio_release(struct tapio_consumer *consumer);
  * So a loop MAY take one batch each time, and MUST call tapio_poll until it
  * returns 0 before it relies on news. With wake_events it becomes readable for
  * so many events, or when wake_ns are over, and with merge_ns also when an
- * event is old enough.
+ * event is old enough. It stays the same over a move to another instance, and
+ * becomes readable within 200 ms for the move and for late events.
  *
  *   errno            | cause                            | remedy
  *   -EMFILE, -ENFILE | no descriptor left               | raise RLIMIT_NOFILE
@@ -254,7 +275,11 @@ TAPIO_API int64_t tapio_release(struct tapio_consumer *consumer);
  */
 TAPIO_API int tapio_fd(struct tapio_consumer *consumer);
 
-/* Counts of the group on all lanes, in positions. */
+/*
+ * Counts of the group on all lanes, in positions. After a move to another
+ * instance they are sums over all memories that the handle has had. The numbers
+ * in the records of its moves are part of `lost`.
+ */
 struct tapio_consumer_stats {
 	size_t size;        /* set by the caller */
 	uint64_t delivered; /* released by any member */
@@ -279,7 +304,11 @@ struct tapio_consumer_stats {
 TAPIO_API int tapio_consumer_stats_read(const struct tapio_consumer *consumer,
 					struct tapio_consumer_stats *stats);
 
-/* The time of a view as CLOCK_REALTIME nanoseconds. 0: it has none. */
+/*
+ * The time of a view as CLOCK_REALTIME nanoseconds. 0: it has none. Stamps of the
+ * memory before a move are converted, too, if the channel has stamps of the same
+ * kind in both.
+ */
 TAPIO_API uint64_t tapio_consumer_time_ns(const struct tapio_consumer *c,
 					  uint64_t time);
 
@@ -292,6 +321,17 @@ TAPIO_API const char *tapio_consumer_error(const struct tapio_consumer *c);
 
 /* As tapio_producer_connected. */
 TAPIO_API int tapio_consumer_connected(const struct tapio_consumer *consumer);
+
+/* As tapio_producer_broker. */
+TAPIO_API int tapio_consumer_broker(const struct tapio_consumer *consumer);
+
+/*
+ * The name of the memory that views without TAPIO_VIEW_FORMER are of, 16 random bytes: with it
+ * (lane, position) names an event for good. `tapio-shmstat broker` shows it in hexadecimal. It is
+ * another one once tapio_poll has returned the record of a move. 0, or -ECHILD after fork.
+ */
+TAPIO_API int tapio_consumer_instance(const struct tapio_consumer *consumer,
+				      unsigned char instance[16]);
 
 #ifdef __cplusplus
 }

@@ -218,6 +218,18 @@ TAPIO_API int tapio_event_builder_attribute(struct tapio_event_builder *b,
 					    size_t value_length);
 
 /*
+ * The same with as much of the value as there is room for, and without the
+ * attribute if there is no room for its key. A cut falls between characters of
+ * UTF-8. A cut or a left out attribute sets TAPIO_EVENT_TRUNCATED. Returns 0, or
+ * an earlier error.
+ */
+TAPIO_API int
+tapio_event_builder_attribute_max(struct tapio_event_builder *b,
+				  struct tapio_event_string *field,
+				  const char *key, size_t key_length,
+				  const char *value, size_t value_length);
+
+/*
  * Completes the event and returns its length in bytes, or the first error of
  * the calls before. An unset time_ns becomes now, and so does an unset
  * observed_ns.

@@ -30,15 +30,21 @@
 #define TAPIO_EVENT_PROCESS_START      1 /* 1-31: processes */
 #define TAPIO_EVENT_PROCESS_EXIT       2
 #define TAPIO_EVENT_PROCESS_SAMPLE     3
+#define TAPIO_EVENT_PROCESS_OOM        4
 #define TAPIO_EVENT_PRESSURE           32 /* 32-63: the host's resources */
 #define TAPIO_EVENT_NETWORK_INTERFACE  33
 #define TAPIO_EVENT_DISK               34
+#define TAPIO_EVENT_MEMORY             35
+#define TAPIO_EVENT_BLOCK_IO           36
+#define TAPIO_EVENT_LATENCY            37
 #define TAPIO_EVENT_NETWORK_CONNECTION 64 /* 64-95: network */
 #define TAPIO_EVENT_DNS                65
 #define TAPIO_EVENT_FILE_ACCESS        96  /* 96-127: files */
 #define TAPIO_EVENT_KUBERNETES_OBJECT  128 /* 128-159: orchestration */
 #define TAPIO_EVENT_LOG                160 /* 160-191: telemetry */
 #define TAPIO_EVENT_METRIC             161
+#define TAPIO_EVENT_LOSS               162
+#define TAPIO_EVENT_FINDING            192 /* 192-223: conclusions */
 #define TAPIO_EVENT_RESERVED_MAX       1023
 #define TAPIO_EVENT_CUSTOM_MIN         1024
 
@@ -63,6 +69,9 @@ TAPIO_ASSERT_SIZE(tapio_event_ip, 20);
 TAPIO_ASSERT_OFFSET(tapio_event_ip, family, 0);
 TAPIO_ASSERT_OFFSET(tapio_event_ip, bytes, 4);
 
+#define TAPIO_PROCESS_FORK 1 /* a copy of its parent */
+#define TAPIO_PROCESS_EXEC 2 /* the pid executes another program */
+
 /* A process began, or was there already (TAPIO_EVENT_EXISTING). */
 struct tapio_event_process_start {
 	uint64_t start_ns;    /* CLOCK_REALTIME */
@@ -77,8 +86,10 @@ struct tapio_event_process_start {
 	struct tapio_event_string directory;
 	struct tapio_event_string cgroup; /* path */
 	struct tapio_event_string container_id;
+	uint8_t operation; /* TAPIO_PROCESS_* */
+	uint8_t reserved[7];
 };
-TAPIO_ASSERT_SIZE(tapio_event_process_start, 56);
+TAPIO_ASSERT_SIZE(tapio_event_process_start, 64);
 TAPIO_ASSERT_OFFSET(tapio_event_process_start, start_ns, 0);
 TAPIO_ASSERT_OFFSET(tapio_event_process_start, start_ticks, 8);
 TAPIO_ASSERT_OFFSET(tapio_event_process_start, ppid, 16);
@@ -91,6 +102,8 @@ TAPIO_ASSERT_OFFSET(tapio_event_process_start, command_line, 40);
 TAPIO_ASSERT_OFFSET(tapio_event_process_start, directory, 44);
 TAPIO_ASSERT_OFFSET(tapio_event_process_start, cgroup, 48);
 TAPIO_ASSERT_OFFSET(tapio_event_process_start, container_id, 52);
+TAPIO_ASSERT_OFFSET(tapio_event_process_start, operation, 56);
+TAPIO_ASSERT_OFFSET(tapio_event_process_start, reserved, 57);
 
 /* A process ended. Fields that only its parent can know may be unset. */
 struct tapio_event_process_exit {
@@ -170,6 +183,35 @@ TAPIO_ASSERT_OFFSET(tapio_event_process_sample, comm, 112);
 TAPIO_ASSERT_OFFSET(tapio_event_process_sample, container_id, 116);
 TAPIO_ASSERT_OFFSET(tapio_event_process_sample, state, 120);
 TAPIO_ASSERT_OFFSET(tapio_event_process_sample, reserved, 121);
+
+/* The kernel ended a process (pid) because memory ran out, of the host or of a cgroup. */
+struct tapio_event_process_oom {
+	uint64_t virtual_bytes;
+	uint64_t anonymous_bytes; /* resident */
+	uint64_t file_bytes;
+	uint64_t shared_bytes;
+	uint64_t page_table_bytes;
+	uint64_t swap_bytes;
+	int32_t score_adjustment; /* oom_score_adj */
+	uint32_t trigger_pid;     /* of the process that asked for memory */
+	struct tapio_event_string comm;
+	struct tapio_event_string trigger_comm;
+	struct tapio_event_string cgroup; /* path */
+	struct tapio_event_string container_id;
+};
+TAPIO_ASSERT_SIZE(tapio_event_process_oom, 72);
+TAPIO_ASSERT_OFFSET(tapio_event_process_oom, virtual_bytes, 0);
+TAPIO_ASSERT_OFFSET(tapio_event_process_oom, anonymous_bytes, 8);
+TAPIO_ASSERT_OFFSET(tapio_event_process_oom, file_bytes, 16);
+TAPIO_ASSERT_OFFSET(tapio_event_process_oom, shared_bytes, 24);
+TAPIO_ASSERT_OFFSET(tapio_event_process_oom, page_table_bytes, 32);
+TAPIO_ASSERT_OFFSET(tapio_event_process_oom, swap_bytes, 40);
+TAPIO_ASSERT_OFFSET(tapio_event_process_oom, score_adjustment, 48);
+TAPIO_ASSERT_OFFSET(tapio_event_process_oom, trigger_pid, 52);
+TAPIO_ASSERT_OFFSET(tapio_event_process_oom, comm, 56);
+TAPIO_ASSERT_OFFSET(tapio_event_process_oom, trigger_comm, 60);
+TAPIO_ASSERT_OFFSET(tapio_event_process_oom, cgroup, 64);
+TAPIO_ASSERT_OFFSET(tapio_event_process_oom, container_id, 68);
 
 #define TAPIO_PRESSURE_CPU    1
 #define TAPIO_PRESSURE_MEMORY 2
@@ -275,12 +317,111 @@ TAPIO_ASSERT_OFFSET(tapio_event_disk, major, 84);
 TAPIO_ASSERT_OFFSET(tapio_event_disk, minor, 88);
 TAPIO_ASSERT_OFFSET(tapio_event_disk, device, 92);
 
-#define TAPIO_CONNECTION_CONNECT 1
-#define TAPIO_CONNECTION_ACCEPT  2
-#define TAPIO_CONNECTION_LISTEN  3
-#define TAPIO_CONNECTION_CLOSE   4
-#define TAPIO_CONNECTION_CHANGE  5 /* of state */
-#define TAPIO_CONNECTION_RESET   6
+/* Memory of the host, or of a cgroup if one is named, now. */
+struct tapio_event_memory {
+	uint64_t total_bytes; /* or the limit of the cgroup */
+	uint64_t free_bytes;
+	uint64_t available_bytes; /* without swapping */
+	uint64_t anonymous_bytes;
+	uint64_t cached_bytes; /* of files */
+	uint64_t shared_bytes;
+	uint64_t dirty_bytes;
+	uint64_t slab_bytes;
+	uint64_t kernel_stack_bytes;
+	uint64_t page_table_bytes;
+	uint64_t swap_total_bytes;
+	uint64_t swap_free_bytes;
+	struct tapio_event_string cgroup; /* path */
+	uint8_t reserved[4];
+};
+TAPIO_ASSERT_SIZE(tapio_event_memory, 104);
+TAPIO_ASSERT_OFFSET(tapio_event_memory, total_bytes, 0);
+TAPIO_ASSERT_OFFSET(tapio_event_memory, free_bytes, 8);
+TAPIO_ASSERT_OFFSET(tapio_event_memory, available_bytes, 16);
+TAPIO_ASSERT_OFFSET(tapio_event_memory, anonymous_bytes, 24);
+TAPIO_ASSERT_OFFSET(tapio_event_memory, cached_bytes, 32);
+TAPIO_ASSERT_OFFSET(tapio_event_memory, shared_bytes, 40);
+TAPIO_ASSERT_OFFSET(tapio_event_memory, dirty_bytes, 48);
+TAPIO_ASSERT_OFFSET(tapio_event_memory, slab_bytes, 56);
+TAPIO_ASSERT_OFFSET(tapio_event_memory, kernel_stack_bytes, 64);
+TAPIO_ASSERT_OFFSET(tapio_event_memory, page_table_bytes, 72);
+TAPIO_ASSERT_OFFSET(tapio_event_memory, swap_total_bytes, 80);
+TAPIO_ASSERT_OFFSET(tapio_event_memory, swap_free_bytes, 88);
+TAPIO_ASSERT_OFFSET(tapio_event_memory, cgroup, 96);
+TAPIO_ASSERT_OFFSET(tapio_event_memory, reserved, 100);
+
+#define TAPIO_BLOCK_READ    1
+#define TAPIO_BLOCK_WRITE   2
+#define TAPIO_BLOCK_FLUSH   3
+#define TAPIO_BLOCK_DISCARD 4
+#define TAPIO_BLOCK_OTHER   5
+
+/* One request to a disk. The process is the one that made it, where it is known. */
+struct tapio_event_block_io {
+	uint64_t latency_ns; /* from the request to its end */
+	uint64_t queue_ns;   /* of it, before the device got it */
+	uint64_t sector;     /* of 512 bytes */
+	uint64_t length_bytes;
+	uint32_t major;
+	uint32_t minor;
+	int32_t error; /* errno (0: none) */
+	struct tapio_event_string device;
+	struct tapio_event_string comm;
+	uint8_t operation; /* TAPIO_BLOCK_* */
+	uint8_t reserved[3];
+};
+TAPIO_ASSERT_SIZE(tapio_event_block_io, 56);
+TAPIO_ASSERT_OFFSET(tapio_event_block_io, latency_ns, 0);
+TAPIO_ASSERT_OFFSET(tapio_event_block_io, queue_ns, 8);
+TAPIO_ASSERT_OFFSET(tapio_event_block_io, sector, 16);
+TAPIO_ASSERT_OFFSET(tapio_event_block_io, length_bytes, 24);
+TAPIO_ASSERT_OFFSET(tapio_event_block_io, major, 32);
+TAPIO_ASSERT_OFFSET(tapio_event_block_io, minor, 36);
+TAPIO_ASSERT_OFFSET(tapio_event_block_io, error, 40);
+TAPIO_ASSERT_OFFSET(tapio_event_block_io, device, 44);
+TAPIO_ASSERT_OFFSET(tapio_event_block_io, comm, 48);
+TAPIO_ASSERT_OFFSET(tapio_event_block_io, operation, 52);
+TAPIO_ASSERT_OFFSET(tapio_event_block_io, reserved, 53);
+
+#define TAPIO_LATENCY_RUN_QUEUE 1 /* a task waited for a CPU */
+#define TAPIO_LATENCY_BLOCK_IO  2 /* a request to a disk */
+
+/*
+ * How long something took, in an interval, by a histogram: its attributes are the upper
+ * bounds of the buckets in ns (or "inf"), each with its count, in ascending order. Empty
+ * buckets are left out.
+ */
+struct tapio_event_latency {
+	uint64_t interval_ns;
+	uint64_t count;
+	uint64_t sum_ns;
+	uint64_t max_ns;
+	uint32_t cpu; /* it is about this one. Unset: all */
+	struct tapio_event_string histogram;
+	struct tapio_event_string device;
+	struct tapio_event_string cgroup; /* path */
+	uint8_t subject;                  /* TAPIO_LATENCY_* */
+	uint8_t reserved[7];
+};
+TAPIO_ASSERT_SIZE(tapio_event_latency, 56);
+TAPIO_ASSERT_OFFSET(tapio_event_latency, interval_ns, 0);
+TAPIO_ASSERT_OFFSET(tapio_event_latency, count, 8);
+TAPIO_ASSERT_OFFSET(tapio_event_latency, sum_ns, 16);
+TAPIO_ASSERT_OFFSET(tapio_event_latency, max_ns, 24);
+TAPIO_ASSERT_OFFSET(tapio_event_latency, cpu, 32);
+TAPIO_ASSERT_OFFSET(tapio_event_latency, histogram, 36);
+TAPIO_ASSERT_OFFSET(tapio_event_latency, device, 40);
+TAPIO_ASSERT_OFFSET(tapio_event_latency, cgroup, 44);
+TAPIO_ASSERT_OFFSET(tapio_event_latency, subject, 48);
+TAPIO_ASSERT_OFFSET(tapio_event_latency, reserved, 49);
+
+#define TAPIO_CONNECTION_CONNECT    1
+#define TAPIO_CONNECTION_ACCEPT     2
+#define TAPIO_CONNECTION_LISTEN     3
+#define TAPIO_CONNECTION_CLOSE      4
+#define TAPIO_CONNECTION_CHANGE     5 /* of state */
+#define TAPIO_CONNECTION_RESET      6
+#define TAPIO_CONNECTION_RETRANSMIT 7
 
 #define TAPIO_TRANSPORT_TCP  1
 #define TAPIO_TRANSPORT_UDP  2
@@ -443,6 +584,10 @@ TAPIO_ASSERT_OFFSET(tapio_event_file_access, reserved, 77);
 #define TAPIO_OBJECT_DELETED  3
 #define TAPIO_OBJECT_EVENT    4 /* an event that the cluster reported */
 
+/* Kinds of such events. */
+#define TAPIO_OBJECT_NORMAL  1
+#define TAPIO_OBJECT_WARNING 2
+
 /* A Kubernetes object changed. */
 struct tapio_event_kubernetes_object {
 	uint64_t generation;
@@ -462,9 +607,22 @@ struct tapio_event_kubernetes_object {
 	struct tapio_event_string message;
 	struct tapio_event_string labels; /* attributes */
 	uint8_t operation;                /* TAPIO_OBJECT_* */
-	uint8_t reserved[7];
+	uint8_t event_kind; /* TAPIO_OBJECT_NORMAL, TAPIO_OBJECT_WARNING */
+	struct tapio_event_string reporter;
+	uint16_t container_count;
+	uint64_t deleted_ns; /* when its deletion was asked for */
+	uint64_t count;      /* how often the cluster saw this event */
+	struct tapio_event_ip address; /* of a pod */
+	/* attributes: */
+	struct tapio_event_string containers; /* name to id */
+	struct tapio_event_string cgroups; /* id of a container to cgroup id */
+	struct tapio_event_string owners;  /* kind/name to uid */
+	struct tapio_event_string regarding; /* an event: its object */
+	struct tapio_event_string status;
+	struct tapio_event_string object; /* all of it, JSON */
+	uint8_t reserved[4];
 };
-TAPIO_ASSERT_SIZE(tapio_event_kubernetes_object, 80);
+TAPIO_ASSERT_SIZE(tapio_event_kubernetes_object, 144);
 TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, generation, 0);
 TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, created_ns, 8);
 TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, restarts, 16);
@@ -482,7 +640,19 @@ TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, reason, 60);
 TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, message, 64);
 TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, labels, 68);
 TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, operation, 72);
-TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, reserved, 73);
+TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, event_kind, 73);
+TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, reporter, 74);
+TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, container_count, 78);
+TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, deleted_ns, 80);
+TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, count, 88);
+TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, address, 96);
+TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, containers, 116);
+TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, cgroups, 120);
+TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, owners, 124);
+TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, regarding, 128);
+TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, status, 132);
+TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, object, 136);
+TAPIO_ASSERT_OFFSET(tapio_event_kubernetes_object, reserved, 140);
 
 /* Facilities of syslog, plus one. */
 #define TAPIO_FACILITY(code) ((code) + 1)
@@ -503,10 +673,16 @@ struct tapio_event_log {
 	struct tapio_event_string cursor; /* to find it again at its source */
 	struct tapio_event_string attributes;
 	uint32_t code_line;
-	uint16_t facility; /* TAPIO_FACILITY() */
-	uint8_t reserved[6];
+	uint16_t facility;                   /* TAPIO_FACILITY() */
+	struct tapio_event_string transport; /* by which it came */
+	uint16_t error;                      /* errno that its writer reports */
+	uint8_t message_id[16];
+	struct tapio_event_string comm;
+	struct tapio_event_string executable;
+	struct tapio_event_string command_line;
+	struct tapio_event_string cgroup; /* path */
 };
-TAPIO_ASSERT_SIZE(tapio_event_log, 80);
+TAPIO_ASSERT_SIZE(tapio_event_log, 112);
 TAPIO_ASSERT_OFFSET(tapio_event_log, monotonic_ns, 0);
 TAPIO_ASSERT_OFFSET(tapio_event_log, boot_id, 8);
 TAPIO_ASSERT_OFFSET(tapio_event_log, body, 24);
@@ -522,7 +698,13 @@ TAPIO_ASSERT_OFFSET(tapio_event_log, cursor, 60);
 TAPIO_ASSERT_OFFSET(tapio_event_log, attributes, 64);
 TAPIO_ASSERT_OFFSET(tapio_event_log, code_line, 68);
 TAPIO_ASSERT_OFFSET(tapio_event_log, facility, 72);
-TAPIO_ASSERT_OFFSET(tapio_event_log, reserved, 74);
+TAPIO_ASSERT_OFFSET(tapio_event_log, transport, 74);
+TAPIO_ASSERT_OFFSET(tapio_event_log, error, 78);
+TAPIO_ASSERT_OFFSET(tapio_event_log, message_id, 80);
+TAPIO_ASSERT_OFFSET(tapio_event_log, comm, 96);
+TAPIO_ASSERT_OFFSET(tapio_event_log, executable, 100);
+TAPIO_ASSERT_OFFSET(tapio_event_log, command_line, 104);
+TAPIO_ASSERT_OFFSET(tapio_event_log, cgroup, 108);
 
 #define TAPIO_METRIC_GAUGE      1
 #define TAPIO_METRIC_CUMULATIVE 2 /* a sum since start_ns */
@@ -550,5 +732,88 @@ TAPIO_ASSERT_OFFSET(tapio_event_metric, attributes, 32);
 TAPIO_ASSERT_OFFSET(tapio_event_metric, instrument, 36);
 TAPIO_ASSERT_OFFSET(tapio_event_metric, monotonic, 37);
 TAPIO_ASSERT_OFFSET(tapio_event_metric, reserved, 38);
+
+/*
+ * Events that a collector did not get, or could not understand: its source had lost them.
+ * One event for each loss, with as much as is known of it. (What a channel refused is
+ * in the channel's ledger.)
+ */
+struct tapio_event_loss {
+	uint64_t count;
+	uint64_t total;    /* of this cause, since the collector began */
+	uint64_t first_ns; /* CLOCK_REALTIME: they happened from here */
+	uint64_t last_ns;  /* to here */
+	uint32_t cpu;
+	struct tapio_event_string collector;
+	struct tapio_event_string what;  /* the kind of events */
+	struct tapio_event_string cause; /* in one word */
+	struct tapio_event_string message;
+	struct tapio_event_string before; /* cursor of the last one before it */
+	struct tapio_event_string after;  /* and of the first one after it */
+	uint8_t reserved[4];
+};
+TAPIO_ASSERT_SIZE(tapio_event_loss, 64);
+TAPIO_ASSERT_OFFSET(tapio_event_loss, count, 0);
+TAPIO_ASSERT_OFFSET(tapio_event_loss, total, 8);
+TAPIO_ASSERT_OFFSET(tapio_event_loss, first_ns, 16);
+TAPIO_ASSERT_OFFSET(tapio_event_loss, last_ns, 24);
+TAPIO_ASSERT_OFFSET(tapio_event_loss, cpu, 32);
+TAPIO_ASSERT_OFFSET(tapio_event_loss, collector, 36);
+TAPIO_ASSERT_OFFSET(tapio_event_loss, what, 40);
+TAPIO_ASSERT_OFFSET(tapio_event_loss, cause, 44);
+TAPIO_ASSERT_OFFSET(tapio_event_loss, message, 48);
+TAPIO_ASSERT_OFFSET(tapio_event_loss, before, 52);
+TAPIO_ASSERT_OFFSET(tapio_event_loss, after, 56);
+TAPIO_ASSERT_OFFSET(tapio_event_loss, reserved, 60);
+
+/* Operators of rules. */
+#define TAPIO_FINDING_SEQUENCE 1 /* events of several kinds, in order */
+#define TAPIO_FINDING_COUNT    2 /* many events */
+#define TAPIO_FINDING_DISTINCT 3 /* many different values */
+#define TAPIO_FINDING_ABSENT   4 /* no event */
+
+#define TAPIO_VERDICT_TRUE 1
+/* Events were lost in its window, so it may be otherwise. */
+#define TAPIO_VERDICT_UNKNOWN 2
+
+/*
+ * A rule of tapio-correlate has fired. Its severity is that of the event. The same evidence
+ * gives the same id, so a reader that sees an id again MAY pass it over.
+ *
+ * `evidence` are attributes. A key names an event: "INSTANCE/CHANNEL/LANE/POSITION". Its
+ * value is the event as a JSON object, or empty where the finding had no room for it
+ * (TAPIO_EVENT_TRUNCATED). `events` counts those that are not named, too.
+ */
+struct tapio_event_finding {
+	uint8_t finding_id[16];
+	uint64_t first_ns;  /* CLOCK_REALTIME: time of the first event */
+	uint64_t last_ns;   /* of the last one */
+	uint64_t window_ns; /* `within` of the rule */
+	uint64_t count;     /* events, or distinct values, in the window */
+	uint32_t events;    /* that it rests on */
+	struct tapio_event_string rule;
+	struct tapio_event_string message; /* `say` of the rule */
+	struct tapio_event_string key;     /* fields of `by`, with values */
+	struct tapio_event_string container_id;
+	struct tapio_event_string evidence; /* attributes */
+	uint8_t operation;                  /* TAPIO_FINDING_* */
+	uint8_t verdict;                    /* TAPIO_VERDICT_* */
+	uint8_t reserved[6];
+};
+TAPIO_ASSERT_SIZE(tapio_event_finding, 80);
+TAPIO_ASSERT_OFFSET(tapio_event_finding, finding_id, 0);
+TAPIO_ASSERT_OFFSET(tapio_event_finding, first_ns, 16);
+TAPIO_ASSERT_OFFSET(tapio_event_finding, last_ns, 24);
+TAPIO_ASSERT_OFFSET(tapio_event_finding, window_ns, 32);
+TAPIO_ASSERT_OFFSET(tapio_event_finding, count, 40);
+TAPIO_ASSERT_OFFSET(tapio_event_finding, events, 48);
+TAPIO_ASSERT_OFFSET(tapio_event_finding, rule, 52);
+TAPIO_ASSERT_OFFSET(tapio_event_finding, message, 56);
+TAPIO_ASSERT_OFFSET(tapio_event_finding, key, 60);
+TAPIO_ASSERT_OFFSET(tapio_event_finding, container_id, 64);
+TAPIO_ASSERT_OFFSET(tapio_event_finding, evidence, 68);
+TAPIO_ASSERT_OFFSET(tapio_event_finding, operation, 72);
+TAPIO_ASSERT_OFFSET(tapio_event_finding, verdict, 73);
+TAPIO_ASSERT_OFFSET(tapio_event_finding, reserved, 74);
 
 #endif

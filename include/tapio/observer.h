@@ -64,12 +64,18 @@ TAPIO_API void tapio_observer_close(struct tapio_observer *observer);
  * last event, and less often the longer nothing comes, down to every 20 ms.
  * With TAPIO_START_OLDEST, events that were overwritten before the first copy
  * are no gap.
+ *
+ * ANOTHER INSTANCE (common.h). An observer moves as a consumer does (tapio_poll):
+ * the old memory to its end, one record with TAPIO_GAP_INSTANCE, then the new
+ * memory from its oldest event, and late events of the old one with
+ * TAPIO_VIEW_FORMER. Producers do not wait for it there, so it moves as soon as it
+ * finds nothing in the old memory.
  */
 TAPIO_API int tapio_observe(struct tapio_observer *observer,
 			    struct tapio_view *views, unsigned int max,
 			    int64_t timeout_ns);
 
-/* Counts of this observer, in events. */
+/* Counts of this observer, in events, over all memories that it has had. */
 struct tapio_observer_stats {
 	size_t size;        /* set by the caller */
 	uint64_t seen;      /* copied out */
@@ -92,6 +98,12 @@ TAPIO_API uint64_t tapio_observer_time_ns(const struct tapio_observer *o,
 
 /* As tapio_producer_connected. */
 TAPIO_API int tapio_observer_connected(const struct tapio_observer *observer);
+
+/* As tapio_producer_broker. */
+TAPIO_API int tapio_observer_broker(const struct tapio_observer *observer);
+
+/* As tapio_consumer_error. */
+TAPIO_API const char *tapio_observer_error(const struct tapio_observer *o);
 
 #ifdef __cplusplus
 }

@@ -66,12 +66,20 @@ struct tapio_pool;
 /* No lists per CPU: a free object can be got on every CPU, so -EAGAIN is exact. */
 #define TAPIO_POOL_SHARED UINT32_C(4)
 /*
- * For programs that never put an object twice: it saves a put one
- * compare-and-swap. A double put is still refused when the two come one after
- * the other. But when two threads make it at the same instant on two CPUs,
- * both MAY succeed, and then the object may get two owners.
+ * How a put looks for mistakes: one of three ways.
+ *
+ *   none of the two      | A put looks at the object's state, and then stores another
+ *                        | one. It refuses a foreign object, and an object that is
+ *                        | free already. But of two puts that overlap in time both MAY
+ *                        | succeed, and then the object may get two owners.
+ *   TAPIO_POOL_EXACT     | A put swaps the state: of two, at any moment, one is
+ *                        | refused. It costs an atomic instruction for each put.
+ *   TAPIO_POOL_UNCHECKED | A put looks at nothing but the address. An object MUST be
+ *                        | the caller's, and MUST be put once. A put on another CPU
+ *                        | waits for no line of the one that got the object.
  */
-#define TAPIO_POOL_LAX UINT32_C(8)
+#define TAPIO_POOL_EXACT     UINT32_C(8)
+#define TAPIO_POOL_UNCHECKED UINT32_C(16)
 
 /* Called with an object and options.argument. It MUST NOT use the pool. */
 typedef void (*tapio_pool_callback)(void *object, void *argument);
@@ -176,9 +184,31 @@ TAPIO_API int tapio_pool_get(struct tapio_pool *pool, void **object);
 /*
  * Gives an object back, on any CPU. -EALREADY: it is free already. -EINVAL: it
  * is not an object of this pool, or it belongs to another owner. Both change
- * nothing, and are counted (double_puts, foreign_puts).
+ * nothing, and are counted (double_puts, foreign_puts). How surely they are
+ * noticed is chosen when the pool is made (TAPIO_POOL_EXACT, _UNCHECKED).
  */
 TAPIO_API int tapio_pool_put(struct tapio_pool *pool, void *object);
+
+/*
+ * Takes up to `count` free objects, for much less than as many gets. Returns how
+ * many, which may be fewer when the pool runs out. objects[] beyond them is as it
+ * was. Counts above INT_MAX are cut to it. -EAGAIN: there is none, as above.
+ */
+TAPIO_API int tapio_pool_get_batch(struct tapio_pool *pool, void **objects,
+				   size_t count);
+
+/*
+ * Gives objects back in this order, as as many puts would, for much less. The
+ * first one that is refused ends the call. Returns how many were put before it,
+ * so objects[that many] is the one. If it is the first of all, its error. An
+ * object that is twice in a batch is refused the second time, but by
+ * TAPIO_POOL_UNCHECKED. Counts above INT_MAX are cut to it.
+ *
+ * Each object is given back by itself: after a kill in the middle of it, some are
+ * free and the others have the owner number of the dead process.
+ */
+TAPIO_API int tapio_pool_put_batch(struct tapio_pool *pool,
+				   void *const *objects, size_t count);
 
 /*
  * Give hands an object of ours to the owner `to`. From then on only a handle
@@ -236,7 +266,7 @@ struct tapio_pool_stats {
 	uint32_t cache;        /* room of one CPU's list (0: no lists) */
 	uint64_t refills;      /* a CPU's list was empty */
 	uint64_t spills;       /* a CPU's list was full */
-	uint64_t exhausted;    /* gets refused: no object */
+	uint64_t exhausted;    /* gets refused or cut short: no object */
 	uint64_t double_puts;  /* puts refused: free already */
 	uint64_t foreign_puts; /* puts refused: not of the pool, or another's */
 	uint64_t

@@ -15,7 +15,7 @@
  * the kernel, with three exceptions: it wakes a consumer that sleeps, the
  * policy of the channel is to wait for room (and the tag does not forbid it),
  * or the thread has no lane of a CPU and takes a mutex of its own process
- * (common.h).
+ * (common.h), as on each channel with isolation = process.
  *
  * Threads. Emitting calls (output, reserve, submit, discard and their batches)
  * MAY be made by any number of threads at once, and by signal handlers, with
@@ -130,7 +130,9 @@ struct tapio_reservation {
 };
 
 /*
- * Reserves room for an event of up to `length` bytes, to be filled in place.
+ * Reserves room for an event of up to `length` bytes, to be filled in place. A
+ * reservation that is open when the handle moves to another instance stays open
+ * (common.h): tapio_submit copies it into the new memory then.
  * Errors as tapio_output. -EAGAIN also when half of a lane's blocks are
  * reserved already: the remedy is to submit or discard some. On error
  * out->data is NULL.
@@ -203,20 +205,23 @@ TAPIO_API void tapio_producer_explain(const struct tapio_producer *producer,
 
 /*
  * The index of a class by its name, for TAPIO_TAG_CLASS. -ENOENT: the channel
- * has no such class. -ECHILD: after fork. Any thread, any signal handler.
+ * has no such class. -ECHILD: after fork. Any thread, any signal handler. It MAY
+ * be another one after a move to another instance.
  */
 TAPIO_API int tapio_producer_class(const struct tapio_producer *producer,
 				   const char *name);
 
-/* Counts of the whole channel, in events, since it was made. */
+/* Counts of the whole channel, in events, since it was made. After a move to another
+ * instance they are that one's. */
 struct tapio_producer_stats {
 	size_t size;        /* set by the caller */
 	uint64_t published; /* positions: events and discards */
 	uint64_t dropped;   /* refused, all causes */
 	uint64_t held;      /* reserved now */
-	uint32_t
-		side_lane; /* 1: a thread of this handle has used a side lane */
-	uint32_t rseq;     /* TAPIO_RSEQ_* verdict of this process */
+	/* 1: a thread of this handle has used a side lane, as all do on a channel
+	 * with isolation = process. */
+	uint32_t side_lane;
+	uint32_t rseq; /* TAPIO_RSEQ_* verdict of this process */
 };
 
 /*
@@ -229,19 +234,29 @@ TAPIO_API int tapio_producer_stats_read(const struct tapio_producer *producer,
 					struct tapio_producer_stats *stats);
 
 /*
- * The last error of the control connection, with numbers, or "". Valid until
- * the handle is closed. (A failed open has no handle: it writes to
+ * The last error of the control connection, with numbers, or "". While it is down,
+ * when the handle is lost, when another instance refuses it, or when its channel was
+ * removed, it says so. Valid until the handle is closed. (A failed open has no handle:
+ * it writes to
  * options->error.)
  */
 TAPIO_API const char *tapio_producer_error(const struct tapio_producer *p);
 
 /*
- * 1 while the broker of this handle is there, 0 when it has gone. Emitting
- * works without it. But clients of the old broker and clients of a new one do
- * not see each other, so a program SHOULD open a new handle to follow. By the
- * thread that opened it, or any other, one at a time.
+ * 1 while the broker of this handle is there, 0 while it has gone. Emitting works
+ * without it. 1 again when a broker has taken over the memory, with which the
+ * handle connects in this call, if that broker answers within some milliseconds,
+ * or when the handle has moved to another instance, which it does in this call,
+ * too. 0 for ever if the handle is lost (common.h). By the thread
+ * that opened it, or any other, one at a time.
  */
 TAPIO_API int tapio_producer_connected(const struct tapio_producer *producer);
+
+/*
+ * The same in more words: TAPIO_LINK_* (common.h). -ECHILD: after fork. By the thread
+ * that opened it, or any other, one at a time.
+ */
+TAPIO_API int tapio_producer_broker(const struct tapio_producer *producer);
 
 #ifdef __cplusplus
 }

@@ -49,7 +49,10 @@ struct tapio_ring;
 /* The memory of a ring MUST be aligned to so many bytes. */
 #define TAPIO_RING_ALIGN 64
 
-/* Bytes that a ring takes: about 1.5 KiB, and 16 per value. 0: not a capacity. */
+/*
+ * Bytes that a ring takes on this machine: about 1.5 KiB, and 16 to 50 per value: the
+ * more, the more of its CPUs get a log for batches. 0: not a capacity.
+ */
 TAPIO_API size_t tapio_ring_bytes(uint32_t capacity);
 
 /*
@@ -124,10 +127,10 @@ TAPIO_API int tapio_ring_get(struct tapio_ring *ring, uint64_t *value,
 
 /*
  * Puts `count` values in this order, and waits for room as above until all are
- * put or the time is over. Returns how many were put, from the first on. Each
- * value is put by itself: values of other producers MAY come between, and after
- * a kill some are put and the others are not. Counts above INT_MAX are cut to
- * it. -EAGAIN or -ETIMEDOUT: none was put.
+ * put or the time is over. Returns how many were put, from the first on. Values
+ * are put one by one, or 4 to 64 at once: values of other producers MAY come
+ * between any two, and after a kill some are put and the others are not.
+ * Counts above INT_MAX are cut to it. -EAGAIN or -ETIMEDOUT: none was put.
  */
 TAPIO_API int tapio_ring_put_batch(struct tapio_ring *ring,
 				   const uint64_t *values, size_t count,

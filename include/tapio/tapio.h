@@ -11,6 +11,7 @@
 #include <tapio/bytes.h>
 #include <tapio/common.h>
 #include <tapio/consumer.h>
+#include <tapio/counters.h>
 #include <tapio/event.h>
 #include <tapio/event_types.h>
 #include <tapio/observer.h>

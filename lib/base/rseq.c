@@ -14,8 +14,8 @@
  * one section that went on is enough. There is no lock: a fork in another thread
  * would leave it locked in the child for ever. Two tests at once cost time, no more.
  */
+#include <errno.h>
 #include <signal.h>
-#include <sys/rseq.h>
 
 #include <tapio/abi.h>
 
@@ -23,6 +23,7 @@
 #include "lib/base/thread.h"
 #include "lib/base/rseq.h"
 #include "lib/base/rseq_proof.h"
+#include "lib/base/sys.h"
 
 /* Never registered: cpu_id says so, and every section fails at its check. */
 static __thread struct tpi_rseq unregistered
@@ -110,6 +111,15 @@ static uint32_t run_test(void)
 	return proof;
 }
 
+const char *tpi_rseq_word(uint32_t verdict)
+{
+	static const char *const words[] = {"unknown", "proven", "absent",
+					    "broken", "inconclusive"};
+
+	return verdict < sizeof(words) / sizeof(words[0]) ? words[verdict]
+							  : NULL;
+}
+
 uint32_t tpi_rseq_selftest(const char **reason)
 {
 	uint32_t proof = tpi_load_relaxed(&known);
@@ -141,4 +151,25 @@ bool tpi_rseq_holds(uint32_t verdict)
 
 	return verdict == TAPIO_RSEQ_PROVEN ||
 	       (open && tpi_load_relaxed(&heard));
+}
+
+/* linux/membarrier.h. Spelt here because old headers lack them. */
+#define BARRIER_RSEQ          128
+#define BARRIER_REGISTER_RSEQ 256
+
+int tpi_rseq_restart_all(void)
+{
+	int saved = errno, err;
+
+	/* Needed once. To do it again costs a system call, and to know that it was
+	 * done takes a word that a forked child would have to forget. */
+	err = tpi_sys_membarrier(BARRIER_REGISTER_RSEQ);
+	/* ORDER rseq.restart (full): the caller's stores, before the interrupt that
+	 * restarts sections. Pairs with the comment in leave() of
+	 * client/producer/move.c. */
+	tpi_fence_full();
+	if (err >= 0)
+		err = tpi_sys_membarrier(BARRIER_RSEQ);
+	errno = saved;
+	return err < 0 ? err : 0;
 }

@@ -39,6 +39,8 @@ static inline struct tpi_rseq *tpi_rseq_area(void)
  * at once, but no signal handler. The test starts one thread and joins it.
  */
 uint32_t tpi_rseq_selftest(const char **reason);
+/* A verdict in a word, as "proven". NULL: there is none of that number. Any context. */
+const char *tpi_rseq_word(uint32_t verdict);
 
 /*
  * The verdict so far, without a test: UNKNOWN until a test has reached one. Any
@@ -57,5 +59,24 @@ void tpi_rseq_hear(uint32_t verdict);
  * there is none and a broker's is. Any context.
  */
 bool tpi_rseq_holds(uint32_t verdict);
+
+/* The same for sections of memory that ThreadSanitizer watches: it cannot see into one and
+ * would report a race where there is none. */
+static inline bool tpi_rseq_usable(uint32_t verdict)
+{
+#if defined(__SANITIZE_THREAD__)
+	(void)verdict;
+	return false;
+#else
+	return tpi_rseq_holds(verdict);
+#endif
+}
+
+/*
+ * Every section of this process that runs when it is called is aborted before it
+ * returns, and sections that begin later see what the caller stored before. 0 or -errno:
+ * the kernel cannot (5.10 can), or may not. Any context.
+ */
+int tpi_rseq_restart_all(void);
 
 #endif

@@ -22,6 +22,18 @@
  *	barrier    membarrier(PRIVATE_EXPEDITED_RSEQ) aborts the sections of all running
  *	           threads of the process. A thread that does not run was preempted.
  *
+ * Two orders of roles:
+ *
+ *	own        A program without threads is the victim itself, and the new thread is the
+ *	           "caller" above: it makes a barrier, for which a process without threads
+ *	           registers at once. The program never sleeps, and needs no CPU twice. It
+ *	           waits for the first run of a thread, no more.
+ *	other      In all other cases the new thread is the victim.
+ *
+ * The new thread begins on another CPU than the caller's. Else it begins behind a caller that
+ * spins, or the caller sleeps behind a victim that spins, for a whole tick of the kernel
+ * (4 ms), since neither may preempt the other before.
+ *
  *  P1	The victim is in the section from its store of `entered` until V2 or V3. C1
  *	has seen that store. So the victim was in the section during C2, or it is at V2
  *	already: an abort for any reason is a proof.
@@ -36,15 +48,16 @@
  *	no load makes it INCONCLUSIVE. Where real-time threads use up all CPUs, an open
  *	waits for them.
  *
- * The order is displace first and then the barrier, because of what they cost. A
- * process that has threads waits 5 to 20 ms (an RCU grace period) when it registers
- * for this barrier. Affinity costs some microseconds, and the kernel does to the victim
- * exactly what lanes rely on.
+ * Where the new thread is the victim, displace comes first and then the barrier, because of
+ * what they cost. A process that has threads waits 5 to 20 ms (an RCU grace period) when
+ * it registers for this barrier. Affinity costs some microseconds, and the kernel does to
+ * the victim exactly what lanes rely on.
  *
- * The victim is a thread of its own and not the caller, because the affinity of the
- * caller is the program's, and because a victim must be preemptible: it leaves
- * SCHED_FIFO and SCHED_RR, where two threads of one priority do not preempt each
- * other, and a caller that sleeps there would not get its only CPU back.
+ * The affinity of the caller is the program's, so a caller is never displaced. A victim
+ * must be preemptible: a new thread leaves SCHED_FIFO and SCHED_RR, where two threads of one
+ * priority do not preempt each other, and a caller that sleeps there would not get its
+ * only CPU back. A caller of such a class is never the victim: it would keep the other
+ * thread from its CPU.
  *
  * SIGKILL: nothing is left. SIGSTOP stops both, and afterwards the abort is
  * owed all the same. Signal handlers: blocked in both threads. fork in another
@@ -59,6 +72,7 @@
 #include <unistd.h>
 
 #include "lib/base/atomic.h"
+#include "lib/base/clock.h"
 #include "lib/base/sys.h"
 #include "lib/base/thread.h"
 #include "lib/base/rseq.h"
@@ -73,9 +87,12 @@
 #define NAP_FIRST_NS   10000
 #define NAP_LAST_NS    1000000
 #define TIMER_SLACK_NS 1 /* else each nap takes 50 us more */
+/* A wait that is shorter than this is spun: whoever sleeps on a busy CPU comes back late. */
+#define SPIN_NS  100000
+#define SLICE_NS 100000 /* the shortest that there is */
 
 /*
- * On the caller's stack. Relaxed everywhere: each word says all by itself, and what
+ * On the caller's stack. `entered` and `end` are the victim's. Relaxed everywhere: each word says all by itself, and what
  * orders the steps are the system calls of C2.
  */
 struct trial {
@@ -83,10 +100,11 @@ struct trial {
 	uint32_t end; /* TPI_PROOF_* as the victim knows it; 0: it goes on */
 	uint64_t entered; /* stay:32 | cpu:32, of the stay begun last */
 	pid_t tid;        /* the victim's; 0: it has not begun */
-	pthread_t victim;
+	pthread_t thread;
 	struct tpi_cpu_set allowed; /* to both threads */
 	bool alone;                 /* that is one CPU */
 	bool by_barrier;            /* how C2 was done in this stay */
+	uint32_t barred;            /* own: 1: the barrier was made */
 };
 
 _Static_assert(offsetof(struct trial, flag) == 0, "section: flag");
@@ -229,8 +247,9 @@ static void nap(long *ns)
 
 /* C1 and C4. True: the victim is inside for the stay-th time. False: it is at
  *    its end. */
-static bool is_inside(struct trial *t, uint32_t stay)
+static bool is_inside(struct trial *t, uint32_t stay, int64_t spin_ns)
 {
+	int64_t spin_until = tpi_now_ns() + spin_ns;
 	long nap_ns = NAP_FIRST_NS;
 
 	for (;;) {
@@ -239,7 +258,8 @@ static bool is_inside(struct trial *t, uint32_t stay)
 		if (tpi_load_relaxed(&t->tid) &&
 		    tpi_load_relaxed(&t->entered) >> 32 >= stay)
 			return true;
-		nap(&nap_ns);
+		if (tpi_now_ns() > spin_until)
+			nap(&nap_ns);
 	}
 }
 
@@ -276,7 +296,7 @@ static uint32_t play(struct trial *t)
 {
 	uint32_t stay;
 
-	for (stay = 1; is_inside(t, stay); stay++) {
+	for (stay = 1; is_inside(t, stay, SPIN_NS); stay++) {
 		if (t->by_barrier || stay > STAYS_MAX)
 			return TPI_PROOF_OUTRAN;
 		if (!owe_abort(t, stay)) {
@@ -301,21 +321,134 @@ static void learn_cpus(struct trial *t)
 	t->alone = count == 1;
 }
 
-uint32_t tpi_rseq_prove(void)
+/* ---- the thread ----------------------------------------------------------- */
+
+/* Not on this CPU. Where it is refused, the test takes longer. */
+static void put_elsewhere(const struct trial *t)
+{
+	struct tpi_cpu_set others = t->allowed;
+	int cpu = sched_getcpu();
+
+	if (t->alone || cpu < 0 || cpu >= TPI_CPU_SET_CPUS)
+		return;
+	others.bits[cpu / 64] &= ~(UINT64_C(1) << cpu % 64);
+	pthread_setaffinity_np(t->thread, sizeof(others),
+			       (const cpu_set_t *)(const void *)&others);
+}
+
+/* Its last word comes some microseconds before its end. */
+static void join(const struct trial *t)
+{
+	int64_t spin_until = tpi_now_ns() + SPIN_NS;
+
+	while (tpi_now_ns() < spin_until)
+		if (!pthread_tryjoin_np(t->thread, NULL))
+			return;
+	pthread_join(t->thread, NULL);
+}
+
+/* ---- own: the caller is the victim ---------------------------------------- */
+
+/* Absent in older libcs. */
+extern char __libc_single_threaded __attribute__((weak));
+
+static bool may_be_victim(const struct trial *t)
+{
+	int policy = sched_getscheduler(0);
+
+	return &__libc_single_threaded && __libc_single_threaded && !t->alone &&
+	       (policy == SCHED_OTHER || policy == SCHED_BATCH) &&
+	       tpi_sys_membarrier(BARRIER_REGISTER_RSEQ) >= 0;
+}
+
+/*
+ * A thread with a short slice begins at once on a CPU that is busy. It has it from its maker,
+ * which gets its own back. Where that is refused, the test may take a tick longer.
+ */
+static int start_soon(struct trial *t, void *(*run)(void *))
+{
+	struct tpi_sched own, soon;
+	bool changed = false;
+	int err;
+
+	if (!tpi_sys_get_sched(&own) && own.slice_ns > SLICE_NS) {
+		soon = own;
+		soon.slice_ns = SLICE_NS;
+		changed = !tpi_sys_set_sched(&soon);
+	}
+	err = tpi_thread_start(&t->thread, run, t);
+	if (changed)
+		(void)tpi_sys_set_sched(&own);
+	if (!err)
+		put_elsewhere(t);
+	return err;
+}
+
+/* C1 to C3. */
+static void *barrier_main(void *arg)
+{
+	struct trial *t = arg;
+
+	tpi_store_relaxed(&t->tid, gettid());
+	if (is_inside(t, 1, 0))
+		tpi_store_relaxed(&t->barred,
+				  tpi_sys_membarrier(BARRIER_RSEQ) >= 0);
+	tpi_store_relaxed(&t->flag, 1);
+	return NULL;
+}
+
+/* TPI_PROOF_NONE: it has not settled anything. */
+static uint32_t prove_on_caller(struct trial *t)
+{
+	uint32_t proof = TPI_PROOF_ABORTED;
+
+	if (tpi_load_relaxed(&tpi_rseq_area()->cpu_id) >= UINT32_C(1) << 31)
+		return TPI_PROOF_ABSENT;
+	if (start_soon(t, barrier_main))
+		return TPI_PROOF_NO_THREAD;
+	if (stay_inside(t, 1))
+		proof = TPI_PROOF_NONE;
+	tpi_store_relaxed(&t->end, TPI_PROOF_ABORTED);
+	join(t);
+	/* P3. */
+	if (proof == TPI_PROOF_NONE && t->barred)
+		proof = TPI_PROOF_OUTRAN;
+	return proof;
+}
+
+/* ---- other ---------------------------------------------------------------- */
+
+static uint32_t prove_on_thread(struct trial *t)
 {
 	int slack = prctl(PR_GET_TIMERSLACK);
+	uint32_t proof;
+
+	if (tpi_thread_start(&t->thread, victim_main, t))
+		return TPI_PROOF_NO_THREAD;
+	put_elsewhere(t);
+	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
+	proof = play(t);
+	tpi_store_relaxed(&t->flag, FLAG_END);
+	join(t);
+	if (slack > 0)
+		prctl(PR_SET_TIMERSLACK, slack);
+	return proof;
+}
+
+uint32_t tpi_rseq_prove(void)
+{
 	struct trial t;
 	uint32_t proof;
 
 	memset(&t, 0, sizeof(t));
 	learn_cpus(&t);
-	if (tpi_thread_start(&t.victim, victim_main, &t))
-		return TPI_PROOF_NO_THREAD;
-	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
-	proof = play(&t);
-	tpi_store_relaxed(&t.flag, FLAG_END);
-	pthread_join(t.victim, NULL);
-	if (slack > 0)
-		prctl(PR_SET_TIMERSLACK, slack);
-	return proof;
+	if (may_be_victim(&t)) {
+		proof = prove_on_caller(&t);
+		if (proof != TPI_PROOF_NONE)
+			return proof;
+		t.flag = t.end = t.barred = 0;
+		t.entered = 0;
+		t.tid = 0;
+	}
+	return prove_on_thread(&t);
 }

@@ -11,8 +11,10 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/mempolicy.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -100,6 +102,15 @@ int tpi_sys_mmap(void **base, uint64_t bytes, int prot, int fd)
 	return 0;
 }
 
+int tpi_sys_mremap_onto(void *from, uint64_t bytes, void *onto)
+{
+	INJECT(SYS_mremap, TPI_SYS_ANY);
+	if (mremap(from, (size_t)bytes, (size_t)bytes,
+		   MREMAP_MAYMOVE | MREMAP_FIXED, onto) == MAP_FAILED)
+		return -errno;
+	return 0;
+}
+
 int tpi_sys_madvise(void *base, uint64_t bytes, int advice)
 {
 	INJECT(SYS_madvise, advice);
@@ -119,6 +130,30 @@ int tpi_sys_mbind(void *base, uint64_t bytes, unsigned int node)
 	/* The kernel reads one bit less than it is told. */
 	return result(syscall(SYS_mbind, base, (unsigned long)bytes, MPOL_BIND,
 			      mask, 1024UL + 1, 0UL));
+}
+
+bool tpi_sys_may_use_node(int node)
+{
+	unsigned long mask[1024 / (8 * sizeof(unsigned long))] = {0};
+	const int bits = 8 * sizeof(mask[0]);
+
+	if (node < 0 || node >= 1024 ||
+	    syscall(SYS_get_mempolicy, NULL, mask, 1024UL + 1, NULL,
+		    (unsigned long)MPOL_F_MEMS_ALLOWED))
+		return true;
+	return mask[node / bits] >> node % bits & 1;
+}
+
+int tpi_sys_node(unsigned int *node)
+{
+	unsigned int cpu;
+
+	/* glibc's makes no system call. Others have none. */
+#ifdef __GLIBC__
+	return result(getcpu(&cpu, node));
+#else
+	return result(syscall(SYS_getcpu, &cpu, node, NULL));
+#endif
 }
 
 int tpi_sys_page_nodes(void **pages, int *status, size_t count)
@@ -144,6 +179,19 @@ int tpi_sys_set_affinity(pid_t tid, const struct tpi_cpu_set *set)
 	return result(syscall(SYS_sched_setaffinity, tid, sizeof(*set), set));
 }
 
+int tpi_sys_get_sched(struct tpi_sched *sched)
+{
+	INJECT(SYS_sched_getattr, TPI_SYS_ANY);
+	memset(sched, 0, sizeof(*sched));
+	return result(syscall(SYS_sched_getattr, 0, sched, sizeof(*sched), 0));
+}
+
+int tpi_sys_set_sched(const struct tpi_sched *sched)
+{
+	INJECT(SYS_sched_setattr, TPI_SYS_ANY);
+	return result(syscall(SYS_sched_setattr, 0, sched, 0));
+}
+
 int tpi_sys_membarrier(int command)
 {
 	INJECT(SYS_membarrier, command);
@@ -154,6 +202,19 @@ int tpi_sys_pidfd_open(pid_t pid, unsigned int flags)
 {
 	INJECT(SYS_pidfd_open, TPI_SYS_ANY);
 	return new_fd((int)syscall(SYS_pidfd_open, pid, flags));
+}
+
+int tpi_sys_pidfd_namespace(int pidfd, unsigned int command)
+{
+	INJECT(SYS_ioctl, (long)command);
+	return new_fd(ioctl(pidfd, command, 0));
+}
+
+uint64_t tpi_sys_pid_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) ? 0 : st.st_ino;
 }
 
 int tpi_sys_futex_wait(const uint32_t *word, uint32_t expected,
@@ -169,4 +230,18 @@ int tpi_sys_futex_wake(const uint32_t *word, int count)
 	INJECT(SYS_futex, FUTEX_WAKE);
 	return result(
 		syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0));
+}
+
+int tpi_sys_set_robust_list(struct robust_list_head *list)
+{
+	INJECT(SYS_set_robust_list, TPI_SYS_ANY);
+	return result(syscall(SYS_set_robust_list, list, sizeof(*list)));
+}
+
+int tpi_sys_get_robust_list(struct robust_list_head **list)
+{
+	size_t bytes;
+
+	INJECT(SYS_get_robust_list, TPI_SYS_ANY);
+	return result(syscall(SYS_get_robust_list, 0, list, &bytes));
 }

@@ -55,6 +55,7 @@ static const struct {
 	{"futex", SYS_futex, TPI_SYS_ANY},
 	{"rseq", SYS_rseq, TPI_SYS_ANY},
 	{"io_uring_setup", SYS_io_uring_setup, TPI_SYS_ANY},
+	{"set_robust_list", SYS_set_robust_list, TPI_SYS_ANY},
 };
 
 static const struct {

@@ -193,6 +193,29 @@ int tapio_event_builder_attribute(struct tapio_event_builder *b,
 	return 0;
 }
 
+int tapio_event_builder_attribute_max(struct tapio_event_builder *b,
+				      struct tapio_event_string *field,
+				      const char *key, size_t key_length,
+				      const char *value, size_t value_length)
+{
+	const size_t lengths = 2 * sizeof(uint16_t);
+	size_t room = builder_room(b);
+
+	if (b->error)
+		return b->error;
+	if (room < lengths || key_length > room - lengths) {
+		b->event->flags |= TAPIO_EVENT_TRUNCATED;
+		return 0;
+	}
+	room -= lengths + key_length;
+	if (value_length > room) {
+		value_length = cut_length(value, room);
+		b->event->flags |= TAPIO_EVENT_TRUNCATED;
+	}
+	return tapio_event_builder_attribute(b, field, key, key_length, value,
+					     value_length);
+}
+
 static uint64_t now_ns(void)
 {
 	struct timespec now;

@@ -10,6 +10,7 @@ static const struct tapio_event_name connection_operations[] = {
 	{ TAPIO_CONNECTION_CLOSE, "close" },
 	{ TAPIO_CONNECTION_CHANGE, "change" },
 	{ TAPIO_CONNECTION_RESET, "reset" },
+	{ TAPIO_CONNECTION_RETRANSMIT, "retransmit" },
 };
 
 static const struct tapio_event_name transports[] = {

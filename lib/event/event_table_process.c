@@ -7,6 +7,11 @@
 #include "lib/event/event_table.h"
 
 /* clang-format off */
+static const struct tapio_event_name process_operations[] = {
+	{ TAPIO_PROCESS_FORK, "fork" },
+	{ TAPIO_PROCESS_EXEC, "exec" },
+};
+
 #define S tapio_event_process_start
 static const struct tapio_event_field process_start[] = {
 	TPI_FIELD(comm, STRING, ZERO, "",
@@ -35,6 +40,8 @@ static const struct tapio_event_field process_start[] = {
 		  "process.linux.cgroup", NULL, "path of its cgroup"),
 	TPI_FIELD(container_id, STRING, ZERO, "",
 		  "container.id", NULL, "container that it runs in"),
+	TPI_NAMED(operation, ENUM8, ZERO, process_operations,
+		  "tapio.process.operation", "how it began"),
 };
 #undef S
 
@@ -148,6 +155,40 @@ static const struct tapio_event_field process_sample[] = {
 };
 #undef S
 
+#define S tapio_event_process_oom
+static const struct tapio_event_field process_oom[] = {
+	TPI_FIELD(comm, STRING, ZERO, "",
+		  "process.title", NULL, "name of the process that was ended"),
+	TPI_FIELD(cgroup, STRING, ZERO, "",
+		  "process.linux.cgroup", NULL, "path of its cgroup"),
+	TPI_FIELD(container_id, STRING, ZERO, "",
+		  "container.id", NULL, "container that it ran in"),
+	TPI_FIELD(anonymous_bytes, U64, ONES, "By",
+		  "tapio.process.oom.anonymous", NULL,
+		  "its resident memory of no file"),
+	TPI_FIELD(file_bytes, U64, ONES, "By",
+		  "tapio.process.oom.file", NULL,
+		  "its resident memory of files"),
+	TPI_FIELD(shared_bytes, U64, ONES, "By",
+		  "tapio.process.oom.shared", NULL,
+		  "its resident shared memory"),
+	TPI_FIELD(page_table_bytes, U64, ONES, "By",
+		  "tapio.process.oom.page_tables", NULL, "its page tables"),
+	TPI_FIELD(swap_bytes, U64, ONES, "By",
+		  "tapio.process.oom.swap", NULL, "its memory in swap"),
+	TPI_FIELD(virtual_bytes, U64, ONES, "By",
+		  "tapio.process.oom.virtual", NULL, "its address space"),
+	TPI_FIELD(score_adjustment, I32, ONES, "",
+		  "tapio.process.oom.score_adjustment", NULL,
+		  "its oom_score_adj"),
+	TPI_FIELD(trigger_pid, U32, ZERO, "",
+		  "tapio.process.oom.trigger.pid", NULL,
+		  "process that asked for memory"),
+	TPI_FIELD(trigger_comm, STRING, ZERO, "",
+		  "tapio.process.oom.trigger.comm", NULL, "its name"),
+};
+#undef S
+
 static const struct tapio_event_type types[] = {
 	TPI_TYPE(TAPIO_EVENT_PROCESS_START, "process.start",
 		 tapio_event_process_start, process_start,
@@ -158,6 +199,9 @@ static const struct tapio_event_type types[] = {
 	TPI_TYPE(TAPIO_EVENT_PROCESS_SAMPLE, "process.sample",
 		 tapio_event_process_sample, process_sample,
 		 "resources that a process uses; counters run since its start"),
+	TPI_TYPE(TAPIO_EVENT_PROCESS_OOM, "process.oom",
+		 tapio_event_process_oom, process_oom,
+		 "the kernel ended a process because memory ran out"),
 };
 /* clang-format on */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tables of events about files, Kubernetes objects, log records and metrics. See
+ * Tables of events about files, Kubernetes objects, log records, metrics and findings. See
  * event_table_process.c.
  */
 #include "lib/event/event_table.h"
@@ -68,6 +68,11 @@ static const struct tapio_event_name object_operations[] = {
 	{ TAPIO_OBJECT_EVENT, "event" },
 };
 
+static const struct tapio_event_name object_event_kinds[] = {
+	{ TAPIO_OBJECT_NORMAL, "normal" },
+	{ TAPIO_OBJECT_WARNING, "warning" },
+};
+
 #define S tapio_event_kubernetes_object
 static const struct tapio_event_field kubernetes_object[] = {
 	TPI_NAMED(operation, ENUM8, ZERO, object_operations,
@@ -108,6 +113,36 @@ static const struct tapio_event_field kubernetes_object[] = {
 		  "container.id", NULL, "container of the object"),
 	TPI_FIELD(labels, ATTRIBUTES, ZERO, "",
 		  "tapio.kubernetes.label", NULL, "its labels"),
+	TPI_FIELD(address, IP, ZERO, "",
+		  "tapio.kubernetes.address", NULL, "address of a pod"),
+	TPI_FIELD(containers, ATTRIBUTES, ZERO, "",
+		  "tapio.kubernetes.container", NULL,
+		  "its containers: names and ids"),
+	TPI_FIELD(cgroups, ATTRIBUTES, ZERO, "",
+		  "tapio.kubernetes.cgroup", NULL,
+		  "ids of its containers and of their cgroups, on this node"),
+	TPI_FIELD(owners, ATTRIBUTES, ZERO, "",
+		  "tapio.kubernetes.owner", NULL,
+		  "its owners: kind/name and uid"),
+	TPI_FIELD(regarding, ATTRIBUTES, ZERO, "",
+		  "tapio.kubernetes.regarding", NULL,
+		  "object that an event is about"),
+	TPI_NAMED(event_kind, ENUM8, ZERO, object_event_kinds,
+		  "tapio.kubernetes.event_kind", "kind of an event"),
+	TPI_FIELD(container_count, U16, ZERO, "",
+		  "tapio.kubernetes.container_count", NULL,
+		  "number of its containers"),
+	TPI_FIELD(reporter, STRING, ZERO, "",
+		  "tapio.kubernetes.reporter", NULL, "component that reports it"),
+	TPI_FIELD(count, U64, ONES, "",
+		  "tapio.kubernetes.count", NULL,
+		  "how often the cluster saw this event"),
+	TPI_TITLED("deleted", deleted_ns, TIME, ZERO, "ns",
+		   "tapio.kubernetes.deleted", "when its deletion was asked for"),
+	TPI_FIELD(status, ATTRIBUTES, ZERO, "",
+		  "tapio.kubernetes.status", NULL, "fields of its status"),
+	TPI_FIELD(object, STRING, ZERO, "",
+		  "tapio.kubernetes.object", NULL, "all of it, as JSON"),
 };
 #undef S
 
@@ -158,6 +193,20 @@ static const struct tapio_event_field log_record[] = {
 		  "Attributes", NULL, "further attributes of the writer"),
 	TPI_FIELD(code_line, U32, ZERO, "",
 		  "code.line.number", NULL, "line that wrote it"),
+	TPI_FIELD(error, U16, ZERO, "",
+		  "tapio.log.error", NULL, "errno that its writer reports"),
+	TPI_FIELD(message_id, ID, ZERO, "",
+		  "tapio.log.message_id", NULL, "kind of the message"),
+	TPI_FIELD(comm, STRING, ZERO, "",
+		  "process.title", NULL, "name of the process that wrote it"),
+	TPI_FIELD(executable, STRING, ZERO, "",
+		  "process.executable.path", NULL, "path of its program"),
+	TPI_FIELD(command_line, STRING, ZERO, "",
+		  "process.command_line", NULL, "its arguments"),
+	TPI_FIELD(cgroup, STRING, ZERO, "",
+		  "process.linux.cgroup", NULL, "path of its cgroup"),
+	TPI_FIELD(transport, STRING, ZERO, "",
+		  "tapio.log.transport", NULL, "way by which it came"),
 };
 #undef S
 
@@ -189,6 +238,84 @@ static const struct tapio_event_field metric[] = {
 };
 #undef S
 
+#define S tapio_event_loss
+static const struct tapio_event_field loss[] = {
+	TPI_FIELD(collector, STRING, ZERO, "",
+		  "tapio.loss.collector", NULL, "collector that reports it"),
+	TPI_FIELD(what, STRING, ZERO, "",
+		  "tapio.loss.what", NULL, "kind of the lost events"),
+	TPI_FIELD(cause, STRING, ZERO, "",
+		  "tapio.loss.cause", NULL, "why, in one word"),
+	TPI_FIELD(count, U64, ONES, "",
+		  "tapio.loss.count", NULL, "how many were lost"),
+	TPI_FIELD(total, U64, ONES, "",
+		  "tapio.loss.total", NULL,
+		  "of this cause since the collector began"),
+	TPI_FIELD(message, STRING, ZERO, "",
+		  "Body", NULL, "why, for people"),
+	TPI_TITLED("first", first_ns, TIME, ZERO, "ns",
+		   "tapio.loss.first", "they happened from here"),
+	TPI_TITLED("last", last_ns, TIME, ZERO, "ns",
+		   "tapio.loss.last", "to here"),
+	TPI_FIELD(cpu, U32, ONES, "",
+		  "cpu.logical_number", NULL, "CPU that they happened on"),
+	TPI_FIELD(before, STRING, ZERO, "",
+		  "tapio.loss.before", NULL,
+		  "cursor of the last one before them"),
+	TPI_FIELD(after, STRING, ZERO, "",
+		  "tapio.loss.after", NULL,
+		  "cursor of the first one after them"),
+};
+#undef S
+
+static const struct tapio_event_name finding_operations[] = {
+	{ TAPIO_FINDING_SEQUENCE, "sequence" },
+	{ TAPIO_FINDING_COUNT, "count" },
+	{ TAPIO_FINDING_DISTINCT, "distinct" },
+	{ TAPIO_FINDING_ABSENT, "absent" },
+};
+
+static const struct tapio_event_name verdicts[] = {
+	{ TAPIO_VERDICT_TRUE, "true" },
+	{ TAPIO_VERDICT_UNKNOWN, "unknown" },
+};
+
+#define S tapio_event_finding
+static const struct tapio_event_field finding[] = {
+	TPI_FIELD(rule, STRING, ZERO, "",
+		  "tapio.finding.rule", NULL, "name of the rule that fired"),
+	TPI_FIELD(message, STRING, ZERO, "",
+		  "Body", NULL, "its text for people"),
+	TPI_FIELD(key, STRING, ZERO, "",
+		  "tapio.finding.key", NULL,
+		  "fields that its events share, with their values"),
+	TPI_NAMED(operation, ENUM8, ZERO, finding_operations,
+		  "tapio.finding.operation", "operator of the rule"),
+	TPI_NAMED(verdict, ENUM8, ZERO, verdicts,
+		  "tapio.finding.verdict",
+		  "unknown: events were lost in its window"),
+	TPI_FIELD(count, U64, ONES, "",
+		  "tapio.finding.count", NULL,
+		  "events, or distinct values, in its window"),
+	TPI_FIELD(window_ns, U64, ONES, "ns",
+		  "tapio.finding.window", NULL, "length of the rule's window"),
+	TPI_TITLED("first", first_ns, TIME, ZERO, "ns",
+		   "tapio.finding.first", "time of the first event"),
+	TPI_TITLED("last", last_ns, TIME, ZERO, "ns",
+		   "tapio.finding.last",
+		   "time of the last event"),
+	TPI_FIELD(finding_id, ID, ZERO, "",
+		  "tapio.finding.id", NULL, "made from the rule and the evidence"),
+	TPI_FIELD(events, U32, ONES, "",
+		  "tapio.finding.events", NULL, "number of events that it rests on"),
+	TPI_FIELD(container_id, STRING, ZERO, "",
+		  "container.id", NULL, "container of the events"),
+	TPI_FIELD(evidence, ATTRIBUTES, ZERO, "",
+		  "tapio.finding.evidence", NULL,
+		  "names of the events, and copies of them as JSON"),
+};
+#undef S
+
 static const struct tapio_event_type types[] = {
 	TPI_TYPE(TAPIO_EVENT_FILE_ACCESS, "file.access",
 		 tapio_event_file_access, file_access,
@@ -202,6 +329,12 @@ static const struct tapio_event_type types[] = {
 	TPI_TYPE(TAPIO_EVENT_METRIC, "metric",
 		 tapio_event_metric, metric,
 		 "one sample of a metric"),
+	TPI_TYPE(TAPIO_EVENT_LOSS, "loss",
+		 tapio_event_loss, loss,
+		 "events that a source lost before a collector had them"),
+	TPI_TYPE(TAPIO_EVENT_FINDING, "finding",
+		 tapio_event_finding, finding,
+		 "a rule of tapio-correlate has fired"),
 };
 /* clang-format on */
 

@@ -146,6 +146,112 @@ static const struct tapio_event_field disk[] = {
 };
 #undef S
 
+#define S tapio_event_memory
+static const struct tapio_event_field memory[] = {
+	TPI_FIELD(cgroup, STRING, ZERO, "",
+		  "tapio.memory.cgroup", NULL,
+		  "cgroup of the figures; unset: the host"),
+	TPI_FIELD(total_bytes, U64, ONES, "By",
+		  "tapio.memory.total", "system.memory.limit",
+		  "all, or the cgroup's limit"),
+	TPI_FIELD(available_bytes, U64, ONES, "By",
+		  "tapio.memory.available", "system.linux.memory.available",
+		  "free, or available without swapping"),
+	TPI_FIELD(free_bytes, U64, ONES, "By",
+		  "tapio.memory.free",
+		  "system.memory.usage{system.memory.state=free}", "free"),
+	TPI_FIELD(cached_bytes, U64, ONES, "By",
+		  "tapio.memory.cached",
+		  "system.memory.usage{system.memory.state=cached}",
+		  "pages of files"),
+	TPI_FIELD(anonymous_bytes, U64, ONES, "By",
+		  "tapio.memory.anonymous", NULL, "pages of no file"),
+	TPI_FIELD(shared_bytes, U64, ONES, "By",
+		  "tapio.memory.shared", "system.memory.shared",
+		  "shared memory and tmpfs"),
+	TPI_FIELD(dirty_bytes, U64, ONES, "By",
+		  "tapio.memory.dirty", NULL,
+		  "pages of files that are to be written"),
+	TPI_FIELD(slab_bytes, U64, ONES, "By",
+		  "tapio.memory.slab", NULL, "the kernel's objects"),
+	TPI_FIELD(kernel_stack_bytes, U64, ONES, "By",
+		  "tapio.memory.kernel_stack", NULL, "stacks in the kernel"),
+	TPI_FIELD(page_table_bytes, U64, ONES, "By",
+		  "tapio.memory.page_tables", NULL, "page tables"),
+	TPI_FIELD(swap_total_bytes, U64, ONES, "By",
+		  "tapio.memory.swap.total", NULL, "swap space"),
+	TPI_FIELD(swap_free_bytes, U64, ONES, "By",
+		  "tapio.memory.swap.free",
+		  "system.paging.usage{system.paging.state=free}",
+		  "of it free"),
+};
+#undef S
+
+static const struct tapio_event_name block_operations[] = {
+	{ TAPIO_BLOCK_READ, "read" },
+	{ TAPIO_BLOCK_WRITE, "write" },
+	{ TAPIO_BLOCK_FLUSH, "flush" },
+	{ TAPIO_BLOCK_DISCARD, "discard" },
+	{ TAPIO_BLOCK_OTHER, "other" },
+};
+
+#define S tapio_event_block_io
+static const struct tapio_event_field block_io[] = {
+	TPI_NAMED(operation, ENUM8, ZERO, block_operations,
+		  "disk.io.direction", "kind of request"),
+	TPI_FIELD(device, STRING, ZERO, "",
+		  "system.device", NULL, "the device"),
+	TPI_FIELD(latency_ns, U64, ONES, "ns",
+		  "tapio.block.latency", NULL,
+		  "time from the request to its end"),
+	TPI_FIELD(queue_ns, U64, ONES, "ns",
+		  "tapio.block.queue", NULL,
+		  "part of it before the device got it"),
+	TPI_FIELD(length_bytes, U64, ONES, "By",
+		  "tapio.block.length", NULL, "bytes to move"),
+	TPI_FIELD(sector, U64, ONES, "",
+		  "tapio.block.sector", NULL, "where on it, in 512 bytes"),
+	TPI_FIELD(error, I32, ONES, "",
+		  "tapio.block.error", NULL,
+		  "errno of the request; 0: none"),
+	TPI_FIELD(comm, STRING, ZERO, "",
+		  "process.title", NULL, "name of the process"),
+	TPI_FIELD(major, U32, ONES, "",
+		  "tapio.block.major", NULL, "number of its driver"),
+	TPI_FIELD(minor, U32, ONES, "",
+		  "tapio.block.minor", NULL, "its number"),
+};
+#undef S
+
+static const struct tapio_event_name latency_subjects[] = {
+	{ TAPIO_LATENCY_RUN_QUEUE, "run_queue" },
+	{ TAPIO_LATENCY_BLOCK_IO, "block_io" },
+};
+
+#define S tapio_event_latency
+static const struct tapio_event_field latency[] = {
+	TPI_NAMED(subject, ENUM8, ZERO, latency_subjects,
+		  "tapio.latency.subject", "the operation that took this time"),
+	TPI_FIELD(count, U64, ONES, "",
+		  "tapio.latency.count", NULL, "how often in the interval"),
+	TPI_FIELD(sum_ns, U64, ONES, "ns",
+		  "tapio.latency.sum", NULL, "sum of the times"),
+	TPI_FIELD(max_ns, U64, ONES, "ns",
+		  "tapio.latency.max", NULL, "the longest"),
+	TPI_FIELD(interval_ns, U64, ONES, "ns",
+		  "tapio.latency.interval", NULL, "time that it is about"),
+	TPI_FIELD(cpu, U32, ONES, "",
+		  "cpu.logical_number", NULL, "CPU; unset: all"),
+	TPI_FIELD(device, STRING, ZERO, "",
+		  "system.device", NULL, "device; unset: all"),
+	TPI_FIELD(cgroup, STRING, ZERO, "",
+		  "tapio.latency.cgroup", NULL, "cgroup; unset: all"),
+	TPI_FIELD(histogram, ATTRIBUTES, ZERO, "",
+		  "tapio.latency.histogram", NULL,
+		  "upper bounds in ns, or inf, with their counts"),
+};
+#undef S
+
 static const struct tapio_event_type types[] = {
 	TPI_TYPE(TAPIO_EVENT_PRESSURE, "pressure",
 		 tapio_event_pressure, pressure,
@@ -156,6 +262,15 @@ static const struct tapio_event_type types[] = {
 	TPI_TYPE(TAPIO_EVENT_DISK, "disk",
 		 tapio_event_disk, disk,
 		 "counters of a disk or partition, since boot"),
+	TPI_TYPE(TAPIO_EVENT_MEMORY, "memory",
+		 tapio_event_memory, memory,
+		 "memory of the host or of a cgroup"),
+	TPI_TYPE(TAPIO_EVENT_BLOCK_IO, "block.io",
+		 tapio_event_block_io, block_io,
+		 "one request to a disk"),
+	TPI_TYPE(TAPIO_EVENT_LATENCY, "latency",
+		 tapio_event_latency, latency,
+		 "how long something took, by a histogram"),
 };
 /* clang-format on */
 

@@ -14,7 +14,7 @@
 #include "lib/base/atomic.h"
 
 #define TAPIO_BYTES_MAGIC   UINT64_C(0x5345545942504154) /* "TAPBYTES" */
-#define TAPIO_BYTES_VERSION 1
+#define TAPIO_BYTES_VERSION 2
 #define TAPIO_BYTES_READY   UINT32_C(0x59444552) /* "REDY" */
 
 /*

@@ -10,7 +10,9 @@
 
 #include "lib/kit/bytes.h"
 
-#define BYTES_FLAGS (TAPIO_BYTES_CLEAN | TAPIO_BYTES_SHARED | TAPIO_BYTES_LAX)
+#define BYTES_FLAGS                                                   \
+	(TAPIO_BYTES_CLEAN | TAPIO_BYTES_SHARED | TAPIO_BYTES_EXACT | \
+	 TAPIO_BYTES_UNCHECKED)
 
 /* Where the pools are to be. */
 struct plan {

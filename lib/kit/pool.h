@@ -12,7 +12,7 @@
  *	+------------------+ nodes_offset
  *	| node of each CPU |  a byte each
  *	+------------------+ lists_offset
- *	| lists            |  one per CPU: a word and `cache` entries
+ *	| lists            |  one per CPU: its height and `cache` entries
  *	+------------------+ groups_offset
  *	| groups           |  a bit per object: it lies in its depot
  *	+------------------+ states_offset
@@ -33,7 +33,7 @@
 #include "lib/kit/stripes.h"
 
 #define TAPIO_POOL_MAGIC   UINT64_C(0x4c4f4f504f504154) /* "TAPOPOOL" */
-#define TAPIO_POOL_VERSION 1
+#define TAPIO_POOL_VERSION 3
 #define TAPIO_POOL_READY   UINT32_C(0x59444552) /* "REDY" */
 #define TAPIO_POOL_GROUP   64                   /* objects */
 
@@ -56,23 +56,24 @@
 #define TPI_STATE_NAME(state)       ((uint32_t)((state) >> 32))
 #define TPI_STATE_PLACE(state)      ((uint32_t)(state))
 
+#define TPI_LIST_SPARE \
+	3 /* entries behind the last: batches copy four at once */
+
 /*
- * A CPU's list, a stack: entries[count - 1] is its top. The word is operations:48
- * | count:16, so that no word comes back while a thread sleeps on an old one.
+ * A CPU's list, a stack: entries[height - 1] is its top. Readers take the lower half
+ * of the height: the upper one is 0.
  *
- * field | writer          | reader            | store            | load
- * word  | code on its CPU | its CPU, reclaim  | release, section | acquire
+ * field   | writer          | reader            | store            | load
+ * height  | code on its CPU | its CPU, reclaim  | release, section | acquire
  * entries | code on its CPU | its CPU, reclaim  | plain, section   | relaxed
  */
 struct tapio_shm_pool_list {
-	uint64_t word;
+	uint64_t height;
 	uint32_t entries[];
 };
 TAPIO_ASSERT_SIZE(tapio_shm_pool_list, 8);
-TAPIO_ASSERT_OFFSET(tapio_shm_pool_list, word, 0);
+TAPIO_ASSERT_OFFSET(tapio_shm_pool_list, height, 0);
 TAPIO_ASSERT_OFFSET(tapio_shm_pool_list, entries, 8);
-
-#define TPI_LIST_COUNT(word) ((uint32_t)(uint16_t)(word))
 
 /*
  * A node's depot: the objects of a range of groups, which lie on that node.
@@ -174,27 +175,39 @@ struct tpi_pool_range {
 	uint32_t end;
 };
 
+/* How a put goes. */
+enum {
+	TPI_PUT_AT_ONCE,   /* the section makes P1's look */
+	TPI_PUT_UNCHECKED, /* there is no look */
+	TPI_PUT_IN_STEPS,  /* P1, and the work on the object, come first */
+};
+
 /*
  * The handle: private copies of what was checked at attach. Nothing changes but
- * `fast_cpus`, which rises once at most (tpi_pool_look_for_lists()).
+ * `fast_cpus` and `get_cpus`, which rise once at most (tpi_pool_look_for_lists()).
+ *
+ * The usual get and put test no options. An option that asks for more makes the limit
+ * 0 that they look at anyway: get_cpus with ZERO_ON_GET, put_count unless AT_ONCE.
  */
 struct tapio_pool {
 	uint64_t *states;
-	unsigned char *lists;
 	unsigned char *objects;
-	uint64_t inverse; /* of stride: multiply-high divides by it */
+	uint64_t inverse; /* of the stride's odd factor, modulo 2^64 */
 	uint64_t held;    /* the state of what is ours */
 	uint32_t stride;
-	uint32_t count;
-	uint32_t list_bytes;
-	uint32_t cache;
+	uint32_t shift;     /* of the stride: its factors of 2 */
+	uint64_t put_count; /* count, or 0 */
+	uint32_t count;     /* objects */
+	uint32_t cache;     /* entries of a list */
 	uint32_t fast_cpus; /* CPUs whose list we may use. 0: none (yet) */
-	uint32_t flags;
+	uint32_t get_cpus;  /* fast_cpus, or 0 */
 	/* The first line ends here. */
-	uint32_t object_bytes;
-	bool work_on_put; /* anything but LAX and DIRTY without reset */
+	uint8_t put_way; /* TPI_PUT_* */
 	bool zero_on_get;
-	bool undecided; /* made without a verdict on rseq: it may come */
+	bool work_on_put; /* anything but DIRTY without reset */
+	bool undecided;   /* made without a verdict on rseq: it may come */
+	uint32_t flags;
+	uint32_t object_bytes;
 	tapio_pool_callback reset;
 	void *argument;
 	uint64_t *groups;
@@ -205,36 +218,39 @@ struct tapio_pool {
 	uint32_t batch; /* objects between a list and a depot at once */
 	uint64_t length_bytes;
 	struct tpi_pool_range range[TAPIO_NODES_MAX];
-	void *owned; /* to be freed with the handle */
-	uint8_t node_of_cpu[];
+	void *owned;          /* to be freed with the handle */
+	uint8_t *node_of_cpu; /* behind the lists */
+	struct tapio_shm_pool_list *list_of_cpu[];
 } __attribute__((aligned(64)));
+_Static_assert(offsetof(struct tapio_pool, put_way) == 64, "a line");
 
 static inline struct tapio_shm_pool_list *
 tpi_pool_list(const struct tapio_pool *pool, uint32_t cpu)
 {
-	return (struct tapio_shm_pool_list *)(pool->lists +
-					      (size_t)cpu * pool->list_bytes);
+	return pool->list_of_cpu[cpu];
 }
 
-static inline void *tpi_pool_at(const struct tapio_pool *pool, uint32_t index)
+static inline void *tpi_pool_at(const struct tapio_pool *pool, uint64_t index)
 {
-	return pool->objects + (size_t)index * pool->stride;
+	return pool->objects + index * pool->stride;
 }
 
 /*
- * The number of an object. pool->count or more when `object` is none. Exact: the
- * offset is below 2^44 and the stride at most 2^20 (tapio_pool_init), so that the
- * error of the inverse stays below one stride.
+ * The number of an object. pool->count or more when `object` is none.
+ *
+ * Let the stride be odd x 2^shift. The product with the odd factor's inverse and the
+ * rotation map 2^64 offsets to as many numbers, one to one, and q x stride to q. So
+ * another offset becomes a number above all those q, the last of which is
+ * (2^64 - 1) / stride. A stride is at most 2^20 and a count at most 2^24.
  */
 static inline uint64_t tpi_pool_index(const struct tapio_pool *pool,
 				      const void *object)
 {
 	uint64_t offset =
 		(uint64_t)((uintptr_t)object - (uintptr_t)pool->objects);
-	uint64_t index;
+	uint64_t product = offset * pool->inverse;
 
-	index = (uint64_t)((unsigned __int128)offset * pool->inverse >> 64);
-	return index * pool->stride == offset ? index : UINT64_MAX;
+	return product >> pool->shift | product << (-pool->shift & 63);
 }
 
 /*
@@ -249,6 +265,34 @@ void tpi_pool_count(const struct tapio_pool *pool, enum tpi_pool_count which,
 
 /* The work of a put on an object before others may see it. */
 void tpi_pool_clean(const struct tapio_pool *pool, uint32_t index);
+
+/* Counts a put that is refused because of the object's state. -EALREADY or -EINVAL. */
+int tpi_pool_refuse(const struct tapio_pool *pool, uint64_t state);
+
+/* Steps G1 to G3. The number of an object in our hands, or less than 0. */
+int64_t tpi_pool_pop(const struct tapio_pool *pool);
+
+/*
+ * Go on when a section was not to be: a get, and a put of an object that was in state
+ * `want`. `cut`: a section saw that, and may have given it a stamp. 0 or -errno.
+ */
+int tpi_pool_get_again(const struct tapio_pool *pool, uint64_t *index);
+int tpi_pool_put_again(const struct tapio_pool *pool, uint64_t index,
+		       uint64_t want, bool cut);
+
+/*
+ * Argument 2 of pool.c: when P3 was cut off, an object that was in state `want` is as it
+ * was. Its state: another than `want` when it is not ours.
+ */
+uint64_t tpi_pool_take_back(const struct tapio_pool *pool, uint32_t index,
+			    uint64_t want);
+
+/* Step P4: the top of this CPU's list goes to the depots. */
+void tpi_pool_spill(const struct tapio_pool *pool);
+
+/* Step G5. `wanted` is at most 64. 0 or -EAGAIN. */
+int tpi_pool_refill(const struct tapio_pool *pool, uint64_t *index,
+		    uint32_t wanted);
 
 /*
  * Up to `wanted` (at most 64) objects out of the depots, nearest node first. They

@@ -17,7 +17,7 @@
 
 #define POOL_FLAGS                                                       \
 	(TAPIO_POOL_DIRTY | TAPIO_POOL_ZERO_ON_GET | TAPIO_POOL_SHARED | \
-	 TAPIO_POOL_LAX)
+	 TAPIO_POOL_EXACT | TAPIO_POOL_UNCHECKED)
 #define POOL_CACHE_DEFAULT 64
 
 /* The numbers that make a layout, and the layout. */
@@ -37,13 +37,15 @@ static uint64_t up(uint64_t n, uint64_t to)
 static bool plan_layout(struct plan *p)
 {
 	uint32_t both = TAPIO_POOL_DIRTY | TAPIO_POOL_ZERO_ON_GET;
+	uint32_t checks = TAPIO_POOL_EXACT | TAPIO_POOL_UNCHECKED;
 
 	if (!p->object_bytes || p->object_bytes > TAPIO_POOL_OBJECT_MAX ||
 	    !p->count || p->count > TAPIO_POOL_COUNT_MAX || p->align < 8 ||
 	    p->align > TAPIO_POOL_ALIGN_MAX || (p->align & (p->align - 1)) ||
 	    p->flags & ~POOL_FLAGS || (p->flags & both) == both ||
-	    p->cache > TAPIO_POOL_CACHE_MAX || !p->cpus ||
-	    p->cpus > TPI_CPUS_MAX || !p->nodes || p->nodes > TAPIO_NODES_MAX)
+	    (p->flags & checks) == checks || p->cache > TAPIO_POOL_CACHE_MAX ||
+	    !p->cpus || p->cpus > TPI_CPUS_MAX || !p->nodes ||
+	    p->nodes > TAPIO_NODES_MAX)
 		return false;
 	p->stride = (uint32_t)up(p->object_bytes, p->align);
 	p->list_bytes = (uint32_t)up(sizeof(struct tapio_shm_pool_list) +
@@ -158,20 +160,16 @@ static void set_callbacks(struct tapio_pool *pool,
 	pool->argument = options->argument;
 	pool->zero_on_get = pool->flags & TAPIO_POOL_ZERO_ON_GET;
 	pool->work_on_put =
-		pool->reset || !(pool->flags & TAPIO_POOL_LAX) ||
+		pool->reset ||
 		!(pool->flags & (TAPIO_POOL_DIRTY | TAPIO_POOL_ZERO_ON_GET));
-}
-
-/* Whether this process may use the lists of CPUs, by its verdict on rseq. */
-static bool may_use_lists(uint32_t verdict)
-{
-#if defined(__SANITIZE_THREAD__)
-	/* It cannot see into a section and would report what is none. */
-	(void)verdict;
-	return false;
-#else
-	return tpi_rseq_holds(verdict);
-#endif
+	if (pool->work_on_put || pool->flags & TAPIO_POOL_EXACT)
+		pool->put_way = TPI_PUT_IN_STEPS;
+	else if (pool->flags & TAPIO_POOL_UNCHECKED)
+		pool->put_way = TPI_PUT_UNCHECKED;
+	else
+		pool->put_way = TPI_PUT_AT_ONCE;
+	pool->put_count = pool->put_way == TPI_PUT_AT_ONCE ? pool->count : 0;
+	pool->get_cpus = pool->zero_on_get ? 0 : pool->fast_cpus;
 }
 
 /* A pool without lists needs no test. */
@@ -183,7 +181,7 @@ static void choose_lists(struct tapio_pool *pool)
 		return;
 	verdict = tpi_rseq_selftest(NULL);
 	pool->undecided = verdict == TAPIO_RSEQ_INCONCLUSIVE;
-	if (may_use_lists(verdict))
+	if (tpi_rseq_usable(verdict))
 		pool->fast_cpus = pool->cpus;
 }
 
@@ -196,13 +194,45 @@ void tpi_pool_look_for_lists(const struct tapio_pool *pool)
 	struct tapio_pool *handle = (struct tapio_pool *)(uintptr_t)pool;
 
 	/* Relaxed: all else was there before the handle was handed out. */
-	if (pool->undecided && may_use_lists(tpi_rseq_known()))
+	if (pool->undecided && tpi_rseq_usable(tpi_rseq_known())) {
 		tpi_store_relaxed(&handle->fast_cpus, pool->cpus);
+		if (!pool->zero_on_get)
+			tpi_store_relaxed(&handle->get_cpus, pool->cpus);
+	}
+}
+
+/* The odd factor's inverse: each round doubles the bits that are right, from 3. */
+static void divide_by(struct tapio_pool *pool, uint32_t stride)
+{
+	uint64_t odd, inverse;
+	int i;
+
+	pool->stride = stride;
+	pool->shift = (uint32_t)__builtin_ctz(stride);
+	odd = stride >> pool->shift;
+	inverse = odd;
+	for (i = 0; i < 5; i++)
+		inverse *= 2 - odd * inverse;
+	pool->inverse = inverse;
+}
+
+static void find_lists(struct tapio_pool *pool, unsigned char *base,
+		       const struct plan *p)
+{
+	uint32_t cpu;
+
+	for (cpu = 0; cpu < p->cpus; cpu++)
+		pool->list_of_cpu[cpu] =
+			(struct tapio_shm_pool_list *)(base + p->lists_offset +
+						       (size_t)cpu *
+							       p->list_bytes);
+	pool->node_of_cpu = (uint8_t *)&pool->list_of_cpu[p->cpus];
 }
 
 static struct tapio_pool *handle_new(void *memory, const struct plan *p)
 {
-	size_t size = up(sizeof(struct tapio_pool) + p->cpus, 64);
+	size_t size = up(
+		sizeof(struct tapio_pool) + p->cpus * (sizeof(void *) + 1), 64);
 	struct tapio_pool *pool = aligned_alloc(64, size);
 	unsigned char *base = memory;
 
@@ -211,13 +241,11 @@ static struct tapio_pool *handle_new(void *memory, const struct plan *p)
 	memset(pool, 0, size);
 	pool->shm = memory;
 	pool->states = (uint64_t *)(base + p->states_offset);
-	pool->lists = base + p->lists_offset;
 	pool->objects = base + p->objects_offset;
 	pool->groups = (uint64_t *)(base + p->groups_offset);
-	pool->stride = p->stride;
-	pool->inverse = UINT64_MAX / p->stride + 1;
+	divide_by(pool, p->stride);
+	find_lists(pool, base, p);
 	pool->count = p->count;
-	pool->list_bytes = p->list_bytes;
 	pool->cache = p->cache;
 	pool->cpus = p->cpus;
 	choose_lists(pool);

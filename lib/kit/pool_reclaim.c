@@ -12,13 +12,13 @@
  * CLAIM. Let the state of i be {x, LIST+c}, x dead, as loaded in step 1.
  *
  *  1	seen = state[i]
- *  2	word of list c; then its entries below that height: is i one of them?
+ *  2	height of list c; then its entries below that height: is i one of them?
  *  3	if not: compare-and-swap state[i] from seen to what we want
  *
  * i is in list c, or it never will be unless somebody claims it, for x puts it
- * nowhere any more. If it was in the list at step 2's load of the word and we do
+ * nowhere any more. If it was in the list at step 2's load of the height and we do
  * not find it, then it was popped since. The pop stored another state before its
- * word, and before anything else was stored in i's entry, so step 3 fails: seen
+ * height, and before anything else was stored in i's entry, so step 3 fails: seen
  * never comes back, for x stores no state any more. If we find it and it is not
  * there, then it was popped since, too, and is no longer x's. Slots above the
  * height, where an aborted push may have left i, are not looked at, and when the
@@ -46,7 +46,7 @@ static bool in_list(const struct tapio_pool *pool, uint32_t cpu, uint32_t index)
 	 * ORDER pool.list (acquire): states and entries as of that height. Pairs
 	 * with the commits of the sections (plain stores on x86).
 	 */
-	count = TPI_LIST_COUNT(tpi_load_acquire(&list->word));
+	count = (uint32_t)tpi_load_acquire(&list->height);
 	if (count > pool->cache)
 		count = pool->cache;
 	for (i = 0; i < count; i++)
@@ -133,7 +133,7 @@ static void audit_lists(const struct tapio_pool *pool,
 
 	for (cpu = 0; cpu < pool->cpus; cpu++) {
 		list = tpi_pool_list(pool, cpu);
-		count = TPI_LIST_COUNT(tpi_load_relaxed(&list->word));
+		count = (uint32_t)tpi_load_relaxed(&list->height);
 		for (i = 0; i < count && i < pool->cache; i++) {
 			index = tpi_load_relaxed(&list->entries[i]);
 			place = index < pool->count

@@ -31,8 +31,8 @@ uint32_t tpi_pool_cached(const struct tapio_pool *pool)
 	uint32_t cpu, count;
 
 	for (cpu = 0; cpu < pool->cpus && pool->cache; cpu++) {
-		count = TPI_LIST_COUNT(
-			tpi_load_relaxed(&tpi_pool_list(pool, cpu)->word));
+		count = (uint32_t)tpi_load_relaxed(
+			&tpi_pool_list(pool, cpu)->height);
 		total += count <= pool->cache ? count : pool->cache;
 	}
 	return (uint32_t)(total < pool->count ? total : pool->count);

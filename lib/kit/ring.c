@@ -1,112 +1,145 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tapio_ring: put and get. (ring_init.c makes and attaches rings, ring_seek.c
- * finds its ends, ring_peak.c notes the high water, ring_wait.c sleeps and wakes,
- * ring_stats.c counts.)
+ * tapio_ring: put and get. (ring_chunk.c gets chunks, ring_log.c puts them,
+ * ring_init.c makes and attaches rings, ring_seek.c finds its ends, ring_peak.c notes
+ * the high water, ring_wait.c sleeps and wakes, ring_stats.c counts.)
  *
  * WHAT IT IS. A cell holds {value, turn}. A put changes both by one 128-bit
  * compare-and-swap. Position p lives in cell p mod N, whose turn goes
  *
- *	    put p           get p              put p + N
- *	2p ------> 2p + 1 --------> 2(p + N) ------------> 2(p + N) + 1 ...
- *	empty      full             empty                  full
+ *	      put p         get p                put p + N
+ *	EMPTY p ---> FULL p -----> EMPTY (p + N) ---------> FULL (p + N) ...
  *
- * and never takes a value twice. Let T be the number of puts whose swap has
- * happened and H the number of gets. These two, which no word holds, are the
- * state of the ring. tail.position and head.position are hints: T and H as
- * somebody knew them. A queue of N values, with no owner, no ticket that must be
- * honoured and no step that must be followed by another.
+ * and never takes a value twice. Let T be the number of values whose put has happened
+ * and H that of the values got. These two, which no word holds, are the state of the
+ * ring. tail.position and head.position are hints: T and H as somebody knew them. A
+ * queue of N values, with no owner, no ticket that must be honoured and no step that
+ * must be followed by another.
+ *
+ * CHUNKS. A batch would pay a swap for each value. So n values, 4 to 64, may be put by
+ * one swap: they lie in a log that is written to by one CPU alone (ring_log.c), and the
+ * cell of the first, p, holds {ref to them, CHUNK p}. The chunk takes the positions p
+ * to p + n. The cells of the others keep what they held. So not every position has a
+ * cell: a START is a position at which a put began or will begin.
+ *
+ *	         all of it is got (K1)                      any put at p + N
+ *	CHUNK p ----------------------> GOT (p + N) ------------------> ...
+ *	    |                                                   ^
+ *	    |    less is wanted (K2)                            | if the head is behind p
+ *	    +--------------------------> PARTED p --------------+
+ *
+ * Of a PARTED chunk the values are got by way of head.parted = {ref, position}, which
+ * says how far that is (K3, K4). So the cell is free for position p + N as soon as the
+ * first value is got: a ring has room as soon as a value is got.
  *
  * ONE PUT (put_at, with the names P1.. of tests/model/ring.pml)
  *
  *	P1  t = tail.position
- *	P2  look at the turn of cell t; n = turn - 2t
- *	       n >= 1: t has been put. S: t = a position not known to be
- *	               put, all before it put. P2 again
- *	       n = 1 - 2N:    FULL
- *	       n = 0:         load the old value, and
- *	P3  swap {old value, 2t} for {value, 2t + 1}; failed: P2 again. DONE
+ *	P2  look at the turn of cell t
+ *	       t or later was put: S: t = a start not known to be put, all before
+ *	               it put. P2 again
+ *	       t - N, unread: FULL
+ *	       EMPTY t:       load the old value, and as P3
+ *	       else:          what was there was no value. H is looked for (floor,
+ *	               head.parted, S). H <= t - N: FULL. Else P3, with FULL_2
+ *	P3  swap {old value, turn} for {value, FULL t}; failed: P2 again. DONE
  *	P4  tail.position = t + 1 (a plain store)
  *	P5  if this may be a new high water, look and note it
  *	P6  if somebody waits for a value, wake (W of ring_wait.c)
  *
- * ONE GET (get_at)
+ * ONE GET (get_at, ring_chunk.c)
  *
  *	G1  h = head.position
- *	G2  look at the turn of cell h; n = turn - 2h
- *	       n >= 2N: h has been got. S: as above. G2 again
- *	       n = 0:         EMPTY
- *	       n = 1:         load the value, after that, and
- *	G3  swap the turn 2h + 1 for 2(h + N); failed: G2 again. DONE
+ *	G2  look at the turn of cell h
+ *	       FULL h:        load the value, after that, and
+ *	       else:          S. In the middle of head.parted: K4. At a start h that
+ *	               was not put: EMPTY. CHUNK or PARTED: K1 to K3
+ *	G3  swap the turn for EMPTY (h + N); failed: G2 again. DONE
  *	G4  head.position = h + 1 (a plain store)
  *	G6  if somebody waits for room, wake
  *
- * S (tpi_ring_seek) goes from a position that is known to be reached to the end
- * of what was put (got): doubling steps, each of which lands only behind a
- * position that it has seen to be passed. So a hint may be any number of
- * positions, or laps, too old. That costs a few loads, more with the logarithm.
+ * S (ring_seek.c) goes from a start that is known to be reached to the end of what was
+ * put (got). A turn tells how far its put went (a chunk's length stays in its cell), so
+ * the next start is known. It tries doubling steps, too. So a hint may be any number of
+ * positions, or laps, too old. That costs loads: one for each put in the ring at worst.
+ *
+ * FLOOR. What tells S, for the head, that it may step over p, and how far, is in cell p.
+ * The put of p + N destroys it. Where it is EMPTY that was p + 1, and FULL says so a lap
+ * later. For all else a put first makes sure that tail.floor, a start that grows only,
+ * or head.parted is behind t - N. A get that finds its start overwritten by
+ * FULL_2 or a chunk goes on from there. It MUST look at both after it has seen that: an
+ * older copy of head.parted may be from before the first value of p was got.
  *
  * PROOF
  *
- *  1  A thread that tries P3 at t knows that all positions before t have been
- *     put. From P1: a hint is stored only by a thread that knew it (P4, by 3).
- *     From S: it went on only behind positions that it saw put, and by 2 all
- *     before them have been put.
- *  2  So positions are put in order without a hole: p + 1 is tried only when p
- *     has been put. Then T is the first position not put, and everything before
- *     it has been put. The same for gets and H.
- *  3  No hint is ever more than the truth: t + 1 is stored after t was put. It
- *     may be less, and may even go back (P4 by a thread that slept since P3);
- *     nothing depends on that.
- *  4  P3 succeeds only at t = T: the turn 2t says that t is not put, and by 1
- *     t <= T. It also says that t - N has been got, so T - H < N: the ring is
- *     never overfilled. G3 succeeds only at h = H, and only when h has been
- *     put, so H < T: values come out in the order of their puts, each once. A
- *     swap compares the lap: a thread that slept between P2 and P3 (G2 and G3)
- *     while the cell went round, to the same value even, fails.
- *     G3 need not compare the value: it was loaded while the turn was 2h + 1,
- *     and changes only with a turn that is even before. P3 must change both at
- *     once, or a kill between them would leave a cell that no thread may touch.
- *  5  FULL is true at the instant of P2's load: by 1 T >= t, and the turn
- *     2(t - N) + 1 says that t - N has not been got, so H <= t - N. Since
- *     T - H <= N, T = t and H = t - N. EMPTY is true at G2's: H >= h, and the
- *     turn 2h says that h has not been put, so T <= h <= H. So an old hint never
- *     makes a put fail in a ring with room, nor a get in one with values.
- *  6  Lock-free: P3 fails only because another put took effect since P2. S only
- *     moves forward, and no further than T. The same for gets.
+ *  1  A thread that tries P3 at t knows that t is a start, and all before it were put.
+ *     From P1: a hint is stored only by a thread that knew it (P4, by 3). From S: it
+ *     went on only from starts that it saw put, to the start after them.
+ *  2  So starts are put in order without a hole. T is the first start not put. The
+ *     same for gets and H, which may be inside of one chunk, that of head.parted.
+ *  3  No hint is ever more than the truth: it is stored after all before it was put
+ *     (got). It may be less, and may even go back (P4 by a thread that slept since P3);
+ *     nothing depends on that. Floor and the position of head.parted only grow.
+ *  4  P3 (and L3) succeed only at t = T: the turn says that t is not put, and by 1
+ *     t <= T. Room was seen: the turn EMPTY t says that t - N was got, else H was
+ *     looked for, and it only grows. So the ring is never overfilled.
+ *     G3 and K1 succeed only at h = H, and only when h has been put: values come out in
+ *     the order of their puts, each once. A swap compares the lap: a thread that slept
+ *     between P2 and P3 (G2 and G3) while the cell went round, to the same value even,
+ *     fails. G3 need not compare the value: it was loaded while the turn was that of h,
+ *     and changes only with a turn that changes, too. P3 must change both at once, or a
+ *     kill between them would leave a cell that no thread may touch.
+ *     K2 gets nothing. It takes the chunk away from K1, so that there is one place
+ *     where its values are got. K3 succeeds only if head.parted is as it was while
+ *     nothing was left in it and it was not behind h: so h = H. K4 only at H.
+ *  5  FULL is true at an instant of P2: by 1 T >= t, and the unread turn of t - N says
+ *     that H <= t - N, or H was looked for after t was known. Since T - H <= N, T = t
+ *     and H = t - N. EMPTY is true at G2's load: all before h is got, and h has not been
+ *     put, so T <= h <= H. So an old hint never makes a put fail in a ring with room,
+ *     nor a get in one with values.
+ *  6  Lock-free: P3 fails only because another put took effect since P2, G3, K1, K3 and
+ *     K4 only because of another get, or of a K2, of which there is one for a chunk. S
+ *     only moves forward, and no further than T. A section may be aborted by any
+ *     signal, and is tried three times before values are put one by one.
  *
  * KILLED, STOPPED, MOVED, SIGNALLED at each step:
  *
  *	after P1, P2   nothing has been changed: the put has not happened. The
  *	               values read may be old when the thread goes on (1, 4,
- *	               5).
- *	after P3       it has happened, whole, for everybody. The hint is one
+ *	               5). Floor may have been raised, to a truth.
+ *	L1 to L3       ring_log.c.
+ *	after P3, L3   it has happened, whole, for everybody. The hint is
  *	               short: the next put finds t put, and S steps over it.
  *	after P4       as if it had returned, but for the high water (it may miss
  *	               this peak) and the wake: a sleeper's sleep is bounded
  *	               (ring_wait.c, 5).
  *	after P6       it returned.
+ *	after K2       nothing was got. The next get finds PARTED and does K3, however
+ *	               many values it wants.
  *	gets           the same, G for P. A value whose get took effect and whose
  *	               getter is killed before it used it is gone with the
- *	               getter, as it must be: it was got once.
+ *	               getter, as it must be: it was got once. Of a chunk, all that
+ *	               the call took by this swap.
  *
- * Migration changes nothing, as nothing is per CPU (the stripes of counters are
- * added to atomically). A signal handler that puts or gets between any two steps
- * is just another thread to the one that it interrupted. It waits for no other
- * thread.
+ * Migration changes nothing but inside L3, as nothing else is per CPU (the stripes of
+ * counters are added to atomically). A signal handler that puts or gets between any two
+ * steps is just another thread to the one that it interrupted. It waits for no other
+ * thread. fork: nothing is kept per thread or process. Another uid: whoever maps the
+ * ring writable is trusted with its values, and nothing else. No broker takes part.
  *
- * WHAT IF THE MEMORY LIES. Turns are checked to belong to their cell, every
- * index is masked, and by 4 a turn other than those above does not occur:
- * -EBADMSG, and nothing is changed. Each loop moves t forward, to a place that a
- * cell names, so memory that stands still is left after one lap at the latest.
+ * WHAT IF THE MEMORY LIES. Turns are checked to belong to their cell, refs to stay in
+ * their log, every index is masked, and a turn other than those above is -EBADMSG, and
+ * nothing is changed. Each loop moves its position forward, to a place that a cell
+ * names, so memory that stands still is left after one lap at the latest.
  *
- * Spin checks P1 to G4 and S with two producers, two consumers and kills at every
- * step (tests/model/ring.pml), and that each of these rules is needed: a swap
+ * Spin checks single values (tests/model/ring.pml) and chunks (ring_chunk.pml) with
+ * kills at every step, and that each of these rules is needed: a swap
  * that does not compare the lap, a hint that is stored before the swap, full or
  * empty told from the hints, a value put outside of the swap, or one loaded
- * before its turn breaks it. The C code is attacked at each of these steps by
- * tests/fault/ring.c (kills and stops) and tests/fault/ring_between.c (whatever
- * others do there), and by numbers in tests/stress/ring.c.
+ * before its turn breaks it, and so does each of a dozen broken rules of chunks. The C
+ * code is attacked at each of these steps by tests/fault/ring.c (kills and stops) and
+ * tests/fault/ring_between.c (whatever others do there), and by numbers in
+ * tests/stress/ring.c.
  */
 #include <errno.h>
 
@@ -114,13 +147,13 @@
 #include "lib/base/testpoint.h"
 
 /* Hints are stored, and sleepers woken, at least once per so many values. */
-#define CHUNK 64
+#define RUN 64
 
 /* P3. */
 static inline bool swap_put(struct tpi_pair *cell, struct tpi_pair was,
-			    uint64_t value, uint64_t t)
+			    uint64_t value, uint64_t t, enum tpi_ring_state as)
 {
-	const struct tpi_pair is = {value, tpi_ring_turn_full(t)};
+	const struct tpi_pair is = {value, tpi_ring_turn_of(t, as)};
 	bool done;
 
 	TPI_TESTPOINT("ring.put.P2");
@@ -160,64 +193,60 @@ static inline bool swap_get(const struct tapio_ring *ring,
 static int put_at(const struct tapio_ring *ring, uint64_t *t, uint64_t value,
 		  uint32_t *retries)
 {
+	enum tpi_ring_state as = TPI_RING_FULL;
 	struct tpi_pair *cell, was;
-	int64_t ahead;
+	uint64_t room;
 	int err;
 
-	for (;;) {
+	for (;; ++*retries) {
 		cell = tpi_ring_cell(ring, *t);
 		was.high = tpi_ring_turn(cell);
 		/* Relaxed: the swap compares it. */
 		was.low = tpi_load_relaxed(&cell->low);
-		ahead = (int64_t)(was.high - tpi_ring_turn_empty(*t));
-		if (tpi_likely(ahead == 0)) {
-			if (tpi_likely(swap_put(cell, was, value, *t)))
-				break;
-		} else if (ahead > 0) {
-			err = tpi_ring_seek(ring, TPI_RING_PUT, *t, t);
-			if (err)
+		as = TPI_RING_FULL;
+		if (tpi_unlikely(was.high != tpi_ring_turn_empty(*t))) {
+			as = TPI_RING_FULL_2;
+			err = tpi_ring_room(ring, t, was.high, 1, &room);
+			if (err < 0)
 				return err;
-		} else if (ahead == 1 - (int64_t)TPI_RING_GOT(ring)) {
-			return -EAGAIN;
-		} else {
-			return -EBADMSG;
+			if (!err)
+				continue;
 		}
-		++*retries;
+		if (tpi_likely(swap_put(cell, was, value, *t, as)))
+			break;
 	}
 	++*t;
 	return 0;
 }
 
-/* G2 and G3: one get at *h or after. *h becomes the position after it. */
-static int get_at(const struct tapio_ring *ring, uint64_t *h, uint64_t *value,
-		  uint32_t *retries)
+/*
+ * G2 and G3: a get of up to `count` values at *h or after. *h becomes a start
+ * after it, or the one that it was got from. How many.
+ */
+static int get_at(const struct tapio_ring *ring, uint64_t *h, uint64_t *values,
+		  uint32_t count, uint32_t *retries)
 {
 	struct tpi_pair *cell;
 	uint64_t found;
-	int64_t ahead;
-	int err;
+	int n;
 
-	for (;;) {
+	for (;; ++*retries) {
 		cell = tpi_ring_cell(ring, *h);
-		ahead = (int64_t)(tpi_ring_turn(cell) -
-				  tpi_ring_turn_empty(*h));
-		/* Relaxed: after the acquire, and good if the swap succeeds. */
-		found = tpi_load_relaxed(&cell->low);
-		if (tpi_likely(ahead == 1)) {
+		if (tpi_likely(tpi_ring_turn(cell) == tpi_ring_turn_full(*h))) {
+			/* Relaxed: after the acquire, and good if the swap
+			 * succeeds. */
+			found = tpi_load_relaxed(&cell->low);
 			if (tpi_likely(swap_get(ring, cell, *h)))
 				break;
-		} else if (ahead >= (int64_t)TPI_RING_GOT(ring)) {
-			err = tpi_ring_seek(ring, TPI_RING_GOT(ring), *h, h);
-			if (err)
-				return err;
-		} else {
-			return ahead == 0 ? -EAGAIN : -EBADMSG;
+			continue;
 		}
-		++*retries;
+		n = tpi_ring_get_hard(ring, h, values, count);
+		if (n)
+			return n;
 	}
 	++*h;
-	*value = found;
-	return 0;
+	*values = found;
+	return 1;
 }
 
 /* Up to this high water, P5 looks at the cell in question itself. */
@@ -281,11 +310,18 @@ static int put_chunk(const struct tapio_ring *ring, const uint64_t *values,
 	uint64_t hint = tpi_ring_load_hint(tail); /* P1 */
 	uint64_t t = hint;
 	uint32_t done = 0;
-	int err;
+	int n = 0;
 
-	do {
-		err = put_at(ring, &t, values[done], &retries);
-	} while (!err && ++done < count);
+	/* A chunk while it can be had, then one by one. */
+	if (count >= TPI_RING_CHUNK_MIN)
+		n = tpi_ring_put_log(ring, &t, values, count, &retries);
+	while (n > 0 && (done += (uint32_t)n) + TPI_RING_CHUNK_MIN <= count)
+		n = tpi_ring_put_log(ring, &t, values + done, count - done,
+				     &retries);
+	while (n >= 0 && done < count) {
+		n = put_at(ring, &t, values[done], &retries);
+		done += n == 0;
+	}
 	if (t != hint) {
 		tpi_ring_store_hint(tail, t); /* P4 */
 		TPI_TESTPOINT("ring.put.P4");
@@ -293,7 +329,7 @@ static int put_chunk(const struct tapio_ring *ring, const uint64_t *values,
 	if (tpi_unlikely(retries))
 		tpi_ring_count(ring, TPI_RING_PUT_RETRIES, retries);
 	if (!done)
-		return err;
+		return n;
 	if (tpi_unlikely(may_be_peak(ring, t) || may_be_awaited(tail)))
 		attend_put(ring, t, done);
 	return (int)done;
@@ -306,11 +342,11 @@ static int get_chunk(const struct tapio_ring *ring, uint64_t *values,
 	uint64_t hint = tpi_ring_load_hint(head); /* G1 */
 	uint64_t h = hint;
 	uint32_t done = 0;
-	int err;
+	int n;
 
 	do {
-		err = get_at(ring, &h, &values[done], &retries);
-	} while (!err && ++done < count);
+		n = get_at(ring, &h, values + done, count - done, &retries);
+	} while (n > 0 && (done += (uint32_t)n) < count);
 	if (h != hint) {
 		tpi_ring_store_hint(head, h); /* G4 */
 		TPI_TESTPOINT("ring.get.G4");
@@ -318,7 +354,7 @@ static int get_chunk(const struct tapio_ring *ring, uint64_t *values,
 	if (tpi_unlikely(retries))
 		tpi_ring_count(ring, TPI_RING_GET_RETRIES, retries);
 	if (!done)
-		return err;
+		return n;
 	if (tpi_unlikely(may_be_awaited(head)))
 		attend_get(ring, done);
 	return (int)done;
@@ -365,7 +401,7 @@ int tapio_ring_try_put(struct tapio_ring *ring, uint64_t value)
 	was.low = tpi_load_relaxed(&cell->low);
 	if (tpi_unlikely(was.high != tpi_ring_turn_empty(t)))
 		return try_put_again(ring, value, false);
-	if (tpi_unlikely(!swap_put(cell, was, value, t)))
+	if (tpi_unlikely(!swap_put(cell, was, value, t, TPI_RING_FULL)))
 		return try_put_again(ring, value, true);
 	tpi_ring_store_hint(tail, t + 1); /* P4 */
 	TPI_TESTPOINT("ring.put.P4");
@@ -402,7 +438,7 @@ int tpi_ring_put_now(struct tapio_ring *ring, const uint64_t *values,
 	int n;
 
 	while (done < count) {
-		chunk = count - done < CHUNK ? count - done : CHUNK;
+		chunk = count - done < RUN ? count - done : RUN;
 		n = put_chunk(ring, values + done, chunk, 0);
 		if (n < 0)
 			return done ? (int)done : n;
@@ -420,7 +456,7 @@ int tpi_ring_get_now(struct tapio_ring *ring, uint64_t *values, uint32_t count)
 	int n;
 
 	while (done < count) {
-		chunk = count - done < CHUNK ? count - done : CHUNK;
+		chunk = count - done < RUN ? count - done : RUN;
 		n = get_chunk(ring, values + done, chunk, 0);
 		if (n < 0)
 			return done ? (int)done : n;

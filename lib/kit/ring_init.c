@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/topology.h"
 #include "lib/kit/ring.h"
 
 static int capacity_ok(uint32_t capacity)
@@ -18,15 +19,73 @@ static int capacity_ok(uint32_t capacity)
 	       !(capacity & (capacity - 1));
 }
 
+/* Where everything is. A size that does not fit the others has 0 in length_bytes. */
+struct plan {
+	uint64_t length_bytes;
+	uint64_t logs_offset;
+	uint64_t log_bytes; /* of each */
+	uint32_t logs;
+	uint32_t log_values;
+};
+
+static struct plan plan_of(uint32_t capacity, uint32_t logs,
+			   uint32_t log_values)
+{
+	struct plan plan = {.logs = logs, .log_values = log_values};
+	uint64_t bytes = sizeof(struct tapio_shm_ring) +
+			 (uint64_t)capacity * sizeof(struct tpi_pair);
+
+	plan.logs_offset = (bytes + TAPIO_RING_ALIGN - 1) &
+			   ~(uint64_t)(TAPIO_RING_ALIGN - 1);
+	plan.log_bytes = sizeof(struct tapio_shm_ring_log) +
+			 tpi_ring_marks_bytes(log_values) +
+			 (uint64_t)log_values * sizeof(uint64_t);
+	plan.length_bytes = plan.logs_offset + logs * plan.log_bytes;
+	return plan;
+}
+
+/* CPUs that may ever be present, as far as the machine says today. */
+static uint32_t count_cpus(void)
+{
+	static uint32_t known; /* relaxed: each finder finds the same */
+	uint32_t count = tpi_load_relaxed(&known);
+	struct tpi_topology topology;
+
+	if (count)
+		return count;
+	if (tpi_topology_read(&topology, "/sys/devices/system")) {
+		count = 1;
+	} else {
+		count = topology.cpus_possible;
+		while (count > 1 &&
+		       topology.node_of_cpu[count - 1] == TPI_CPU_ABSENT)
+			count--;
+		tpi_topology_free(&topology);
+	}
+	tpi_store_relaxed(&known, count);
+	return count;
+}
+
+/*
+ * Logs for four times the capacity at most, so that memory does not grow with the
+ * CPUs. The share of a CPU is a power of two. Less than a block: none, and values
+ * are put one by one.
+ */
+static struct plan plan_new(uint32_t capacity)
+{
+	uint32_t cpus = count_cpus();
+	uint64_t values = capacity;
+
+	while (values * cpus > 4 * (uint64_t)capacity)
+		values /= 2;
+	if (values < TPI_RING_BLOCK)
+		return plan_of(capacity, 0, 0);
+	return plan_of(capacity, cpus, (uint32_t)values);
+}
+
 size_t tapio_ring_bytes(uint32_t capacity)
 {
-	size_t bytes;
-
-	if (!capacity_ok(capacity))
-		return 0;
-	bytes = sizeof(struct tapio_shm_ring) +
-		(size_t)capacity * sizeof(struct tpi_pair);
-	return (bytes + TAPIO_RING_ALIGN - 1) & ~(size_t)(TAPIO_RING_ALIGN - 1);
+	return capacity_ok(capacity) ? plan_new(capacity).length_bytes : 0;
 }
 
 static int memory_ok(const void *memory, size_t bytes, size_t least)
@@ -36,7 +95,7 @@ static int memory_ok(const void *memory, size_t bytes, size_t least)
 }
 
 static int handle_new(struct tapio_ring **out, struct tapio_shm_ring *shm,
-		      uint32_t capacity, void *owned)
+		      uint32_t capacity, const struct plan *plan)
 {
 	struct tapio_ring *ring = aligned_alloc(64, sizeof(*ring));
 
@@ -45,12 +104,20 @@ static int handle_new(struct tapio_ring **out, struct tapio_shm_ring *shm,
 	ring->shm = shm;
 	ring->cells = (struct tpi_pair *)(shm + 1);
 	ring->mask = capacity - 1;
-	ring->owned = owned;
+	ring->logs = (unsigned char *)shm + plan->logs_offset;
+	ring->log_bytes = plan->log_bytes;
+	ring->log_count = plan->logs;
+	ring->log_values = plan->log_values;
+	ring->cpus = 0;
+	ring->undecided = false;
+	ring->owned = NULL;
+	tpi_ring_choose_logs(ring);
 	*out = ring;
 	return 0;
 }
 
-static void format(struct tapio_shm_ring *shm, uint32_t capacity)
+static void format(struct tapio_shm_ring *shm, uint32_t capacity,
+		   const struct plan *plan)
 {
 	struct tpi_pair *cells = (struct tpi_pair *)(shm + 1);
 	uint32_t i;
@@ -68,12 +135,21 @@ static void format(struct tapio_shm_ring *shm, uint32_t capacity)
 		cells[i].low = 0;
 		cells[i].high = tpi_ring_turn_empty(i);
 	}
+	for (i = 0; i < plan->logs; i++)
+		memset((unsigned char *)shm + plan->logs_offset +
+			       i * plan->log_bytes,
+		       0,
+		       sizeof(struct tapio_shm_ring_log) +
+			       tpi_ring_marks_bytes(plan->log_values));
 	shm->version = TAPIO_RING_VERSION;
 	shm->capacity = capacity;
-	shm->length_bytes = tapio_ring_bytes(capacity);
+	shm->length_bytes = plan->length_bytes;
 	shm->cells_offset = sizeof(*shm);
 	shm->cell_bytes = sizeof(struct tpi_pair);
 	shm->stripes = TAPIO_STRIPES;
+	shm->logs_offset = plan->logs_offset;
+	shm->logs = plan->logs;
+	shm->log_values = plan->log_values;
 	shm->magic = TAPIO_RING_MAGIC;
 	/*
 	 * ORDER ring.ready (release): all of the above. Pairs with the load in
@@ -86,27 +162,48 @@ int tapio_ring_init(struct tapio_ring **out, void *memory, size_t bytes,
 		    uint32_t capacity)
 {
 	struct tapio_shm_ring *shm = memory;
+	struct plan plan;
 	int err;
 
 	*out = NULL;
-	if (!capacity_ok(capacity) ||
-	    !memory_ok(memory, bytes, tapio_ring_bytes(capacity)))
+	if (!capacity_ok(capacity))
 		return -EINVAL;
-	err = handle_new(out, shm, capacity, NULL);
+	plan = plan_new(capacity);
+	if (!memory_ok(memory, bytes, plan.length_bytes))
+		return -EINVAL;
+	err = handle_new(out, shm, capacity, &plan);
 	if (!err)
-		format(shm, capacity);
+		format(shm, capacity, &plan);
 	return err;
+}
+
+/* The logs that a ring has: it may have been made when there were other CPUs. */
+static int read_plan(const struct tapio_shm_ring *shm, uint32_t capacity,
+		     struct plan *plan)
+{
+	uint32_t logs = tpi_load_relaxed(&shm->logs);
+	uint32_t values = tpi_load_relaxed(&shm->log_values);
+
+	if (logs > TPI_CPUS_MAX || values > capacity || values & (values - 1) ||
+	    (logs ? values < TPI_RING_BLOCK : values != 0))
+		return -EBADMSG;
+	*plan = plan_of(capacity, logs, values);
+	if (tpi_load_relaxed(&shm->logs_offset) != plan->logs_offset ||
+	    tpi_load_relaxed(&shm->length_bytes) != plan->length_bytes)
+		return -EBADMSG;
+	return 0;
 }
 
 int tapio_ring_attach(struct tapio_ring **out, void *memory, size_t bytes)
 {
 	struct tapio_shm_ring *shm = memory;
+	struct plan plan;
 	uint64_t magic;
 	uint32_t capacity;
 	uint32_t ready;
 
 	*out = NULL;
-	if (!memory_ok(memory, bytes, tapio_ring_bytes(1)))
+	if (!memory_ok(memory, bytes, plan_of(1, 0, 0).length_bytes))
 		return -EINVAL;
 	/*
 	 * ORDER ring.ready (acquire): the constants below are all there. Pairs
@@ -121,14 +218,13 @@ int tapio_ring_attach(struct tapio_ring **out, void *memory, size_t bytes)
 	if (tpi_load_relaxed(&shm->version) != TAPIO_RING_VERSION)
 		return -EPROTONOSUPPORT;
 	capacity = tpi_load_relaxed(&shm->capacity);
-	if (!capacity_ok(capacity) || bytes < tapio_ring_bytes(capacity) ||
-	    tpi_load_relaxed(&shm->length_bytes) !=
-		    tapio_ring_bytes(capacity) ||
+	if (!capacity_ok(capacity) || read_plan(shm, capacity, &plan) ||
+	    bytes < plan.length_bytes ||
 	    tpi_load_relaxed(&shm->cells_offset) != sizeof(*shm) ||
 	    tpi_load_relaxed(&shm->cell_bytes) != sizeof(struct tpi_pair) ||
 	    tpi_load_relaxed(&shm->stripes) != TAPIO_STRIPES)
 		return -EBADMSG;
-	return handle_new(out, shm, capacity, NULL);
+	return handle_new(out, shm, capacity, &plan);
 }
 
 int tapio_ring_create(struct tapio_ring **out, uint32_t capacity)

@@ -49,8 +49,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
-#include <time.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/futex.h"
 #include "lib/kit/ring.h"
 #include "lib/base/testpoint.h"
@@ -75,14 +75,6 @@ struct wait {
 	bool armed;
 };
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 /* The rest of the time-out, at most one sleep. */
 static int64_t time_left(const struct wait *wait)
 {
@@ -90,7 +82,7 @@ static int64_t time_left(const struct wait *wait)
 
 	if (wait->timeout_ns < 0)
 		return wait->sleep_ns;
-	left = wait->deadline - now_ns();
+	left = wait->deadline - tpi_now_ns();
 	return left < wait->sleep_ns ? left : wait->sleep_ns;
 }
 
@@ -123,7 +115,8 @@ static int wait_more(struct wait *wait)
 	if (wait->timeout_ns == 0)
 		return -EAGAIN;
 	if (wait->looks == 0 && wait->timeout_ns > 0 &&
-	    __builtin_add_overflow(now_ns(), wait->timeout_ns, &wait->deadline))
+	    __builtin_add_overflow(tpi_now_ns(), wait->timeout_ns,
+				   &wait->deadline))
 		wait->deadline = INT64_MAX;
 	if (wait->looks < TPI_RING_LOOKS) {
 		wait->looks++;

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <tapio/abi.h>
 #include <tapio/producer.h>
@@ -36,6 +37,10 @@ struct tpi_size {
 	struct tpi_lane *const *row; /* [cpus], by CPU. NULL: no lane there */
 };
 
+/* The usual event: 32 to 64 bytes fit any block, and need four moves and no loop. */
+#define TPI_USUAL_LEAST 32
+#define TPI_USUAL_SPAN  (64 - TPI_USUAL_LEAST + 1)
+
 struct tpi_emit;
 typedef int tpi_output_fn(const struct tpi_emit *emit, uint32_t tag,
 			  const void *data, uint32_t length);
@@ -45,31 +50,49 @@ typedef int tpi_submit_fn(const struct tpi_emit *emit,
 			  struct tapio_reservation *reservation);
 
 /*
- * Read only once a producer is open, but for `cpus`. In a forked child all of it is
- * zero.
+ * Read only once a producer is open, but for `cpus` and `served`. In a forked child all of
+ * it is zero.
  */
 struct tpi_emit {
+	uint32_t alive; /* 0: a forked child */
 	/* Of each row. 0: side lanes only. It rises once at most, when a process
-	 * whose self-test could not be made learns that it may run sections. */
+	 * whose self-test could not be made learns that it may run sections. It is 0
+	 * again when the producer has left this memory. */
 	uint32_t cpus;
-	/* The bytes that any block takes and that need no loop: 64. 0: there
-	 * are stamps. */
-	uint32_t plain_bytes;
+	/* TPI_USUAL_SPAN, where events have no stamps, or stamps of the TSC. Else 0. */
+	uint32_t plain_span, tsc_span;
 	uint32_t size_count;
 	uint32_t class_count;
 	uint32_t stamp; /* TAPIO_STAMP_* */
-	const uint64_t *active;
+	bool wide;      /* tpi_emit_wide() */
+	/* A bit for each slot whose board is looked at. In memory before 0.6: `active`. */
+	const uint64_t *boards;
 	struct tapio_shm_doorbells *doorbells;
-	struct tpi_size sizes[TAPIO_CLASSES_MAX]; /* untagged, by size */
-	uint32_t me;                              /* name of the attachment */
+	/* The word of the catalog that says which broker serves, and its value when the
+	 * connection to that one was last seen to stand. 0: not known. */
+	const uint64_t *serving;
+	uint64_t served;
+	uint32_t me; /* name of the attachment */
+	/* A handle that has moved has reservations of several memories, with lanes, blocks
+	 * and tickets of the same numbers. So each memory numbers its lanes in reservations
+	 * from another first one on. */
+	uint32_t first_lane;
 	uint32_t lane_count;
+	struct tpi_size sizes[TAPIO_CLASSES_MAX]; /* untagged, by size */
 	const struct tpi_lane *lanes;
 	struct tpi_size classes[TAPIO_CLASSES_MAX]; /* by index */
 	struct tpi_gating gating;
 	tpi_output_fn *output_slow;
 	tpi_reserve_fn *reserve_slow;
 	tpi_submit_fn *submit_slow;
+	const uint64_t *active;
 	const uint32_t *armed[TAPIO_GROUP_SLOTS];
+	/* B1 of wake.h: the boards, and what was seen of them. In memory before 0.6: `armed`
+	 * and `answered`. */
+	const uint32_t *board[TAPIO_GROUP_SLOTS];
+	uint32_t *board_seen[TAPIO_GROUP_SLOTS];
+	/* How many members use no board. NULL: memory before 0.6. */
+	const uint32_t *unboarded;
 };
 
 /*
@@ -79,7 +102,8 @@ struct tpi_emit {
  * thread that is not on a CPU with a lane or has just left it, an event that no
  * section copies.
  *
- *   choosing class and lane   a kill or a stop here: nothing has happened
+ *   choosing class and lane,  a kill or a stop here: nothing has happened
+ *   is the broker another
  *   the section               before its commit nothing, after it all (lane.c)
  *   tpi_ring_if_armed         the event is published; who sleeps is woken by the
  *                             next producer, by the broker, or by the bound
@@ -91,6 +115,65 @@ struct tpi_emit {
 tpi_output_fn tpi_emit_output;
 tpi_reserve_fn tpi_emit_reserve;
 tpi_submit_fn tpi_emit_submit;
+
+/* Whether the processor copies long events by wider registers than all have. */
+bool tpi_emit_wide(void);
+
+/* Tag and length of an item, which lie side by side, as one word. */
+static inline uint64_t tpi_item_kind(const struct tapio_item *item)
+{
+	uint64_t kind;
+
+	memcpy(&kind, (const char *)item + offsetof(struct tapio_item, length),
+	       sizeof(kind));
+	return kind;
+}
+#define TPI_KIND_LENGTH(kind) ((uint32_t)(kind))
+#define TPI_KIND_TAG(kind)    ((uint32_t)((kind) >> 32))
+_Static_assert(offsetof(struct tapio_item, tag) ==
+		       offsetof(struct tapio_item, length) + sizeof(uint32_t),
+	       "tpi_item_kind() loads both at once");
+
+/* Blocks that a batch has taken, in the ring's order. ticket + TAPIO_TICKET(0, i) is that of
+ * blocks[i]. */
+struct tpi_run {
+	const struct tpi_lane *lane;
+	uint64_t ticket;
+	uint32_t count;
+	uint32_t blocks[TPI_SECTION_BLOCKS];
+};
+/* They are taken, and not published. */
+#define TPI_RUN_HELD (-1)
+
+/*
+ * Emits items of that kind, 32 to 64 bytes, which go to the class of `size`, if all are: the
+ * first ones, as many as lie before the end of a half lap, of 1 <= count <=
+ * TPI_SECTION_BLOCKS. How many. 0: nothing has happened. TPI_RUN_HELD. It does not ring.
+ */
+int tpi_emit_run(const struct tpi_emit *emit, const struct tpi_size *size,
+		 uint64_t kind, const struct tapio_item *items, uint32_t count,
+		 struct tpi_run *run);
+
+/*
+ * Is another broker there than the one that this producer knows, or none? Asked before
+ * the section of each output and reserve, by which nothing has happened. The slow path
+ * looks. Not in a forked child, which has no word to look at.
+ */
+static inline bool tpi_emit_called(const struct tpi_emit *emit)
+{
+	/*
+	 * Relaxed: a look that comes late is one. `served` is read plainly, as `cpus`
+	 * is: the word is whole, and gcc compares an atomic load in one instruction
+	 * more.
+	 */
+#ifdef __SANITIZE_THREAD__
+	uint64_t served = tpi_load_relaxed(&emit->served);
+#else
+	uint64_t served = emit->served;
+#endif
+
+	return tpi_unlikely(tpi_load_relaxed(emit->serving) != served);
+}
 
 static inline uint32_t tpi_size_limit(const struct tpi_size *size, bool fast)
 {
@@ -151,6 +234,9 @@ _Static_assert(TAPIO_DESC_META(0x1234, 5, 6) ==
 			6 << 20),
 	       "tpi_meta() of a tag is its TAPIO_DESC_META()");
 
+/* The tag of it, of an event that names no class. A block's number may be there. */
+#define TPI_META_TAG(meta) ((uint32_t)((meta) >> 40))
+
 /* CLOCK_REALTIME in nanoseconds (emit.c). */
 uint64_t tpi_clock_ns(void);
 
@@ -162,38 +248,47 @@ static inline uint64_t tpi_stamp(const struct tpi_emit *emit)
 }
 
 /*
- * Rings the bell of each group that waits for what was published on `lane`
- * (NULL: it may be any). In emit.c.
+ * B2 to B4: rings the bell of each group that waits for what was published on `lane`
+ * (NULL: it may be any). 0, which is what its callers return, so that they end in a
+ * jump. In emit.c.
  */
-void tpi_ring(const struct tpi_emit *emit, const struct tpi_lane *lane);
+int tpi_ring(const struct tpi_emit *emit, const struct tpi_lane *lane);
 
 /*
- * After each commit: does a consumer sleep? No fence: a consumer that announces
- * itself runs a membarrier (ORDER wake.barrier, in tpi_barrier()), so either it
+ * B1 of wake.h, after each commit: does a consumer sleep? No fence: a consumer that
+ * announces itself runs a membarrier (ORDER wake.barrier, in tpi_barrier()), so either it
  * sees our commit in its last look, or we see its announcement. The same goes for
- * `active`, after whose change the broker runs one. Relaxed loads: a stale `answered`
- * costs one ring too many.
+ * `boards`, which has the bit of a member before it knows that it is one. Relaxed loads: a
+ * stale `board_seen` costs a look at each group.
  */
-static inline void tpi_ring_if_armed(const struct tpi_emit *emit,
-				     const struct tpi_lane *lane)
+static inline int tpi_ring_if_armed(const struct tpi_emit *emit,
+				    const struct tpi_lane *lane)
 {
-	uint64_t active = tpi_load_relaxed(emit->active);
-	int slot;
+	uint64_t boards = tpi_load_relaxed(emit->boards);
+	uint32_t slot;
 
-	for (; active; active &= active - 1) {
-		slot = __builtin_ctzll(active);
-		if (tpi_unlikely(tpi_wake_wanted(
-			    tpi_load_relaxed(emit->armed[slot]),
-			    tpi_load_relaxed(
-				    &emit->doorbells->answered[slot])))) {
-			tpi_ring(emit, lane);
-			return;
-		}
-	}
+	if (tpi_likely(!boards))
+		return 0;
+	do {
+		slot = (uint32_t)__builtin_ctzll(boards);
+		if (tpi_unlikely(tpi_load_relaxed(emit->board[slot]) !=
+				 tpi_load_relaxed(emit->board_seen[slot])))
+			return tpi_ring(emit, lane);
+		boards &= boards - 1;
+	} while (boards);
+	return 0;
+}
+
+/* The number of a lane in reservations. */
+static inline uint32_t tpi_reservation_id(const struct tpi_emit *emit,
+					  const struct tpi_lane *lane)
+{
+	return emit->first_lane + lane->id;
 }
 
 /* The reservation that the caller of tapio_reserve gets. */
-static inline void tpi_reservation_fill(struct tapio_reservation *out,
+static inline void tpi_reservation_fill(const struct tpi_emit *emit,
+					struct tapio_reservation *out,
 					const struct tpi_lane *lane,
 					uint32_t block, uint64_t ticket,
 					uint32_t tag, uint32_t length)
@@ -204,7 +299,7 @@ static inline void tpi_reservation_fill(struct tapio_reservation *out,
 	out->length = length;
 	out->tag = tag;
 	out->capacity = block_bytes;
-	out->lane = lane->id;
+	out->lane = tpi_reservation_id(emit, lane);
 	out->block = block;
 	out->ticket = TAPIO_TICKET_PLACE(ticket);
 }
@@ -225,10 +320,11 @@ tpi_reservation_lane(const struct tpi_emit *emit,
 		     const struct tapio_reservation *r)
 {
 	const struct tpi_lane *lane;
+	uint32_t id = r->lane - emit->first_lane;
 
-	if (tpi_unlikely(!r->data || r->lane >= emit->lane_count))
+	if (tpi_unlikely(!r->data || id >= emit->lane_count))
 		return NULL;
-	lane = &emit->lanes[r->lane];
+	lane = &emit->lanes[id];
 	return tpi_likely(r->block <= lane->mask) ? lane : NULL;
 }
 

@@ -9,7 +9,8 @@
  *	or signalled. A side lane is changed by its owner alone, under the owner's
  *	private mutex with signals blocked.
  *  L2  One-word commit. Every operation becomes visible by one plain store of
- *	`state`, the last store of its section.
+ *	`state`, the last store of its section. (An `add` without a lock prefix, to a
+ *	word that the section has compared, is such a store: section_x86_64.h.)
  *
  * From them:
  *
@@ -61,6 +62,10 @@
  *	was kept so long.)
  *  T6  A batch with one block twice is refused: the first one marks the word, so the
  *	second comparison fails, before the commit.
+ *  T7  The second section of a batch (section_output_run) compares no ticket. The state
+ *	is that of the first one's commit, so nothing has happened here since (L3), and
+ *	no one else has had the tickets. They are ENTERED from the first section on:
+ *	held was 0, so the index is the same. Once it has failed, T4 decides by T2.
  *
  * The comparison must stand inside the section. Two threads on this CPU are kept apart
  * by the state. But a thread on another CPU may copy the event to its own lane and
@@ -87,6 +92,13 @@
  *	changes the epoch after it has changed the slot. A swap from the old epoch
  *	fails. One from the new epoch has loaded the slot after the epoch.
  *  G5  reap <= gate, since blocks are taken only up to the gate.
+ *  G6  A slot whose memory was replaced, and that this process has not mapped yet, is
+ *	unheard (tpi_gating_hears()). Its limit is the gate itself, or the bound of
+ *	`until`, as for a head that is no news. So the gate stays where it is for a
+ *	lossless group. Others who have mapped it move the gate. A computation that
+ *	reads heads of memory that is replaced at that moment finds another generation
+ *	at the end: the broker stores the epoch, then the generation, and gives the file
+ *	to nobody before.
  *
  * A group that is lossless until a lag must not close a lane, whatever else holds it:
  * with N/2 blocks in hands and a lag of N/2 there would be no room left. Its bound is
@@ -127,9 +139,13 @@ _Static_assert(offsetof(struct tpi_lane, shm) == 0, "sections: shm");
 _Static_assert(offsetof(struct tpi_lane, desc) == 8, "sections: desc");
 _Static_assert(offsetof(struct tpi_lane, tickets) == 16, "sections: tickets");
 _Static_assert(offsetof(struct tpi_lane, time) == 24, "sections: time");
+_Static_assert(offsetof(struct tpi_lane, blocks) == 32, "sections: blocks");
 _Static_assert(offsetof(struct tpi_lane, cpu) == 40, "sections: cpu");
 _Static_assert(offsetof(struct tpi_lane, mask) == 44, "sections: mask");
 _Static_assert(offsetof(struct tapio_shm_lane, state) == 0, "sections: state");
+_Static_assert(offsetof(struct tapio_item, data) == 0, "sections: data");
+_Static_assert(offsetof(struct tapio_item, length) == 8, "sections: kind");
+_Static_assert(sizeof(struct tapio_item) == 16, "sections: items");
 _Static_assert(offsetof(struct tpi_rseq, cpu_id) == 4, "sections: cpu_id");
 _Static_assert(offsetof(struct tpi_rseq, rseq_cs) == 8, "sections: rseq_cs");
 
@@ -168,6 +184,15 @@ static inline vec16 load16(const unsigned char *at)
 	return v;
 }
 
+/* 32 to 64 bytes. */
+static inline struct payload payload_64(const unsigned char *data,
+					uint64_t length)
+{
+	return (struct payload){{load16(data), load16(data + 16),
+				 load16(data + length - 32),
+				 load16(data + length - 16)}};
+}
+
 /* Fewer than 16 bytes, without reading beyond them. */
 static vec16 load_short(const unsigned char *at, uint32_t length)
 {
@@ -191,6 +216,10 @@ static vec16 load_short(const unsigned char *at, uint32_t length)
 	}
 	return (vec16){(long long)lo, (long long)hi};
 }
+
+/* What the sections have as text. */
+#define TPI_AHEAD_TEXT "768"
+_Static_assert(TPI_AHEAD_BYTES == 768, "sections: ahead");
 
 #if defined(__x86_64__)
 #include "lib/lane/section_x86_64.h"
@@ -296,13 +325,13 @@ static int side_publish(const struct tpi_lane *lane, uint64_t state,
 /* ---- the gate ------------------------------------------------------------- */
 
 /* The position that a group has released on a lane, or the gate, if its head is
- * no news. */
+ * no news. `cursor` is NULL for one that is unheard. */
 static uint64_t released(const struct tpi_lane *lane,
 			 const struct tapio_shm_cursor *cursor, uint64_t slot)
 {
 	uint64_t head;
 
-	if (tpi_cursor_head(cursor, &head) &&
+	if (cursor && tpi_cursor_head(cursor, &head) &&
 	    TAPIO_HEAD_INCARNATION(head) == TAPIO_SLOT_INCARNATION(slot))
 		return TAPIO_HEAD_POSITION(head);
 	return tpi_load_relaxed(&lane->shm->gate) & TAPIO_POSITION_MASK;
@@ -310,10 +339,10 @@ static uint64_t released(const struct tpi_lane *lane,
 
 /* Up to where group `slot` lets a lane in that state be reused. */
 static uint64_t slot_limit(const struct tpi_lane *lane,
-			   const struct tapio_shm_cursor *cursors,
-			   uint64_t slot, uint64_t state)
+			   const struct tapio_shm_cursor *cursor, uint64_t slot,
+			   uint64_t state)
 {
-	uint64_t bound, position = released(lane, &cursors[lane->id], slot);
+	uint64_t bound, position = released(lane, cursor, slot);
 
 	if (TAPIO_SLOT_POLICY(slot) != TAPIO_GROUP_UNTIL)
 		return position;
@@ -355,10 +384,11 @@ bool tpi_gate_compute(const struct tpi_lane *lane,
 		word = tpi_load_acquire(&gating->groups[i].slot);
 		if (!slot_gates(word))
 			continue;
-		limit = gating->cursors[i]
-				? slot_limit(lane, gating->cursors[i], word,
-					     state)
-				: tpi_load_relaxed(&lane->shm->gate);
+		limit = slot_limit(lane,
+				   tpi_gating_hears(gating, i)
+					   ? &gating->cursors[i][lane->id]
+					   : NULL,
+				   word, state);
 		if (tapio_position_diff(limit, *gate) < 0) {
 			*gate = limit;
 			if (slot)
@@ -432,6 +462,9 @@ refresh_gate(const struct tpi_lane *lane, const struct tpi_gating *gating,
 	uint64_t before, state = tpi_load_relaxed(&lane->shm->state), gate;
 	int err, tries = ROOM_TRIES;
 
+	if (gating->heed && tpi_load_relaxed(gating->generation) !=
+				    tpi_load_relaxed(gating->heeded))
+		gating->heed(gating);
 	do {
 		before = state;
 		err = raise_gate(lane, gating, &gate);
@@ -464,23 +497,19 @@ static inline int room(const struct tpi_lane *lane,
 
 /* ---- the operations --------------------------------------------------------- */
 
-/*
- * The result of one look at a lane. Values of the handle are here as well: a
- * compiler loads them again after each atomic load.
- */
+/* The result of one look at a lane. */
 struct sight {
 	uint64_t state;
-	uint64_t gate;
-	uint64_t
-		oldest; /* the position of the oldest block in the ring, plus N */
-	uint64_t mask;
+	uint64_t gate; /* loaded after the state */
+	/* The position of the oldest block in the ring, plus N. */
+	uint64_t oldest;
 };
 
 static inline __attribute__((always_inline)) struct sight
 sight_of(const struct tpi_lane *lane)
 {
 	const struct tapio_shm_lane *shm = lane->shm;
-	struct sight s = {.mask = lane->mask};
+	struct sight s;
 
 	/* Relaxed: see tpi_lane_glance(). */
 	s.state = tpi_load_relaxed(&shm->state);
@@ -492,22 +521,31 @@ sight_of(const struct tpi_lane *lane)
 static inline uint64_t oldest_block(const struct tpi_lane *lane,
 				    const struct sight *s)
 {
-	return tpi_load_relaxed(&lane->desc[s->oldest & s->mask]) & s->mask;
+	return tpi_load_relaxed(&lane->desc[s->oldest & lane->mask]) &
+	       lane->mask;
 }
+
+/* Has a value computed here and not where it is used: what it is made of lives shorter. */
+#define COMPUTE_NOW(value) __asm__("" : "+r"(value))
 
 /* The event with that `meta` in the block that is the oldest in the ring. */
 static inline __attribute__((always_inline)) struct spot
-spot_of(const struct tpi_lane *lane, const struct sight *s, uint64_t meta)
+spot_of(const struct tpi_lane *lane, const struct sight *s, uint64_t meta,
+	bool stamped)
 {
-	uint64_t index = TAPIO_STATE_TAIL(s->state) & s->mask;
-	uint64_t block = oldest_block(lane, s);
+	uint64_t index = TAPIO_STATE_TAIL(s->state) & lane->mask;
+	uint64_t *entry = &lane->desc[index];
+	uint64_t *time = stamped ? &lane->time[index] : NULL;
+	uint64_t block;
 
+	COMPUTE_NOW(entry);
+	block = oldest_block(lane, s);
 	return (struct spot){
 		.payload = tpi_lane_block(lane, (uint32_t)block),
 		.ticket = &lane->tickets[block],
 		.block = block,
-		.entry = &lane->desc[index],
-		.time = lane->time ? &lane->time[index] : NULL,
+		.entry = entry,
+		.time = time,
 		.desc = meta | block,
 	};
 }
@@ -516,6 +554,7 @@ enum output_size {
 	OUTPUT_32, /* up to 31 bytes, in two moves that may overlap */
 	OUTPUT_64, /* 32 to 64, in four */
 	OUTPUT_LONG,
+	OUTPUT_WIDE, /* as LONG, where tpi_has_wide() */
 };
 enum output_stamp {
 	OUTPUT_PLAIN, /* the lane has no stamps */
@@ -555,12 +594,17 @@ cpu_output(const struct tpi_lane *lane, uint64_t state, const struct spot *at,
 		return BY_STAMP(section_output_32, lane, state, at, time, data,
 				length, &in);
 	case OUTPUT_64:
-		in.x[0] = load16(data);
-		in.x[1] = load16(data + 16);
-		in.x[2] = load16(data + length - 32);
-		in.x[3] = load16(data + length - 16);
+		in = payload_64(data, length);
 		return BY_STAMP(section_output_64, lane, state, at, time, data,
 				length, &in);
+#ifdef TPI_HAVE_WIDE
+	case OUTPUT_WIDE:
+		if (tpi_likely(!BY_STAMP(section_output_wide, lane, state, at,
+					 time, data, length, NULL)))
+			return 0;
+		wide_over();
+		return TPI_MOVED;
+#endif
 	default:
 		return BY_STAMP(section_output_long, lane, state, at, time,
 				data, length, NULL);
@@ -585,7 +629,7 @@ int tpi_lane_output(const struct tpi_lane *lane,
 	err = room(lane, gating, s.state, 1);
 	if (tpi_unlikely(err))
 		return err;
-	at = spot_of(lane, &s, meta);
+	at = spot_of(lane, &s, meta, lane->time);
 	TPI_TESTPOINT("lane.looked");
 	if (lane->cpu == TAPIO_CPU_SIDE)
 		return side_output(lane, s.state, &at, time, data, length);

@@ -36,14 +36,39 @@ struct tpi_lane {
 
 /*
  * Where the gate comes from: the channel's group slots in the catalog and each
- * slot's cursors (NULL where the slot's segment is not mapped). Read only.
+ * slot's cursors (NULL where the slot's segment is not mapped).
+ *
+ * A slot's memory may be replaced. epochs[i] is that of the memory in which
+ * cursors[i] lies, and 0 while it is being changed. A slot that is ACTIVE with another
+ * epoch is UNHEARD: its heads are not known, and count as no news.
  */
 struct tpi_gating {
 	const uint64_t *generation;
 	const uint64_t *active;               /* NULL: look at every slot */
 	const struct tapio_shm_group *groups; /* [TAPIO_GROUP_SLOTS] */
 	const struct tapio_shm_cursor *cursors[TAPIO_GROUP_SLOTS];
+	uint32_t epochs[TAPIO_GROUP_SLOTS];
+	/*
+	 * Called before a gate is computed, when the generation is not *heeded: gets
+	 * the memory of slots that are unheard. It leaves errno alone, and may run in
+	 * a signal handler. NULL: there is none.
+	 */
+	void (*heed)(const struct tpi_gating *gating);
+	const uint64_t *heeded;
 };
+
+/* Whether the heads of a slot can be read. `slot` was found ACTIVE before. */
+static inline bool tpi_gating_hears(const struct tpi_gating *gating, int slot)
+{
+	/*
+	 * ORDER gating.epoch (acquire): the mapping of that epoch is there. Pairs
+	 * with the release by the thread that made it. The slot's own epoch is
+	 * relaxed: the acquire of its word, or the generation, orders it.
+	 */
+	return gating->cursors[slot] &&
+	       tpi_load_acquire(&gating->epochs[slot]) ==
+		       tpi_load_relaxed(&gating->groups[slot].epoch);
+}
 
 /* The bits of a place that hold its serial, in a lane of mask + 1 blocks. */
 static inline uint32_t tpi_place_serials(uint32_t mask)
@@ -167,6 +192,12 @@ static inline bool tpi_lane_intact(const struct tpi_lane *lane,
  * count of 0, or of more than TPI_SECTION_BLOCKS.
  */
 #define TPI_SECTION_BLOCKS 64
+
+/*
+ * So far behind a line of a block lies the one that is asked for when it is written: 12
+ * lines, which hide one transfer from another CPU (emit_fast.h).
+ */
+#define TPI_AHEAD_BYTES (12 * TAPIO_CACHE_LINE)
 
 int tpi_lane_output(const struct tpi_lane *lane,
 		    const struct tpi_gating *gating, uint64_t meta,

@@ -82,16 +82,18 @@
 	"ldp q2, q3, [x11, #32]\n\t" \
 	"stp q0, q1, [x12]\n\t"      \
 	"stp q2, q3, [x12, #32]\n\t"
-#define COPY_LONG                                  \
-	"mov x11, %[src]\n\t"                      \
-	"mov x12, %[dst]\n\t"                      \
-	"sub x13, %[length], #64\n\t"              \
-	"mov x14, x13\n"                           \
-	"6:\n\t" COPY_STEP "add x11, x11, #64\n\t" \
-	"add x12, x12, #64\n\t"                    \
-	"subs x14, x14, #64\n\t"                   \
-	"b.gt 6b\n\t"                              \
-	"add x11, %[src], x13\n\t"                 \
+/* As on x86-64: for the lines of longer events prefetch_ahead() is not enough. */
+#define COPY_AHEAD "prfm pstl1keep, [x12, #" TPI_AHEAD_TEXT "]\n\t"
+#define COPY_LONG                                             \
+	"mov x11, %[src]\n\t"                                 \
+	"mov x12, %[dst]\n\t"                                 \
+	"sub x13, %[length], #64\n\t"                         \
+	"mov x14, x13\n"                                      \
+	"6:\n\t" COPY_AHEAD COPY_STEP "add x11, x11, #64\n\t" \
+	"add x12, x12, #64\n\t"                               \
+	"subs x14, x14, #64\n\t"                              \
+	"b.gt 6b\n\t"                                         \
+	"add x11, %[src], x13\n\t"                            \
 	"add x12, %[dst], x13\n\t" COPY_STEP
 
 #define STAMP_NONE
@@ -234,6 +236,103 @@ static inline int section_reserve(const struct tpi_lane *lane, uint64_t old,
 moved:
 	return TPI_MOVED;
 }
+
+/* As in section_x86_64.h. */
+static inline int section_take_run(const struct tpi_lane *lane, uint64_t old,
+				   const uint64_t *entries, uint32_t *blocks,
+				   uint64_t word,
+				   const struct tapio_item *items,
+				   uint64_t kind, uint64_t count)
+{
+	__asm__ __volatile__ goto(
+		SECTION_ENTER SECTION_CHECK_STATE
+		"ldr w14, [%[lane], #" TPI_LANE_MASK "]\n\t"
+		"mov x11, %[word]\n\t"
+		"add x15, %[items], #8\n\t"
+		"mov x12, #0\n"
+		"6:\n\t"
+		"ldr x9, [x15], #16\n\t"
+		"cmp x9, %[kind]\n\t"
+		"b.ne 5f\n\t"
+		"ldr x13, [%[entries], x12, lsl #3]\n\t"
+		"and w13, w13, w14\n\t"
+		"str w13, [%[blocks], x12, lsl #2]\n\t"
+		"str x11, [%[table], x13, lsl #3]\n\t"
+		"add x11, x11, %[step]\n\t"
+		"add x12, x12, #1\n\t"
+		"cmp x12, %[count]\n\t"
+		"b.lo 6b\n\t"
+		"add x9, %[old], %[count]\n\t"
+		"stlr x9, [x10]\n" SECTION_LEAVE "dmb ishst\n\t"
+		: /* none */
+		: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane), [old] "r"(old),
+		  [entries] "r"(entries), [blocks] "r"(blocks),
+		  [table] "r"(lane->tickets), [word] "r"(word),
+		  [items] "r"(items), [kind] "r"(kind),
+		  [step] "r"(UINT64_C(1) << 32), [count] "r"(count)
+		: SCRATCH
+		: moved);
+	return 0;
+moved:
+	return TPI_MOVED;
+}
+
+/* As in section_x86_64.h. x13 is the stamp in the end. */
+#define FILL_RUN                                         \
+	"mov x11, %[items]\n\t"                          \
+	"mov x12, #0\n"                                  \
+	"6:\n\t"                                         \
+	"ldr x13, [x11], #16\n\t"                        \
+	"ldr w9, [%[blocks], x12, lsl #2]\n\t"           \
+	"madd x14, x9, %[bytes], %[base]\n\t"            \
+	"add x15, x13, %[length]\n\t"                    \
+	"ldp q0, q1, [x13]\n\t"                          \
+	"ldp q2, q3, [x15, #-32]\n\t"                    \
+	"add x15, x14, %[length]\n\t"                    \
+	"stp q0, q1, [x14]\n\t"                          \
+	"stp q2, q3, [x15, #-32]\n\t"                    \
+	"prfm pstl1keep, [x14, #" TPI_AHEAD_TEXT "]\n\t" \
+	"orr x9, x9, %[desc]\n\t"                        \
+	"str x9, [%[entries], x12, lsl #3]\n\t"          \
+	"add x12, x12, #1\n\t"                           \
+	"cmp x12, %[count]\n\t"                          \
+	"b.lo 6b\n\t"
+#define RUN_STAMP                              \
+	"mov x12, #0\n"                        \
+	"7:\n\t"                               \
+	"str x13, [%[times], x12, lsl #3]\n\t" \
+	"add x12, x12, #1\n\t"                 \
+	"cmp x12, %[count]\n\t"                \
+	"b.lo 7b\n\t"
+
+#define DEFINE_OUTPUT_RUN(name, STAMP)                                      \
+	static inline int name(                                             \
+		const struct tpi_lane *lane, uint64_t old, uint64_t new,    \
+		uint64_t *entries, uint64_t *times, const uint32_t *blocks, \
+		const struct tapio_item *items, uint64_t desc,              \
+		uint64_t length, uint64_t count, uint64_t value)            \
+	{                                                                   \
+		__asm__ __volatile__ goto(                                  \
+			SECTION_ENTER SECTION_CHECK_STATE FILL_RUN STAMP    \
+			"stlr %[new], [x10]\n" SECTION_LEAVE                \
+			: /* none */                                        \
+			: [rs] "r"(tpi_rseq_area()), [lane] "r"(lane),      \
+			  [old] "r"(old), [new] "r"(new),                   \
+			  [entries] "r"(entries), [times] "r"(times),       \
+			  [blocks] "r"(blocks), [items] "r"(items),         \
+			  [desc] "r"(desc), [length] "r"(length),           \
+			  [bytes] "r"((uint64_t)lane->block_bytes),         \
+			  [base] "r"(lane->blocks), [count] "r"(count),     \
+			  [value] "r"(value)                                \
+			: SCRATCH, "v0", "v1", "v2", "v3"                   \
+			: moved);                                           \
+		return 0;                                                   \
+moved:                                                                      \
+		return TPI_MOVED;                                           \
+	}
+DEFINE_OUTPUT_RUN(section_output_run, )
+DEFINE_OUTPUT_RUN(section_output_run_value, "mov x13, %[value]\n\t" RUN_STAMP)
+DEFINE_OUTPUT_RUN(section_output_run_tsc, "mrs x13, cntvct_el0\n\t" RUN_STAMP)
 
 /*
  * desc[tail + i] = descs[i] for i < count, and the place of each block = ENTERED at

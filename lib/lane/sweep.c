@@ -38,7 +38,10 @@
 #include "lib/base/testpoint.h"
 #include "lib/lane/lane.h"
 
-/* A publish that is aborted this often in a row has lost its CPU. */
+/*
+ * A sweep whose publishes fail this often has lost its CPU, or a process that is not
+ * trusted changes the lane meanwhile. It leaves the rest abandoned.
+ */
 #define PUT_BACK_TRIES 1000
 
 static uint64_t load_ticket(const struct tpi_lane *lane, uint32_t block)
@@ -125,6 +128,7 @@ int tpi_lane_abandon(const struct tpi_lane *lane, uint32_t block,
 		given = TAPIO_TICKET(TAPIO_ABANDONED, TAPIO_TICKET_PLACE(word));
 		TPI_TESTPOINT("ticket.looked");
 	} while (!swap_ticket(lane, block, &word, given));
+	TPI_TESTPOINT("abandon.swapped");
 	/* Relaxed: a hint. A producer that does not see it yet is refused as if
 	 * the block were still held. SIGKILL before it: the sweep for the dead
 	 * process's own blocks, which goes through the abandoned too, finds the
@@ -175,6 +179,7 @@ int tpi_lane_claim(const struct tpi_lane *lane, uint32_t me, uint32_t serial,
 		TPI_TESTPOINT("ticket.looked");
 		if (!swap_ticket(lane, block, &word, fresh))
 			continue;
+		TPI_TESTPOINT("claim.swapped");
 		tpi_store_relaxed(&lane->shm->hint, 1); /* perhaps not alone */
 		*ticket = carried(fresh);
 		return (int)block;
@@ -186,12 +191,12 @@ int tpi_lane_claim(const struct tpi_lane *lane, uint32_t me, uint32_t serial,
 
 /* Back into the ring as a discard, or to the producers on that CPU. */
 static void put_back(const struct tpi_lane *lane, uint32_t block,
-		     uint64_t ticket, bool on_cpu)
+		     uint64_t ticket, bool on_cpu, int *tries)
 {
 	uint64_t desc = TAPIO_DESC_META(TAPIO_TYPE_DISCARD, 0, 0) | block;
-	int tries, err;
+	int err;
 
-	for (tries = 0; on_cpu && tries < PUT_BACK_TRIES; tries++) {
+	for (; on_cpu && *tries; --*tries) {
 		err = tpi_lane_publish(lane, &desc, &ticket, 1, 0);
 		if (!err)
 			return;
@@ -219,6 +224,7 @@ int tpi_lane_sweep(const struct tpi_lane *lane, uint32_t dead, uint32_t sweeper,
 {
 	uint64_t word, mine, state = tpi_lane_peek(lane);
 	uint32_t block, found = 0, held = TAPIO_STATE_HELD(state);
+	int tries = PUT_BACK_TRIES;
 
 	if (!tpi_lane_state_sane(lane, state) ||
 	    (dead == TAPIO_ABANDONED && !on_cpu))
@@ -231,7 +237,7 @@ int tpi_lane_sweep(const struct tpi_lane *lane, uint32_t dead, uint32_t sweeper,
 		if (!swap_ticket(lane, block, &word, mine))
 			continue;
 		TPI_TESTPOINT("sweep.taken");
-		put_back(lane, block, carried(mine), on_cpu);
+		put_back(lane, block, carried(mine), on_cpu, &tries);
 		found++;
 	}
 	return (int)found;

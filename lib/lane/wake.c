@@ -16,6 +16,7 @@
 
 #ifdef TAPIO_TESTPOINTS
 int64_t tpi_sleep_bound_ns;
+int64_t tpi_ring_apart_ns;
 #endif
 
 /* linux/membarrier.h. Spelt here because old headers lack them. */
@@ -61,18 +62,92 @@ void tpi_wake_all(uint32_t *word)
 	 */
 	tpi_add_acq_rel(word, 1);
 	tpi_futex_wake(word, INT_MAX);
+	TPI_TESTPOINT("wake.all");
+}
+
+/* ---- the window of a ring -------------------------------------------------------- */
+
+bool tpi_wake_rung(const struct tapio_shm_doorbells *doorbells, uint32_t slot)
+{
+	/*
+	 * ORDER wake.rung (acquire): that ring has woken everybody. Pairs with
+	 * the release in note_ring().
+	 */
+	uint64_t rung = tpi_load_acquire(&doorbells->slots[slot].rung);
+
+	/* Of a time to come, by a clock that differs: not in the window. */
+	return (uint64_t)tpi_now_ns() - rung < (uint64_t)TPI_RING_APART_NS;
+}
+
+/* `began`: the time before W4. */
+static void note_ring(struct tapio_shm_doorbell *bell, int64_t began)
+{
+	/* ORDER wake.rung (release): the ring. Pairs with the acquire in
+	 * tpi_wake_rung(). */
+	tpi_store_release(&bell->rung, (uint64_t)began);
+}
+
+/* Swaps in vain before a ring does not say when it began. */
+#define SWAPS 3
+
+/* A time as `begun` has it. */
+static uint32_t begun_units(int64_t ns)
+{
+	return (uint32_t)((uint64_t)ns >> TPI_BEGUN_SHIFT);
+}
+
+int64_t tpi_wake_begun(const struct tapio_shm_doorbell *bell, uint32_t heard,
+		       int64_t since, int64_t now)
+{
+	/* Relaxed: it says of itself whether it belongs to the bell that was heard. */
+	uint64_t begun = tpi_load_relaxed(&bell->begun);
+	int32_t ago = (int32_t)(begun_units(now) - (uint32_t)(begun >> 32));
+	int64_t ns;
+
+	if ((uint32_t)begun != heard)
+		return now;
+	/* The end of its unit. One to come is later than now. */
+	ns = now - ((int64_t)ago - 1) * (1 << TPI_BEGUN_SHIFT);
+	return ns >= since && ns < now ? ns : now;
+}
+
+/* W4 but for the wake. Returns a time before the bell moved. */
+static int64_t move_bell(struct tapio_shm_doorbell *bell)
+{
+	uint32_t number = tpi_load_acquire(&bell->doorbell);
+	int64_t began = tpi_now_ns();
+
+	for (int i = 0; i < SWAPS; i++) {
+		/* SIGKILL here: the broker rings for the dead. */
+		TPI_TESTPOINT("ring.wanted");
+		/* ORDER wake.word (release): as in tpi_wake_all(). */
+		if (tpi_cas_acq_rel(&bell->doorbell, &number, number + 1)) {
+			TPI_TESTPOINT("ring.moved");
+			/* Relaxed: as it is loaded. */
+			tpi_store_relaxed(&bell->begun,
+					  (uint64_t)begun_units(began) << 32 |
+						  (uint32_t)(number + 1));
+			return began;
+		}
+		began = tpi_now_ns(); /* N5: after the load of `number` */
+	}
+	tpi_add_acq_rel(&bell->doorbell, 1);
+	return began;
 }
 
 void tpi_wake_group(struct tapio_shm_doorbells *doorbells, uint32_t slot,
 		    uint32_t armed)
 {
+	struct tapio_shm_doorbell *bell = &doorbells->slots[slot];
 	uint32_t *answered = &doorbells->answered[slot];
+	int64_t began = move_bell(bell);
 
-	/* SIGKILL here: the broker rings for the dead. */
-	TPI_TESTPOINT("ring.wanted");
-	tpi_wake_all(&doorbells->slots[slot].doorbell);
-	/* SIGKILL here: `answered` stays old, the next producer rings again. */
+	tpi_wake_nudge(&bell->doorbell);
+	/* SIGKILL here: `answered` and the note stay old, the next producer rings
+	 * again. */
 	TPI_TESTPOINT("ring.woken");
+	note_ring(bell, began);
+	TPI_TESTPOINT("ring.noted");
 	/* Relaxed: a reader of it has made its own commit before and needs no
 	 * order with ours. A newer answer that is lost rings once more. */
 	if (tpi_wake_wanted(armed, tpi_load_relaxed(answered)))
@@ -92,12 +167,4 @@ int tpi_wake_wait(const uint32_t *word, uint32_t heard, int64_t ns)
 void tpi_wake_nudge(const uint32_t *word)
 {
 	tpi_futex_wake(word, INT_MAX);
-}
-
-int64_t tpi_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }

@@ -27,8 +27,8 @@
  * Producers that wait for room sleep on a group's `room` word (`room_armed` in the
  * channel, `room_answered` in the group).
  *
- * EACH GROUP HAS A BELL OF ITS OWN (tests/model/wake.pml). A producer goes through
- * the ACTIVE slots and does W2 to W5 for each by itself.
+ * EACH GROUP HAS A BELL OF ITS OWN (tests/model/wake.pml). A producer that finds news on
+ * a board (below) goes through the ACTIVE slots and does W2 to W5 for each by itself.
  *  4. Steps 1 to 3 speak of one word, one `armed` and one `answered`. They hold
  *     for a slot if W uses the three words of that slot and of no other. W must
  *     not answer a slot that it has not rung: by 2, that `answered` would stand
@@ -80,6 +80,91 @@
  * 10. The mark of one group decides about the bell of that group alone. A neighbour
  *     without a mark is rung for the first event, and the group with the mark
  *     sleeps on.
+ *
+ * ONE ANNOUNCEMENT FOR A BELL (client/consumer/call.c). A sleeper that comes back and
+ * hears the same bell as in its last S1 leaves S2 out.
+ * 11. By 2, an answer is stored after a W4, and that W4 came after the S1 of what it
+ *     answers. So while the bell is the one of that S1, the announcement is not
+ *     answered, and W3 holds for each W that loads it. News of S since then
+ *     (marks) needs S3, and nothing else.
+ *
+ * A WINDOW AFTER EACH RING (tests/model/wake.pml, WINDOW). Members write `armed` as they
+ * like, and W4 is a system call. So W notes the ring between W4 and W5: the time t that
+ * it took before W4. Between W3 and W4 it looks at the note:
+ *
+ *  N1  If t is less than TPI_RING_APART_NS ago, W leaves out W4 and W5.
+ *  N2  So the next commit after the window rings: W3 is still true for it.
+ *  N3  A note is stored when its ring is complete. So a W that is stopped or killed
+ *      before that keeps nobody from ringing. A note that comes late, over a newer one,
+ *      is of an older time.
+ *  N4  Between S1 and S2 the sleeper waits until it has seen the bell of S1 for
+ *      TPI_RING_SETTLED_NS, by its own clock.
+ *  N5  Or the bell says when it was rung. W4 swaps the bell n - 1 for n, takes t after it
+ *      has loaded n - 1, and then stores {n, t} (`begun`), before FUTEX_WAKE. A sleeper
+ *      that finds there the n that it has heard, and a t that is TPI_RING_SETTLED_NS ago,
+ *      need not wait.
+ * 12. Let W leave out W4 for a publication after S3. The noted ring began, by N1, less
+ *     than the window ago, so by N4 after S1. Then its W4 came after S1, too, and by
+ *     N3 it is complete: S5 finds another bell, or S was woken.
+ * 13. By N5 the same: a ring m < n took its time before its swap, and ring n after that,
+ *     so none of those that S has heard began later than t.
+ *
+ * A W that is killed or stopped between swap and store leaves the n of an older ring, and
+ * a store that comes late is of another n. Then N4 holds, as for a ring that leaves
+ * `begun` out. After 3 swaps in vain W adds 1 and leaves it out, so that another process
+ * which moves the bell all the time stops nobody.
+ *
+ * t is CLOCK_MONOTONIC. In a time namespace it has another origin. Then a note may be
+ * of the future, and W rings. Or a window lies where it does not belong: once, for some
+ * microseconds, and the sleep is bounded. The sleeper's own times are differences and
+ * need no common clock. For N5 it wants a time that is not before its last announcement,
+ * so that one by a slower clock is believed only after a sleep that was longer than the
+ * clocks differ. Another uid: only producers and the broker write the note, and `begun`. A
+ * producer that lies in it delays its channel's sleepers up to the bound, as it can
+ * without. The broker rings for the dead without a look at the note.
+ *
+ * BOARDS (tests/model/board.pml). To do W2 and W3 for each group costs W a line of memory
+ * for each, after every commit. So announcements are counted once more, on boards. Each
+ * slot's memory has one (`board`), with a word in the channel for what was seen of it
+ * (`board_seen`). The channel's `boards` says which ones W looks at. Each living member adds to
+ * one of these at least (broker/group/boards.c): all groups of one uid share one.
+ *
+ *   S2a  board of its own slot + 1 (release),    B1  for each bit of `boards`: board equal to
+ *        then of the shared one                      board_seen? Of all: done (no fence)
+ *        S3 to S5 as above                       B2  b = each board of `boards` (acquire)
+ *                                                B3  W2 to W5 for each ACTIVE slot
+ *                                                B4  each board_seen = b, unless a group was left
+ *                                                    to a later commit
+ *
+ * A group is left in B3 if its mark is not reached, if its bell is in its window, or if W
+ * has not got its memory.
+ *
+ * 13. B1 comes after W1 and S3 after S2a, so 1 and 2 speak of a board as of `armed`. Let B1
+ *     find a board equal that counts S. Its board_seen was stored by a W' that loaded the
+ *     same number in B2, so after S2a and S2. The numbers come round after 2^32. So W' has
+ *     done B3 for the group of S with that `armed`, or a later one, and has not left it: it
+ *     was answered, or W' did W4 and W5. By 2 its bell is not the one of S1.
+ * 14. Let B1 find a difference. Then W does W2 to W5 for the group of S itself.
+ * 15. B4 stores what B2 loaded, as W5 does. A W' that is stopped before B4 stores an old
+ *     number, which differs, and costs a look at each group.
+ * 16. `boards` is stored before a member is told that it is one, so its S3 shows that, too.
+ *     When a board is not shared any more, those that shared it are rung. They announce
+ *     themselves anew, and their S3 shows the new `boards`.
+ * 17. By 13, a board that counts an announcement which 11 calls good is not equal.
+ *
+ * SIGKILL of S between S2 and S2a: nobody sleeps for that announcement, and some W rings once
+ * for it. SIGKILL of W before B4: the next W looks at each group once more, and the broker has
+ * rung for the dead one without a look at boards. SIGSTOP: 15. A signal handler that
+ * publishes between B1 and B4 runs its own B1. fork: as above. Another uid: a board is written
+ * by members of one uid, or of one group, and can keep none asleep but these. It can
+ * make each W look at each group, which is what W did before there were boards. A producer
+ * that lies in board_seen delays the channel's sleepers up to the bound, as it can by
+ * `answered`. Broker restart: the words outlive it, and the successor stores `boards` anew
+ * before it serves.
+ *
+ * PRODUCERS THAT WAIT FOR ROOM have no window. Their announcements (`room_armed`) lie in
+ * the channel, where producers only write, and these trust one another. Consumers ring
+ * once for each release that sees one.
  */
 #ifndef TPI_WAKE_H
 #define TPI_WAKE_H
@@ -90,6 +175,10 @@
 #include <tapio/abi.h>
 
 #include "lib/base/atomic.h"
+#include "lib/base/clock.h"
+
+/* The unit of a bell's `begun`, as a shift: 1,024 ns. */
+#define TPI_BEGUN_SHIFT 10
 
 /*
  * The longest sleep. A test that must not be helped by it sets tpi_sleep_bound_ns,
@@ -103,6 +192,20 @@ extern int64_t tpi_sleep_bound_ns; /* 0: as in every other build */
 #endif
 #define TPI_SLEEP_CONSUMER_NS TPI_SLEEP_BOUND(INT64_C(100000000))
 #define TPI_SLEEP_PRODUCER_NS TPI_SLEEP_BOUND(INT64_C(10000000))
+
+/*
+ * The window of a ring, and how long a sleeper has heard a bell before it announces
+ * itself: longer, by more than the clocks of two CPUs differ. A test makes the window as
+ * long as it needs.
+ */
+#ifdef TAPIO_TESTPOINTS
+extern int64_t tpi_ring_apart_ns; /* 0: as in every other build */
+#define TPI_RING_APART_NS \
+	(tpi_ring_apart_ns ? tpi_ring_apart_ns : INT64_C(5000))
+#else
+#define TPI_RING_APART_NS INT64_C(5000)
+#endif
+#define TPI_RING_SETTLED_NS (TPI_RING_APART_NS + 2000)
 
 /*
  * Lets others' tpi_barrier() reach this process. Once per process is enough, more
@@ -136,9 +239,19 @@ static inline uint32_t tpi_wake_listen(const uint32_t *word)
 /* W4: adds 1 to the word and wakes everybody. errno is left as it was. */
 void tpi_wake_all(uint32_t *word);
 
+/* Whether a slot's bell is in the window of a ring, so that W leaves it alone. */
+bool tpi_wake_rung(const struct tapio_shm_doorbells *doorbells, uint32_t slot);
+
+/*
+ * N5: the time before which each ring that made `heard` began, where that is known and not
+ * before `since`, else `now`. All in nanoseconds, by the caller's clock.
+ */
+int64_t tpi_wake_begun(const struct tapio_shm_doorbell *bell, uint32_t heard,
+		       int64_t since, int64_t now);
+
 /*
  * W4 and W5 for one group slot whose `armed` was loaded in W2: rings its bell, and
- * stores that it has answered. Producers and the broker.
+ * stores when, and that it has answered. Producers and the broker.
  */
 void tpi_wake_group(struct tapio_shm_doorbells *doorbells, uint32_t slot,
 		    uint32_t armed);
@@ -152,8 +265,5 @@ int tpi_wake_wait(const uint32_t *word, uint32_t heard, int64_t ns);
 
 /* Wakes those who sleep on a word without changing it: they look again. */
 void tpi_wake_nudge(const uint32_t *word);
-
-/* Nanoseconds of CLOCK_MONOTONIC. */
-int64_t tpi_now_ns(void);
 
 #endif

@@ -126,6 +126,19 @@ bool tpi_calibration_newest(const struct tpi_catalog *catalog,
 	return false;
 }
 
+void tpi_calibration_last(const struct tpi_catalog *catalog,
+			  struct tapio_shm_calibration *pieces, uint32_t count)
+{
+	uint64_t number = count_pieces(catalog);
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t back = count - i;
+
+		pieces[i] = *piece_at(catalog,
+				      number - (back < number ? back : number));
+	}
+}
+
 void tpi_calibration_publish(const struct tpi_catalog *catalog,
 			     const struct tapio_shm_calibration *pieces,
 			     uint32_t count)

@@ -26,6 +26,8 @@
  * correction at hand, usually less than a microsecond. After as many corrections as
  * the ring has pieces, the oldest stamps are converted by a later piece.
  *
+ * A broker that takes over goes on behind the last pieces, and changes none.
+ *
  * SIGKILL of the broker between writing pieces and storing their count: no reader
  * looks at them. SIGKILL or SIGSTOP after it: the last piece goes on for ever, at the
  * rate of the clock when it was made. A reader that is stopped in its copy finds
@@ -50,6 +52,13 @@ bool tpi_calibration_find(const struct tpi_catalog *catalog, uint64_t ticks,
 /* A copy of the last piece, for its rate; false while there is none. */
 bool tpi_calibration_newest(const struct tpi_catalog *catalog,
 			    struct tapio_shm_calibration *piece);
+
+/*
+ * The broker: the last `count` pieces that were published, oldest first. Where there are not so many, the
+ * first one stands for those before it. There MUST be one.
+ */
+void tpi_calibration_last(const struct tpi_catalog *catalog,
+			  struct tapio_shm_calibration *pieces, uint32_t count);
 
 /* Pieces in one publication. */
 #define TPI_CALIBRATION_PIECES 2

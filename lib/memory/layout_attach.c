@@ -4,18 +4,20 @@
  * pointers.
  *
  * Called by clients, tools and a broker that takes over. The catalog is written
- * by the broker alone, so what it says about a channel is what that channel's
- * segments, which producers can write, are measured against. Checks and copies
- * are layout_check.c's, lanes are layout_lanes.c's. Nothing here writes to a
+ * by the broker alone, and what it says about a channel is all that is read: the
+ * channel's segments, which clients can write, are measured against it. Checks and
+ * copies are layout_check.c's, lanes are layout_lanes.c's. Nothing here writes to a
  * segment: most callers have them read-only.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/atomic.h"
+#include "lib/base/error.h"
+#include "lib/base/testpoint.h"
+#include "lib/memory/counters.h"
 #include "lib/memory/layout_inner.h"
 
 static int catalog_section(const struct tpi_view *view, uint32_t kind,
@@ -38,12 +40,28 @@ static int catalog_section(const struct tpi_view *view, uint32_t kind,
 	return 0;
 }
 
+/* Memory of layout 0.4 has none. */
+static int open_counters(struct tpi_catalog *catalog,
+			 const struct tpi_view *view,
+			 const struct tpi_report *report)
+{
+	void *counters;
+	int err = catalog_section(
+		view, TAPIO_REGION_COUNTERS, sizeof(*catalog->counters), 0,
+		TPI_COUNTERS_MAX, &counters, &catalog->counter_count, report);
+
+	if (!err)
+		catalog->counters = counters;
+	return err;
+}
+
 static int open_catalog_regions(struct tpi_catalog *catalog,
 				const struct tpi_view *view,
 				const struct tpi_report *report)
 {
-	void *broker, *attachments, *segments, *channels, *groups, *pieces;
-	uint32_t one, group_count;
+	void *broker, *attachments, *segments, *channels, *groups, *pieces,
+		*places, *spans;
+	uint32_t one, group_count, span_count;
 	uint64_t slots;
 	int err;
 
@@ -76,6 +94,17 @@ static int open_catalog_regions(struct tpi_catalog *catalog,
 				      sizeof(*catalog->calibrations), 4,
 				      UINT32_C(1) << 31, &pieces,
 				      &catalog->calibration_count, report);
+	if (!err)
+		err = catalog_section(view, TAPIO_REGION_PLACES,
+				      sizeof(*catalog->places), 0, INT32_MAX,
+				      &places, &catalog->place_count, report);
+	if (!err)
+		err = catalog_section(
+			view, TAPIO_REGION_SPANS, sizeof(*catalog->spans),
+			catalog->place_count, catalog->place_count, &spans,
+			&span_count, report);
+	if (!err)
+		err = open_counters(catalog, view, report);
 	if (err)
 		return err;
 	catalog->broker = broker;
@@ -84,6 +113,8 @@ static int open_catalog_regions(struct tpi_catalog *catalog,
 	catalog->channels = channels;
 	catalog->groups = groups;
 	catalog->calibrations = pieces;
+	catalog->places = places;
+	catalog->spans = spans;
 	return 0;
 }
 
@@ -91,12 +122,11 @@ int tpi_catalog_attach(struct tpi_catalog *catalog, const struct tpi_map *map,
 		       char *error, size_t error_bytes)
 {
 	struct tpi_report report = {error, error_bytes, "catalog"};
-	struct tpi_expected expected = {.kind = TAPIO_SEGMENT_CATALOG};
 	struct tpi_view view;
 	int err;
 
 	*catalog = (struct tpi_catalog){0};
-	err = tpi_view_open(&view, map, &expected, &report);
+	err = tpi_view_open(&view, map, &report);
 	if (!err)
 		err = open_catalog_regions(catalog, &view, &report);
 	if (err) {
@@ -104,6 +134,7 @@ int tpi_catalog_attach(struct tpi_catalog *catalog, const struct tpi_map *map,
 		return err;
 	}
 	catalog->map = *map;
+	catalog->minor = view.header.abi_minor;
 	memcpy(catalog->instance, view.header.instance,
 	       sizeof(catalog->instance));
 	return 0;
@@ -114,8 +145,9 @@ static int check_description(const struct tapio_shm_channel *copy,
 {
 	if (tpi_name_check(copy->name, sizeof(copy->name), report, "its name"))
 		return -EBADMSG;
-	snprintf(report->subject, sizeof(report->subject), "channel `%s`",
-		 copy->name);
+	if (report->error_bytes)
+		snprintf(report->subject, sizeof(report->subject),
+			 "channel `%s`", copy->name);
 	if (!copy->class_count || copy->class_count > TAPIO_CLASSES_MAX)
 		return tpi_report(report, -EBADMSG,
 				  "%" PRIu32 " classes, allowed are 1..%d",
@@ -135,38 +167,69 @@ static int check_description(const struct tapio_shm_channel *copy,
 				  "%" PRIu32 " of 0..%d",
 				  copy->full_policy, TAPIO_FULL_WAIT,
 				  copy->stamp, TAPIO_STAMP_CLOCK);
+	if (copy->flags & ~TAPIO_CHANNEL_FLAGS)
+		return tpi_report(report, -EBADMSG,
+				  "flags 0x%" PRIx32 ", known are 0x%" PRIx32,
+				  copy->flags, TAPIO_CHANNEL_FLAGS);
 	for (uint32_t k = 0; k < copy->class_count; k++)
 		if (tpi_class_check(&copy->classes[k], report))
 			return -EBADMSG;
 	return 0;
 }
 
-/* Copies and checks. Leaves the channel's name in the report's subject. */
+static uint32_t load_ready(const struct tpi_catalog *catalog, uint32_t channel)
+{
+	/*
+	 * ORDER channel.ready (acquire): all of the record that is written once
+	 * is seen below. Pairs with the release in tpi_channel_show().
+	 */
+	return tpi_load_acquire(&catalog->channels[channel].ready);
+}
+
+bool tpi_channel_exists(const struct tpi_catalog *catalog, uint32_t channel)
+{
+	return channel < catalog->channel_count &&
+	       load_ready(catalog, channel) == TAPIO_SEGMENT_READY;
+}
+
+/*
+ * Copies and checks. Leaves the channel's name in the report's subject. `made`: by its
+ * maker, before READY.
+ */
 static int describe(const struct tpi_catalog *catalog, uint32_t channel,
-		    struct tapio_shm_channel *copy, struct tpi_report *report)
+		    bool made, struct tapio_shm_channel *copy,
+		    struct tpi_report *report)
 {
 	struct tapio_shm_channel *shared;
 	uint32_t ready;
 
-	snprintf(report->subject, sizeof(report->subject), "channel %" PRIu32,
-		 channel);
+	if (report->error_bytes)
+		snprintf(report->subject, sizeof(report->subject),
+			 "channel %" PRIu32, channel);
 	if (channel >= catalog->channel_count)
 		return tpi_report(report, -EBADMSG,
 				  "the catalog has %" PRIu32 " channels",
 				  catalog->channel_count);
 	shared = &catalog->channels[channel];
-	/*
-	 * ORDER channel.ready (acquire): all of the record that is written once
-	 * is seen below. Pairs with the release in tpi_channel_publish().
-	 */
-	ready = tpi_load_acquire(&shared->ready);
-	if (ready != TAPIO_SEGMENT_READY)
+	ready = load_ready(catalog, channel);
+	if (!made && ready != TAPIO_SEGMENT_READY)
 		return tpi_report(report, -EBADMSG,
 				  "not ready: 0x%08" PRIx32
 				  ", expected 0x%08" PRIx32,
 				  ready, TAPIO_SEGMENT_READY);
 	tpi_copy_once(copy, shared, sizeof(*copy));
-	return check_description(copy, report);
+	if (check_description(copy, report))
+		return -EBADMSG;
+	if (copy->first_place > catalog->place_count ||
+	    copy->lane_count > catalog->place_count - copy->first_place)
+		return tpi_report(report, -EBADMSG,
+				  "the places %" PRIu32 " to %" PRIu64
+				  " of its lanes, and the catalog has %" PRIu32,
+				  copy->first_place,
+				  (uint64_t)copy->first_place +
+					  copy->lane_count - 1,
+				  catalog->place_count);
+	return 0;
 }
 
 int tpi_channel_describe(const struct tpi_catalog *catalog, uint32_t channel,
@@ -174,48 +237,107 @@ int tpi_channel_describe(const struct tpi_catalog *catalog, uint32_t channel,
 			 size_t error_bytes)
 {
 	struct tpi_report report = {error, error_bytes, ""};
-	int err = describe(catalog, channel, copy, &report);
+	int err = describe(catalog, channel, false, copy, &report);
 
 	if (err)
 		memset(copy, 0, sizeof(*copy));
 	return err;
 }
 
-/* Opens the segments of a channel, in order of their node index. */
-static int open_segments(struct tpi_view *views,
-			 const struct tpi_catalog *catalog, uint32_t channel,
-			 const struct tpi_map *maps, uint32_t map_count,
-			 const struct tpi_report *report)
+/* After the copy: the entry is READY still, and of the same channel. */
+static bool is_same(const struct tapio_shm_channel *shared, uint32_t epoch)
 {
-	struct tpi_report one;
-	struct tpi_expected expected = {.kind = TAPIO_SEGMENT_CHANNEL,
-					.channel = channel,
-					.instance = catalog->instance};
-	int err = 0;
+	/* ORDER channel.ready (load-load): the copy is older than this look.
+	 * Pairs with the store-store in tpi_channel_hide(). */
+	tpi_fence_load_load();
+	return tpi_load_relaxed(&shared->ready) == TAPIO_SEGMENT_READY &&
+	       tpi_load_relaxed(&shared->epoch) == epoch;
+}
 
-	for (uint32_t i = 0; !err && i < map_count; i++) {
-		one = tpi_report_node(report, i);
-		expected.index = i;
-		err = tpi_view_open(&views[i], &maps[i], &expected, &one);
-	}
-	return err;
+/*
+ * The epoch comes first. One that is loaded after READY may be that of the next channel,
+ * which is being written, and whose READY the last look finds
+ * (tests/model/entry.pml, BREAK_FIRST).
+ */
+static uint32_t first_epoch(const struct tpi_catalog *catalog, uint32_t channel)
+{
+	if (channel >= catalog->channel_count)
+		return 0;
+	/* ORDER channel.epoch (acquire): READY is younger than this look. Pairs
+	 * with the store-store in tpi_channel_hide(). */
+	return tpi_load_acquire(&catalog->channels[channel].epoch);
+}
+
+int tpi_channel_look(const struct tpi_catalog *catalog, uint32_t channel,
+		     struct tapio_shm_channel *copy, char *error,
+		     size_t error_bytes)
+{
+	uint32_t epoch = first_epoch(catalog, channel);
+	int err;
+
+	TPI_TESTPOINT("look.epoch");
+	err = tpi_channel_describe(catalog, channel, copy, error, error_bytes);
+	TPI_TESTPOINT("look.copied");
+	if (err || is_same(&catalog->channels[channel], epoch))
+		return err;
+	return tpi_fail(-ESTALE, error, error_bytes,
+			"channel %" PRIu32 ": given back while it was read",
+			channel);
+}
+
+/* What lies at an offset that a channel's record names. */
+static int resolve(const struct tpi_map *map, const char *what, uint64_t offset,
+		   uint64_t bytes, void *address,
+		   const struct tpi_report *report)
+{
+	void *at = tpi_offset(map, offset, bytes, TAPIO_CACHE_LINE);
+
+	memcpy(address, &at, sizeof(at));
+	if (at)
+		return 0;
+	return tpi_report(report, -EBADMSG,
+			  "%s: %" PRIu64 " bytes at %" PRIu64
+			  " are not inside the segment's %" PRIu64
+			  " bytes or off a multiple of %d",
+			  what, bytes, offset, map->bytes, TAPIO_CACHE_LINE);
 }
 
 static int attach_segments(struct tpi_channel *channel,
-			   const struct tpi_view *views, uint32_t count,
+			   const struct tpi_catalog *catalog,
+			   const struct tpi_map *maps,
 			   const struct tpi_report *report)
 {
 	struct tpi_report first = tpi_report_node(report, 0);
-	uint64_t bells;
-	void *doorbells;
-	int err = tpi_view_section(&views[0], TAPIO_REGION_DOORBELLS,
-				   sizeof(*channel->doorbells), 1, &doorbells,
-				   &bells, &first);
+	int err = resolve(&maps[0], "doorbells", channel->info.doorbells_offset,
+			  sizeof(*channel->doorbells), &channel->doorbells,
+			  &first);
 
 	if (err)
 		return err;
-	channel->doorbells = doorbells;
-	return tpi_lanes_attach(channel, views, count, report);
+	return tpi_lanes_attach(channel,
+				&catalog->places[channel->info.first_place],
+				maps, report);
+}
+
+static int attach(struct tpi_channel *channel,
+		  const struct tpi_catalog *catalog, uint32_t index, bool made,
+		  const struct tpi_map *maps, uint32_t map_count,
+		  struct tpi_report *report)
+{
+	int err;
+
+	*channel = (struct tpi_channel){0};
+	err = describe(catalog, index, made, &channel->info, report);
+	if (!err && map_count != channel->info.segment_count)
+		err = tpi_report(report, -EBADMSG,
+				 "%" PRIu32 " segments came, the catalog says "
+				 "%" PRIu32,
+				 map_count, channel->info.segment_count);
+	if (!err)
+		err = attach_segments(channel, catalog, maps, report);
+	if (err)
+		tpi_channel_detach(channel);
+	return err;
 }
 
 int tpi_channel_attach(struct tpi_channel *channel,
@@ -224,80 +346,49 @@ int tpi_channel_attach(struct tpi_channel *channel,
 		       char *error, size_t error_bytes)
 {
 	struct tpi_report report = {error, error_bytes, ""};
-	struct tpi_view *views;
-	int err;
 
-	*channel = (struct tpi_channel){0};
-	err = describe(catalog, index, &channel->info, &report);
-	if (!err && map_count != channel->info.segment_count)
-		err = tpi_report(&report, -EBADMSG,
-				 "%" PRIu32 " segments came, the catalog says "
-				 "%" PRIu32,
-				 map_count, channel->info.segment_count);
-	if (err)
-		goto out;
-	err = -ENOMEM;
-	views = calloc(map_count, sizeof(*views));
-	if (!views)
-		goto out;
-	err = open_segments(views, catalog, index, maps, map_count, &report);
-	if (!err)
-		err = attach_segments(channel, views, map_count, &report);
-	free(views);
-out:
-	if (err)
-		tpi_channel_detach(channel);
-	return err;
+	return attach(channel, catalog, index, false, maps, map_count, &report);
+}
+
+int tpi_channel_attach_made(struct tpi_channel *channel,
+			    const struct tpi_catalog *catalog, uint32_t index,
+			    const struct tpi_map *maps, uint32_t map_count,
+			    char *error, size_t error_bytes)
+{
+	struct tpi_report report = {error, error_bytes, ""};
+
+	return attach(channel, catalog, index, true, maps, map_count, &report);
 }
 
 void tpi_channel_detach(struct tpi_channel *channel)
 {
-	free(channel->by_cpu);
-	free(channel->lanes);
+	tpi_lanes_detach(channel);
 	*channel = (struct tpi_channel){0};
 }
 
 int tpi_cursors_attach(struct tpi_cursors *cursors, const struct tpi_map *map,
-		       const struct tpi_catalog *catalog, uint32_t channel,
-		       uint32_t slot, uint32_t lane_count, char *error,
-		       size_t error_bytes)
+		       const struct tapio_shm_channel *info, uint32_t slot,
+		       char *error, size_t error_bytes)
 {
 	struct tpi_report report = {error, error_bytes, ""};
-	struct tpi_expected expected = {.kind = TAPIO_SEGMENT_CURSORS,
-					.channel = channel,
-					.index = slot,
-					.instance = catalog->instance};
-	struct tpi_view view;
-	void *control, *records, *histogram;
-	uint64_t count, histograms;
+	struct tpi_cursors found = {0};
 	int err;
 
-	*cursors = (struct tpi_cursors){0};
-	snprintf(report.subject, sizeof(report.subject),
-		 "channel %" PRIu32 ", cursors of slot %" PRIu32, channel,
-		 slot);
-	err = tpi_view_open(&view, map, &expected, &report);
+	if (error_bytes)
+		snprintf(report.subject, sizeof(report.subject),
+			 "channel `%s`, cursors of slot %" PRIu32, info->name,
+			 slot);
+	err = resolve(map, "control", info->control_offset,
+		      sizeof(*found.control), &found.control, &report);
 	if (!err)
-		err = tpi_view_section(&view, TAPIO_REGION_GROUP_CONTROL,
-				       sizeof(*cursors->control), 1, &control,
-				       &count, &report);
-	if (!err)
-		err = tpi_view_section(&view, TAPIO_REGION_CURSORS,
-				       sizeof(*cursors->cursors), 1, &records,
-				       &count, &report);
-	if (!err)
-		err = tpi_view_section(&view, TAPIO_REGION_HISTOGRAM,
-				       sizeof(*cursors->histogram), 0,
-				       &histogram, &histograms, &report);
-	if (err)
-		return err;
-	if (count != lane_count)
-		return tpi_report(&report, -EBADMSG,
-				  "%" PRIu64
-				  " cursors, the channel has %" PRIu32 " lanes",
-				  count, lane_count);
-	cursors->control = control;
-	cursors->cursors = records;
-	cursors->histogram = histograms ? histogram : NULL;
-	return 0;
+		err = resolve(map, "cursors", info->cursors_offset,
+			      (uint64_t)info->lane_count *
+				      sizeof(*found.cursors),
+			      &found.cursors, &report);
+	if (!err && info->histogram_offset)
+		err = resolve(map, "histogram", info->histogram_offset,
+			      sizeof(*found.histogram), &found.histogram,
+			      &report);
+	*cursors = err ? (struct tpi_cursors){0} : found;
+	return err;
 }

@@ -17,6 +17,7 @@
 #include "lib/base/atomic.h"
 #include "lib/base/error.h"
 #include "lib/memory/layout_inner.h"
+#include "lib/base/versions.h"
 
 int tpi_report(const struct tpi_report *report, int err, const char *format,
 	       ...)
@@ -24,6 +25,8 @@ int tpi_report(const struct tpi_report *report, int err, const char *format,
 	char text[320];
 	va_list args;
 
+	if (!report->error_bytes)
+		return err;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
@@ -36,6 +39,8 @@ struct tpi_report tpi_report_node(const struct tpi_report *report,
 {
 	struct tpi_report one = *report;
 
+	if (!report->error_bytes)
+		return one;
 	snprintf(one.subject, sizeof(one.subject), "%.80s, node %" PRIu32,
 		 report->subject, node_index);
 	return one;
@@ -82,12 +87,12 @@ static int load_header(struct tapio_shm_header *header,
 	magic = tpi_load_relaxed(&shared->magic);
 	if (magic != TAPIO_SEGMENT_MAGIC)
 		return tpi_report(report, -EBADMSG,
-				  "not a segment: magic 0x%016" PRIx64
+				  "not a catalog: magic 0x%016" PRIx64
 				  ", expected 0x%016" PRIx64,
 				  magic, TAPIO_SEGMENT_MAGIC);
 	/*
 	 * ORDER segment.ready (acquire): all that was written before READY is
-	 * seen below. Pairs with the release in finish() of layout_build.c.
+	 * seen below. Pairs with the release in tpi_catalog_build().
 	 */
 	ready = tpi_load_acquire(&shared->ready);
 	if (ready != TAPIO_SEGMENT_READY)
@@ -102,45 +107,23 @@ static int load_header(struct tapio_shm_header *header,
 static int check_version(const struct tapio_shm_header *header,
 			 const struct tpi_report *report)
 {
-	uint64_t unknown = header->incompat & ~TAPIO_INCOMPAT_KNOWN;
+	uint64_t unknown = header->incompat & ~TPI_INCOMPAT_KNOWN;
 
 	if (!TAPIO_ABI_READABLE(header->abi_major, header->abi_minor))
-		return tpi_report(report, -EPROTONOSUPPORT,
-				  "layout version %u.%u, this program knows "
-				  "%u.%u",
-				  header->abi_major, header->abi_minor,
-				  TAPIO_ABI_MAJOR, TAPIO_ABI_MINOR);
+		return tpi_report(
+			report, -EPROTONOSUPPORT,
+			"layout version %u.%u, this program knows "
+			"%u.%u and no older one than %u.%u: " TPI_VERSIONS_REMEDY,
+			header->abi_major, header->abi_minor, TAPIO_ABI_MAJOR,
+			TPI_ABI_MINOR, TAPIO_ABI_MAJOR, TAPIO_ABI_MINOR_LEAST);
 	if (unknown)
-		return tpi_report(report, -EPROTONOSUPPORT,
-				  "unknown incompatible features 0x%" PRIx64
-				  ", known are 0x%" PRIx64,
-				  unknown, TAPIO_INCOMPAT_KNOWN);
-	return 0;
-}
-
-static int check_identity(const struct tapio_shm_header *header,
-			  const struct tpi_expected *expected,
-			  const struct tpi_report *report)
-{
-	if (header->kind != expected->kind)
-		return tpi_report(report, -EBADMSG,
-				  "segment of kind %" PRIu32
-				  ", expected %" PRIu32,
-				  header->kind, expected->kind);
-	if (header->channel != expected->channel ||
-	    header->index != expected->index)
-		return tpi_report(report, -EBADMSG,
-				  "segment %" PRIu32 " of channel %" PRIu32
-				  ", expected %" PRIu32 " of channel %" PRIu32,
-				  header->index, header->channel,
-				  expected->index, expected->channel);
-	if (expected->instance && memcmp(header->instance, expected->instance,
-					 sizeof(header->instance)))
-		return tpi_report(report, -EBADMSG,
-				  "segment of another broker: instance "
-				  "%02x%02x.., the catalog's is %02x%02x..",
-				  header->instance[0], header->instance[1],
-				  expected->instance[0], expected->instance[1]);
+		return tpi_report(
+			report, -EPROTONOSUPPORT,
+			"unknown incompatible features 0x%" PRIx64
+			" of layout version %u.%u, this program knows "
+			"%u.%u, known are 0x%" PRIx64 ": " TPI_VERSIONS_REMEDY,
+			unknown, header->abi_major, header->abi_minor,
+			TAPIO_ABI_MAJOR, TPI_ABI_MINOR, TPI_INCOMPAT_KNOWN);
 	return 0;
 }
 
@@ -169,7 +152,6 @@ static int load_regions(struct tpi_view *view, const struct tpi_report *report)
 }
 
 int tpi_view_open(struct tpi_view *view, const struct tpi_map *map,
-		  const struct tpi_expected *expected,
 		  const struct tpi_report *report)
 {
 	int err;
@@ -178,8 +160,6 @@ int tpi_view_open(struct tpi_view *view, const struct tpi_map *map,
 	err = load_header(&view->header, map, report);
 	if (!err)
 		err = check_version(&view->header, report);
-	if (!err)
-		err = check_identity(&view->header, expected, report);
 	if (err)
 		return err;
 	if (view->header.length_bytes != map->bytes)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared by the parts of layout.h: layout_spec.c, layout_build.c,
+ * Shared by the parts of layout.h: layout_spec.c, layout_plan.c, layout_build.c,
  * layout_attach.c, layout_lanes.c and layout_check.c.
  */
 #ifndef TPI_LAYOUT_INNER_H
@@ -13,7 +13,10 @@
 #define TPI_BLOCKS_MIN     4
 #define TPI_LANES_MAX      (TAPIO_CLASSES_MAX * (TPI_CPUS_MAX + TPI_SIDE_LANES_MAX))
 
-/* Where a message about an attach goes, and what it is about. */
+/*
+ * Where a message about an attach goes, and what it is about. Without room for one
+ * nothing is printed, so that any context may attach.
+ */
 struct tpi_report {
 	char *error;
 	size_t error_bytes;
@@ -32,15 +35,18 @@ struct tpi_report tpi_report_node(const struct tpi_report *report,
  */
 void tpi_copy_once(void *copy, const void *shared, size_t bytes);
 
-/* The expected identity of a segment. instance NULL: any. */
-struct tpi_expected {
-	uint32_t kind;
-	uint32_t channel;
-	uint32_t index;
-	const uint8_t *instance;
-};
+/* layout_plan.c: the places of a channel's lanes, by id. */
+void tpi_channel_places(const struct tpi_channel_spec *spec,
+			const struct tpi_topology *topology,
+			struct tapio_shm_place *places);
+/* Fills in the offsets of a channel's record. */
+void tpi_channel_offsets(uint32_t lane_count,
+			 struct tapio_shm_channel *offsets);
+/* The catalog's regions, in order. How many. */
+uint32_t tpi_catalog_regions(const struct tpi_catalog_size *size,
+			     struct tapio_shm_region *regions);
 
-/* A segment's checked header and the private copy of its region table. */
+/* A catalog's checked header and the private copy of its region table. */
 struct tpi_view {
 	const struct tpi_map *map;
 	struct tapio_shm_header header;
@@ -48,7 +54,6 @@ struct tpi_view {
 };
 
 int tpi_view_open(struct tpi_view *view, const struct tpi_map *map,
-		  const struct tpi_expected *expected,
 		  const struct tpi_report *report);
 
 /*
@@ -66,8 +71,13 @@ int tpi_class_check(const struct tapio_shm_class *klass,
 int tpi_name_check(const char *name, size_t bytes,
 		   const struct tpi_report *report, const char *what);
 
-/* Fills in channel->lanes and the tables, from line 3 of each lane. */
-int tpi_lanes_attach(struct tpi_channel *channel, const struct tpi_view *views,
-		     uint32_t view_count, const struct tpi_report *report);
+/* Fills in channel->lanes and the tables, from the places in the catalog. */
+int tpi_lanes_attach(struct tpi_channel *channel,
+		     const struct tapio_shm_place *places,
+		     const struct tpi_map *maps,
+		     const struct tpi_report *report);
+
+/* Frees them. In a forked child, too. */
+void tpi_lanes_detach(struct tpi_channel *channel);
 
 #endif

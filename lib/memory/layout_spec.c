@@ -56,6 +56,34 @@ static int check_policies(const struct tpi_channel_spec *spec,
 	return 0;
 }
 
+/* Each producer's segment has one side lane of each class, and no CPU has a lane. */
+static int check_isolation(const struct tpi_channel_spec *spec,
+			   const struct tpi_report *report)
+{
+	bool isolated = tpi_spec_isolated(spec);
+
+	if (spec->flags & ~TAPIO_CHANNEL_FLAGS)
+		return tpi_report(report, -EINVAL,
+				  "flags 0x%" PRIx32 ", known are 0x%" PRIx32,
+				  spec->flags, TAPIO_CHANNEL_FLAGS);
+	if (spec->producers_max > TPI_PRODUCERS_MAX ||
+	    isolated != (spec->producers_max != 0))
+		return tpi_report(report, -EINVAL,
+				  "%" PRIu32 " isolated producers, allowed are "
+				  "1..%d, or 0 without isolation",
+				  spec->producers_max, TPI_PRODUCERS_MAX);
+	for (uint32_t k = 0; isolated && k < spec->class_count; k++)
+		if (spec->classes[k].side_lanes != spec->producers_max)
+			return tpi_report(
+				report, -EINVAL,
+				"class `%.15s` has %" PRIu32 " side lanes, "
+				"and there are %" PRIu32 " isolated producers",
+				spec->classes[k].name,
+				spec->classes[k].side_lanes,
+				spec->producers_max);
+	return 0;
+}
+
 int tpi_channel_spec_check(const struct tpi_channel_spec *spec, char *error,
 			   size_t error_bytes)
 {
@@ -68,6 +96,8 @@ int tpi_channel_spec_check(const struct tpi_channel_spec *spec, char *error,
 	snprintf(report.subject, sizeof(report.subject), "channel `%s`",
 		 spec->name);
 	err = check_policies(spec, &report);
+	if (!err)
+		err = check_isolation(spec, &report);
 	for (uint32_t k = 0; !err && k < spec->class_count; k++) {
 		err = tpi_class_check(&spec->classes[k], &report);
 		if (!err)

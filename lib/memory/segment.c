@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "lib/base/error.h"
+#include "lib/memory/cgroup.h"
 #include "lib/memory/segment_place.h"
 #include "lib/base/sys.h"
 
@@ -47,7 +48,7 @@ struct maker {
 	unsigned int rung;
 	uint64_t bytes; /* rounded up to this rung's page */
 	size_t notes_used;
-	char notes[768];
+	char notes[1280];
 };
 
 static const char *const rung_names[] = {
@@ -193,6 +194,42 @@ static int check_available(struct maker *maker)
 		    rung_names[maker->rung], maker->bytes, available);
 }
 
+static int compare_with(struct maker *maker,
+			const struct tpi_cgroup_limit *limit)
+{
+	if (maker->bytes <= limit->room_bytes)
+		return 0;
+	return note(maker, -EDQUOT,
+		    "%s: %" PRIu64 " bytes wanted, %" PRIu64 " of %" PRIu64
+		    " bytes are left in the cgroup (%s)",
+		    rung_names[maker->rung], maker->bytes, limit->room_bytes,
+		    limit->limit_bytes, limit->file);
+}
+
+/*
+ * A cgroup's limit is found out by the OOM killer, or by mmap without a reason. It is
+ * asked for each segment, because others in the group take memory, too.
+ */
+static int check_cgroup(struct maker *maker)
+{
+	const struct tpi_cgroups *cgroups = maker->request->cgroups;
+	bool huge = maker->rung == TAPIO_RUNG_HUGETLB;
+	struct tpi_cgroup_limit limit;
+	int err = 0;
+
+	if (!cgroups)
+		return 0;
+	if (huge) {
+		tpi_cgroup_read_huge(cgroups, &limit);
+		err = compare_with(maker, &limit);
+	}
+	if (!err && (!huge || cgroups->memory_has_huge)) {
+		tpi_cgroup_read(cgroups, TPI_CGROUP_MEMORY, &limit);
+		err = compare_with(maker, &limit);
+	}
+	return err;
+}
+
 static int fill_with_pages(struct maker *maker)
 {
 	struct tpi_segment *segment = maker->segment;
@@ -218,19 +255,34 @@ static int fill_with_pages(struct maker *maker)
 static int seal(struct maker *maker)
 {
 	struct tpi_segment *segment = maker->segment;
-	int seals, err = tpi_sys_add_seals(segment->fd, TPI_SEALS);
+	int wanted = maker->request->seals_later ? TPI_SEALS_LENGTH : TPI_SEALS;
+	int seals, err = tpi_sys_add_seals(segment->fd, wanted);
 
 	if (err)
 		return note_step(maker, err, "F_ADD_SEALS");
 	seals = tpi_sys_get_seals(segment->fd);
 	if (seals < 0)
 		return note_step(maker, seals, "F_GET_SEALS");
-	if ((seals & TPI_SEALS) != TPI_SEALS)
+	if ((seals & wanted) != wanted)
 		return note(maker, -EPERM, "%s: seals are 0x%x, 0x%x were set",
 			    rung_names[maker->rung], (unsigned int)seals,
-			    (unsigned int)TPI_SEALS);
+			    (unsigned int)wanted);
 	segment->report.seals = (uint32_t)seals;
 	return 0;
+}
+
+int tpi_segment_seal(struct tpi_segment *segment)
+{
+	int seals, err = tpi_sys_add_seals(segment->fd,
+					   F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
+
+	if (err)
+		return err;
+	seals = tpi_sys_get_seals(segment->fd);
+	if (seals < 0)
+		return seals;
+	segment->report.seals = (uint32_t)seals;
+	return (seals & TPI_SEALS_OWN) == TPI_SEALS_OWN ? 0 : -EPERM;
 }
 
 int tpi_fd_check_readonly(int fd, uint64_t bytes, char *error,
@@ -325,6 +377,19 @@ static int measure_huge(struct maker *maker)
 	return 0;
 }
 
+/* By which others know the file again. */
+static int name_file(struct maker *maker)
+{
+	struct tapio_shm_segment *report = &maker->segment->report;
+	struct stat st;
+
+	if (fstat(maker->segment->fd, &st))
+		return note(maker, -errno, "fstat: %s", strerror(errno));
+	report->device = st.st_dev;
+	report->inode = st.st_ino;
+	return 0;
+}
+
 static int try_rung(struct maker *maker)
 {
 	uint64_t page = maker->rung == TAPIO_RUNG_HUGETLB
@@ -336,7 +401,11 @@ static int try_rung(struct maker *maker)
 		return note(maker, err, "%" PRIu64 " bytes wanted",
 			    maker->request->bytes);
 	begin_report(maker, page);
-	err = open_memfd(maker);
+	err = check_cgroup(maker);
+	if (!err)
+		err = open_memfd(maker);
+	if (!err)
+		err = name_file(maker);
 	if (!err)
 		err = set_mode(maker);
 	if (!err)

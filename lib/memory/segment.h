@@ -13,6 +13,8 @@
 
 #include <tapio/abi.h>
 
+struct tpi_cgroups;
+
 /* A mapping. base is NULL when there is none. */
 struct tpi_map {
 	unsigned char *base;
@@ -29,6 +31,9 @@ struct tpi_segment_request {
 	 * a hole punched in hugetlb is a SIGBUS, in shmem a zero. */
 	unsigned int first_rung;
 	bool no_fallback; /* the first rung or nothing */
+	bool seals_later; /* only its length now: tpi_segment_seal() does the rest */
+	/* Limits to keep to. NULL: none is looked at. */
+	const struct tpi_cgroups *cgroups;
 };
 
 /* A segment as its maker holds it. */
@@ -49,7 +54,7 @@ struct tpi_segment {
  * were not reached. A node that cannot be bound is not an error: see `placement`
  * (TAPIO_PLACED_UNCHECKED with errno 0: node is -1, nothing was asked for).
  *
- * -ENOMEM no rung has the memory. -EINVAL the request. -EPERM, -EACCES, -ENOSYS
+ * -ENOMEM no rung has the memory. -EDQUOT a cgroup's limit. -EINVAL the request. -EPERM, -EACCES, -ENOSYS
  * the kernel refuses memfds, seals or the read-only reopening. -EMFILE.
  */
 int tpi_segment_create(struct tpi_segment *segment,
@@ -65,12 +70,27 @@ void tpi_segment_destroy(struct tpi_segment *segment);
 int tpi_fd_check_readonly(int fd, uint64_t bytes, char *error,
 			  size_t error_bytes);
 
-/* The seals that every segment has. */
-#define TPI_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010 /* Linux 5.1 */
+#endif
+
+/* The seals of every segment that a process maps: its length stays. */
+#define TPI_SEALS_LENGTH (F_SEAL_SHRINK | F_SEAL_GROW)
+/* The seals that every segment has, but that of an isolated producer while it is FRESH. */
+#define TPI_SEALS (TPI_SEALS_LENGTH | F_SEAL_SEAL)
+/* The segment of an isolated producer, once that has mapped it. */
+#define TPI_SEALS_OWN (TPI_SEALS | F_SEAL_FUTURE_WRITE)
+
+/*
+ * The last seals of a segment that was made without (seals_later). From then on no process,
+ * this one included, can map it writable, write() to it or punch a hole in it. Mappings that
+ * there are stay. -errno, also if the seals are not there afterwards.
+ */
+int tpi_segment_seal(struct tpi_segment *segment);
 
 /*
  * Maps a received fd whole, MADV_DONTFORK and MADV_DONTDUMP. Checks that it is a
- * sealed memfd (SHRINK, GROW, SEAL) and not larger than limit_bytes.
+ * sealed memfd (SHRINK, GROW) and not larger than limit_bytes.
  * -EPERM it is not sealed. -EFBIG. -EACCES the fd does not allow `writable`.
  * -EBADMSG too short for a header, else what mmap or madvise said.
  */

@@ -30,11 +30,11 @@ static int check_seals(int fd, char *error, size_t error_bytes)
 		return tpi_fail(seals, error, error_bytes,
 				"cannot read the seals of fd %d: %s", fd,
 				strerror(-seals));
-	if ((seals & TPI_SEALS) != TPI_SEALS)
+	if ((seals & TPI_SEALS_LENGTH) != TPI_SEALS_LENGTH)
 		return tpi_fail(-EPERM, error, error_bytes,
 				"fd %d is not sealed: seals 0x%x, needed 0x%x",
 				fd, (unsigned int)seals,
-				(unsigned int)TPI_SEALS);
+				(unsigned int)TPI_SEALS_LENGTH);
 	return 0;
 }
 

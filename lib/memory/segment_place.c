@@ -98,6 +98,7 @@ void tpi_place_verify(const struct tpi_map *map,
 			/* UNBOUND says more, and has its own errno. */
 			if (!unbound)
 				report->placement_errno = -err;
+			report->misplaced_pages = UINT64_MAX;
 			return;
 		}
 	}

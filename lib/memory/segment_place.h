@@ -18,7 +18,10 @@ void tpi_place_bind(const struct tpi_map *map,
 /* Faults in every page. -errno, never a signal. */
 int tpi_place_populate(const struct tpi_map *map, unsigned int rung);
 
-/* Asks for each page's node and fills in placement and misplaced_pages. */
+/*
+ * Asks for each page's node and fills in placement and misplaced_pages. UINT64_MAX: the
+ * kernel does not say, as where a seccomp filter forbids to ask.
+ */
 void tpi_place_verify(const struct tpi_map *map,
 		      struct tapio_shm_segment *report);
 

@@ -19,7 +19,7 @@ struct wire_string {
 	uint16_t bytes;
 };
 
-#define WIRE_STRINGS_MAX 2
+#define WIRE_STRINGS_MAX 3
 #define WIRE_SIZE(type)  sizeof(struct tpi_wire_##type)
 #define WIRE_STRING(type, field)                                          \
 	{                                                                 \
@@ -29,6 +29,7 @@ struct wire_string {
 
 static const struct wire_kind {
 	size_t bytes;
+	size_t least; /* of an earlier version. 0: it was never shorter */
 	unsigned int fds_min;
 	unsigned int fds_max;
 	struct wire_string strings[WIRE_STRINGS_MAX]; /* bytes 0: none */
@@ -36,19 +37,25 @@ static const struct wire_kind {
 	[TPI_WIRE_HELLO] =
 		{
 			.bytes = WIRE_SIZE(hello),
+			.least = offsetof(struct tpi_wire_hello, attach),
 			.fds_max = 1, /* 0: it could not open its pidfd */
-			.strings = {WIRE_STRING(hello, comm)},
+			.strings = {WIRE_STRING(hello, comm),
+				    WIRE_STRING(hello, attach.channel),
+				    WIRE_STRING(hello, attach.group)},
 		},
 	[TPI_WIRE_WELCOME] =
 		{
 			.bytes = WIRE_SIZE(welcome),
+			.least = offsetof(struct tpi_wire_welcome, slots),
 			.fds_min = 1,
-			.fds_max = 1,
+			.fds_max = TPI_WIRE_WELCOME_FDS_MAX,
 			.strings = {WIRE_STRING(welcome, version)},
 		},
 	[TPI_WIRE_ATTACH] =
 		{
 			.bytes = WIRE_SIZE(attach),
+			.least = offsetof(struct tpi_wire_attach, handle) +
+				 sizeof(uint64_t),
 			.strings = {WIRE_STRING(attach, channel),
 				    WIRE_STRING(attach, group)},
 		},
@@ -72,6 +79,39 @@ static const struct wire_kind {
 				    WIRE_STRING(remove, group)},
 		},
 	[TPI_WIRE_REMOVED] = {.bytes = WIRE_SIZE(removed)},
+	[TPI_WIRE_FETCH] = {.bytes = WIRE_SIZE(fetch)},
+	[TPI_WIRE_FETCHED] =
+		{
+			.bytes = WIRE_SIZE(fetched),
+			.fds_min = 1,
+			.fds_max = TPI_WIRE_FETCH_MAX,
+		},
+	[TPI_WIRE_RELOAD] = {.bytes = WIRE_SIZE(reload)},
+	[TPI_WIRE_RELOADED] =
+		{
+			.bytes = WIRE_SIZE(reloaded),
+			.strings = {WIRE_STRING(reloaded, text)},
+		},
+	[TPI_WIRE_RESUME] = {.bytes = WIRE_SIZE(resume)},
+	[TPI_WIRE_RESUMED] = {.bytes = WIRE_SIZE(resumed)},
+	[TPI_WIRE_REPLACE] = {.bytes = WIRE_SIZE(replace)},
+	[TPI_WIRE_HANDING] =
+		{
+			.bytes = WIRE_SIZE(handing),
+			.fds_min = 3,
+			.fds_max = 3,
+			.strings = {WIRE_STRING(handing, version)},
+		},
+	[TPI_WIRE_HANDED] =
+		{
+			.bytes = WIRE_SIZE(handed),
+			.fds_min = 1,
+			.fds_max = TPI_WIRE_HANDED_MAX,
+		},
+	[TPI_WIRE_TAKE] = {.bytes = WIRE_SIZE(take)},
+	[TPI_WIRE_TAKEN] = {.bytes = WIRE_SIZE(taken)},
+	[TPI_WIRE_MAPPED] = {.bytes = WIRE_SIZE(mapped)},
+	[TPI_WIRE_SEALED] = {.bytes = WIRE_SIZE(sealed)},
 };
 #define WIRE_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -110,17 +150,22 @@ static int check_header(const struct tpi_wire_header *header, size_t bytes,
 	return 0;
 }
 
-/* Of our minor version or an older one: exact. Of a later one: at least. */
+/* Of our minor version: exact. Of a later one: at least. Of an earlier one: at most. */
 static int check_length(const struct tpi_wire_header *header, size_t bytes,
 			char *error, size_t error_bytes)
 {
-	size_t want = kinds[header->type].bytes;
+	const struct wire_kind *kind = &kinds[header->type];
+	size_t want = kind->bytes, least = want;
+
+	if (header->minor < TPI_WIRE_MINOR && kind->least)
+		least = kind->least;
 
 	if (header->length != bytes)
 		return tpi_fail(-EBADMSG, error, error_bytes,
 				"message type %u says %u bytes, %zu came",
 				header->type, header->length, bytes);
-	if (bytes < want || (bytes > want && header->minor <= TPI_WIRE_MINOR) ||
+	if (bytes < least ||
+	    (bytes > want && header->minor <= TPI_WIRE_MINOR) ||
 	    bytes > TPI_WIRE_BYTES_MAX)
 		return tpi_fail(-EBADMSG, error, error_bytes,
 				"message type %u of protocol %u.%u has %zu "
@@ -128,6 +173,41 @@ static int check_length(const struct tpi_wire_header *header, size_t bytes,
 				header->type, header->major, header->minor,
 				bytes, want);
 	return 0;
+}
+
+/* `came`: all but those that others count. */
+static int check_segments(const struct tpi_wire_attached *attached,
+			  unsigned int came, char *error, size_t error_bytes)
+{
+	uint32_t segments = attached->segment_count;
+	uint32_t cursors = attached->cursors_count;
+
+	if (segments <= came && cursors == came - segments)
+		return 0;
+	return tpi_fail(-EBADMSG, error, error_bytes,
+			"%u segments and %u cursors, but %u descriptors",
+			segments, cursors, came);
+}
+
+static int check_welcome(const struct tpi_wire_welcome *welcome,
+			 unsigned int fds, char *error, size_t error_bytes)
+{
+	unsigned int slots;
+
+	/* An earlier version's ends before. */
+	if (welcome->header.length < sizeof(*welcome) && fds == 1)
+		return 0;
+	if (welcome->header.length < sizeof(*welcome))
+		return tpi_fail(-EBADMSG, error, error_bytes,
+				"a catalog, but %u descriptors", fds);
+	slots = (unsigned int)__builtin_popcountll(welcome->slots);
+	if (slots >= fds)
+		return tpi_fail(-EBADMSG, error, error_bytes,
+				"a catalog and cursors of %u slots, but %u "
+				"descriptors",
+				slots, fds);
+	return check_segments(&welcome->attached, fds - 1 - slots, error,
+			      error_bytes);
 }
 
 static int check_fds(const union tpi_wire_message *message, unsigned int fds,
@@ -146,16 +226,20 @@ static int check_fds(const union tpi_wire_message *message, unsigned int fds,
 				"%u to %u",
 				header->type, fds, kind->fds_min,
 				kind->fds_max);
-	if (header->type == TPI_WIRE_ATTACHED) {
-		uint32_t segments = message->attached.segment_count;
-		uint32_t cursors = message->attached.cursors_count;
-
-		if (segments > fds || cursors != fds - segments)
-			return tpi_fail(-EBADMSG, error, error_bytes,
-					"%u segments and %u cursors, but %u "
-					"descriptors",
-					segments, cursors, fds);
-	}
+	if (header->type == TPI_WIRE_ATTACHED)
+		return check_segments(&message->attached, fds, error,
+				      error_bytes);
+	if (header->type == TPI_WIRE_WELCOME)
+		return check_welcome(&message->welcome, fds, error,
+				     error_bytes);
+	if (header->type == TPI_WIRE_FETCHED && message->fetched.count != fds)
+		return tpi_fail(-EBADMSG, error, error_bytes,
+				"cursors of %u slots, but %u descriptors",
+				message->fetched.count, fds);
+	if (header->type == TPI_WIRE_HANDED && message->handed.count != fds)
+		return tpi_fail(-EBADMSG, error, error_bytes,
+				"%u keys, but %u descriptors",
+				message->handed.count, fds);
 	return 0;
 }
 
@@ -167,7 +251,9 @@ static int check_strings(const union tpi_wire_message *message, char *error,
 	for (unsigned int i = 0; i < WIRE_STRINGS_MAX; i++) {
 		const struct wire_string *s = &kind->strings[i];
 
+		/* What an earlier version does not send is empty. */
 		if (s->bytes &&
+		    s->offset + s->bytes <= message->header.length &&
 		    !memchr(message->bytes + s->offset, 0, s->bytes))
 			return tpi_fail(-EBADMSG, error, error_bytes,
 					"string at byte %u of message type %u "

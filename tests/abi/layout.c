@@ -57,7 +57,7 @@ END_TEST
 START_TEST(words_hold_their_largest_parts_apart)
 {
 	uint64_t head = TAPIO_HEAD(TAPIO_POSITION_MASK, 0x7fff, 0);
-	uint64_t slot = TAPIO_SLOT(TAPIO_SLOT_CLOSED, TAPIO_GROUP_LOSSLESS,
+	uint64_t slot = TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_GROUP_LOSSLESS,
 				   0x7fff, UINT32_MAX);
 	uint64_t desc = TAPIO_DESC_META(65535, 15, TAPIO_BLOCK_BYTES_MAX) |
 			(TAPIO_BLOCKS_MAX - 1);
@@ -67,7 +67,7 @@ START_TEST(words_hold_their_largest_parts_apart)
 	ck_assert_uint_eq(TAPIO_HEAD_INCARNATION(head), 0x7fff);
 	ck_assert_uint_eq(TAPIO_HEAD_RECORD(head), 0);
 	ck_assert_uint_eq(TAPIO_HEAD_RECORD(head | 1), 1);
-	ck_assert_uint_eq(TAPIO_SLOT_STATE(slot), TAPIO_SLOT_CLOSED);
+	ck_assert_uint_eq(TAPIO_SLOT_STATE(slot), TAPIO_SLOT_ACTIVE);
 	ck_assert_uint_eq(TAPIO_SLOT_POLICY(slot), TAPIO_GROUP_LOSSLESS);
 	ck_assert_uint_eq(TAPIO_SLOT_INCARNATION(slot), 0x7fff);
 	ck_assert_uint_eq(TAPIO_SLOT_LAG(slot), UINT32_MAX);

@@ -54,9 +54,14 @@ unsigned int abi_rows_cpp(struct abi_row *rows);
 	ABI_STRUCT(tapio_shm_histogram), \
 	ABI_STRUCT(tapio_shm_calibration), \
 	ABI_STRUCT(tapio_shm_broker), \
+	ABI_STRUCT(tapio_shm_counter), \
+	ABI_VALUE(TAPIO_BROKER_COUNTER_COUNT), \
+	ABI_VALUE(TAPIO_LANE_DROP_COUNT), \
 	ABI_STRUCT(tapio_shm_attachment), \
 	ABI_STRUCT(tapio_shm_segment), \
 	ABI_STRUCT(tapio_shm_class), \
+	ABI_STRUCT(tapio_shm_place), \
+	ABI_STRUCT(tapio_shm_span), \
 	ABI_STRUCT(tapio_shm_channel), \
 	ABI_STRUCT(tapio_shm_group), \
 	ABI_VALUE(TAPIO_SEGMENT_MAGIC), \

@@ -7,6 +7,9 @@
 #include <tapio/broker.h>
 #include <tapio/tapio.h>
 
+#define NAME(name, unit, type, meaning, cause, remedy) \
+#name ": " unit ": " meaning cause remedy,
+
 uint64_t tapio_tests_macros(const struct tapio_event *event);
 
 uint64_t tapio_tests_macros(const struct tapio_event *event)
@@ -18,9 +21,18 @@ uint64_t tapio_tests_macros(const struct tapio_event *event)
 	uint64_t lease = TAPIO_LEASE(7, 2u, TAPIO_LEASE_MOVING, 3);
 	uint64_t slot = TAPIO_SLOT(TAPIO_SLOT_ACTIVE, TAPIO_GROUP_UNTIL, 1, 2u);
 	uint64_t state = TAPIO_STATE(1, 2u);
+	uint64_t serving = TAPIO_SERVING(1, 2u);
 	uint64_t ticket = TAPIO_TICKET(1, 2u);
 	uint64_t sum = TAPIO_EVENT_TAG(event);
+	const char *const names[] = {TAPIO_BROKER_COUNTERS(NAME)
+					     TAPIO_LANE_DROPS(NAME)};
 
+	sum += sizeof(names) - TAPIO_BROKER_COUNTER_COUNT -
+	       TAPIO_LANE_DROP_COUNT;
+
+	sum += TAPIO_SEGMENT_PHASE(6u) + TAPIO_SEGMENT_MEMORY(6u) +
+	       TAPIO_SEGMENT_READABLE(6u);
+	sum += TAPIO_SERVING_RUN(serving) + TAPIO_SERVING_TID(serving);
 	sum += TAPIO_ATTACHMENT_INDEX(id) + TAPIO_ATTACHMENT_GENERATION(id);
 	sum += TAPIO_TAG_TYPE(tag) + TAPIO_TAG_SEVERITY(tag);
 	sum += TAPIO_DESC_BLOCK(desc) + TAPIO_DESC_LENGTH(desc) +

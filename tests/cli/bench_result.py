@@ -37,10 +37,19 @@ def missing(peer: str, status: str, why: str) -> Json:
 
 
 def goal(kind: str, limit: float, value: float | None, reached: bool | None,
-         against: str | None = None, why: str | None = None) -> Json:
+         against: str | None = None, why: str | None = None,
+         plus: str | None = None, note: str | None = None) -> Json:
     return {"text": f"goal <{kind}> {limit}", "kind": kind, "against": against,
             "figure": 0, "limit": limit, "value": value, "reached": reached,
-            "why": why}
+            "why": why, "of": None, "plus": plus, "note": note}
+
+
+def placement(got: str | None, kept: int = 3, thrown: int = 0,
+              waited_s: float = 0.0, unanswered: int = 0) -> Json:
+    """Of a case, a question or a run: each has some more."""
+    return {"got": got, "kept": kept, "thrown_away": thrown,
+            "thrown_away_s": 0.5 * thrown, "waited_s": waited_s,
+            "unanswered": unanswered}
 
 
 def case(name: str, title: str, figures: list[tuple[str, str, bool]],
@@ -48,6 +57,8 @@ def case(name: str, title: str, figures: list[tuple[str, str, bool]],
          param: int = 0, param_name: str | None = None) -> Json:
     return {"name": name, "title": title, "bytes": 64, "batch": 1,
             "param": param, "param_name": param_name, "events": 1000,
+            "turns": 3, "placement": placement("apart") | {
+                "line_ns": [210.5, 220.0, 215.0]},
             "figures": [{"name": n, "unit": u, "more_is_better": m}
                         for n, u, m in figures],
             "subjects": subjects, "goals": goals or []}
@@ -66,8 +77,9 @@ def stream() -> Json:
          one("pipe", 4321), one("plain stores", 5),
          missing("queue", "failed", "event <12> came twice"),
          missing("far & away", "absent", "no </td> here")],
-        [goal("value", 6, 8.2, False), goal("value", 10, 8, True),
-         goal("subject", 1.5, 1.6, False, "plain stores"),
+        [goal("value", 6, 8.2, False, note="below the <floor> of 7 ns"),
+         goal("value", 10, 8, True),
+         goal("subject", 1.5, 1.6, False, "plain stores", plus="pi & pe"),
          goal("best_peer", 0.25, 0.2, True, NASTY),
          goal("best_peer", 1, 1.5, False, NASTY),
          goal("value", 3, None, None, None, "too <few> events")])
@@ -106,7 +118,9 @@ def question(number: int, text: str, cases: list[Json],
              absent: str | None = None) -> Json:
     return {"number": number, "text": text, "absent": absent,
             "before": {"line_ns": 101.5, "store_ns": 4.5},
-            "after": {"line_ns": None, "store_ns": None}, "cases": cases}
+            "after": {"line_ns": None, "store_ns": None},
+            "placement": placement("apart", 3, 2, 12.4) | {"line_ns": 215.0},
+            "cases": cases}
 
 
 def result() -> Json:
@@ -120,6 +134,9 @@ def result() -> Json:
                     "cpus": [0, 1], "memory_bytes": 2**34, "huge_pages": 0,
                     "governor": None, "hypervisor": True, "load": 0.5},
         "pingpong_ns": {"before": 101.5, "after": 204.25},
+        "placement": placement("apart", 18, 12, 74.4) | {
+            "wanted": "apart", "wait_s": 60.0, "together_most_ns": 75.0,
+            "apart_least_ns": 90.0},
         "built": [{"name": "Far <Ring>", "package": "libfar-dev",
                    "present": False}],
         "peers": [{"name": name, "kind": kind, "package": "",

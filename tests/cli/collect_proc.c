@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,8 @@ static void make_tree(void)
 	fixture_write(&fixture, "proc/pressure/memory",
 		      "some avg10=1.25 avg60=0.50 avg300=0.25 total=17\n"
 		      "full avg10=0.00 avg60=0.00 avg300=0.00 total=3\n");
+	fixture_write(&fixture, "proc/meminfo",
+		      "MemTotal: 100 kB\nMemFree: 50 kB\n");
 	fixture_write(&fixture, "proc/net/dev",
 		      "  eth0: 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n");
 	fixture_write(&fixture, "proc/diskstats",
@@ -106,9 +109,10 @@ static const struct {
 	{{"--interval", "fast"}, "--interval: 'fast' is not a duration"},
 	{{"--count", "0"}, "--count: '0' is outside 1"},
 	{{"--top", "-1"}, "--top: '-1' is not a number"},
-	{{"--sources", "start,exits"}, "--sources: 'exits' is not one of"},
-	{{"--sources", ""}, "--sources: '' is not one of"},
-	{{"--sources", "start,"}, "--sources: '' is not one of"},
+	{{"--sources", "start,exits"},
+	 "--sources: 'start,exits' is not a list of"},
+	{{"--sources", ""}, "memory: there is no ''"},
+	{{"--sources", "start,"}, "memory: there is no ''"},
 	{{"--duration", "1 s"}, "--duration: '1 s' is not a duration"},
 	{{"argument"}, "Too many arguments"},
 };
@@ -170,6 +174,8 @@ static const char *const expected[] = {
 	"\"resource\":\"memory\",\"some_avg10\":1.25,\"some_avg60\":0.5,"
 	"\"some_avg300\":0.25,\"full_avg10\":0,\"full_avg60\":0,"
 	"\"full_avg300\":0,\"some_total_us\":17,\"full_total_us\":3}",
+	"{\"severity\":\"debug\",\"type\":\"memory\",\"source\":\"proc\","
+	"\"total_bytes\":102400,\"free_bytes\":51200}",
 	"{\"severity\":\"debug\",\"type\":\"network.interface\","
 	"\"source\":\"proc\",\"name\":\"eth0\",\"state\":\"up\","
 	"\"receive_bytes\":1,\"receive_packets\":2,\"receive_errors\":3,"
@@ -193,8 +199,9 @@ static bool same_value(const json_t *a, const json_t *b)
 static void check_line(const char *line, const char *wanted)
 {
 	/* The values that differ from run to run. A start's time is known. */
-	static const char *const varying[] = {"lane", "position", "observed",
-					      "observed_ns"};
+	static const char *const varying[] = {
+		"channel",  "class",    "stamp_ns",   "lane",
+		"position", "observed", "observed_ns"};
 	json_error_t error;
 	json_t *got = json_loads(line, 0, &error);
 	json_t *want = json_loads(wanted, 0, &error);
@@ -226,8 +233,8 @@ START_TEST(a_known_tree_gives_exactly_the_known_events)
 		    NULL);
 	ck_assert_int_eq(c.status, 0);
 	ck_assert_str_eq(c.err,
-			 "tapio-collect-proc: emitted 5 (start 1, sample "
-			 "1, pressure 1, network 1, disk 1), dropped "
+			 "tapio-collect-proc: emitted 6 (start 1, sample "
+			 "1, pressure 1, network 1, disk 1, memory 1), dropped "
 			 "0\n");
 	command_free(&c);
 	command_run(&c, "tapio-tail", "--json", "--since=oldest", "-d0", NULL);
@@ -360,10 +367,10 @@ START_TEST(a_full_channel_loses_nothing_in_silence)
 	ck_assert_int_eq(c.status, 0);
 	ck_assert_ptr_nonnull(
 		strstr(c.err, "tapio-collect-proc: channel 'small' is full: "));
-	/* 1 start, and of four sources ten each. */
+	/* 1 start, and of five sources ten each. */
 	uint64_t emitted = number_in(c.err, "emitted ");
 	uint64_t dropped = number_in(c.err, "), dropped ");
-	ck_assert_uint_eq(emitted + dropped, 41);
+	ck_assert_uint_eq(emitted + dropped, 51);
 	ck_assert_uint_gt(dropped, 0);
 	ck_assert_uint_eq(count_held(consumer), emitted);
 	/* One warning, however many were dropped. */
@@ -446,6 +453,24 @@ START_TEST(a_killed_broker_ends_it_with_5)
 }
 END_TEST
 
+/* Reads what it says until that is said. */
+static void until_said(const struct running *running, const char *wanted)
+{
+	struct pollfd poll_fd = {.fd = running->err, .events = POLLIN};
+	char text[4096] = "";
+	size_t used = 0;
+
+	while (!strstr(text, wanted)) {
+		ssize_t n;
+
+		ck_assert_int_eq(poll(&poll_fd, 1, 30000), 1);
+		n = read(running->err, text + used, sizeof(text) - 1 - used);
+		ck_assert_msg(n > 0, "no '%s' in: %s", wanted, text);
+		used += (size_t)n;
+		text[used] = '\0';
+	}
+}
+
 START_TEST(with_wait_it_starts_before_the_broker_and_outlives_it)
 {
 	struct running collector, tail;
@@ -459,6 +484,8 @@ START_TEST(with_wait_it_starts_before_the_broker_and_outlives_it)
 		      "--type=pressure", NULL);
 	ck_assert_ptr_nonnull(running_line(&tail));
 	test_broker_kill(&broker);
+	/* A broker that is back before it is missed has the handle moved to it. */
+	until_said(&collector, "has gone");
 	test_broker_restart(&broker);
 	/* The second broker's channel: only its own events are there. */
 	ck_assert_int_eq(running_stop(&tail, SIGTERM), 0);

@@ -49,7 +49,7 @@ bool daemon_answers(void)
 
 bool daemon_comes(void)
 {
-	for (int i = 0; i < 500 && !daemon_answers(); i++)
+	for (int i = 0; i < 6000 && !daemon_answers(); i++)
 		usleep(10000);
 	return daemon_answers();
 }

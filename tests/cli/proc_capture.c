@@ -28,6 +28,13 @@ static int keep(void *arg, uint32_t tag, const void *data, uint32_t length)
 	return 0;
 }
 
+static uint32_t max_bytes(void *arg)
+{
+	const struct capture *capture = arg;
+
+	return capture->max_bytes;
+}
+
 void forget(void)
 {
 	while (c->count)
@@ -38,10 +45,14 @@ void set_up(void)
 {
 	c = calloc(1, sizeof(*c));
 	ck_assert_ptr_nonnull(c);
+	ck_assert_int_eq(
+		tpi_sink_init(&c->sink, tpi_proc_kinds, TPI_PROC_SOURCES, 0),
+		0);
 	c->sink.output = keep;
+	c->sink.max_bytes = max_bytes;
 	c->sink.arg = c;
-	c->sink.urgent_class = -1;
-	c->sink.where = "channel 'test'";
+	c->sink.source = TAPIO_SOURCE_PROC;
+	c->warning.where = "channel 'test'";
 	fixture_open(&c->fixture);
 	fixture_write(&c->fixture, "proc/stat", "btime 1700000000\n");
 	fixture_write(&c->fixture, "sys/empty", "\n");
@@ -51,6 +62,7 @@ void tear_down(void)
 {
 	tpi_proc_close(c->proc);
 	forget();
+	tpi_sink_fini(&c->sink);
 	fixture_close(&c->fixture);
 	free(c);
 }

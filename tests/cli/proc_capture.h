@@ -20,7 +20,9 @@ struct capture {
 	char proc_path[80];
 	char sys_path[80];
 	struct tpi_proc *proc;
-	int refuse; /* the result of output */
+	int refuse;         /* the result of output */
+	uint32_t max_bytes; /* of the channel. 0: no limit */
+	struct tpi_warning warning;
 	size_t count;
 	struct {
 		uint32_t tag;

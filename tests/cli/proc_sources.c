@@ -138,6 +138,50 @@ START_TEST(pressure_is_told_with_every_scan)
 }
 END_TEST
 
+START_TEST(memory_is_told_with_every_scan)
+{
+	fixture_write(&c->fixture, "proc/meminfo",
+		      "MemTotal:       16384 kB\nMemFree: 1 kB\n"
+		      "MemAvailable: 2 kB\nBuffers: 99 kB\nCached: 3 kB\n"
+		      "SwapCached: 98 kB\nSwapTotal: 4 kB\nSwapFree: 0 kB\n"
+		      "Dirty: 5 kB\nAnonPages: 6 kB\nShmem: 7 kB\nSlab: 8 kB\n"
+		      "KernelStack: 9 kB\nPageTables: 10 kB\n");
+	open_for(SOURCE(MEMORY));
+	scan();
+	fixture_write(&c->fixture, "proc/meminfo",
+		      "MemTotal: x kB\n"
+		      "MemFree: 11 kB\nSlab: 1");
+	scan();
+	ck_assert_uint_eq(c->count, 2);
+	const struct tapio_event_memory *p = fields(0, TAPIO_EVENT_MEMORY);
+	ck_assert_uint_eq(p->total_bytes, 16384 * 1024);
+	ck_assert_uint_eq(p->free_bytes, 1024);
+	ck_assert_uint_eq(p->available_bytes, 2048);
+	ck_assert_uint_eq(p->cached_bytes, 3 * 1024);
+	ck_assert_uint_eq(p->swap_total_bytes, 4 * 1024);
+	ck_assert_uint_eq(p->swap_free_bytes, 0);
+	ck_assert_uint_eq(p->dirty_bytes, 5 * 1024);
+	ck_assert_uint_eq(p->anonymous_bytes, 6 * 1024);
+	ck_assert_uint_eq(p->shared_bytes, 7 * 1024);
+	ck_assert_uint_eq(p->slab_bytes, 8 * 1024);
+	ck_assert_uint_eq(p->kernel_stack_bytes, 9 * 1024);
+	ck_assert_uint_eq(p->page_table_bytes, 10 * 1024);
+	p = fields(1, TAPIO_EVENT_MEMORY);
+	ck_assert_uint_eq(p->total_bytes, UINT64_MAX);
+	ck_assert_uint_eq(p->free_bytes, 11 * 1024);
+	ck_assert_uint_eq(p->slab_bytes, UINT64_MAX); /* cut off */
+}
+END_TEST
+
+START_TEST(a_list_of_memory_that_says_nothing_is_no_event)
+{
+	fixture_write(&c->fixture, "proc/meminfo", "garbage\n\n: 5 kB\n");
+	open_for(SOURCE(MEMORY));
+	scan();
+	ck_assert_uint_eq(c->count, 0);
+}
+END_TEST
+
 /* ---- what is missing, and what is refused ------------------------------- */
 
 /* The text on the test's stderr while `run` runs. */
@@ -157,11 +201,21 @@ static void capture_stderr(void (*run)(void), char *text, size_t size)
 	close(pipes[0]);
 }
 
+static uint64_t dropped(enum tpi_proc_source source)
+{
+	uint64_t sum = 0;
+
+	for (int r = 0; r < TPI_REFUSALS; r++)
+		sum += c->sink.counts[source].refused[r];
+	return sum;
+}
+
 static void scan_thrice(void)
 {
 	for (int i = 0; i < 3; i++) {
 		scan();
-		tpi_sink_warn(&c->sink, INT64_C(1000000000) * (i + 1));
+		tpi_sinks_warn(&c->sink, &c->warning,
+			       INT64_C(1000000000) * (i + 1));
 	}
 }
 
@@ -194,15 +248,15 @@ START_TEST(a_full_channel_is_counted_and_warned_about_once)
 	capture_stderr(scan_thrice, text, sizeof(text));
 	ck_assert_str_eq(text,
 			 "tapio: channel 'test' is full: 4 events dropped\n");
-	ck_assert_uint_eq(c->sink.dropped[TPI_PROC_START], 2);
+	ck_assert_uint_eq(dropped(TPI_PROC_START), 2);
 	/* A sample that was not told is tried again. */
-	ck_assert_uint_eq(c->sink.dropped[TPI_PROC_SAMPLE], 6);
-	ck_assert_uint_eq(c->sink.untold, 4);
+	ck_assert_uint_eq(dropped(TPI_PROC_SAMPLE), 6);
 	c->refuse = 0;
 	scan();
 	scan();
-	ck_assert_uint_eq(c->sink.emitted[TPI_PROC_SAMPLE], 2);
-	tpi_sink_summary(&c->sink, text, sizeof(text));
+	ck_assert_uint_eq(c->sink.counts[TPI_PROC_SAMPLE].emitted, 2);
+	tpi_counts_summary(c->sink.counts, tpi_proc_kinds, TPI_PROC_SOURCES,
+			   text, sizeof(text));
 	ck_assert_str_eq(text, "emitted 2 (sample 2), dropped 8 (start 2, "
 			       "sample 6)");
 }
@@ -219,26 +273,25 @@ START_TEST(counters_that_were_refused_are_told_when_there_is_room)
 	c->refuse = 0;
 	scan();
 	scan();
-	ck_assert_uint_eq(c->sink.emitted[TPI_PROC_NETWORK], 2);
-	ck_assert_uint_eq(c->sink.emitted[TPI_PROC_DISK], 1);
+	ck_assert_uint_eq(c->sink.counts[TPI_PROC_NETWORK].emitted, 2);
+	ck_assert_uint_eq(c->sink.counts[TPI_PROC_DISK].emitted, 1);
 }
 END_TEST
 
 static void warn_of_seven(void)
 {
-	c->sink.untold = 7;
-	tpi_sink_warn(&c->sink, INT64_C(1000000000));
-	c->sink.untold = 8;
-	tpi_sink_warn(&c->sink, INT64_C(2000000000));
-	c->sink.untold += 9;
-	tpi_sink_warn(&c->sink, INT64_C(11000000000));
+	tpi_sink_count_refused(&c->sink, TPI_PROC_EXIT, -ETIMEDOUT, 7);
+	tpi_sinks_warn(&c->sink, &c->warning, INT64_C(1000000000));
+	tpi_sink_count_refused(&c->sink, TPI_PROC_EXIT, -ETIMEDOUT, 8);
+	tpi_sinks_warn(&c->sink, &c->warning, INT64_C(2000000000));
+	tpi_sink_count_refused(&c->sink, TPI_PROC_START, -ETIMEDOUT, 9);
+	tpi_sinks_warn(&c->sink, &c->warning, INT64_C(11000000000));
 }
 
 START_TEST(warnings_are_coalesced_with_nothing_left_out)
 {
 	char text[1024];
 
-	c->sink.untold_error = -ETIMEDOUT;
 	capture_stderr(warn_of_seven, text, sizeof(text));
 	ck_assert_str_eq(text,
 			 "tapio: channel 'test' is full and stayed so for as "
@@ -255,7 +308,7 @@ START_TEST(strings_are_cut_to_the_channels_event_size_and_marked)
 	memset(line, 'x', sizeof(line));
 	process(20, 100, 1000);
 	fixture_write_bytes(&c->fixture, "proc/20/cmdline", line, sizeof(line));
-	c->sink.max_bytes = 256;
+	c->max_bytes = 256;
 	open_for(SOURCE(START));
 	scan();
 	ck_assert_uint_eq(c->count, 1);
@@ -270,7 +323,7 @@ END_TEST
 static void scan_and_warn(void)
 {
 	scan();
-	tpi_sink_warn(&c->sink, 1);
+	tpi_sinks_warn(&c->sink, &c->warning, 1);
 }
 
 START_TEST(events_that_fit_nowhere_are_dropped_and_counted)
@@ -278,10 +331,10 @@ START_TEST(events_that_fit_nowhere_are_dropped_and_counted)
 	char text[1024];
 
 	process(20, 100, 1000);
-	c->sink.max_bytes = 128;
+	c->max_bytes = 128;
 	open_for(SOURCE(START));
 	capture_stderr(scan_and_warn, text, sizeof(text));
-	ck_assert_uint_eq(c->sink.dropped[TPI_PROC_START], 1);
+	ck_assert_uint_eq(dropped(TPI_PROC_START), 1);
 	ck_assert_str_eq(text, "tapio: channel 'test' takes no events of "
 			       "over 128 bytes: 1 events dropped\n");
 }
@@ -324,6 +377,8 @@ static void add_tests(TCase *tc)
 		       a_disk_that_was_unplugged_and_came_back_is_told_as_new);
 	tcase_add_test(tc, a_list_longer_than_any_buffer_is_read_to_its_end);
 	tcase_add_test(tc, pressure_is_told_with_every_scan);
+	tcase_add_test(tc, memory_is_told_with_every_scan);
+	tcase_add_test(tc, a_list_of_memory_that_says_nothing_is_no_event);
 	tcase_add_test(tc, an_absent_source_is_said_once_and_the_others_go_on);
 	tcase_add_test(tc, a_full_channel_is_counted_and_warned_about_once);
 	tcase_add_test(tc,

@@ -192,7 +192,7 @@ void test_broker_restart(struct test_broker *broker)
 {
 	running_start(&broker->daemon, "tapiod", "--config", broker->config,
 		      "--socket", broker->socket, "--log-level", "warning",
-		      NULL);
+		      "--no-keeper", NULL);
 	for (int ms = 0; ms < LIMIT_MS && !answers(broker->socket); ms++)
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	ck_assert_msg(answers(broker->socket), "tapiod does not answer");

@@ -50,7 +50,10 @@ struct test_broker {
 	struct running daemon;
 };
 
-/* Starts tapiod with that configuration. TAPIO_SOCKET is its socket. */
+/*
+ * Starts tapiod with that configuration, without a keeper, so that its death is the end of its
+ * memory. TAPIO_SOCKET is its socket.
+ */
 void test_broker_start(struct test_broker *broker, const char *config);
 /* Again, at the same socket. */
 void test_broker_restart(struct test_broker *broker);

@@ -48,6 +48,7 @@ static void open_producer(const char *channel)
 {
 	char error[320];
 	struct tapio_options options = {.size = sizeof(options),
+					.answer_ns = TAPIO_FOREVER,
 					.error = error,
 					.error_bytes = sizeof(error)};
 	int err = tapio_producer_open(&producer, channel, &options);
@@ -210,30 +211,47 @@ START_TEST(an_unknown_channel_is_named_and_ends_with_4)
 }
 END_TEST
 
-static const char *const too_few_for[][2] = {
-	{"tapio-tail", "--duration=0"},
-	{"tapio-shmstat", "lanes"},
-};
-
-START_TEST(too_few_descriptors_are_named_with_need_and_limit)
+/* Whether it ends with 0 when it may have so many open files. */
+static bool has_enough(rlim_t files, unsigned int *named)
 {
-	const char *const *arguments = too_few_for[_i];
 	struct rlimit limit, low;
 	struct command c;
+	char words[64];
+	bool enough;
 
-	/* Fails on commit fddcec1: "the broker left: Message too long". */
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	low = limit;
-	low.rlim_cur = 48; /* 64 group slots do not fit */
+	low.rlim_cur = files;
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
-	command_run(&c, arguments[0], "--socket", broker.socket, arguments[1],
+	command_run(&c, "tapio-shmstat", "--socket", broker.socket, "lanes",
 		    NULL);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	ck_assert_msg(strstr(c.err,
-			     " descriptors, and this process may have no "
-			     "more than 48 open files"),
-		      "%s", c.err);
+	snprintf(words, sizeof(words), "may have no more than %u open files",
+		 (unsigned int)files);
+	*named += strstr(c.err, " descriptors, and this process ") &&
+		  strstr(c.err, words);
+	enough = c.status == 0;
+	ck_assert(enough || c.err[0]);
 	command_free(&c);
+	return enough;
+}
+
+/* Fails on commit fddcec1: "the broker left: Message too long". */
+START_TEST(too_few_descriptors_are_named_with_need_and_limit)
+{
+	unsigned int named = 0;
+	int next[5]; /* this test itself needs as many. There may be gaps */
+	rlim_t files = 0;
+
+	for (int i = 0; i < 5; i++) {
+		next[i] = dup(STDIN_FILENO);
+		files = (rlim_t)next[i] + 1;
+	}
+	for (int i = 0; i < 5; i++)
+		close(next[i]);
+	while (!has_enough(files, &named))
+		ck_assert_uint_lt(++files, 100);
+	ck_assert_uint_gt(named, 0);
 }
 END_TEST
 
@@ -261,6 +279,8 @@ START_TEST(a_typed_event_is_shown_exactly_as_text_and_as_json)
 	ck_assert_ptr_nonnull(
 		strstr(c.out, "\"time\":\"2023-11-14T22:13:20.123456789Z\","
 			      "\"time_ns\":1700000000123456789"));
+	ck_assert_int_eq(
+		strncmp(c.out, "{\"channel\":\"events\",\"class\":0,", 30), 0);
 	ck_assert_ptr_nonnull(strstr(c.out, "\"type\":\"process.start\""));
 	ck_assert_ptr_nonnull(strstr(c.out, "\"severity\":\"warning\""));
 	ck_assert_ptr_nonnull(strstr(c.out, "\"pid\":77"));
@@ -655,9 +675,7 @@ END_TEST
 static void add_broker_tests(TCase *tc)
 {
 	tcase_add_test(tc, an_unknown_channel_is_named_and_ends_with_4);
-	tcase_add_loop_test(tc,
-			    too_few_descriptors_are_named_with_need_and_limit,
-			    0, COUNT(too_few_for));
+	tcase_add_test(tc, too_few_descriptors_are_named_with_need_and_limit);
 	tcase_add_test(tc, a_typed_event_is_shown_exactly_as_text_and_as_json);
 	tcase_add_test(tc, what_is_no_typed_event_is_shown_by_its_bytes);
 	tcase_add_loop_test(tc,

@@ -86,6 +86,7 @@ static void open_producer(const char *channel)
 {
 	char error[320];
 	struct tapio_options options = {.size = sizeof(options),
+					.answer_ns = TAPIO_FOREVER,
 					.error = error,
 					.error_bytes = sizeof(error)};
 	int err = tapio_producer_open(&producer, channel, &options);

@@ -29,6 +29,9 @@
 
 static char lock_file[104];
 
+/* Of tapiod. A test about the death or the stop of one process has no keeper. */
+static const char *keeper = "--keeper=auto";
+
 static void set_up(void)
 {
 	daemon_set_up();
@@ -40,7 +43,7 @@ static void become_tapiod(int log)
 {
 	dup2(log, STDERR_FILENO);
 	execl(TAPIO_BIN "/tapiod", "tapiod", "--socket", daemon_socket,
-	      "--log-level=debug", (char *)NULL);
+	      "--log-level=debug", keeper, (char *)NULL);
 	_exit(127);
 }
 
@@ -177,10 +180,13 @@ END_TEST
 
 START_TEST(the_living_are_named_and_not_harmed)
 {
-	pid_t pid = start();
-	ino_t inode = inode_of(daemon_socket);
 	char text[32];
+	ino_t inode;
+	pid_t pid;
 
+	keeper = "--no-keeper";
+	pid = start();
+	inode = inode_of(daemon_socket);
 	snprintf(text, sizeof(text), "process %d ", pid);
 	refuses(4, text);
 	ck_assert_uint_eq(inode_of(daemon_socket), inode);
@@ -197,9 +203,11 @@ END_TEST
 START_TEST(of_many_that_start_at_once_one_serves)
 {
 	int served = 0, refused = 0;
-	pid_t pids[8], pid = start();
+	pid_t pids[8];
 
-	daemon_stop(pid, SIGKILL);
+	keeper = "--no-keeper";
+	daemon_stop(start(), SIGKILL);
+	keeper = "--keeper=auto";
 	for (int i = 0; i < 8; i++) {
 		pids[i] = fork();
 		if (!pids[i])

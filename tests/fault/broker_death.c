@@ -7,6 +7,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -251,6 +252,57 @@ START_TEST(leases_of_a_killed_member_are_free_and_its_group_goes_on)
 }
 END_TEST
 
+/* A sweep needs a thread of its own. Where there is none, it leaves the blocks. */
+static bool no_threads;
+
+int __real_pthread_create(pthread_t *, const pthread_attr_t *,
+			  void *(*)(void *), void *);
+int __wrap_pthread_create(pthread_t *, const pthread_attr_t *,
+			  void *(*)(void *), void *);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+			  void *(*run)(void *), void *arg)
+{
+	if (tpi_load_relaxed(&no_threads))
+		return EAGAIN;
+	return __real_pthread_create(thread, attributes, run, arg);
+}
+
+START_TEST(without_a_thread_that_may_move_blocks_wait_for_one)
+{
+	const struct tpi_lane *lane, *seen;
+	struct tpi_gating gating;
+	uint32_t blocks[4], abandoned = 0;
+	uint64_t tickets[4];
+	struct peer me;
+	int err = -1;
+
+	if (side_flavour())
+		return;
+	peer_open(&me, broker, TAPIO_ROLE_PRODUCE, NULL);
+	pin_to_first_cpu();
+	gating_of(&me, &gating);
+	lane = peer_lane(&me);
+	seen = &watcher.channel.lanes[lane->id];
+	for (int i = 0; i < 1000 && err; i++)
+		err = tpi_lane_reserve(lane, &gating, me.attached.attachment,
+				       blocks, tickets, 4);
+	ck_assert_int_eq(err, 0);
+	tpi_store_relaxed(&no_threads, true);
+	ck_assert_int_eq(peer_detach(&me), 4);
+	for (uint32_t i = 0; i <= seen->mask; i++)
+		abandoned += TAPIO_TICKET_OWNER(tpi_load_relaxed(
+				     &seen->tickets[i])) == TAPIO_ABANDONED;
+	ck_assert_uint_eq(abandoned, 4);
+	ck_assert_uint_eq(held_of(seen), 4);
+	tpi_store_relaxed(&no_threads, false);
+	for (int i = 0; i < 6000 && held_of(seen); i++)
+		usleep(10000);
+	ck_assert_uint_eq(held_of(seen), 0);
+	peer_close(&me);
+}
+END_TEST
+
 START_TEST(abandoned_blocks_come_back_without_a_death)
 {
 	const struct tpi_lane *lane;
@@ -273,7 +325,7 @@ START_TEST(abandoned_blocks_come_back_without_a_death)
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(tpi_lane_abandon(lane, blocks[i], tickets[i]),
 				 0);
-	for (int i = 0; i < 400 && held_of(lane); i++)
+	for (int i = 0; i < 6000 && held_of(lane); i++)
 		usleep(10000);
 	ck_assert_uint_eq(held_of(lane), 0);
 	peer_close(&me);
@@ -439,6 +491,7 @@ int main(void)
 	tcase_add_test(
 		c, leases_of_a_killed_member_are_free_and_its_group_goes_on);
 	tcase_add_test(c, abandoned_blocks_come_back_without_a_death);
+	tcase_add_test(c, without_a_thread_that_may_move_blocks_wait_for_one);
 	tcase_add_test(c, a_stopped_process_is_alive);
 	tcase_add_test(
 		c,

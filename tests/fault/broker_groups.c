@@ -27,10 +27,13 @@
 	"channel events {\n"                                       \
 	"  groups_max = 5\n"                                       \
 	"  class main { block = 64 blocks = 64 side_lanes = 2 }\n" \
+	"  class wide { block = 512 blocks = 16 side_lanes = 2\n"  \
+	"               side_blocks = 16 }\n"                      \
 	"  group audit { policy = lossless lag = 16 }\n"           \
 	"}\n"                                                      \
 	"channel other {}\n"                                       \
-	"allow anybody { any = true role = {produce, consume} }\n"
+	"allow anybody { any = true role = {produce, consume} }\n" \
+	"allow keepers { uid = {\"4321\", \"4322\"} role = {durable} }\n"
 
 static struct tapio_broker *broker;
 static struct peer producer;
@@ -71,32 +74,6 @@ static uint64_t slot_word(uint32_t index)
 	return tpi_load_acquire(&slot(index)->slot);
 }
 
-/* A producer that gates by every slot, as the library's does. */
-static void gating_all(struct tpi_gating *gating)
-{
-	static struct tpi_map maps[TAPIO_GROUP_SLOTS];
-	static struct tpi_cursors cursors[TAPIO_GROUP_SLOTS];
-	char why[256] = "";
-
-	memset(gating, 0, sizeof(*gating));
-	gating->generation = &producer.catalog.channels[0].generation;
-	gating->active = &producer.catalog.channels[0].active;
-	gating->groups = producer.catalog.groups;
-	for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++) {
-		int fd = producer.fds[producer.attached.segment_count + i];
-
-		ck_assert_msg(!tpi_map_fd(&maps[i], fd, false, UINT64_MAX, why,
-					  sizeof(why)),
-			      "%s", why);
-		ck_assert_msg(!tpi_cursors_attach(&cursors[i], &maps[i],
-						  &producer.catalog, 0, i,
-						  producer.channel.lane_count,
-						  why, sizeof(why)),
-			      "%s", why);
-		gating->cursors[i] = cursors[i].cursors;
-	}
-}
-
 static struct tpi_lane *side_lane(void)
 {
 	return &producer.channel.lanes[producer.channel.side_first[0]];
@@ -117,7 +94,7 @@ START_TEST(a_group_begins_at_the_tails_and_is_answered_when_it_counts)
 	struct peer c;
 	uint32_t s;
 
-	gating_all(&gating);
+	peer_map_slots(&producer, &gating);
 	for (int i = 0; i < 10; i++)
 		ck_assert_int_eq(emit(side_lane(), &gating), 0);
 	before = producer.catalog.channels[0].generation;
@@ -152,7 +129,7 @@ START_TEST(a_lossless_group_stops_producers_at_its_head_and_until_does_not)
 	struct peer c;
 	uint32_t n = lane->mask + 1, accepted = 0;
 
-	gating_all(&gating);
+	peer_map_slots(&producer, &gating);
 	ck_assert_int_eq(try_join(&c, "u", TAPIO_GROUP_UNTIL, 8, 0), 0);
 	for (uint32_t i = 0; i < 3 * n; i++)
 		ck_assert_int_eq(emit(lane, &gating), 0);
@@ -197,7 +174,7 @@ START_TEST(joins_while_producers_run_never_lose_what_was_promised)
 	pthread_t thread;
 	uint32_t joins = 0;
 
-	gating_all(&storm.gating);
+	peer_map_slots(&producer, &storm.gating);
 	ck_assert_int_eq(tpi_barrier_register(), 0);
 	ck_assert_int_eq(pthread_create(&thread, NULL, publish, NULL), 0);
 	for (; joins < 300; joins++) {
@@ -408,7 +385,7 @@ START_TEST(a_durable_group_stays_and_lossless_begins_with_its_first_member)
 	uint64_t start = tail_of(lane), gate;
 	struct peer c;
 
-	gating_all(&gating);
+	peer_map_slots(&producer, &gating);
 	/* Without a member it holds producers up to its lag only. */
 	ck_assert_uint_eq(TAPIO_SLOT_POLICY(slot_word(0)), TAPIO_GROUP_UNTIL);
 	/* Its own policy and the one that holds now are two things, on fddcec1
@@ -446,7 +423,7 @@ START_TEST(a_full_lane_waits_whole_for_the_next_member_of_a_lossless_group)
 	uint64_t head;
 	struct peer c;
 
-	gating_all(&gating);
+	peer_map_slots(&producer, &gating);
 	ck_assert_int_eq(try_join(&c, "audit", 0, 0, 0), 0);
 	head = head_of(&c, lane);
 	ck_assert_uint_eq(emit_until_full(lane, &gating), n);
@@ -486,7 +463,7 @@ START_TEST(a_promotion_does_not_believe_a_head_of_another_incarnation)
 	struct peer c;
 	uint64_t head;
 
-	gating_all(&gating);
+	peer_map_slots(&producer, &gating);
 	ck_assert_int_eq(try_join(&c, "audit", 0, 0, 0), 0);
 	head = head_of(&c, lane);
 	for (int i = 0; i < 10; i++)
@@ -526,6 +503,90 @@ START_TEST(a_durable_group_that_was_asked_for_stays_too)
 }
 END_TEST
 
+/* Without the role lossless: nothing that it leaves behind may starve a producer. */
+static int leave_the_worst(void)
+{
+	struct peer c;
+	int err = try_join(&c, "d", TAPIO_GROUP_UNTIL, 33, TPI_ATTACH_DURABLE);
+
+	peer_close(&c);
+	if (err != -EPERM)
+		return ERANGE;
+	err = try_join(&c, "d", TAPIO_GROUP_UNTIL, 32, TPI_ATTACH_DURABLE);
+	if (!err)
+		err = peer_detach(&c);
+	peer_close(&c);
+	return -err;
+}
+
+/* Fails on commit fddcec1 with the lag 63, which it allowed: of 6400 none is taken. */
+START_TEST(a_durable_group_that_was_left_behind_starves_no_producer)
+{
+	struct tpi_gating gating;
+	const char *left;
+
+	if (getuid()) {
+		fprintf(stderr, "skipped: becoming another uid needs root\n");
+		return;
+	}
+	peer_map_slots(&producer, &gating);
+	ck_assert_int_eq(as_uid(4321, leave_the_worst), 0);
+	left = slot(1)->name;
+	ck_assert_str_eq(left, "d");
+	ck_assert_uint_eq(slot(1)->members, 0);
+	ck_assert_uint_eq(TAPIO_SLOT_STATE(slot_word(1)), TAPIO_SLOT_ACTIVE);
+	/* On lanes that are longer than the lag, and on those that are shorter. */
+	for (uint32_t k = 0; k < 2; k++) {
+		struct tpi_lane *lane =
+			&producer.channel.lanes[producer.channel.side_first[k]];
+		uint32_t n = lane->mask + 1, accepted = 0;
+
+		ck_assert_uint_eq(n, k ? 16 : 64);
+		for (uint32_t i = 0; i < 100 * n; i++)
+			accepted += emit(lane, &gating) == 0;
+		ck_assert_uint_eq(accepted, 100 * n);
+		/* It holds what it was promised. */
+		ck_assert_uint_ge(tail_of(lane) - gate_of(lane), k ? 8 : 32);
+	}
+}
+END_TEST
+
+static int ask_for_durable(void)
+{
+	struct peer c;
+	int err = try_join(&c, "d", 0, 0, TPI_ATTACH_DURABLE);
+
+	if (err == -EPERM && !strstr(c.refused.text, "role durable"))
+		err = -EBADMSG;
+	peer_close(&c);
+	return -err;
+}
+
+static int ask_for_configured(void)
+{
+	struct peer c;
+	int err = try_join(&c, "audit", 0, 0, TPI_ATTACH_DURABLE);
+
+	peer_close(&c);
+	return -err;
+}
+
+START_TEST(to_make_a_durable_group_is_a_right_of_its_own)
+{
+	if (getuid()) {
+		fprintf(stderr, "skipped: becoming another uid needs root\n");
+		return;
+	}
+	ck_assert_int_eq(as_uid(4444, ask_for_durable), EPERM);
+	ck_assert_uint_ne(TAPIO_SLOT_STATE(slot_word(1)), TAPIO_SLOT_ACTIVE);
+	/* One that exists is joined, however it came to be. */
+	ck_assert_int_eq(as_uid(4444, ask_for_configured), 0);
+	ck_assert_int_eq(as_uid(4321, ask_for_durable), 0);
+	ck_assert_uint_eq(TAPIO_SLOT_STATE(slot_word(1)), TAPIO_SLOT_ACTIVE);
+	ck_assert_uint_eq(slot(1)->flags, TAPIO_GROUP_FLAG_DURABLE);
+}
+END_TEST
+
 /* ---- removing -------------------------------------------------------------------------- */
 
 static int make_d(void)
@@ -555,7 +616,7 @@ static int remove_d(void)
 {
 	int err = -EBUSY;
 
-	for (int i = 0; i < 500 && err == -EBUSY; i++) {
+	for (int i = 0; i < 6000 && err == -EBUSY; i++) {
 		err = remove_it("events", "d");
 		if (err == -EBUSY)
 			usleep(10000);
@@ -571,7 +632,7 @@ START_TEST(a_durable_group_is_removed_when_nobody_is_in_it)
 	uint32_t s, bell, n = lane->mask + 1;
 	int err = 0;
 
-	gating_all(&gating);
+	peer_map_slots(&producer, &gating);
 	ck_assert_int_eq(
 		try_join(&c, "d", TAPIO_GROUP_UNTIL, 8, TPI_ATTACH_DURABLE), 0);
 	s = c.attached.group_slot;
@@ -581,7 +642,7 @@ START_TEST(a_durable_group_is_removed_when_nobody_is_in_it)
 	ck_assert_ptr_nonnull(strstr(other.refused.text, "1 member"));
 	ck_assert_int_eq(peer_detach(&c), 0);
 	peer_close(&c);
-	for (int i = 0; i < 500 && slot(s)->members; i++)
+	for (int i = 0; i < 6000 && slot(s)->members; i++)
 		usleep(10000);
 	bell = tpi_load_relaxed(&producer.channel.doorbells->slots[s].doorbell);
 	/* The connection is as good as before, whatever was refused. */
@@ -670,7 +731,7 @@ START_TEST(a_slot_goes_to_the_same_uid_at_once_with_another_incarnation)
 		c.cursors.cursors[0].want = 1;
 		ck_assert_int_eq(peer_detach(&c), 0);
 		ck_assert_uint_eq(TAPIO_SLOT_STATE(slot_word(first_slot)),
-				  TAPIO_SLOT_CLOSED);
+				  TAPIO_SLOT_FREE);
 		ck_assert(!(producer.catalog.channels[0].active >> first_slot &
 			    1));
 		peer_close(&c);
@@ -687,7 +748,8 @@ static int slot_of_join(void)
 	return (int)c.attached.group_slot;
 }
 
-START_TEST(a_slot_that_a_living_process_may_write_goes_to_no_other_uid)
+/* Memory that no client has had comes before memory that another uid has had. */
+START_TEST(a_slot_goes_to_no_other_uid_while_there_are_others)
 {
 	struct peer c;
 	uint32_t ours;
@@ -703,14 +765,45 @@ START_TEST(a_slot_that_a_living_process_may_write_goes_to_no_other_uid)
 	theirs = as_uid(4321, slot_of_join);
 	ck_assert_int_lt(theirs, TAPIO_GROUP_SLOTS);
 	ck_assert_int_ne(theirs, (int)ours);
-	/* Dead is dead: all that they had is free for others. */
-	for (int i = 0;
-	     i < 500 &&
-	     TAPIO_SLOT_STATE(slot_word((uint32_t)theirs)) != TAPIO_SLOT_FREE;
-	     i++)
-		usleep(10000);
-	ck_assert_uint_eq(TAPIO_SLOT_STATE(slot_word((uint32_t)theirs)),
-			  TAPIO_SLOT_FREE);
+	ck_assert_int_eq(as_uid(4321, slot_of_join), theirs);
+	ck_assert_uint_eq(slot(ours)->epoch, 1);
+	ck_assert_uint_eq(slot((uint32_t)theirs)->epoch, 1);
+	peer_close(&c);
+}
+END_TEST
+
+/* Connects as root, and again as another user. */
+static int join_after_a_change_of_uid(void)
+{
+	struct peer before, c;
+	int err;
+
+	peer_connect(&before, broker);
+	if (peer_hello(&before) || setgid(4321) || setuid(4321))
+		return 99;
+	if (try_join(&c, "own", 0, 0, 0))
+		return 1;
+	if (c.catalog.groups[c.attached.group_slot].uid != 4321)
+		return 2;
+	peer_connect(&before, broker);
+	err = peer_hello(&before);
+	if (!err)
+		err = peer_attach(&before, TAPIO_ROLE_CONSUME, "events",
+				  "roots", 0, 0, 0);
+	return err == -EACCES ? 0 : 3;
+}
+
+/* Fails where a process is known by the uid that it had at first. */
+START_TEST(a_client_is_its_uid_of_now)
+{
+	struct peer c;
+
+	if (getuid()) {
+		fprintf(stderr, "skipped: becoming another uid needs root\n");
+		return;
+	}
+	ck_assert_int_eq(try_join(&c, "roots", 0, 0, 0), 0);
+	ck_assert_int_eq(as_uid(0, join_after_a_change_of_uid), 0);
 	peer_close(&c);
 }
 END_TEST
@@ -746,6 +839,7 @@ int main(void)
 
 	tcase_set_timeout(c, 30);
 	tcase_add_checked_fixture(c, set_up, tear_down);
+	tcase_add_test(c, a_client_is_its_uid_of_now);
 	tcase_add_test(
 		c, a_group_begins_at_the_tails_and_is_answered_when_it_counts);
 	tcase_add_test(
@@ -767,10 +861,12 @@ int main(void)
 		c, a_promotion_does_not_believe_a_head_of_another_incarnation);
 	tcase_add_test(c, a_durable_group_that_was_asked_for_stays_too);
 	tcase_add_test(
+		c, a_durable_group_that_was_left_behind_starves_no_producer);
+	tcase_add_test(c, to_make_a_durable_group_is_a_right_of_its_own);
+	tcase_add_test(
 		c,
 		a_slot_goes_to_the_same_uid_at_once_with_another_incarnation);
-	tcase_add_test(
-		c, a_slot_that_a_living_process_may_write_goes_to_no_other_uid);
+	tcase_add_test(c, a_slot_goes_to_no_other_uid_while_there_are_others);
 	tcase_add_test(c, a_durable_group_is_removed_when_nobody_is_in_it);
 	tcase_add_test(c, what_may_not_be_removed_is_refused_with_the_reason);
 	tcase_add_test(c, a_group_is_removed_by_its_uid_and_by_the_brokers);

@@ -6,7 +6,6 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "lib/base/sys.h"
+#include "tests/fault/lingering.h"
 #include "tests/fault/peer.h"
 #include "tests/check_main.h"
 
@@ -30,6 +30,10 @@
 static struct tapio_broker *broker;
 static int fds_before;
 static bool old_kernel; /* it has no SO_PASSRIGHTS, before Linux 6.16 */
+
+/* Clients in other namespaces than the broker's are no owners. */
+#define CONTAINERS \
+	"\nallow containers { any = true role = {produce, inspect} }\n"
 
 int __real_setsockopt(int, int, int, const void *, socklen_t);
 int __wrap_setsockopt(int, int, int, const void *, socklen_t);
@@ -56,7 +60,7 @@ static void start(bool old)
 {
 	old_kernel = old;
 	broker = broker_start("channel events { class main { block = 256 "
-			      "blocks = 64 } }");
+			      "blocks = 64 } }" CONTAINERS);
 	fds_before = lowest_free_fd();
 }
 
@@ -78,7 +82,7 @@ static void tear_down(void)
 	peer_open(&honest, broker, TAPIO_ROLE_PRODUCE, NULL);
 	ck_assert_int_eq(peer_detach(&honest), 0);
 	peer_close(&honest);
-	for (int i = 0; i < 500 && lowest_free_fd() != fds_before; i++)
+	for (int i = 0; i < 6000 && lowest_free_fd() != fds_before; i++)
 		usleep(10000);
 	ck_assert_int_eq(lowest_free_fd(), fds_before);
 	tapio_broker_stop(broker);
@@ -118,9 +122,9 @@ START_TEST(malformed_messages_are_refused_and_the_connection_ends)
 	tpi_wire_init(&m, TPI_WIRE_HELLO);
 	m.hello.abi_major = TAPIO_ABI_MAJOR + 1;
 	refused_with(&m, m.header.length, -EPROTONOSUPPORT);
-	/* Another minor number, too, while the major one is 0. */
+	/* A minor number of before there was a rule. */
 	m.hello.abi_major = TAPIO_ABI_MAJOR;
-	m.hello.abi_minor = TAPIO_ABI_MINOR + 1;
+	m.hello.abi_minor = TAPIO_ABI_MINOR_LEAST - 1;
 	refused_with(&m, m.header.length, -EPROTONOSUPPORT);
 	for (int type = TPI_WIRE_WELCOME; type <= TPI_WIRE_REMOVED; type++) {
 		int fd = dup(0), sent;
@@ -200,31 +204,6 @@ START_TEST(a_flood_of_descriptors_is_closed)
 }
 END_TEST
 
-/* A TCP socket whose close waits for its peer, which never reads. */
-static int make_lingering(int *peer)
-{
-	const struct linger linger = {.l_onoff = 1, .l_linger = 60};
-	struct sockaddr_in address = {.sin_family = AF_INET};
-	socklen_t length = sizeof(address);
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
-	int sock = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	char bytes[65536] = {0};
-
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	ck_assert_int_eq(bind(listener, (void *)&address, sizeof(address)), 0);
-	ck_assert_int_eq(listen(listener, 1), 0);
-	getsockname(listener, (void *)&address, &length);
-	connect(sock, (void *)&address, sizeof(address));
-	*peer = accept(listener, NULL, NULL);
-	ck_assert_int_ge(*peer, 0);
-	close(listener);
-	setsockopt(sock, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-	while (send(sock, bytes, sizeof(bytes), 0) > 0)
-		;
-	ck_assert_int_eq(fcntl(sock, F_SETFL, 0), 0);
-	return sock;
-}
-
 /* Fails on commit fddcec1: it arrives, and the broker waits when it closes it. */
 START_TEST(a_descriptor_whose_close_waits_does_not_reach_the_broker)
 {
@@ -239,7 +218,7 @@ START_TEST(a_descriptor_whose_close_waits_does_not_reach_the_broker)
 		return;
 	}
 	close(probe);
-	fd = make_lingering(&other);
+	fd = lingering_socket(&other);
 	tpi_wire_init(&m, TPI_WIRE_HELLO);
 	m.header.fd_count = 1;
 	peer_connect(&p, broker);
@@ -267,7 +246,7 @@ START_TEST(who_does_not_read_is_closed_and_blocks_nobody)
 	tpi_wire_init(&m, TPI_WIRE_ATTACH);
 	m.attach.role = TAPIO_ROLE_INSPECT;
 	strcpy(m.attach.channel, "nowhere");
-	for (int tries = 0; tries < 5000 && !gone; tries++) {
+	for (int tries = 0; tries < 60000 && !gone; tries++) {
 		err = peer_send(&deaf, &m, m.header.length, NULL, 0);
 		sent += !err;
 		if (err == -EAGAIN)
@@ -284,18 +263,19 @@ END_TEST
 
 START_TEST(strangers_make_room_for_strangers)
 {
-	struct peer crowd[80], honest;
+	static struct peer crowd[300];
+	struct peer honest;
 	union tpi_wire_message m;
 
-	for (int i = 0; i < 80; i++)
+	for (int i = 0; i < 300; i++)
 		peer_connect(&crowd[i], broker);
 	peer_open(&honest, broker, TAPIO_ROLE_PRODUCE, NULL);
 	/* The oldest was asked to leave, with a reason. */
 	ck_assert_int_eq(peer_receive(&crowd[0], &m), TPI_WIRE_REFUSED);
-	ck_assert_int_eq(m.refused.error, -ETIMEDOUT);
+	ck_assert_int_eq(m.refused.error, -EAGAIN);
 	ck_assert_int_eq(peer_detach(&honest), 0);
 	peer_close(&honest);
-	for (int i = 0; i < 80; i++)
+	for (int i = 0; i < 300; i++)
 		peer_close(&crowd[i]);
 }
 END_TEST
@@ -400,7 +380,7 @@ static void serve_in_namespace(int out)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	inner = broker_start("channel events { class m { block = 64 blocks = "
-			     "16 } }");
+			     "16 } }" CONTAINERS);
 	if (write(out, tapio_broker_socket(inner),
 		  strlen(tapio_broker_socket(inner)) + 1) < 0)
 		_exit(1);
@@ -479,12 +459,12 @@ START_TEST(random_messages_never_stop_the_broker)
 
 	for (int round = 0; round < 400; round++) {
 		struct peer p;
-		int tries = 1 + rand_r(&seed) % 4;
+		int tries = 1 + rand_r(&seed) % 4, err;
 
 		peer_connect(&p, broker);
-		if (rand_r(&seed) % 2 && peer_hello(&p))
-			ck_abort_msg("an honest hello was refused: %s",
-				     p.refused.text);
+		err = rand_r(&seed) % 2 ? peer_hello(&p) : 0;
+		ck_assert_msg(!err, "an honest hello was refused: %d %s", err,
+			      p.refused.text);
 		while (tries--) {
 			tpi_wire_init(
 				&m,

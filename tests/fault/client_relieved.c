@@ -137,9 +137,10 @@ static unsigned int take_and_release(struct tapio_consumer *m,
 
 static struct tpi_track *busy(struct tapio_consumer *m)
 {
-	for (uint32_t i = 0; i < m->lane_count; i++)
-		if (TAPIO_STATE_TAIL(m->tracks[i].lane->shm->state) != BLOCKS)
-			return &m->tracks[i];
+	for (uint32_t i = 0; i < m->now->lane_count; i++)
+		if (TAPIO_STATE_TAIL(m->now->tracks[i].lane->shm->state) !=
+		    BLOCKS)
+			return &m->now->tracks[i];
 	ck_abort_msg("no lane is in use");
 	return NULL;
 }
@@ -149,13 +150,13 @@ static void survey_after(struct tapio_consumer *m, int64_t ns)
 {
 	struct tpi_survey *s;
 
-	m->balanced_ns = 0;
-	tpi_lease_balance(m);
-	s = &m->surveys[m->turn];
+	m->now->balanced_ns = 0;
+	tpi_lease_balance(m->now);
+	s = &m->now->surveys[m->now->turn];
 	for (uint32_t i = 0; i < s->count; i++)
 		s->holders[i].since -= ns;
-	m->balanced_ns = 0;
-	tpi_lease_balance(m);
+	m->now->balanced_ns = 0;
+	tpi_lease_balance(m->now);
 }
 
 /* Long enough for a lane without events in hand, and for one with. */
@@ -226,7 +227,7 @@ static void finish(unsigned int most)
 	emit(1); /* a member notices that it has lost a lane when there is news */
 	for (k = 0; k < 4; k++)
 		for (i = 0; i < 3; i++) {
-			tpi_lease_free(all[i]);
+			tpi_lease_free(all[i]->now);
 			take_and_release(all[i], others);
 		}
 	for (i = 0; i < sent; i++)
@@ -400,13 +401,13 @@ START_TEST(who_has_looked_a_moment_ago_is_not_relieved)
 	survey_after(b, IDLE / 2);
 	ck_assert(!busy(b)->leased);
 	/* Asleep for long, and it has looked since, though it found no news. */
-	b->balanced_ns = 0;
-	tpi_lease_balance(b);
-	for (uint32_t i = 0; i < b->surveys[b->turn].count; i++)
-		b->surveys[b->turn].holders[i].since -= ASLEEP;
+	b->now->balanced_ns = 0;
+	tpi_lease_balance(b->now);
+	for (uint32_t i = 0; i < b->now->surveys[b->now->turn].count; i++)
+		b->now->surveys[b->now->turn].holders[i].since -= ASLEEP;
 	ck_assert_int_eq(tapio_poll(a, views, 0, 0), 0);
-	b->balanced_ns = 0;
-	tpi_lease_balance(b);
+	b->now->balanced_ns = 0;
+	tpi_lease_balance(b->now);
 	ck_assert(!busy(b)->leased);
 	ck_assert_uint_eq(busy(b)->cursor->lease, busy(a)->lease);
 	plan("takeover.asked", nothing);
@@ -525,7 +526,7 @@ START_TEST(a_cell_that_is_in_use_again_is_not_freed)
 	plan("lease.settled", a_releases_and_c_relieves);
 	b_relieves();
 	ck_assert(tpi_lease_held(busy(c)));
-	ck_assert_uint_eq(TAPIO_CELL_OWNER(busy(c)->cell->owner), c->me);
+	ck_assert_uint_eq(TAPIO_CELL_OWNER(busy(c)->cell->owner), c->now->me);
 	emit(4);
 	ck_assert_uint_eq(take(b, others), 0);
 	ck_assert_uint_eq(group_stats(b).relieved, 1);
@@ -558,7 +559,7 @@ END_TEST
 static void c_relieves_reads_and_gives(void)
 {
 	c_relieves_and_reads();
-	tpi_lease_give(c, busy(c));
+	tpi_lease_give(c->now, busy(c));
 }
 
 START_TEST(a_taker_that_sleeps_leaves_a_given_cell_alone)
@@ -575,7 +576,7 @@ START_TEST(a_taker_that_sleeps_leaves_a_given_cell_alone)
 	ck_assert(tpi_cursor_cell(busy(b)->cursor)->owner & TAPIO_CELL_GIVEN);
 	ck_assert_uint_eq(
 		TAPIO_CELL_OWNER(tpi_cursor_cell(busy(b)->cursor)->owner),
-		c->me);
+		c->now->me);
 	finish(2);
 }
 END_TEST
@@ -613,7 +614,7 @@ START_TEST(a_cell_is_claimed_by_one_member)
 	b_relieves();
 	ck_assert(!busy(b)->leased);
 	ck_assert(tpi_lease_held(busy(c)));
-	ck_assert_uint_eq(TAPIO_CELL_OWNER(busy(c)->cell->owner), c->me);
+	ck_assert_uint_eq(TAPIO_CELL_OWNER(busy(c)->cell->owner), c->now->me);
 	ck_assert_uint_eq(TAPIO_HEAD_POSITION(busy(c)->cell->head),
 			  busy(c)->head);
 	emit(4);
@@ -656,7 +657,7 @@ static void cell_comes_back_to_a(void)
 	survey_after(a, IDLE);
 	assert_is_left(a);
 	a_reads();
-	tpi_lease_give(a, busy(a));
+	tpi_lease_give(a->now, busy(a));
 	given = left->owner;
 }
 
@@ -697,7 +698,7 @@ START_TEST(a_lane_that_is_given_may_be_taken_over_at_any_step)
 	a_reads();
 	emit(6);
 	plan(points[_i], b_relieves_and_reads);
-	tpi_lease_give(a, busy(a));
+	tpi_lease_give(a->now, busy(a));
 	ck_assert(tpi_lease_held(busy(b)));
 	ck_assert_uint_eq(group_stats(a).relieved, _i == 0);
 	assert_cells(0);
@@ -711,9 +712,9 @@ START_TEST(a_lane_that_is_taken_may_be_taken_over_at_once)
 	emit(6);
 	a_reads();
 	emit(6);
-	tpi_lease_give(a, busy(a));
+	tpi_lease_give(a->now, busy(a));
 	plan("lease.taken", c_relieves_and_reads);
-	tpi_lease_take(b, busy(b), busy(b)->cursor->lease);
+	tpi_lease_take(b->now, busy(b), busy(b)->cursor->lease);
 	ck_assert(!busy(b)->leased);
 	ck_assert(tpi_lease_held(busy(c)));
 	assert_cells(0);
@@ -731,7 +732,7 @@ START_TEST(a_lane_that_is_asked_for_may_be_given)
 	cursor = busy(a)->cursor;
 	cursor->lease |= TAPIO_LEASE_ASKED;
 	plan("lease.given", nothing);
-	tpi_lease_give(a, busy(a));
+	tpi_lease_give(a->now, busy(a));
 	ck_assert_uint_eq(tpi_cursor_holder(cursor), TAPIO_NOBODY);
 	ck_assert(!(cursor->lease & TAPIO_LEASE_ASKED));
 	emit(3);
@@ -750,12 +751,12 @@ START_TEST(what_is_in_hand_is_released_before_the_lane_is_taken_again)
 	emit(2);
 	ck_assert_uint_eq(take(a, views + 6), 0);
 	ck_assert_uint_eq(group_stats(a).relieved, 1);
-	tpi_lease_give(b, busy(b));
+	tpi_lease_give(b->now, busy(b));
 	busy(a)->free_before = true;
-	tpi_lease_free(a);
+	tpi_lease_free(a->now);
 	ck_assert(!busy(a)->leased);
 	a_releases();
-	tpi_lease_free(a);
+	tpi_lease_free(a->now);
 	ck_assert_uint_eq(take_and_release(a, views), 2);
 	finish(2);
 }
@@ -766,7 +767,7 @@ static uint64_t question;
 
 static void b_takes_what_it_asked_for(void)
 {
-	ck_assert(tpi_lease_take(b, busy(b), question));
+	ck_assert(tpi_lease_take(b->now, busy(b), question));
 	take_and_release(b, others);
 }
 
@@ -793,16 +794,16 @@ START_TEST(a_lane_that_is_to_be_given_is_not_read_on)
 	came[0]++;
 	came[1]++;
 	for (int i = 0; i < 2; i++) { /* at first it is busy, and refuses */
-		busy(a)->cursor->want = b->me;
-		a->balanced_ns = 0;
-		tpi_lease_balance(a);
+		busy(a)->cursor->want = b->now->me;
+		a->now->balanced_ns = 0;
+		tpi_lease_balance(a->now);
 	}
 	ck_assert(busy(a)->giving);
 	ck_assert_uint_eq(take(a, views + 2), 0);
 	plan("lease.given", nothing);
 	a_releases();
 	ck_assert(!busy(a)->leased);
-	tpi_lease_free(b);
+	tpi_lease_free(b->now);
 	ck_assert_uint_eq(take_and_release(b, others), 4);
 	finish(1);
 }
@@ -848,8 +849,8 @@ START_TEST(a_ledger_is_of_one_moment)
 	a_reads();
 	t = busy(b);
 	plan("ledger.head", a_reads_twice);
-	ck_assert_int_eq(tpi_ledger_read(t->lane, b->group, t->cursor, &ledger),
-			 0);
+	ck_assert_int_eq(
+		tpi_ledger_read(t->lane, b->now->group, t->cursor, &ledger), 0);
 	ck_assert_uint_eq(ledger.faults, 0);
 	ck_assert_uint_eq(ledger.delivered, ledger.skipped);
 	ck_assert_uint_eq(ledger.published, 2 * ledger.delivered);
@@ -913,7 +914,8 @@ static void lane_moves_and_sleeper_stores(void)
 	b_relieves();
 	ck_assert(tpi_lease_held(busy(b)));
 	ck_assert_uint_gt(take(b, others), 0);
-	tpi_store_release(&cell->head, TAPIO_HEAD(next, a->incarnation, 0));
+	tpi_store_release(&cell->head,
+			  TAPIO_HEAD(next, a->now->incarnation, 0));
 }
 
 START_TEST(the_gate_does_not_follow_the_late_head_of_a_sleeper)
@@ -944,7 +946,7 @@ static void sleeper_stores_and_producer_looks(void)
 
 	cell->tally[1].skipped = 16; /* R1 */
 	tpi_store_release(&cell->head,
-			  TAPIO_HEAD(busy(a)->next, a->incarnation, 1));
+			  TAPIO_HEAD(busy(a)->next, a->now->incarnation, 1));
 	ck_assert_int_eq(tapio_output(p, OTHER, &x, sizeof(x)), -EAGAIN);
 }
 

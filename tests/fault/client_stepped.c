@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/ptrace.h>
 
+#include "tests/fault/vdso_step.h"
 #include "tests/unit/client_fixture.h"
 
 /* One call is some ten thousand steps. Without an end it would be for ever. */
@@ -75,10 +76,10 @@ static int traced(int way)
 	raise(SIGSTOP);
 	if (err)
 		return 2;
-	return p->sides.used ? 0 : 3;
+	return p->now->sides.used ? 0 : 3;
 }
 
-/* One instruction at a time, up to the second SIGSTOP. How many. */
+/* One instruction, or one clock, at a time, up to the second SIGSTOP. How many. */
 static unsigned int step_through(pid_t pid)
 {
 	unsigned int steps = 0;
@@ -90,6 +91,8 @@ static unsigned int step_through(pid_t pid)
 		ck_assert_msg(WIFSTOPPED(status), "status 0x%x after %u steps",
 			      status, steps);
 		ck_assert_uint_lt(++steps, STEPS_MAX);
+		if (WSTOPSIG(status) == SIGTRAP)
+			vdso_leave(pid);
 	} while (WSTOPSIG(status) == SIGTRAP);
 	ck_assert_int_eq(WSTOPSIG(status), SIGSTOP);
 	ck_assert_int_eq(ptrace(PTRACE_CONT, pid, NULL, NULL), 0);

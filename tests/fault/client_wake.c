@@ -70,6 +70,7 @@ static void tear_down(void)
 	c = NULL;
 	rig_stop();
 	tpi_sleep_bound_ns = 0;
+	tpi_ring_apart_ns = 0;
 }
 
 static void emit(uint64_t value)
@@ -94,8 +95,24 @@ static int take(struct tapio_consumer *from)
 
 static uint32_t *answered(void)
 {
-	return &p->client.channel.doorbells
-			->answered[c->client.granted.group_slot];
+	return &p->now->client.channel.doorbells
+			->answered[c->now->client.granted.group_slot];
+}
+
+/* Whether producers look at each group, as far as they look at its board. */
+static bool has_news(const struct tapio_consumer *of)
+{
+	uint32_t slot = of->now->client.granted.board - 1;
+
+	return tpi_load_relaxed(p->now->emit.board[slot]) !=
+	       tpi_load_relaxed(p->now->emit.board_seen[slot]);
+}
+
+static bool readable(int fd)
+{
+	struct pollfd f = {.fd = fd, .events = POLLIN};
+
+	return poll(&f, 1, HANG_MS) == 1;
 }
 
 /* ---- the waker ------------------------------------------------------------------ */
@@ -104,20 +121,21 @@ static uint32_t heard;
 
 static void announce_again(void)
 {
-	heard = tpi_wake_listen(c->doorbell);
-	tpi_announce(c);
+	heard = tpi_wake_listen(c->now->doorbell);
+	tpi_announce(c->now);
 }
 
 /* W5: a sleeper that came after the ring is not answered by it. */
 START_TEST(an_answer_is_for_what_was_loaded_before_the_ring)
 {
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
-	tpi_announce(c);
+	tpi_announce(c->now);
 	at("ring.woken", announce_again);
 	emit(1);
-	ck_assert_uint_eq(*c->doorbell, heard);
+	ck_assert_uint_eq(*c->now->doorbell, heard);
+	nap_ms(1); /* it is not rung twice within microseconds */
 	emit(2);
-	ck_assert_uint_eq(*c->doorbell, heard + 1);
+	ck_assert_uint_eq(*c->now->doorbell, heard + 1);
 }
 END_TEST
 
@@ -130,18 +148,26 @@ START_TEST(a_group_that_was_not_rung_is_not_answered)
 		.wake_events = 16,
 	};
 	struct tapio_consumer *other = rig_consumer("h", TAPIO_GROUP_LOSSLESS);
+	struct tapio_consumer *last;
 
 	c = rig_open(&marked);
-	for (uint32_t i = 0; i < c->lane_count; i++)
-		c->tracks[i].cell->watermark = 16;
-	tpi_announce(c);
-	tpi_announce(other);
+	last = rig_consumer("i", TAPIO_GROUP_LOSSLESS);
+	for (uint32_t i = 0; i < c->now->lane_count; i++)
+		c->now->tracks[i].cell->watermark = 16;
+	tpi_announce(c->now);
+	tpi_announce(other->now);
+	tpi_announce(last->now);
 	emit(1);
-	ck_assert(tpi_wake_wanted(c->control->armed, *answered()));
+	ck_assert(tpi_wake_wanted(c->now->control->armed, *answered()));
 	ck_assert(!tpi_wake_wanted(
-		other->control->armed,
-		p->client.channel.doorbells
-			->answered[other->client.granted.group_slot]));
+		other->now->control->armed,
+		p->now->client.channel.doorbells
+			->answered[other->now->client.granted.group_slot]));
+	/* They share a board, and one of them was left: neither the first nor the last. */
+	ck_assert_uint_eq(c->now->client.granted.board,
+			  other->now->client.granted.board);
+	ck_assert(has_news(c));
+	tapio_consumer_close(last);
 	tapio_consumer_close(other);
 }
 END_TEST
@@ -168,7 +194,8 @@ static void *emit_and_die(void *arg)
 	return NULL;
 }
 
-static char *const deaths[] = {"output.published", "ring.wanted", "ring.woken"};
+static char *const deaths[] = {"output.published", "board.read", "ring.wanted",
+			       "ring.woken", "board.rung"};
 
 /* W1 to W5: the broker rings for a producer that died at any of them. */
 START_TEST(a_producer_that_dies_before_it_rings_is_rung_for)
@@ -180,6 +207,153 @@ START_TEST(a_producer_that_dies_before_it_rings_is_rung_for)
 	ck_assert_int_eq(take(c), 1);
 	pthread_join(thread, NULL);
 	assert_ledger(c, 1, 0, 0);
+}
+END_TEST
+
+/* ---- the window of a ring ---------------------------------------------------------- */
+
+#define LONG_WINDOW  (60000 * MS)
+#define SHORT_WINDOW (100 * MS)
+
+static bool answers_all(void)
+{
+	return !tpi_wake_wanted(tpi_load_relaxed(&c->now->control->armed),
+				tpi_load_relaxed(answered())) &&
+	       !has_news(c);
+}
+
+/* N1, N2: within the window a bell is not rung, and not answered. After it, it is. */
+START_TEST(a_bell_is_rung_once_in_its_window)
+{
+	uint32_t before;
+
+	tpi_ring_apart_ns = LONG_WINDOW;
+	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
+	before = *c->now->doorbell;
+	for (int i = 0; i < 10; i++) {
+		tpi_announce(c->now);
+		emit(1);
+		ck_assert_uint_eq(*c->now->doorbell, before + 1);
+		ck_assert_int_eq(answers_all(), i == 0);
+	}
+	tpi_ring_apart_ns = 1;
+	nap_ms(1);
+	emit(1);
+	ck_assert_uint_eq(*c->now->doorbell, before + 2);
+	ck_assert(answers_all());
+}
+END_TEST
+
+static void announce_and_emit(void)
+{
+	tpi_announce(c->now);
+	emit(2);
+}
+
+/*
+ * N3: what another one has begun, and where it may be stopped for ever, is no ring yet:
+ * before the bell, and before its sleepers are woken.
+ */
+START_TEST(a_ring_that_is_not_complete_keeps_nobody_from_ringing)
+{
+	static const char *const begun[] = {"ring.wanted", "ring.woken"};
+	uint32_t before;
+
+	tpi_ring_apart_ns = LONG_WINDOW;
+	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
+	before = *c->now->doorbell;
+	tpi_announce(c->now);
+	at(begun[_i], announce_and_emit);
+	emit(1);
+	ck_assert_ptr_null(where);
+	ck_assert_uint_eq(*c->now->doorbell, before + 2);
+}
+END_TEST
+
+static void nap_long(void)
+{
+	nap_ms(300);
+}
+
+/* N4: the window begins before the bell moves, however long the ring then takes. */
+START_TEST(a_ring_that_takes_long_has_no_window_after_it)
+{
+	uint32_t before;
+
+	tpi_ring_apart_ns = SHORT_WINDOW;
+	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
+	before = *c->now->doorbell;
+	tpi_announce(c->now);
+	at("ring.woken", nap_long);
+	emit(1);
+	ck_assert_ptr_null(where);
+	tpi_announce(c->now);
+	emit(2);
+	ck_assert_uint_eq(*c->now->doorbell, before + 2);
+}
+END_TEST
+
+static void emit_two(void)
+{
+	emit(2);
+}
+
+/*
+ * N4: a member that goes to sleep has heard its bell for longer than the window, so that the
+ * next commit rings. Without a watermark, with one, and by the descriptor.
+ */
+START_TEST(no_sleep_begins_in_the_window_of_a_ring)
+{
+	struct tapio_consumer_options options = {
+		.group = "g",
+		.policy = TAPIO_GROUP_LOSSLESS,
+		.spin_ns = 1,
+		.wake_events = _i == 1 ? 16 : 0,
+		.wake_ns = 20 * MS,
+	};
+	struct tapio_view view;
+	uint32_t before;
+
+	tpi_ring_apart_ns = SHORT_WINDOW;
+	c = rig_open(&options);
+	before = *c->now->doorbell;
+	tpi_announce(c->now);
+	emit(1);
+	ck_assert_int_eq(tapio_poll(c, &view, 1, 0), 1);
+	tapio_release(c);
+	ck_assert_uint_eq(*c->now->doorbell, before + 1);
+	if (_i == 2) {
+		ck_assert_int_ge(tapio_fd(c), 0);
+		ck_assert_int_eq(tapio_poll(c, &view, 1, 0), 0);
+		emit(2);
+		ck_assert(readable(tapio_fd(c)));
+		return;
+	}
+	at("sleep.looked", emit_two);
+	ck_assert_int_eq(take(c), 1);
+	ck_assert_ptr_null(where);
+}
+END_TEST
+
+/* N4 again: the helper of a descriptor that was rung for nothing sleeps again. */
+START_TEST(the_helper_of_a_descriptor_does_not_sleep_in_a_window)
+{
+	struct tapio_view view;
+	uint32_t slot;
+
+	tpi_ring_apart_ns = SHORT_WINDOW;
+	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
+	slot = c->now->client.granted.group_slot;
+	ck_assert_int_ge(tapio_fd(c), 0);
+	ck_assert_int_eq(tapio_poll(c, &view, 1, 0), 0);
+	for (int i = 0; i < 3; i++) {
+		tpi_wake_group(p->now->client.channel.doorbells, slot,
+			       tpi_load_relaxed(&c->now->control->armed));
+		nap_ms(i * 10);
+	}
+	emit(1);
+	ck_assert(readable(tapio_fd(c)));
+	ck_assert_int_eq(tapio_poll(c, &view, 1, 0), 1);
 }
 END_TEST
 
@@ -203,19 +377,45 @@ START_TEST(an_announcement_is_followed_by_a_barrier)
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	step_count = 0;
 	tpi_testpoint_set(note_step);
-	tpi_announce(c);
+	tpi_announce(c->now);
 	tpi_testpoint_set(NULL);
-	ck_assert_int_eq(step_count, 3);
+	ck_assert_int_eq(step_count, 5);
 	ck_assert_str_eq(steps[0], "sleep.armed");
-	ck_assert_str_eq(steps[1], "wake.barrier");
-	ck_assert_str_eq(steps[2], "sleep.announced");
+	ck_assert_str_eq(steps[1], "sleep.board");
+	ck_assert_str_eq(steps[2], "sleep.boards");
+	ck_assert_str_eq(steps[3], "wake.barrier");
+	ck_assert_str_eq(steps[4], "sleep.announced");
+}
+END_TEST
+
+/* An announcement that is good needs no other one, but what is new needs the barrier. */
+START_TEST(what_is_stored_for_the_wakers_is_followed_by_a_barrier)
+{
+	uint32_t armed;
+
+	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
+	heard = tpi_wake_listen(c->now->doorbell);
+	tpi_call(c->now, &c->now->call, heard);
+	armed = c->now->control->armed;
+	step_count = 0;
+	tpi_testpoint_set(note_step);
+	tpi_call(c->now, &c->now->call, heard);
+	ck_assert_int_eq(step_count, 0);
+	c->now->call.dirty = true;
+	tpi_call(c->now, &c->now->call, heard);
+	ck_assert_int_eq(step_count, 1);
+	ck_assert_str_eq(steps[0], "wake.barrier");
+	ck_assert(!c->now->call.dirty);
+	tpi_testpoint_set(NULL);
+	ck_assert_uint_eq(c->now->control->armed, armed);
 }
 END_TEST
 
 /* As a producer that had looked at `armed` just before our announcement. */
 static void emit_without_a_ring(void)
 {
-	tpi_store_relaxed(answered(), tpi_load_relaxed(&c->control->armed));
+	tpi_store_relaxed(answered(),
+			  tpi_load_relaxed(&c->now->control->armed));
 	emit(1);
 }
 
@@ -285,9 +485,9 @@ static void start_holder(void)
 
 static bool lanes_are_free(void)
 {
-	for (uint32_t i = 0; i < c->lane_count; i++)
+	for (uint32_t i = 0; i < c->now->lane_count; i++)
 		if (TAPIO_LEASE_HOLDER(tpi_load_relaxed(
-			    &c->tracks[i].cursor->lease)) != TAPIO_NOBODY)
+			    &c->now->tracks[i].cursor->lease)) != TAPIO_NOBODY)
 			return false;
 	return true;
 }
@@ -301,11 +501,12 @@ static void kill_and_reap(void)
 /* Returns when the broker has dealt with it, the ring included. */
 static void kill_holder(void)
 {
-	uint32_t before = tpi_wake_listen(c->doorbell);
+	uint32_t before = tpi_wake_listen(c->now->doorbell);
 
 	kill_and_reap();
 	for (int i = 0;
-	     !lanes_are_free() || tpi_wake_listen(c->doorbell) == before; i++) {
+	     !lanes_are_free() || tpi_wake_listen(c->now->doorbell) == before;
+	     i++) {
 		ck_assert_int_lt(i, HANG_MS);
 		nap_ms(1);
 	}
@@ -354,13 +555,6 @@ START_TEST(lanes_that_become_free_during_a_sleep_are_taken)
 	pthread_join(thread, NULL);
 }
 END_TEST
-
-static bool readable(int fd)
-{
-	struct pollfd f = {.fd = fd, .events = POLLIN};
-
-	return poll(&f, 1, HANG_MS) == 1;
-}
 
 START_TEST(lanes_that_become_free_make_the_descriptor_readable)
 {
@@ -542,10 +736,11 @@ START_TEST(a_wait_for_room_is_announced_before_a_barrier)
 		emit(1);
 	step_count = 0;
 	tpi_testpoint_set(note_step);
-	for (uint32_t i = 0; i < p->hot.emit.lane_count; i++)
-		if (TAPIO_STATE_TAIL(tpi_lane_peek(&p->hot.emit.lanes[i])) !=
-		    c->tracks[i].cursor->start)
-			ck_assert_int_eq(tpi_full_wait(p, &p->hot.emit.lanes[i],
+	for (uint32_t i = 0; i < p->now->emit.lane_count; i++)
+		if (TAPIO_STATE_TAIL(tpi_lane_peek(&p->now->emit.lanes[i])) !=
+		    c->now->tracks[i].cursor->start)
+			ck_assert_int_eq(tpi_full_wait(p->now,
+						       &p->now->emit.lanes[i],
 						       TPI_FULL, TAG, 1, &room),
 					 0);
 	tpi_testpoint_set(NULL);
@@ -601,6 +796,17 @@ int main(void)
 	tcase_add_loop_test(sleepers,
 			    a_producer_that_dies_before_it_rings_is_rung_for, 0,
 			    sizeof(deaths) / sizeof(deaths[0]));
+	tcase_add_test(sleepers, a_bell_is_rung_once_in_its_window);
+	tcase_add_loop_test(
+		sleepers, a_ring_that_is_not_complete_keeps_nobody_from_ringing,
+		0, 2);
+	tcase_add_test(sleepers, a_ring_that_takes_long_has_no_window_after_it);
+	tcase_add_test(sleepers,
+		       what_is_stored_for_the_wakers_is_followed_by_a_barrier);
+	tcase_add_loop_test(sleepers, no_sleep_begins_in_the_window_of_a_ring,
+			    0, 3);
+	tcase_add_test(sleepers,
+		       the_helper_of_a_descriptor_does_not_sleep_in_a_window);
 	tcase_add_test(sleepers, an_announcement_is_followed_by_a_barrier);
 	tcase_add_loop_test(sleepers, what_is_rung_for_before_a_sleep_ends_it,
 			    0, 2);

@@ -22,7 +22,7 @@ static void be_stepped(bool fence)
 	struct tapio_consumer *c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	struct tapio_view view;
 
-	c->fence = fence;
+	c->now->fence = fence;
 	if (tapio_poll(c, &view, 1, TAPIO_FOREVER) != 1 ||
 	    ptrace(PTRACE_TRACEME, 0, NULL, NULL))
 		_exit(1);
@@ -49,10 +49,10 @@ static uint64_t head_sum(void)
 	uint64_t sum = 0;
 
 	for (int slot = 0; slot < TAPIO_GROUP_SLOTS; slot++)
-		if (p->client.groups[slot].members)
-			cursors = p->hot.emit.gating.cursors[slot];
+		if (p->now->client.groups[slot].members)
+			cursors = p->now->emit.gating.cursors[slot];
 	ck_assert_ptr_nonnull(cursors);
-	for (uint32_t i = 0; i < p->hot.emit.lane_count; i++)
+	for (uint32_t i = 0; i < p->now->emit.lane_count; i++)
 		for (int k = 0; k < TAPIO_CELLS; k++)
 			sum += tpi_load_relaxed(&cursors[i].cells[k].head);
 	return sum;
@@ -114,7 +114,7 @@ START_TEST(a_member_that_no_membarrier_reaches_fences_behind_its_head)
 	pid = fork();
 	if (!pid)
 		be_stepped(_i != 0);
-	while (!tpi_load_relaxed(&p->client.groups[0].members))
+	while (!tpi_load_relaxed(&p->now->client.groups[0].members))
 		nap_ms(1);
 	ck_assert_int_eq(tapio_output(p, TAG, &x, sizeof(x)), 0);
 	wait_stop(pid, SIGSTOP);

@@ -337,6 +337,38 @@ START_TEST(a_block_is_abandoned_or_used_in_another_way)
 }
 END_TEST
 
+/* ---- a sweep of a lane that a process goes on writing ------------------------------- */
+
+static uint32_t looks;
+
+/* As a producer that is not trusted: no ticket is what it was a moment ago. */
+static void change_tickets(const char *name)
+{
+	if (strcmp(name, "lane.looked"))
+		return;
+	looks++;
+	for (uint32_t i = 0; i <= f.lane.mask; i++)
+		f.lane.tickets[i] ^= TAPIO_TICKET(0, TAPIO_PLACE_ENTERED);
+}
+
+/* A look is made twice for each attempt. Without a limit for all: 32 times as many. */
+START_TEST(a_sweep_ends_while_others_write)
+{
+	uint32_t blocks[32];
+
+	lane_fixture_init(&f, 64, 64, 64);
+	ck_assert_int_eq(lane_reserve(&f, ME, blocks, 32), 0);
+	looks = 0;
+	tpi_testpoint_hook = change_tickets;
+	ck_assert_int_eq(tpi_lane_sweep(&f.lane, ME, SWEEPER, true), 32);
+	tpi_testpoint_hook = NULL;
+	ck_assert_uint_ge(looks, 1000);
+	ck_assert_uint_le(looks, 2100);
+	ck_assert_uint_eq(lane_held(&f), 32);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
 /* ---- a look that is old --------------------------------------------------------- */
 
 static void output_one(void)
@@ -392,6 +424,7 @@ int main(void)
 	tcase_add_loop_test(t, an_abandoned_block_is_claimed_or_swept, 0, 2);
 	tcase_add_test(t, a_block_of_the_dead_is_swept_once);
 	tcase_add_test(t, a_block_under_the_sweep_is_swept_like_any_other);
+	tcase_add_test(t, a_sweep_ends_while_others_write);
 	tcase_add_loop_test(t, a_block_is_retaken_or_used_in_another_way, 0, 3);
 	tcase_add_loop_test(t, a_block_is_abandoned_or_used_in_another_way, 0,
 			    3);

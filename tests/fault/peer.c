@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -19,7 +20,7 @@
 #include "lib/base/sys.h"
 #include "tests/fault/peer.h"
 
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 60000 /* ends what hangs, not what is slow */
 
 /* Written by the threads of brokers. */
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -94,13 +95,23 @@ int peer_send(struct peer *peer, const void *bytes, size_t length,
 	return sent < 0 ? (int)sent : 0;
 }
 
+/* In many short waits: a machine that stands still for minutes takes one of them. */
+static bool wait_readable(int sock)
+{
+	struct pollfd p = {.fd = sock, .events = POLLIN};
+
+	for (int i = 0; i < PATIENCE_MS / 100; i++)
+		if (poll(&p, 1, 100) == 1)
+			return true;
+	return false;
+}
+
 int peer_receive(struct peer *peer, union tpi_wire_message *message)
 {
-	struct pollfd p = {.fd = peer->sock, .events = POLLIN};
 	char why[256];
 	ssize_t got;
 
-	if (poll(&p, 1, PATIENCE_MS) != 1)
+	if (!wait_readable(peer->sock))
 		return -ETIMEDOUT;
 	peer->fd_count = TPI_WIRE_FDS_MAX;
 	got = tpi_recv_fds(peer->sock, message, sizeof(*message), peer->fds,
@@ -141,6 +152,7 @@ static void map_catalog(struct peer *peer)
 		!tpi_catalog_attach(&peer->catalog, &map, why, sizeof(why)),
 		"catalog: %s", why);
 	close(peer->fds[0]);
+	peer->fd_count = 0;
 }
 
 int peer_hello_with(struct peer *peer, int pidfd, const uint8_t at_random[16])
@@ -157,7 +169,8 @@ int peer_hello_with(struct peer *peer, int pidfd, const uint8_t at_random[16])
 	strcpy(m.hello.comm, "peer");
 	m.header.fd_count = pidfd >= 0;
 	err = peer_send(peer, &m, m.header.length, &pidfd, pidfd >= 0);
-	if (!err)
+	/* It may have been refused before it said anything. */
+	if (!err || err == -EPIPE)
 		err = expect(peer, &m, TPI_WIRE_WELCOME);
 	if (err)
 		return err;
@@ -181,28 +194,69 @@ int peer_hello(struct peer *peer)
 	return err;
 }
 
+int peer_fd(const struct peer *peer, uint32_t segment)
+{
+	if (!peer->isolated)
+		return peer->fds[segment];
+	ck_assert(!segment || segment == peer->attached.own_segment);
+	return peer->fds[segment != 0];
+}
+
+/* Of an isolated channel the doorbells came, and the own segment. The others are zero. */
+static bool has_come(const struct peer *peer, uint32_t segment)
+{
+	return !peer->isolated || !segment ||
+	       segment == peer->attached.own_segment;
+}
+
+static void map_zeros(struct peer *peer, uint32_t segment)
+{
+	uint32_t last = peer->map_count - 1;
+	/* The last one is a producer's, and they are of one length. */
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < peer->catalog.segment_count; i++)
+		if (peer->catalog.segments[i].kind == TAPIO_SEGMENT_CHANNEL &&
+		    peer->catalog.segments[i].channel ==
+			    peer->attached.channel &&
+		    peer->catalog.segments[i].index == last)
+			bytes = peer->catalog.segments[i].length_bytes;
+	peer->maps[segment].base = mmap(NULL, bytes, PROT_READ,
+					MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ck_assert(peer->maps[segment].base != MAP_FAILED);
+	peer->maps[segment].bytes = bytes;
+}
+
 static void map_attached(struct peer *peer, bool produces)
 {
 	uint32_t nodes = peer->attached.segment_count;
+	struct tapio_shm_channel info;
 	char why[256] = "";
-	int err = 0;
+	int err = tpi_channel_describe(&peer->catalog, peer->attached.channel,
+				       &info, why, sizeof(why));
 
-	for (uint32_t i = 0; i < nodes && !err; i++)
-		err = tpi_map_fd(&peer->maps[i], peer->fds[i], produces,
-				 UINT64_MAX, why, sizeof(why));
+	ck_assert_msg(!err, "%s", why);
+	peer->isolated = info.flags & TAPIO_CHANNEL_ISOLATED;
+	peer->map_count = info.segment_count;
+	for (uint32_t i = 0; i < info.segment_count && !err; i++)
+		if (!has_come(peer, i))
+			map_zeros(peer, i);
+		else
+			err = tpi_map_fd(&peer->maps[i], peer_fd(peer, i),
+					 produces, UINT64_MAX, why,
+					 sizeof(why));
 	if (!err)
 		err = tpi_channel_attach(&peer->channel, &peer->catalog,
 					 peer->attached.channel, peer->maps,
-					 nodes, why, sizeof(why));
-	if (!err && peer->attached.cursors_count == 1) {
+					 info.segment_count, why, sizeof(why));
+	if (!err && peer->attached.cursors_count) {
 		err = tpi_map_fd(&peer->cursors_map, peer->fds[nodes], true,
 				 UINT64_MAX, why, sizeof(why));
 		if (!err)
 			err = tpi_cursors_attach(
 				&peer->cursors, &peer->cursors_map,
-				&peer->catalog, peer->attached.channel,
-				peer->attached.group_slot,
-				peer->channel.lane_count, why, sizeof(why));
+				&peer->channel.info, peer->attached.group_slot,
+				why, sizeof(why));
 	}
 	ck_assert_msg(!err, "mapping: %d: %s", err, why);
 }
@@ -219,6 +273,9 @@ int peer_attach(struct peer *peer, uint32_t role, const char *channel,
 	m.attach.policy = policy;
 	m.attach.lag = lag;
 	m.attach.flags = flags;
+	m.attach.handle = peer->handle;
+	if (peer->minor)
+		m.attach.header.minor = peer->minor;
 	snprintf(m.attach.channel, sizeof(m.attach.channel), "%s", channel);
 	snprintf(m.attach.group, sizeof(m.attach.group), "%s",
 		 group ? group : "");
@@ -229,18 +286,90 @@ int peer_attach(struct peer *peer, uint32_t role, const char *channel,
 		return err;
 	peer->attached = m.attached;
 	map_attached(peer, role == TAPIO_ROLE_PRODUCE);
-	return 0;
+	return peer->attached.own_segment && !peer->stays_open
+		       ? peer_mapped(peer)
+		       : 0;
+}
+
+int peer_mapped(struct peer *peer)
+{
+	union tpi_wire_message m;
+	unsigned int kept = peer->fd_count;
+	int err;
+
+	tpi_wire_init(&m, TPI_WIRE_MAPPED);
+	m.mapped.attachment = peer->attached.attachment;
+	err = peer_send(peer, &m, m.header.length, NULL, 0);
+	if (!err)
+		err = expect(peer, &m, TPI_WIRE_SEALED);
+	peer->fd_count = kept; /* those of ATTACHED */
+	return err;
+}
+
+static void close_fds(struct peer *peer)
+{
+	for (unsigned int i = 0; i < peer->fd_count; i++)
+		close(peer->fds[i]);
+	peer->fd_count = 0;
+}
+
+int peer_fetch(struct peer *peer, uint64_t slots,
+	       struct tpi_wire_fetched *fetched)
+{
+	union tpi_wire_message m;
+	int err;
+
+	close_fds(peer);
+	tpi_wire_init(&m, TPI_WIRE_FETCH);
+	m.fetch.attachment = peer->attached.attachment;
+	m.fetch.slots = slots;
+	err = peer_send(peer, &m, m.header.length, NULL, 0);
+	if (!err)
+		err = expect(peer, &m, TPI_WIRE_FETCHED);
+	*fetched = m.fetched;
+	return err;
+}
+
+void peer_map_slots(struct peer *peer, struct tpi_gating *gating)
+{
+	static struct tpi_map maps[TAPIO_GROUP_SLOTS];
+	static struct tpi_cursors cursors[TAPIO_GROUP_SLOTS];
+	uint64_t left = UINT64_MAX;
+	struct tpi_wire_fetched f;
+	char why[256] = "";
+
+	memset(gating, 0, sizeof(*gating));
+	gating->generation = &peer->catalog.channels[0].generation;
+	gating->active = &peer->catalog.channels[0].active;
+	gating->groups = peer->catalog.groups;
+	while (left) {
+		ck_assert_int_eq(peer_fetch(peer, left, &f), 0);
+		for (uint32_t i = 0; i < f.count; i++) {
+			uint32_t s = f.slots[i];
+
+			ck_assert(left >> s & 1);
+			left &= ~(UINT64_C(1) << s);
+			tpi_map_close(&maps[s]);
+			ck_assert_msg(!tpi_map_fd(&maps[s], peer->fds[i], false,
+						  UINT64_MAX, why, sizeof(why)),
+				      "%s", why);
+			ck_assert_msg(!tpi_cursors_attach(&cursors[s], &maps[s],
+							  &peer->channel.info,
+							  s, why, sizeof(why)),
+				      "%s", why);
+			gating->cursors[s] = cursors[s].cursors;
+			gating->epochs[s] = f.epochs[i];
+		}
+	}
 }
 
 static void drop_mappings(struct peer *peer)
 {
 	tpi_channel_detach(&peer->channel);
-	for (uint32_t i = 0; i < peer->attached.segment_count; i++)
+	for (uint32_t i = 0; i < peer->map_count; i++)
 		tpi_map_close(&peer->maps[i]);
 	tpi_map_close(&peer->cursors_map);
-	for (unsigned int i = 0; i < peer->fd_count; i++)
-		close(peer->fds[i]);
-	peer->fd_count = 0;
+	close_fds(peer);
 	memset(&peer->attached, 0, sizeof(peer->attached));
 }
 

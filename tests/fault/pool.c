@@ -5,6 +5,7 @@
  * others go on at once, and one reclaim makes every object free exactly once.
  */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -27,16 +28,29 @@ static const struct {
 } points[] = {
 	{"pool.get.G3", 0, true},
 	{"pool.get.G4", 0, false},
-	{"pool.put.P1", TAPIO_POOL_LAX, false},
-	{"pool.put.P1", TAPIO_POOL_DIRTY | TAPIO_POOL_LAX, false},
+	{"pool.put.P1", TAPIO_POOL_EXACT, false},
+	{"pool.put.P1", TAPIO_POOL_DIRTY, false},
+	{"pool.put.P1", TAPIO_POOL_DIRTY | TAPIO_POOL_UNCHECKED, false},
 	{"pool.put.P1", 0, false},
-	{"pool.put.cleaned", TAPIO_POOL_LAX, false},
+	{"pool.put.cleaned", TAPIO_POOL_EXACT, false},
 	{"pool.put.cleaned", 0, false},
-	{"pool.put.P3", TAPIO_POOL_LAX, true},
+	{"pool.put.P3", TAPIO_POOL_EXACT, true},
+	{"pool.put.P3", TAPIO_POOL_DIRTY | TAPIO_POOL_UNCHECKED, true},
 	{"pool.put.P3", 0, true},
 	{"pool.spill.G3", 0, true},
 	{"pool.spill.D1", 0, true},
 	{"pool.refill.P3", 0, true},
+	{"pool.batch.G3", 0, true},
+	{"pool.batch.G4", 0, true},
+	{"pool.batch.P1", TAPIO_POOL_EXACT, false},
+	{"pool.batch.P1", 0, false},
+	{"pool.batch.cleaned", TAPIO_POOL_EXACT, false},
+	{"pool.batch.cleaned", 0, false},
+	{"pool.batch.P3", TAPIO_POOL_EXACT, true},
+	{"pool.batch.P3", TAPIO_POOL_DIRTY | TAPIO_POOL_UNCHECKED, true},
+	{"pool.batch.P3", TAPIO_POOL_DIRTY, true},
+	{"pool.batch.D1", 0, false},
+	{"pool.batch.D1", TAPIO_POOL_SHARED, false},
 	{"pool.take.T1", 0, false},
 	{"pool.take.T2", 0, false},
 	{"pool.take.T1", TAPIO_POOL_SHARED, false},
@@ -76,7 +90,21 @@ static void child_main(const struct shared_pool *s)
 	if (tapio_pool_attach(&pool, s->memory, s->bytes, &options))
 		_exit(2);
 	tpi_testpoint_hook = strike;
-	for (round = 0; round < 20; round++) {
+	for (round = 0; round < 30; round++) {
+		/* The list has what a bystander put: one by one, and many. */
+		if (tapio_pool_get(pool, &objects[0]) ||
+		    tapio_pool_get_batch(pool, objects + 1, 14) != 14)
+			_exit(5);
+		for (i = 1; i < 4; i++)
+			if (tapio_pool_get_batch(pool, objects + 15 * i, 15) !=
+			    15)
+				_exit(5);
+		for (i = 0; i < 60; i++)
+			memset(objects[i], 0xcc, 64);
+		for (i = 0; i < 4; i++)
+			if (tapio_pool_put_batch(pool, objects + 15 * i, 15) !=
+			    15)
+				_exit(6);
 		for (n = 0; n < 60; n++)
 			if (tapio_pool_get(pool, &objects[n]))
 				_exit(3);
@@ -90,13 +118,24 @@ static void child_main(const struct shared_pool *s)
 	_exit(0);
 }
 
+/* On one CPU, of whose list the child takes what others put there. */
+static void stay_here(void)
+{
+	cpu_set_t here;
+
+	CPU_ZERO(&here);
+	CPU_SET((size_t)sched_getcpu(), &here);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof(here), &here), 0);
+}
+
 static void set_up(struct shared_pool *s, int point)
 {
 	struct tapio_pool_options options = pool_options(64, COUNT);
 	struct tapio_pool *other;
-	void *object;
+	void *object, *objects[CACHE / 2];
 	int i;
 
+	stay_here();
 	options.cache = CACHE;
 	options.flags = points[point].flags;
 	*s = pool_shared(&options);
@@ -106,6 +145,10 @@ static void set_up(struct shared_pool *s, int point)
 	for (i = 0; i < 110; i++)
 		ck_assert_int_eq(tapio_pool_get(other, &object), 0);
 	tapio_pool_close(other);
+	for (i = 0; i < CACHE / 2; i++)
+		objects[i] = get_ok(s->pool);
+	while (i)
+		put_ok(s->pool, objects[--i]);
 }
 
 static pid_t start(const struct shared_pool *s, int point, uint32_t hit,

@@ -90,12 +90,12 @@ static void be_a_member(unsigned int seed)
 
 static uint32_t members(void)
 {
-	return tpi_load_relaxed(&p->client.groups[0].members);
+	return tpi_load_relaxed(&p->now->client.groups[0].members);
 }
 
 static void wait_members(uint32_t count)
 {
-	for (int i = 0; i < 20000 && members() != count; i++)
+	for (int i = 0; i < 60000 && members() != count; i++)
 		nap_ms(1);
 	ck_assert_uint_eq(members(), count);
 }

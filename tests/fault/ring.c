@@ -16,11 +16,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/base/rseq.h"
 #include "lib/base/testpoint.h"
 #include "ring_world.h"
 #include "tests/check_main.h"
 
-#define LIMIT  1000000 /* values of one producer: never reached */
+#define LIMIT  8000000 /* values of one producer: never reached */
 #define OTHERS 2       /* producers, and consumers, besides the victim */
 #define MORE   1000    /* values that must go through after the hit */
 
@@ -45,9 +46,12 @@ struct step {
 		ALONE,   /* no other one is */
 		AWAITED, /* the other side is asleep */
 	} when;
-	int put;  /* it took effect */
-	int lost; /* a value went with it */
+	int put;  /* values that took effect */
+	int lost; /* values that went with it. < 0: see world_judge() */
 };
+
+#define ANY     (-1)
+#define A_CHUNK (-5) /* 4 at least */
 
 static const struct step steps[] = {
 	{"ring.put.P2", PRODUCER, TRIES, AMONG, 0, 0},
@@ -76,6 +80,22 @@ static const struct step steps[] = {
 	{"ring.wait.A4", CONSUMER, WAITS, ALONE, 0, 0},
 };
 #define STEPS ((int)(sizeof(steps) / sizeof(steps[0])))
+
+/* Steps of chunks. Calls for many values may have moved others before. */
+static const struct step chunk_steps[] = {
+	{"ring.put.L2", PRODUCER, BATCHES, AMONG, ANY, 0},
+	{"ring.put.L3", PRODUCER, BATCHES, AMONG, A_CHUNK, 0},
+	{"ring.put.P4", PRODUCER, BATCHES, AMONG, ANY, 0},
+	{"ring.get.K1", CONSUMER, BATCHES, AMONG, 0, A_CHUNK},
+	{"ring.get.K2", CONSUMER, TRIES, AMONG, 0, 0},
+	{"ring.get.K3", CONSUMER, TRIES, AMONG, 0, 1},
+	{"ring.get.K4", CONSUMER, TRIES, AMONG, 0, 1},
+	{"ring.get.K2", CONSUMER, WAITS, AMONG, 0, 0},
+	{"ring.get.K4", CONSUMER, WAITS, AMONG, 0, 1},
+	{"ring.get.K4", CONSUMER, BATCHES, AMONG, 0, ANY},
+	{"ring.get.G4", CONSUMER, BATCHES, AMONG, 0, ANY},
+};
+#define CHUNK_STEPS ((int)(sizeof(chunk_steps) / sizeof(chunk_steps[0])))
 
 /* ---- hitting oneself at a testpoint ---------------------------------------- */
 
@@ -213,6 +233,32 @@ START_TEST(who_is_stopped_at_a_step_delays_nobody_and_does_no_harm_later)
 }
 END_TEST
 
+/* In a ring that is large enough for logs, where this process may use them. */
+static void at_a_large_capacity(void (*hit_at)(const struct step *step,
+					       uint32_t capacity,
+					       unsigned int countdown),
+				const struct step *step)
+{
+	int rounds = is_long() ? 100 : 1;
+
+	if (!tpi_rseq_holds(tpi_rseq_selftest(NULL)))
+		return;
+	for (int round = 0; round < rounds; round++)
+		hit_at(step, 64u << rand() % 3, 1 + (unsigned int)rand() % 100);
+}
+
+START_TEST(a_kill_at_a_step_of_a_chunk_leaves_what_the_table_says)
+{
+	at_a_large_capacity(kill_at, &chunk_steps[_i]);
+}
+END_TEST
+
+START_TEST(who_is_stopped_at_a_step_of_a_chunk_does_no_harm_later)
+{
+	at_a_large_capacity(stop_at, &chunk_steps[_i]);
+}
+END_TEST
+
 /* ---- random instants ------------------------------------------------------- */
 
 #define PLAYERS     3    /* of each role */
@@ -281,8 +327,14 @@ int main(void)
 		who_is_stopped_at_a_step_delays_nobody_and_does_no_harm_later,
 		0, STEPS);
 	tcase_add_loop_test(
+		each, a_kill_at_a_step_of_a_chunk_leaves_what_the_table_says, 0,
+		CHUNK_STEPS);
+	tcase_add_loop_test(
+		each, who_is_stopped_at_a_step_of_a_chunk_does_no_harm_later, 0,
+		CHUNK_STEPS);
+	tcase_add_loop_test(
 		any, kills_at_random_instants_lose_no_more_than_what_they_cut,
-		0, is_long() ? 10 : 4);
+		0, is_long() ? 10 : 5);
 	suite_add_tcase(suite, each);
 	suite_add_tcase(suite, any);
 	return check_run(suite);

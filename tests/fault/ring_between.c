@@ -22,6 +22,7 @@
 
 #include <tapio/ring.h>
 
+#include "lib/base/rseq.h"
 #include "lib/base/testpoint.h"
 #include "tests/check_main.h"
 
@@ -44,12 +45,14 @@ static uint64_t next_random(void)
 
 /* ---- calls inside of calls --------------------------------------------------- */
 
-#define DEPTH 4
-#define BATCH 3
+#define DEPTH     4
+#define BATCH     3
+#define BATCH_MAX 24 /* in a ring that has logs */
 
 /* One call that has begun and not returned. */
 struct call {
-	uint64_t values[BATCH]; /* put: the values. Get: those of the queue */
+	uint64_t values
+		[BATCH_MAX]; /* put: the values. Get: those of the queue */
 	int done;
 	bool was_full;
 	bool was_empty;
@@ -57,12 +60,13 @@ struct call {
 
 static struct tapio_ring *ring;
 static uint32_t capacity;
-static uint64_t queue[64];
+static uint64_t queue[256];
 static uint32_t count;
 static uint64_t next_value;
 static struct call calls[DEPTH];
 static int depth;
-static uint64_t nested, refused;
+static unsigned int batch;
+static uint64_t nested, refused, chunks, parts;
 
 /* A call in progress has now lived through this, too. */
 static void note_edges(void)
@@ -96,12 +100,37 @@ static void queue_get(void)
 
 static void call_something(void);
 
+/* The ring's own count, with no call in between. */
+static bool looking;
+
+static uint32_t look(void)
+{
+	uint32_t size;
+
+	looking = true;
+	size = tapio_ring_size(ring);
+	looking = false;
+	return size;
+}
+
 static void at_testpoint(const char *name)
 {
+	/* A look for the head is in every other call: seldom is enough. */
+	if (looking || (!strcmp(name, "ring.seek.parted") && next_random() % 4))
+		return;
 	if (!strcmp(name, "ring.put.P3"))
 		queue_put();
 	if (!strcmp(name, "ring.get.G3"))
 		queue_get();
+	/* One swap for many: the ring says for how many. */
+	if (!strcmp(name, "ring.put.L3"))
+		for (chunks++; count < look();)
+			queue_put();
+	if (!strcmp(name, "ring.get.K3") || !strcmp(name, "ring.get.K4"))
+		parts++;
+	if (!strncmp(name, "ring.get.K", 10))
+		while (count > look())
+			queue_get();
 	while (depth < DEPTH && next_random() % 3 == 0) {
 		nested++;
 		call_something();
@@ -131,7 +160,7 @@ static void check(const struct call *call, int n, int wanted, bool refusable)
 
 static void call_put(void)
 {
-	int wanted = 1 + (int)(next_random() % BATCH);
+	int wanted = 1 + (int)(next_random() % batch);
 	int64_t timeout_ns = next_random() % 16 ? 0 : 1;
 	struct call *call = begin();
 	int n;
@@ -151,10 +180,10 @@ static void call_put(void)
 
 static void call_get(void)
 {
-	int wanted = 1 + (int)(next_random() % BATCH);
+	int wanted = 1 + (int)(next_random() % batch);
 	int64_t timeout_ns = next_random() % 16 ? 0 : 1;
 	struct call *call = begin();
-	uint64_t values[BATCH];
+	uint64_t values[BATCH_MAX];
 	int n;
 
 	if (wanted == 1 && timeout_ns == 0) {
@@ -185,12 +214,13 @@ START_TEST(calls_between_the_steps_of_a_call_do_no_harm)
 	int turns = is_long() ? 5000000 : 50000;
 
 	capacity = 1u << _i;
+	batch = capacity < 64 ? BATCH : BATCH_MAX;
 	ck_assert_int_eq(tapio_ring_create(&ring, capacity), 0);
 	tpi_testpoint_hook = at_testpoint;
 	for (int i = 0; i < turns; i++) {
 		call_something();
-		if (tapio_ring_size(ring) != count)
-			ck_assert_uint_eq(tapio_ring_size(ring), count);
+		if (look() != count)
+			ck_assert_uint_eq(look(), count);
 	}
 	tpi_testpoint_hook = NULL;
 	ck_assert_uint_gt(nested, (uint64_t)turns / 10);
@@ -200,6 +230,12 @@ START_TEST(calls_between_the_steps_of_a_call_do_no_harm)
 	ck_assert_uint_gt(stats.put_retries, 0);
 	ck_assert_uint_gt(stats.get_retries, 0);
 	ck_assert_uint_gt(stats.wakes, 0);
+#ifndef __SANITIZE_THREAD__ /* which has no logs */
+	if (capacity >= 64 && tpi_rseq_holds(tpi_rseq_selftest(NULL))) {
+		ck_assert_uint_gt(chunks, 100);
+		ck_assert_uint_gt(parts, 100);
+	}
+#endif
 	ck_assert_uint_eq(stats.puts - stats.gets, count);
 	tapio_ring_close(ring);
 }
@@ -265,7 +301,7 @@ int main(void)
 
 	tcase_set_timeout(tcase, is_long() ? 600 : 20);
 	tcase_add_loop_test(tcase, calls_between_the_steps_of_a_call_do_no_harm,
-			    0, 5);
+			    0, 8);
 	tcase_add_test(tcase, nothing_is_refused_however_late_the_others_are);
 	return check_run_case("ring_between", tcase);
 }

@@ -87,7 +87,7 @@ struct cut world_cut(const struct world *world);
  * With all workers gone and the ring empty: exactly `put` of the values that
  * were cut short took effect, `lost` values were got by a worker that was
  * killed before it could say so, and every other value was got once. -1: any
- * number up to what was cut.
+ * number up to what was cut. -2, -3, ...: the same, 1, 2, ... at least.
  */
 void world_judge(struct world *world, int put, int lost);
 

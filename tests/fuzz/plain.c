@@ -5,15 +5,23 @@
  * and joining. The same numbers give the same inputs on every run.
  *
  *	plain [--mutate COUNT] [--seed N] DIRECTORY...
+ *
+ * With TAPIO_LONG=1 in the environment it goes on for ten minutes. An input that fails
+ * is left in the file `failed-input` of the working directory.
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "fuzz.h"
 
 #define INPUT_MAX  8192
 #define INPUTS_MAX 512
+#define LONG_S     600
 
 static struct input {
 	uint8_t *data;
@@ -123,19 +131,73 @@ static size_t damage(uint8_t *data, size_t size)
 	}
 }
 
-static void mutate(unsigned long count)
+/* ---- the input at hand ------------------------------------------------------------ */
+
+static const uint8_t *now_data;
+static size_t now_size;
+static unsigned long executions;
+
+/* Sanitizers have it, and call it before they end the process. */
+void __sanitizer_set_death_callback(void (*callback)(void))
+	__attribute__((weak));
+
+static void keep_input(void)
+{
+	int fd = open("failed-input", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	if (fd < 0 || write(fd, now_data, now_size) != (ssize_t)now_size)
+		return;
+	close(fd);
+}
+
+static void on_signal(int signal_number)
+{
+	keep_input();
+	signal(signal_number, SIG_DFL);
+	raise(signal_number);
+}
+
+static void keep_failed_input(void)
+{
+	signal(SIGABRT, on_signal);
+	signal(SIGALRM, on_signal);
+	if (__sanitizer_set_death_callback) {
+		__sanitizer_set_death_callback(keep_input);
+		return;
+	}
+	signal(SIGSEGV, on_signal);
+	signal(SIGBUS, on_signal);
+}
+
+static void run(const uint8_t *data, size_t size)
+{
+	now_data = data;
+	now_size = size;
+	executions++;
+	LLVMFuzzerTestOneInput(data, size);
+}
+
+/* ---- all of them ------------------------------------------------------------------ */
+
+static void mutate_one(void)
 {
 	static uint8_t data[INPUT_MAX];
+	const struct input *base = &inputs[below(input_count)];
+	size_t size = base->size;
 
-	for (unsigned long i = 0; i < count; i++) {
-		const struct input *base = &inputs[below(input_count)];
-		size_t size = base->size;
+	memcpy(data, base->data, size);
+	for (size_t n = 1 + below(4); n; n--)
+		size = damage(data, size);
+	run(data, size);
+}
 
-		memcpy(data, base->data, size);
-		for (size_t n = 1 + below(4); n; n--)
-			size = damage(data, size);
-		LLVMFuzzerTestOneInput(data, size);
-	}
+static void mutate(unsigned long count)
+{
+	const char *wanted = getenv("TAPIO_LONG");
+	time_t until = wanted && !strcmp(wanted, "1") ? time(NULL) + LONG_S : 0;
+
+	for (unsigned long i = 0; i < count || time(NULL) < until; i++)
+		mutate_one();
 }
 
 int main(int argc, char **argv)
@@ -154,10 +216,11 @@ int main(int argc, char **argv)
 		fprintf(stderr, "no inputs\n");
 		return EXIT_FAILURE;
 	}
+	keep_failed_input();
 	for (size_t i = 0; i < input_count; i++)
-		LLVMFuzzerTestOneInput(inputs[i].data, inputs[i].size);
+		run(inputs[i].data, inputs[i].size);
 	mutate(count);
-	printf("%zu inputs, %lu made of them\n", input_count, count);
+	printf("%zu inputs, %lu executions\n", input_count, executions);
 	for (size_t i = 0; i < input_count; i++)
 		free(inputs[i].data);
 	return EXIT_SUCCESS;

@@ -19,11 +19,29 @@ static void accepted(const union tpi_wire_message *m, size_t size,
 	FUZZ_CHECK(m->header.fd_count == fds);
 	switch (m->header.type) {
 	case TPI_WIRE_HELLO:
-		FUZZ_CHECK(size >= sizeof(m->hello) && fds <= 1);
+		FUZZ_CHECK(size >=
+			   (m->header.minor < TPI_WIRE_MINOR
+				    ? offsetof(struct tpi_wire_hello, attach)
+				    : sizeof(m->hello)));
+		FUZZ_CHECK(fds <= 1);
 		FUZZ_CHECK(memchr(m->hello.comm, 0, sizeof(m->hello.comm)));
+		if (size < sizeof(m->hello))
+			break;
+		FUZZ_CHECK(
+			memchr(m->hello.attach.channel, 0, TAPIO_NAME_BYTES));
+		FUZZ_CHECK(memchr(m->hello.attach.group, 0, TAPIO_NAME_BYTES));
 		break;
 	case TPI_WIRE_WELCOME:
-		FUZZ_CHECK(size >= sizeof(m->welcome) && fds == 1);
+		FUZZ_CHECK(fds);
+		if (size < sizeof(m->welcome)) {
+			FUZZ_CHECK(m->header.minor < TPI_WIRE_MINOR);
+			FUZZ_CHECK(fds == 1);
+			break;
+		}
+		FUZZ_CHECK((uint64_t)__builtin_popcountll(m->welcome.slots) +
+				   1 + m->welcome.attached.segment_count +
+				   m->welcome.attached.cursors_count ==
+			   fds);
 		break;
 	case TPI_WIRE_ATTACH:
 		FUZZ_CHECK(size >= sizeof(m->attach) && fds == 0);
@@ -54,6 +72,53 @@ static void accepted(const union tpi_wire_message *m, size_t size,
 		break;
 	case TPI_WIRE_REMOVED:
 		FUZZ_CHECK(size >= sizeof(m->removed) && fds == 0);
+		break;
+	case TPI_WIRE_FETCH:
+		FUZZ_CHECK(size >= sizeof(m->fetch) && fds == 0);
+		break;
+	case TPI_WIRE_FETCHED:
+		FUZZ_CHECK(size >= sizeof(m->fetched));
+		FUZZ_CHECK(fds && fds <= TPI_WIRE_FETCH_MAX);
+		FUZZ_CHECK(m->fetched.count == fds);
+		break;
+	case TPI_WIRE_RELOAD:
+		FUZZ_CHECK(size >= sizeof(m->reload) && fds == 0);
+		break;
+	case TPI_WIRE_RELOADED:
+		FUZZ_CHECK(size >= sizeof(m->reloaded) && fds == 0);
+		FUZZ_CHECK(
+			memchr(m->reloaded.text, 0, sizeof(m->reloaded.text)));
+		break;
+	case TPI_WIRE_RESUME:
+		FUZZ_CHECK(size >= sizeof(m->resume) && fds == 0);
+		break;
+	case TPI_WIRE_RESUMED:
+		FUZZ_CHECK(size >= sizeof(m->resumed) && fds == 0);
+		break;
+	case TPI_WIRE_REPLACE:
+		FUZZ_CHECK(size >= sizeof(m->replace) && fds == 0);
+		break;
+	case TPI_WIRE_HANDING:
+		FUZZ_CHECK(size >= sizeof(m->handing) && fds == 3);
+		FUZZ_CHECK(memchr(m->handing.version, 0,
+				  sizeof(m->handing.version)));
+		break;
+	case TPI_WIRE_HANDED:
+		FUZZ_CHECK(size >= sizeof(m->handed));
+		FUZZ_CHECK(fds && fds <= TPI_WIRE_HANDED_MAX);
+		FUZZ_CHECK(m->handed.count == fds);
+		break;
+	case TPI_WIRE_TAKE:
+		FUZZ_CHECK(size >= sizeof(m->take) && fds == 0);
+		break;
+	case TPI_WIRE_TAKEN:
+		FUZZ_CHECK(size >= sizeof(m->taken) && fds == 0);
+		break;
+	case TPI_WIRE_MAPPED:
+		FUZZ_CHECK(size >= sizeof(m->mapped) && fds == 0);
+		break;
+	case TPI_WIRE_SEALED:
+		FUZZ_CHECK(size >= sizeof(m->sealed) && fds == 0);
 		break;
 	default:
 		FUZZ_CHECK(!"a type that is not known");

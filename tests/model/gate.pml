@@ -16,6 +16,9 @@
  *   a computation that was not disturbed leaves room for one block, if the group is
  *           `until`: holders and the group do not close the lane together
  *
+ * JOIN is the other way to a gate that was sealed: a group that begins there (FROM THE GATE
+ * in group.c). No group is there at first, so producers go up to the tail.
+ *
  * At most one rule to break:
  *   BREAK_EPOCH    the gate is read and its epoch stays as it is        (G4, P2)
  *   BREAK_COMPARE  the gate is stored, not swapped                      (G1)
@@ -26,7 +29,8 @@
  *   BREAK_LATE     the old gate is loaded after the slot, and there is no second look
  *                  at the generation. (Either rule alone holds.)        (G2, G4)
  *   BREAK_FLOOR    the group goes on at tail - lag                      (P3)
- *   BREAK_HEAD     the group goes on at its head                        (P3)
+ *   BREAK_HEAD     the group goes on at its head                        (P3, J4)
+ *   BREAK_FIRST    a group that joins begins at the tail, and goes back (J1)
  *   BREAK_BOUND    the bound of `until` is tail - lag alone             (U2)
  */
 #ifndef N
@@ -47,6 +51,11 @@
 /* The lane is full of what the group has not read: each operation asks for the gate. */
 byte tail = 2 * N, held, gate = N, epoch, head = N;
 bool lossless = true; /* the policy in the group's slot */
+#ifdef JOIN
+bool present; /* the slot is ACTIVE */
+#else
+bool present = true;
+#endif
 bool again;           /* promoted */
 byte generation;
 bool ended[2];
@@ -80,11 +89,12 @@ inline raise_gate()
 #endif
 	g = generation;
 	d_step { t = tail; h = held };
-	policy = lossless;
+	d_step { there = present; policy = lossless && there };
 	d_step { /* from here on it computes with what it has loaded */
 		new = head;
 		if
-		:: !policy -> bound_of(t, h, limit);
+		:: !there -> new = t
+		:: there && !policy -> bound_of(t, h, limit);
 			if
 			:: limit > new -> new = limit
 			:: else
@@ -128,7 +138,7 @@ inline raise_gate()
 proctype Producer(byte me; byte ops)
 {
 	byte op, take, mine, old, e, g, t, h, new, limit;
-	bool policy, moved;
+	bool policy, there, moved;
 
 	do
 	:: op == ops -> break
@@ -169,7 +179,7 @@ proctype Producer(byte me; byte ops)
 		:: else
 		fi;
 next:		atomic { old = 0; e = 0; g = 0; t = 0; h = 0; new = 0; limit = 0;
-			policy = false; moved = false; take = 0 }
+			policy = false; there = false; moved = false; take = 0 }
 	od;
 	atomic { ended[me] = true; op = 0; mine = 0 }
 }
@@ -179,6 +189,24 @@ proctype Group()
 {
 	byte sealed, before;
 
+#ifdef JOIN
+#ifdef BREAK_FIRST
+	head = tail;
+#else
+	head = gate;
+#endif
+	present = true;
+	generation++;
+#ifdef BREAK_EPOCH
+	sealed = gate;
+#else
+	atomic { sealed = gate; epoch++ };
+#endif
+#ifndef BREAK_HEAD
+	head = sealed;
+#endif
+	before = head;
+#else
 	if
 	:: head < tail -> head++ /* it reads something */
 	:: true
@@ -210,6 +238,7 @@ proctype Group()
 #endif
 	:: else
 	fi;
+#endif
 	atomic {
 		assert(head == before || head <= gate);
 		again = true;

@@ -16,7 +16,7 @@
  *     come after that load
  *   - two accesses of one word keep their order
  *
- * One edge for each -D: STATE, REUSE, HEAD, SLOT, GENERATION, GATE, TICKET, OWNER, after
+ * One edge for each -D: STATE, REUSE, HEAD, SLOT, GENERATION, GATE, TICKET, OWNER, BOARD, after
  * the names of the ORDER comments. Memory that is written once and then shown by a word
  * (ready, admitted, a region of the catalog) has the form of SLOT.
  *
@@ -51,6 +51,7 @@
 #endif
 
 byte block, desc, state, reap, head, gate, generation, slot, tail, owner;
+byte armed, board;
 bool finished;
 
 /* ---- lane.state: an event is seen with its state --------------------------------- */
@@ -177,6 +178,34 @@ active proctype Producer()
 	ALL_DONE(2)
 	od;
 	assert(s == 0 || h == 1)
+}
+#endif
+
+/* ---- wake.board: an announcement that a board counts is seen ------------------------ */
+#ifdef BOARD
+/* tpi_announce() */
+active proctype Member()
+{
+	byte done;
+
+	do
+	ACCESS(0, 0, armed = 1)
+	ACCESS(1, GIVE(A(0)), board = 1) /* ldaddal */
+	ALL_DONE(2)
+	od
+}
+
+/* read_boards(), ring_slot() */
+active proctype Producer()
+{
+	byte done, b, a;
+
+	do
+	ACCESS(0, 0, b = board) /* ldar */
+	ACCESS(1, TAKE(A(0)), a = armed)
+	ALL_DONE(2)
+	od;
+	assert(b == 0 || a == 1)
 }
 #endif
 

@@ -7,6 +7,10 @@
  *
  *   (none)       both members are of group 0; member i reads lane i
  *   -DTWO        member i is of group i; each reads both lanes
+ *   -DWINDOW     member 0 alone reads both lanes. A ring that is complete is noted, and
+ *                within its window the bell is not rung again. A window is one tick, that
+ *                in which the ring began. Time moves on when it likes, up to TICKS, and
+ *                when the member waits for the end of a window
  *   -DDEATH      as TWO, with producer 0 alone. It may die after any step; then the
  *                broker rings for it (broker/repair/wakeups.c)
  *
@@ -32,6 +36,13 @@
  *   BREAK_SLOT        `answered` of another group is stored (TWO)
  *   BREAK_ALL_TAKEN   every group is answered, also those that were not rung (TWO)
  *   BREAK_EVERY       every group is rung when one has announced itself (TWO)
+ *   BREAK_KEEP        an announcement is good although the bell has moved
+ *   BREAK_SETTLE      a bell is announced within its window (WINDOW)
+ *   BREAK_EARLY       a ring is noted before its sleepers are woken (WINDOW)
+ *   BREAK_LATE        a window begins when its ring is noted (WINDOW)
+ *   BREAK_NUMBER      the member believes the time of another ring (WINDOW)
+ *   BREAK_AGE         .. or one whose window is not over (WINDOW)
+ *   BREAK_CLOCK       a ring takes its time before it knows its number (WINDOW)
  *   BREAK_DEATH       the broker does not ring for the dead (DEATH)
  */
 #ifdef DEATH
@@ -53,11 +64,21 @@
 #else
 #define GROUPS     1
 #define GROUP(m)   0
+#ifdef WINDOW
+#define READS(m, l) ((m) == 0)
+#else
 #define READS(m, l) ((m) == (l))
+#endif
 #endif
 
 #ifndef EVENTS
 #define EVENTS 1 /* of each producer. With 2 some 10^8 states */
+#endif
+#ifndef EVENTS0
+#define EVENTS0 EVENTS /* of producer 0 */
+#endif
+#ifndef TICKS
+#define TICKS 2
 #endif
 
 byte tail[2];	  /* as the memory has it */
@@ -65,6 +86,10 @@ byte buffered[2]; /* commits still in a store buffer: 0, or the new tail */
 byte returned[2]; /* ghost: tail of the last call that returned */
 byte seen[4];	  /* heads: of member m on lane l at 2 * m + l */
 byte doorbell[2], armed[2], answered[2]; /* by group */
+byte now;   /* the time */
+byte noted; /* when a complete ring began, + 1; 0: none */
+byte begun_bell, begun; /* which bell, 0: none, and when that ring began */
+byte heard[2]; /* what member i has announced last, + 1; 0: nothing */
 bool sleeping[2];
 bool dead; /* producer 0 */
 
@@ -94,9 +119,57 @@ bool dead; /* producer 0 */
 #define ANSWER(g) (g)
 #endif
 
-/* W4. A locked add, and so a barrier of its own. Then FUTEX_WAKE. */
+/* W4. Locked, and so a barrier of its own. Then FUTEX_WAKE. */
+#define ADD(p, g) atomic { DRAIN(p); doorbell[BELL(g)]++ }
+#ifndef WINDOW
+#define RING_WORD(p, g) ADD(p, g)
+#else
+/* N5: its number, then the time, then the swap; and it may do without. */
+#ifdef BREAK_CLOCK
+#define SWAP(p)                                                                \
+	atomic { DRAIN(p); doorbell[0]++; v = doorbell[0] }
+#else
+#define SWAP(p)                                                                \
+	atomic {                                                               \
+		DRAIN(p);                                                      \
+		if                                                             \
+		:: doorbell[0] == v -> doorbell[0]++; v++                      \
+		:: else -> v = 255                                             \
+		fi                                                             \
+	}
+#endif
 #define RING_WORD(p, g)                                                        \
-	atomic { DRAIN(p); doorbell[BELL(g)]++ }
+	do                                                                     \
+	:: true ->                                                             \
+		v = doorbell[0];                                               \
+		t = now;                                                       \
+		MAY_STOP;                                                      \
+		SWAP(p);                                                       \
+		if                                                             \
+		:: v == 255                                                    \
+		:: else ->                                                     \
+			MAY_STOP;                                              \
+			atomic { begun_bell = v; begun = t };                  \
+			break                                                  \
+		fi                                                             \
+	:: true ->                                                             \
+		t = now;                                                       \
+		ADD(p, g);                                                     \
+		break                                                          \
+	od
+#endif
+
+/* Stored after an older one, a note is of an older time. */
+#ifndef WINDOW
+#define NOTE(g)	     skip
+#define IN_WINDOW(g) false
+#elif defined(BREAK_LATE)
+#define NOTE(g)	     noted = now + 1
+#define IN_WINDOW(g) (noted == now + 1)
+#else
+#define NOTE(g)	     noted = t + 1
+#define IN_WINDOW(g) (noted == now + 1)
+#endif
 
 #ifdef BREAK_ONE
 #define WAKE(g)                                                                \
@@ -148,7 +221,10 @@ inline ring(p, g)
 {
 	a = armed[g]; /* may pass the commit: no fence */
 	if
-	:: atomic { WANTED(g) -> assert(a != answered[g] || sleepless(g)) };
+	:: WANTED(g) && IN_WINDOW(g) ->
+		skip /* the next commit after it rings */
+	:: atomic { WANTED(g) && !IN_WINDOW(g) ->
+			assert(a != answered[g] || sleepless(g)) };
 		MAY_STOP;
 #ifdef BREAK_ORDER
 		answered[g] = a;
@@ -156,23 +232,33 @@ inline ring(p, g)
 #endif
 		RING_WORD(p, g);
 		MAY_STOP;
+#ifdef BREAK_EARLY
+		NOTE(g);
+		MAY_STOP;
 		WAKE(g);
+#else
+		WAKE(g);
+		MAY_STOP;
+		NOTE(g);
+#endif
 		MAY_STOP;
 #ifndef BREAK_ORDER
 		ANSWERED(g)
 #endif
 	:: else
 	fi;
-	a = 0
+	atomic { a = 0; v = 0; t = 0 }
 }
+
+#define COUNT(p) ((p) -> EVENTS : EVENTS0)
 
 proctype Producer(byte me)
 {
-	byte k, a;
+	byte k, a, v, t;
 
 	do
-	:: k == EVENTS -> break
-	:: k < EVENTS ->
+	:: k == COUNT(me) -> break
+	:: k < COUNT(me) ->
 		k++;
 		atomic { /* the commit: seen at once, or when the buffer drains */
 			DRAIN(me);
@@ -191,7 +277,7 @@ proctype Producer(byte me)
 	od;
 	goto end;
 stopped:
-	atomic { a = 0; DRAIN(me); dead = true };
+	atomic { a = 0; v = 0; t = 0; DRAIN(me); dead = true };
 end:	skip
 }
 
@@ -199,7 +285,7 @@ end:	skip
 /* It has seen the death, so it has seen all that the dead one stored. */
 proctype Broker()
 {
-	byte a;
+	byte a, v, t;
 	byte me = 9; /* it does not stop */
 
 end:	dead ->
@@ -216,9 +302,38 @@ stopped:
 	((READS(m, 0) && SEEN(m, 0) < tail[0]) ||                              \
 	 (READS(m, 1) && SEEN(m, 1) < tail[1]))
 
+#ifdef BREAK_NUMBER
+#define KNOWN(b) (begun_bell != 0)
+#else
+#define KNOWN(b) (begun_bell == (b))
+#endif
+#ifdef BREAK_AGE
+#define AGED true
+#else
+#define AGED (begun < now)
+#endif
+
+/* N4, N5: the bell that was heard has no window any more. */
+#if defined(WINDOW) && !defined(BREAK_SETTLE)
+#define SETTLE(b)                                                              \
+	if                                                                     \
+	:: atomic { KNOWN(b) && AGED -> skip }                                 \
+	:: atomic { !(KNOWN(b) && AGED) -> seen_at = now };                    \
+		atomic {                                                       \
+			if                                                     \
+			:: now == seen_at -> now++                             \
+			:: else                                                \
+			fi;                                                    \
+			seen_at = 0                                            \
+		}                                                              \
+	fi
+#else
+#define SETTLE(b) skip
+#endif
+
 proctype Member(byte me)
 {
-	byte bell;
+	byte bell, seen_at;
 
 end:	do
 	:: atomic { NEWS(me) ->
@@ -233,10 +348,21 @@ end:	do
 	   }
 	:: !NEWS(me) ->
 		bell = doorbell[GROUP(me)];
-		armed[GROUP(me)]++;
-#ifndef BREAK_MEMBARRIER
-		atomic { DRAIN(0); DRAIN(1) };
+		if
+#ifdef BREAK_KEEP
+		:: heard[me] -> skip
+		:: !heard[me] ->
+#else
+		:: heard[me] == bell + 1 -> skip /* good for this sleep, too */
+		:: heard[me] != bell + 1 ->
 #endif
+			heard[me] = bell + 1;
+			SETTLE(bell);
+			armed[GROUP(me)]++;
+#ifndef BREAK_MEMBARRIER
+			atomic { DRAIN(0); DRAIN(1) }
+#endif
+		fi;
 #ifndef BREAK_LOOK
 		if
 		:: NEWS(me) -> goto end
@@ -254,6 +380,14 @@ end:	do
 			bell = 0
 		};
 end_asleep:	!sleeping[me]
+	od
+}
+
+/* Time passes. */
+proctype Clock()
+{
+end:	do
+	:: now < TICKS -> now++
 	od
 }
 
@@ -285,7 +419,11 @@ init
 		run Broker();
 #endif
 		run Member(0);
+#ifdef WINDOW
+		run Clock();
+#else
 		run Member(1);
+#endif
 		run Auditor()
 	}
 }

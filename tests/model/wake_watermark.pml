@@ -28,6 +28,7 @@
  *   BREAK_COUNT       .. does not count once more after announcing itself
  *   BREAK_MARK        .. stores the mark after it has announced itself
  *   BREAK_ANSWERED    a producer that finds fewer than the mark answers all the same
+ *   BREAK_KEEP        an announcement is good although the bell has moved
  *   BREAK_CLEAR       the next holder of a lane leaves its mark as it is (HANDOVER)
  *   BREAK_DEATH       the broker does not ring for a death (HANDOVER)
  *   BREAK_FREE        a member does not look for lanes without a holder after it has
@@ -56,6 +57,7 @@ byte lease[2];	  /* the member of group 0 that has the lane; NOBODY */
 byte armed[2], answered[2]; /* by group */
 byte loaded[2];	  /* the `armed` that each producer has loaded */
 bool moved[2];	  /* the doorbell, since member i has read it */
+bool made[2];	  /* member i has announced itself at all */
 bool sleeping[2];
 bool dead; /* member 0 */
 
@@ -205,6 +207,7 @@ stopped:
 proctype Member(byte me)
 {
 	byte m;
+	bool fresh;
 
 end:	atomic {
 		m = 0;
@@ -233,14 +236,26 @@ end:	atomic {
 	:: true
 	fi;
 #endif
-	moved[me] = false;
+	atomic { /* one announcement for a bell; the barrier in any case */
+		fresh = !made[me];
+#ifndef BREAK_KEEP
+		fresh = fresh || moved[me];
+#endif
+		moved[me] = false
+	};
 #ifndef BREAK_MARK
 	if
 	:: me == 0 -> MARK(0, 0) = m
 	:: else
 	fi;
 #endif
-	armed[GROUP(me)]++;
+	atomic {
+		if
+		:: fresh -> armed[GROUP(me)]++; made[me] = true
+		:: else
+		fi;
+		fresh = false
+	};
 #ifndef BREAK_MEMBARRIER
 	atomic { DRAIN(0); DRAIN(1) };
 #endif

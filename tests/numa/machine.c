@@ -3,8 +3,13 @@
 #include "tests/numa/machine.h"
 
 #include <check.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,7 +19,7 @@ const char *machine_read(struct machine *machine)
 {
 	unsigned int cpu, node;
 	cpu_set_t one;
-	long count = sysconf(_SC_NPROCESSORS_CONF);
+	long count = sysconf(_SC_NPROCESSORS_ONLN);
 
 	*machine = (struct machine){.first_cpu = {-1, -1}};
 	if (count > MACHINE_CPUS)
@@ -50,6 +55,73 @@ void machine_go_to(unsigned int cpu)
 	ck_assert_uint_eq(now, cpu);
 }
 
+/* ---- CPUs and cgroups ----------------------------------------------------------- */
+
+static void write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t length = (ssize_t)strlen(text);
+
+	ck_assert_msg(fd >= 0 && write(fd, text, (size_t)length) == length,
+		      "%s = %s: %s", path, text, strerror(errno));
+	close(fd);
+}
+
+void machine_cpu_set(unsigned int cpu, bool online)
+{
+	char path[64], now = '?';
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/online",
+		 cpu);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* The first CPU has no such file, and cannot go. */
+	ck_assert_msg(fd >= 0 && read(fd, &now, 1) == 1, "%s: %s", path,
+		      strerror(errno));
+	close(fd);
+	if (now != (online ? '1' : '0'))
+		write_text(path, online ? "1" : "0");
+}
+
+#define CGROUPS "/sys/fs/cgroup"
+
+static void mount_cgroups(void)
+{
+	struct stat st;
+
+	if (!stat(CGROUPS "/cgroup.procs", &st))
+		return;
+	ck_assert_msg(!mount("cgroup2", CGROUPS, "cgroup2", 0, NULL),
+		      "mount cgroup2: %s", strerror(errno));
+	write_text(CGROUPS "/cgroup.subtree_control", "+cpuset");
+}
+
+void machine_cpuset(const char *name, const char *cpus, const char *nodes)
+{
+	char path[128];
+
+	mount_cgroups();
+	snprintf(path, sizeof(path), CGROUPS "/%s", name);
+	ck_assert(!mkdir(path, 0755) || errno == EEXIST);
+	snprintf(path, sizeof(path), CGROUPS "/%s/cpuset.cpus", name);
+	write_text(path, cpus);
+	if (!nodes)
+		return;
+	snprintf(path, sizeof(path), CGROUPS "/%s/cpuset.mems", name);
+	write_text(path, nodes);
+}
+
+void machine_cpuset_enter(const char *name, pid_t pid)
+{
+	char path[128], text[16];
+
+	snprintf(path, sizeof(path), CGROUPS "/%s/cgroup.procs", name);
+	snprintf(text, sizeof(text), "%d", pid);
+	write_text(path, text);
+}
+
+/* ---- memory ---------------------------------------------------------------------- */
+
 int machine_node_of(const void *address)
 {
 	void *page = (void *)((uintptr_t)address & ~(uintptr_t)4095);
@@ -82,14 +154,11 @@ static void pool_path(char path[128], unsigned int node, const char *file)
 
 void machine_pool_set(unsigned int node, unsigned int pages)
 {
-	char path[128];
-	FILE *file;
+	char path[128], text[16];
 
 	pool_path(path, node, "nr_hugepages");
-	file = fopen(path, "we");
-	ck_assert_ptr_nonnull(file);
-	ck_assert_int_gt(fprintf(file, "%u\n", pages), 0);
-	ck_assert_int_eq(fclose(file), 0);
+	snprintf(text, sizeof(text), "%u", pages);
+	write_text(path, text);
 	ck_assert_uint_eq(machine_pool_free(node), pages);
 }
 
@@ -115,10 +184,11 @@ json_t *machine_shmstat(const char *socket)
 
 	command_run(&run, "tapio-shmstat", "--json", "--timeout", "30s",
 		    "--socket", socket, "all", NULL);
-	ck_assert_msg(run.status == 0, "status %d: %s%s", run.status, run.out,
-		      run.err);
 	look = json_loads(run.out, JSON_REJECT_DUPLICATES, &why);
-	ck_assert_msg(look != NULL, "%s", why.text);
+	ck_assert_msg(look != NULL, "%s%s", why.text, run.err);
+	ck_assert_msg(run.status ==
+			      !json_is_true(json_object_get(look, "healthy")),
+		      "status %d: %s%s", run.status, run.out, run.err);
 	command_free(&run);
 	return look;
 }

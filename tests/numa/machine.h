@@ -8,7 +8,9 @@
 #define TEST_MACHINE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "lib/memory/segment.h"
 
@@ -16,7 +18,7 @@
 #define MACHINE_NODES 2
 
 struct machine {
-	unsigned int cpus; /* ids 0 .. cpus - 1, all of them to be used */
+	unsigned int cpus; /* ids 0 .. cpus - 1, all of them on line */
 	unsigned int node_of[MACHINE_CPUS];
 	int first_cpu[MACHINE_NODES]; /* -1: the node has none */
 };
@@ -26,6 +28,16 @@ const char *machine_read(struct machine *machine);
 
 /* Moves the calling thread to a CPU, and checks that it is there. */
 void machine_go_to(unsigned int cpu);
+
+/* Takes a CPU off line, or brings it back. The caller MUST NOT be pinned to it. */
+void machine_cpu_set(unsigned int cpu, bool online);
+
+/*
+ * A cgroup of that name in /sys/fs/cgroup, with these CPUs and, if not NULL, these
+ * nodes ("0-1"); also to change one. And a process that goes into it.
+ */
+void machine_cpuset(const char *name, const char *cpus, const char *nodes);
+void machine_cpuset_enter(const char *name, pid_t pid);
 
 /* The node of the page at an address. It is read first, so that it is there. */
 int machine_node_of(const void *address);

@@ -52,6 +52,7 @@ static void start(const char *config)
 		.socket = tapio_broker_socket(rig.broker),
 		.error = rig.error,
 		.error_bytes = sizeof(rig.error),
+		.answer_ns = RIG_ANSWER_NS,
 	};
 	producer = rig_producer();
 	shown = machine_shmstat(rig.options.socket);
@@ -80,15 +81,13 @@ static const json_t *segment_row(unsigned int node)
 /* Our mapping of it. */
 static const struct tpi_map *segment_map(unsigned int node)
 {
-	const struct tpi_client *client = &producer->client;
+	const struct tpi_client *client = &producer->now->client;
+	const struct tapio_shm_place *place =
+		&client->catalog.places[client->channel.info.first_place];
 
-	for (uint32_t i = 0; i < client->map_count; i++) {
-		const struct tapio_shm_header *header =
-			(const void *)client->maps[i].base;
-
-		if (header->node == node)
-			return &client->maps[i];
-	}
+	for (uint32_t id = 0; id < client->channel.lane_count; id++)
+		if (place[id].node == node)
+			return &client->maps[place[id].segment];
 	ck_abort_msg("no segment of node %u is mapped", node);
 }
 
@@ -107,6 +106,7 @@ static void assert_verified(unsigned int node)
 	ck_assert(json_is_null(json_object_get(row, "placement_error")));
 	ck_assert_int_eq(row_number(row, "misplaced_pages"), 0);
 	ck_assert_uint_eq(machine_misplaced(segment_map(node), node), 0);
+	ck_assert(json_is_true(json_object_get(shown, "healthy")));
 }
 
 START_TEST(each_node_has_a_segment_and_all_its_pages_are_there)
@@ -114,7 +114,7 @@ START_TEST(each_node_has_a_segment_and_all_its_pages_are_there)
 	/* The broker's thread starts there, and binds all the same. */
 	machine_go_to((unsigned int)machine.first_cpu[_i]);
 	start(RIG_CONFIG);
-	ck_assert_uint_eq(producer->client.map_count, MACHINE_NODES);
+	ck_assert_uint_eq(producer->now->client.map_count, MACHINE_NODES);
 	ck_assert_int_eq(row_number(json_object_get(shown, "broker"), "nodes"),
 			 MACHINE_NODES);
 	for (unsigned int node = 0; node < MACHINE_NODES; node++)
@@ -130,7 +130,7 @@ START_TEST(a_cpus_lanes_are_in_the_memory_of_its_node)
 
 	start("channel t { class urgent { block = 128\n priority = 1 }\n"
 	      "class bulk { block = 4096\n blocks = 64 } }\n");
-	channel = &producer->client.channel;
+	channel = &producer->now->client.channel;
 	for (uint32_t i = 0; i < channel->lane_count; i++) {
 		const struct tpi_lane *lane = &channel->lanes[i];
 		const unsigned char *last =
@@ -202,6 +202,17 @@ START_TEST(an_event_is_written_on_the_node_where_it_is_sent)
 }
 END_TEST
 
+/* Each segment with pages elsewhere is a fault, and there is no other one. */
+static void assert_named(size_t segments)
+{
+	const json_t *names = json_object_get(shown, "faults"), *name;
+	size_t i;
+
+	ck_assert_uint_eq(json_array_size(names), segments);
+	json_array_foreach(names, i, name)
+		ck_assert_str_eq(json_string_value(name), "misplaced-pages");
+}
+
 START_TEST(without_mbind_a_segment_says_unbound_and_what_is_elsewhere)
 {
 	const unsigned int here = (unsigned int)_i, there = 1 - here;
@@ -224,6 +235,7 @@ START_TEST(without_mbind_a_segment_says_unbound_and_what_is_elsewhere)
 		(uint64_t)row_number(segment_row(there), "misplaced_pages"),
 		segment_map(there)->bytes / segment_map(there)->page_bytes);
 	ck_assert_ptr_nonnull(strstr(said, "not bound to node"));
+	assert_named(1);
 	stop();
 }
 END_TEST

@@ -25,8 +25,9 @@ static uint32_t leases(const struct tapio_consumer *c)
 {
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < c->lane_count; i++)
-		count += tpi_cursor_holder(c->tracks[i].cursor) == c->me;
+	for (uint32_t i = 0; i < c->now->lane_count; i++)
+		count += tpi_cursor_holder(c->now->tracks[i].cursor) ==
+			 c->now->me;
 	return count;
 }
 
@@ -38,16 +39,16 @@ static unsigned int node_of_lane(const struct tpi_lane *lane)
 
 static void assert_has_node(const struct tapio_consumer *c, unsigned int node)
 {
-	for (uint32_t i = 0; i < c->lane_count; i++) {
-		const struct tpi_track *t = &c->tracks[i];
+	for (uint32_t i = 0; i < c->now->lane_count; i++) {
+		const struct tpi_track *t = &c->now->tracks[i];
 
 		ck_assert_uint_eq(t->node, node_of_lane(t->lane));
-		ck_assert_msg((tpi_cursor_holder(t->cursor) == c->me) ==
+		ck_assert_msg((tpi_cursor_holder(t->cursor) == c->now->me) ==
 				      (t->node == node),
 			      "lane %u of node %u: lease %u, member %u of "
 			      "node %u",
-			      i, t->node, tpi_cursor_holder(t->cursor), c->me,
-			      node);
+			      i, t->node, tpi_cursor_holder(t->cursor),
+			      c->now->me, node);
 	}
 }
 
@@ -108,7 +109,7 @@ START_TEST(a_member_alone_takes_the_lanes_of_the_other_node_too)
 	sent = send_from_everywhere(p);
 	machine_go_to((unsigned int)machine.first_cpu[node]);
 	receive(alone, sent);
-	ck_assert_uint_eq(leases(alone), alone->lane_count);
+	ck_assert_uint_eq(leases(alone), alone->now->lane_count);
 	assert_ledger(alone, sent, 0, 0);
 	tapio_producer_close(p);
 	tapio_consumer_close(alone);
@@ -131,7 +132,7 @@ START_TEST(the_lanes_of_a_member_that_leaves_go_to_the_other_node)
 	tapio_consumer_close(far);
 	machine_go_to((unsigned int)machine.first_cpu[0]);
 	receive(near, sent);
-	ck_assert_uint_eq(leases(near), near->lane_count);
+	ck_assert_uint_eq(leases(near), near->now->lane_count);
 	assert_ledger(near, sent, 0, 0);
 	tapio_producer_close(p);
 	tapio_consumer_close(near);

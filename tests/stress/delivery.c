@@ -253,9 +253,10 @@ static pid_t fork_reader(const struct reader *r)
 static int slot_of(const char *group)
 {
 	for (int i = 0; i < TAPIO_GROUP_SLOTS; i++)
-		if (TAPIO_SLOT_STATE(tpi_load_acquire(
-			    &p->client.groups[i].slot)) == TAPIO_SLOT_ACTIVE &&
-		    !strcmp(p->client.groups[i].name, group))
+		if (TAPIO_SLOT_STATE(
+			    tpi_load_acquire(&p->now->client.groups[i].slot)) ==
+			    TAPIO_SLOT_ACTIVE &&
+		    !strcmp(p->now->client.groups[i].name, group))
 			return i;
 	return -1;
 }
@@ -267,11 +268,12 @@ static struct tpi_ledger ledger_of(const char *group)
 	int slot = slot_of(group);
 
 	ck_assert_int_ge(slot, 0);
-	for (uint32_t i = 0; i < p->hot.emit.lane_count; i++) {
+	for (uint32_t i = 0; i < p->now->emit.lane_count; i++) {
 		ck_assert_int_eq(
 			tpi_ledger_read(
-				&p->hot.emit.lanes[i], &p->client.groups[slot],
-				&p->client.cursors[slot].cursors[i], &one),
+				&p->now->emit.lanes[i],
+				&p->now->client.groups[slot],
+				&p->now->client.cursors[slot].cursors[i], &one),
 			0);
 		ck_assert_msg(!one.faults, "lane %u: faults 0x%x", i,
 			      one.faults);
@@ -595,8 +597,8 @@ START_TEST(a_thousand_members_and_groups_come_and_go_under_load)
 		pthread_create(&sources[i].thread, NULL, produce_on,
 			       &sources[i]);
 	}
-	attaches = tpi_load_relaxed(&p->client.catalog.broker->attaches);
-	closes = tpi_load_relaxed(&p->client.catalog.broker->closes);
+	attaches = tpi_load_relaxed(&p->now->client.catalog.broker->attaches);
+	closes = tpi_load_relaxed(&p->now->client.catalog.broker->closes);
 	for (int i = 0; i < VISITS; i++) {
 		delivered += visit("g", false);
 		delivered += drain(resident);
@@ -604,10 +606,12 @@ START_TEST(a_thousand_members_and_groups_come_and_go_under_load)
 		delivered += drain(resident);
 	}
 	/* Each of them, a member and a group's only one, came and went. */
-	ck_assert_uint_eq(tpi_load_relaxed(&p->client.catalog.broker->attaches),
-			  attaches + 2 * VISITS);
-	ck_assert_uint_eq(tpi_load_relaxed(&p->client.catalog.broker->closes),
-			  closes + 2 * VISITS);
+	ck_assert_uint_eq(
+		tpi_load_relaxed(&p->now->client.catalog.broker->attaches),
+		attaches + 2 * VISITS);
+	ck_assert_uint_eq(
+		tpi_load_relaxed(&p->now->client.catalog.broker->closes),
+		closes + 2 * VISITS);
 	tpi_store_release(&shared->finish, 1);
 	for (uint32_t i = 0; i < SOURCES; i++) {
 		pthread_join(sources[i].thread, NULL);

@@ -74,10 +74,10 @@ static uint64_t dropped_by(int klass)
 {
 	uint64_t sum = 0;
 
-	for (uint32_t i = 0; i < p->hot.emit.lane_count; i++)
+	for (uint32_t i = 0; i < p->now->emit.lane_count; i++)
 		for (int k = 0; k < TAPIO_DROP_CAUSES; k++)
-			if (p->hot.emit.lanes[i].klass == (uint32_t)klass)
-				sum += p->hot.emit.lanes[i].shm->dropped[k];
+			if (p->now->emit.lanes[i].klass == (uint32_t)klass)
+				sum += p->now->emit.lanes[i].shm->dropped[k];
 	return sum;
 }
 

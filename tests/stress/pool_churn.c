@@ -29,9 +29,9 @@ static const struct {
 	uint32_t count, cache, flags;
 } cases[] = {
 	{1000, 64, 0},
-	{1000, 8, TAPIO_POOL_LAX},
+	{1000, 8, TAPIO_POOL_EXACT},
 	{64, 2, 0}, /* always nearly empty */
-	{80, 1, TAPIO_POOL_LAX},
+	{80, 1, TAPIO_POOL_EXACT},
 	{70, 0, TAPIO_POOL_SHARED},
 	{4096, 64, 0},
 };

@@ -78,7 +78,7 @@ static int start_broker_here(void)
 	};
 	if (tapio_producer_open(&p, "t", &rig.options))
 		return REFUSED;
-	verdict = p->client.catalog.broker->rseq_verdict;
+	verdict = p->now->client.catalog.broker->rseq_verdict;
 	tapio_producer_close(p);
 	tapio_broker_stop(broker);
 	return verdict == TAPIO_RSEQ_PROVEN ? ON_CPU_LANE : NOT_PROVEN;

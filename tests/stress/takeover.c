@@ -135,7 +135,7 @@ static void count(uint32_t *what)
  */
 static uint8_t *mark(struct tapio_consumer *c, const struct tapio_view *view)
 {
-	struct tpi_track *t = &c->tracks[view->lane];
+	struct tpi_track *t = &c->now->tracks[view->lane];
 	struct body body;
 	uint8_t *fate, was;
 
@@ -177,13 +177,14 @@ static void note_released(struct tapio_consumer *c,
 {
 	tpi_fence_full();
 	for (int i = 0; i < n; i++) {
-		struct tpi_track *t = &c->tracks[views[i].lane];
+		struct tpi_track *t = &c->now->tracks[views[i].lane];
 
-		if (fates[i] &&
-		    (t->leased ? tpi_lease_held(t) : c->relieved == relieved))
+		if (fates[i] && (t->leased ? tpi_lease_held(t)
+					   : c->now->relieved == relieved))
 			finalize(fates[i]);
 	}
-	tpi_add_relaxed(&shared->relieved, (uint32_t)(c->relieved - relieved));
+	tpi_add_relaxed(&shared->relieved,
+			(uint32_t)(c->now->relieved - relieved));
 }
 
 static struct tapio_consumer *open_member(const struct storm *storm, int index)
@@ -208,7 +209,7 @@ static void consume(const struct storm *storm, int index)
 	int n, i;
 
 	while (!tpi_load_relaxed(&shared->finish)) {
-		relieved = c->relieved;
+		relieved = c->now->relieved;
 		n = tapio_poll(c, views, 40, 5 * MS);
 		if (n < 0 && n != -EINTR)
 			_exit(1);
@@ -322,8 +323,8 @@ static uint32_t takeovers(const struct tapio_consumer *c)
 {
 	uint32_t i, sum = 0;
 
-	for (i = 0; i < c->lane_count; i++)
-		sum += tpi_load_relaxed(&c->tracks[i].cursor->takeovers);
+	for (i = 0; i < c->now->lane_count; i++)
+		sum += tpi_load_relaxed(&c->now->tracks[i].cursor->takeovers);
 	return sum;
 }
 
@@ -341,8 +342,8 @@ static void wait_for_cells(const struct tapio_consumer *c)
 {
 	int64_t end = tpi_now_ns() + GIVE_UP_NS;
 
-	for (uint32_t i = 0; i < c->lane_count; i++)
-		while (!is_alone(c->tracks[i].cursor)) {
+	for (uint32_t i = 0; i < c->now->lane_count; i++)
+		while (!is_alone(c->now->tracks[i].cursor)) {
 			ck_assert_msg(tpi_now_ns() < end,
 				      "lane %u: a cell is left in use", i);
 			nap_ms(5);

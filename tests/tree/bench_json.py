@@ -17,6 +17,7 @@ import sys
 
 STATES = {"ok", "absent", "failed"}
 KINDS = {"tapio", "peer", "floor"}
+PLACEMENTS = {"apart", "together", "mixed", "unknown", None}
 GOALS = {"value", "subject", "best_peer"}
 
 problems = []
@@ -95,11 +96,35 @@ def check_subject(where, subject, case, peers, turns):
                        tapio and tapio["figures"][i]["turns"], turns)
 
 
+def check_placement(where, place, turns):
+    if not has(place, where, kept=int, thrown_away=int, thrown_away_s=float,
+               waited_s=float, unanswered=int):
+        return 0
+    check(place.get("got", ...) in PLACEMENTS, where, "got")
+    check(turns is None or place["kept"] == turns, where,
+          f"{place['kept']} turns kept of {turns}")
+    return place["kept"]
+
+
+def check_lines(where, place, turns):
+    """Of a case: a line for each turn, or null where it could not be timed."""
+    check(len(place.get("line_ns", ())) == turns and
+          all(ns is None or is_number(ns) and ns > 0
+              for ns in place.get("line_ns", ())), where, "line_ns")
+
+
 def check_goal(where, goal, case, run):
     if not has(goal, where, text=str, kind=str, figure=int, limit=float):
         return
     check(goal["kind"] in GOALS, where, f"kind {goal['kind']}")
     check(goal["figure"] < len(case["figures"]), where, "no such figure")
+    for key in ("of", "plus", "note"):
+        check(key in goal, where, f"no {key}")
+    if goal["kind"] == "subject":
+        check(goal.get("against"), where, "against nobody")
+    if goal.get("of") and all(b["present"] for b in run["built"]):
+        check(goal["of"] in [s["name"] for s in case["subjects"]], where,
+              f"of {goal['of']}, who is not in the case")
     reached = goal.get("reached", ...)
     check(reached in (True, False, None), where, "reached?")
     check(reached is None or not run["quick"], where, "judged by a quick run")
@@ -115,9 +140,11 @@ def check_goal(where, goal, case, run):
 def check_case(where, case, peers, run):
     if not has(case, where, name=str, title=str, bytes=int, batch=int,
                param=int, events=int, turns=int, figures=list, subjects=list,
-               goals=list):
+               goals=list, placement=dict):
         return None
     where = f"{where} {case['name']}"
+    check_placement(f"{where}.placement", case["placement"], case["turns"])
+    check_lines(where, case["placement"], case["turns"])
     check(case["figures"], where, "no figures")
     check(1 <= case["turns"] <= run["turns"], where, "turns")
     for i, figure in enumerate(case["figures"]):
@@ -147,7 +174,8 @@ def check_run(run):
     """The names of the cases, with their questions' numbers."""
     if not has(run, "the run", format=str, format_version=int, version=str,
                command=str, quick=bool, turns=int, started=str, seconds=float,
-               machine=dict, pingpong_ns=dict, built=list, peers=list,
+               machine=dict, pingpong_ns=dict, placement=dict, built=list,
+               peers=list,
                published=list, questions=list):
         return []
     check(run["format"] == "tapio-bench", "format", run["format"])
@@ -162,17 +190,23 @@ def check_run(run):
         if not has(item, f"built[{i}]", name=str, package=str, present=bool):
             return []
     peers = check_peers(run)
+    has(run["placement"], "placement", wanted=str, wait_s=float,
+        together_most_ns=float, apart_least_ns=float)
+    kept = check_placement("placement", run["placement"], None)
     found = []
     for i, question in enumerate(run["questions"]):
         where = f"questions[{i}]"
         if not has(question, where, number=int, text=str, before=dict,
-                   after=dict, cases=list):
+                   after=dict, placement=dict, cases=list):
             continue
         check(not question.get("absent"), where, question.get("absent"))
+        kept -= check_placement(f"{where}.placement", question["placement"],
+                                sum(c["turns"] for c in question["cases"]))
         for key in ("before", "after"):
             has(question[key], f"{where}.{key}", line_ns=float, store_ns=float)
         found += [(question["number"], check_case(where, case, peers, run))
                   for case in question["cases"]]
+    check(not kept, "placement", "not the turns of the questions")
     return found
 
 

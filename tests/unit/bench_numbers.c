@@ -140,7 +140,11 @@ static struct bench_judgement judge(enum bench_goal_kind kind,
 				    const char *against, unsigned int figure,
 				    double limit)
 {
-	const struct bench_goal goal = {"goal", kind, against, figure, limit};
+	const struct bench_goal goal = {.text = "goal",
+					.kind = kind,
+					.against = against,
+					.figure = figure,
+					.limit = limit};
 
 	return bench_judge(&result, &goal);
 }
@@ -165,13 +169,108 @@ START_TEST(less_is_a_most_and_more_a_least)
 }
 END_TEST
 
-START_TEST(a_value_may_be_that_of_another_variant)
+/* Of another subject than Tapio's first. */
+static struct bench_judgement judge_of(const char *of, const char *against,
+				       const char *plus, double limit)
+{
+	const struct bench_goal goal = {.text = "goal",
+					.kind = against ? BENCH_GOAL_SUBJECT
+							: BENCH_GOAL_VALUE,
+					.of = of,
+					.against = against,
+					.plus = plus,
+					.limit = limit};
+
+	return bench_judge(&result, &goal);
+}
+
+START_TEST(a_goal_may_be_that_of_another_variant)
 {
 	/* The median of the second subject: 2 ns. */
-	judges(BENCH_GOAL_VALUE, "Tapio, batch", 0, 2, 2, BENCH_REACHED);
-	judges(BENCH_GOAL_VALUE, "Tapio, batch", 0, 1.9, 2, BENCH_MISSED);
-	ck_assert_int_eq(judge(BENCH_GOAL_VALUE, "Tapio, other", 0, 1).verdict,
+	ck_assert_double_eq(judge_of("Tapio, batch", NULL, NULL, 2).value, 2);
+	ck_assert_int_eq(judge_of("Tapio, batch", NULL, NULL, 2).verdict,
+			 BENCH_REACHED);
+	ck_assert_int_eq(judge_of("Tapio, batch", NULL, NULL, 1.9).verdict,
+			 BENCH_MISSED);
+	ck_assert_int_eq(judge_of("Tapio, other", NULL, NULL, 1).verdict,
 			 BENCH_OPEN);
+	ck_assert_double_eq(judge_of("Tapio, batch", "plain", NULL, 1).value,
+			    0.25);
+}
+END_TEST
+
+START_TEST(a_goal_may_be_held_against_the_sum_of_two)
+{
+	/* 5 over 4 + 1, turn by turn. */
+	ck_assert_double_eq(judge_of(NULL, "plain", "Tapio, batch", 1).value,
+			    1);
+	ck_assert_int_eq(judge_of(NULL, "plain", "Tapio, batch", 1).verdict,
+			 BENCH_REACHED);
+	ck_assert_int_eq(judge_of(NULL, "plain", "Tapio, batch", 0.9).verdict,
+			 BENCH_MISSED);
+	/* Half of a sum is none. */
+	ck_assert_int_eq(judge_of(NULL, "plain", "nobody", 9).verdict,
+			 BENCH_OPEN);
+}
+END_TEST
+
+START_TEST(nobody_is_held_against_itself)
+{
+	/* "Tapio" means its first, and where that failed, the next. */
+	ck_assert_int_eq(judge_of("Tapio, batch", "Tapio", NULL, 1).verdict,
+			 BENCH_REACHED);
+	result.subject[0].state = BENCH_FAILED;
+	ck_assert_int_eq(judge_of("Tapio, batch", "Tapio", NULL, 1).verdict,
+			 BENCH_OPEN);
+}
+END_TEST
+
+START_TEST(who_does_less_than_the_case_says_is_no_rival)
+{
+	static struct bench_case aside;
+
+	aside = fast;
+	aside.aside = "*, MPMC";
+	result.of = &aside;
+	ck_assert_ptr_eq(judge(BENCH_GOAL_BEST_PEER, NULL, 0, 1).against,
+			 &rte_one);
+	/* By its name it is one. */
+	ck_assert_ptr_eq(judge(BENCH_GOAL_SUBJECT, "ck, MPMC", 0, 1).against,
+			 &ck_many);
+}
+END_TEST
+
+/* What the floor says about a goal, in one word. */
+static void notes(enum bench_goal_kind kind, const char *against, double limit,
+		  const char *part)
+{
+	const struct bench_goal goal = {.text = "goal",
+					.kind = kind,
+					.against = against,
+					.limit = limit};
+	const struct bench_judgement j = bench_judge(&result, &goal);
+	char text[256];
+
+	bench_note(&result, &goal, &j, text, sizeof(text));
+	if (*part)
+		ck_assert_msg(strstr(text, part) != NULL, "'%s'", text);
+	else
+		ck_assert_str_eq(text, "");
+}
+
+START_TEST(a_missed_goal_says_whether_the_floor_misses_it_too)
+{
+	/* Medians: Tapio 10 ns, the floor 8, the best peer 40. */
+	notes(BENCH_GOAL_VALUE, NULL, 10, "");
+	notes(BENCH_GOAL_VALUE, NULL, 9,
+	      "not the machine's limit: the floor, "
+	      "plain, has 8.00 ns");
+	notes(BENCH_GOAL_VALUE, NULL, 7, "below what the machine allows");
+	notes(BENCH_GOAL_SUBJECT, "plain", 1.1, "not the machine's");
+	notes(BENCH_GOAL_BEST_PEER, NULL, 0.21, "not the machine's");
+	notes(BENCH_GOAL_BEST_PEER, NULL, 0.19, "below");
+	result.subject[2].state = BENCH_NOT_HERE;
+	notes(BENCH_GOAL_VALUE, NULL, 7, "");
 }
 END_TEST
 
@@ -315,6 +414,23 @@ START_TEST(any_glob_selects_and_none_selects_all)
 }
 END_TEST
 
+START_TEST(tapio_is_among_the_subjects_whatever_is_asked_for)
+{
+	struct bench_options o = {.subject_count = 0};
+	bool asked[6];
+
+	for (unsigned int i = 0; i < 6; i++)
+		ck_assert(bench_subject_selected(&o, &fast, i));
+	o.subjects[o.subject_count++] = "ck, M*";
+	o.subjects[o.subject_count++] = "rte";
+	for (unsigned int i = 0; i < 6; i++)
+		asked[i] = bench_subject_selected(&o, &fast, i);
+	ck_assert(asked[0] && asked[1]);
+	ck_assert(!asked[2] && !asked[3]);
+	ck_assert(asked[4] && asked[5]);
+}
+END_TEST
+
 /* ---- as they are shown -------------------------------------------------------- */
 
 START_TEST(numbers_keep_three_digits)
@@ -454,6 +570,8 @@ int main(void)
 	tcase_add_test(numbers, a_ratio_to_nothing_is_none);
 	tcase_add_test(numbers, globs_mean_names_numbers_and_trees);
 	tcase_add_test(numbers, any_glob_selects_and_none_selects_all);
+	tcase_add_test(numbers,
+		       tapio_is_among_the_subjects_whatever_is_asked_for);
 	tcase_add_test(numbers, numbers_keep_three_digits);
 	tcase_add_test(numbers, ratios_are_no_more_exact_than_they_are);
 	tcase_add_test(numbers, a_unit_fits_the_least_figure_of_a_column);
@@ -462,7 +580,13 @@ int main(void)
 	suite_add_tcase(suite, numbers);
 	tcase_add_checked_fixture(goals, setup, NULL);
 	tcase_add_test(goals, less_is_a_most_and_more_a_least);
-	tcase_add_test(goals, a_value_may_be_that_of_another_variant);
+	tcase_add_test(goals, a_goal_may_be_that_of_another_variant);
+	tcase_add_test(goals, a_goal_may_be_held_against_the_sum_of_two);
+	tcase_add_test(goals, nobody_is_held_against_itself);
+	tcase_add_test(goals, who_does_less_than_the_case_says_is_no_rival);
+	tcase_add_test(goals,
+		       a_missed_goal_says_whether_the_floor_misses_it_too);
+
 	tcase_add_test(goals, a_subject_is_compared_by_the_ratios_of_the_turns);
 	tcase_add_test(goals, a_subject_goes_by_its_peer_or_by_its_whole_name);
 	tcase_add_test(goals, the_best_peer_is_neither_a_floor_nor_tapio);

@@ -5,10 +5,13 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -70,6 +73,120 @@ START_TEST(a_descriptor_that_stays_ready_is_called_again_and_again)
 	watch_ready(&c, 5);
 	ck_assert_int_eq(tpi_loop_run(loop, NULL, NULL), 0);
 	ck_assert_int_eq(c.calls, 5);
+	close(c.fd);
+}
+END_TEST
+
+/* A run without io_uring has epoll, and says why. The other one has what the host
+ * allows. */
+START_TEST(the_backend_is_the_one_that_this_run_is_for)
+{
+	const char *why, *name = tpi_loop_backend(loop, &why);
+
+	if (getenv("TAPIO_TEST_WITHOUT"))
+		ck_assert_str_eq(name, "epoll");
+	if (!strcmp(name, "epoll"))
+		ck_assert_ptr_nonnull(strstr(why, "io_uring"));
+	else
+		ck_assert_str_eq(why, "");
+}
+END_TEST
+
+static unsigned int seen;
+
+/* First the file is closed behind the loop's back, then the watch is stopped. */
+static void close_then_stop(struct tpi_watch *watch, unsigned int events)
+{
+	struct counted *c = (struct counted *)watch;
+
+	seen = events;
+	if (++c->calls == 1) {
+		close(c->fd);
+		return;
+	}
+	tpi_watch_stop(loop, watch);
+	tpi_loop_stop(loop);
+}
+
+START_TEST(a_descriptor_that_was_closed_behind_the_loop_is_an_error)
+{
+	struct counted c;
+
+	watch_ready(&c, 0);
+	c.watch.ready = close_then_stop;
+	ck_assert_int_eq(tpi_loop_run(loop, NULL, NULL), 0);
+	ck_assert_int_eq(c.calls, 2);
+	ck_assert_uint_eq(seen, POLLERR);
+}
+END_TEST
+
+/* The child's copy keeps the file, so its events still come. They are no news. */
+START_TEST(a_stopped_watch_is_quiet_though_a_child_has_its_file)
+{
+	struct counted c, last;
+	int status, old, gate[2];
+	char byte;
+	pid_t pid;
+
+	watch_ready(&c, 1);
+	old = c.fd;
+	ck_assert_int_eq(pipe(gate), 0);
+	pid = fork();
+	if (!pid) {
+		close(gate[1]);
+		_exit(read(gate[0], &byte, 1) != 0);
+	}
+	tpi_watch_stop(loop, &c.watch);
+	close(old);
+	/* Another file gets the number. */
+	watch_ready(&last, 20);
+	ck_assert_int_eq(last.fd, old);
+	ck_assert_int_eq(tpi_loop_run(loop, NULL, NULL), 0);
+	ck_assert_int_eq(c.calls, 0);
+	ck_assert_int_eq(last.calls, 20);
+	close(gate[1]);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	close(gate[0]);
+	close(last.fd);
+}
+END_TEST
+
+/* The loop's descriptor, by what the kernel calls its file. */
+static int own_number(void)
+{
+	char path[32], file[64];
+	ssize_t n;
+
+	for (int number = 3; number < 64; number++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", number);
+		n = readlink(path, file, sizeof(file) - 1);
+		file[n < 0 ? 0 : n] = '\0';
+		if (strstr(file, "io_uring") || strstr(file, "eventpoll"))
+			return number;
+	}
+	return -1;
+}
+
+/* The program has closed all, and the number of the loop is a file of its own. */
+START_TEST(a_loop_whose_descriptor_is_closed_ends)
+{
+	struct counted c;
+	int number = own_number();
+
+	watch_ready(&c, 3);
+	ck_assert_int_ge(number, 3);
+	ck_assert_int_eq(dup2(c.fd, number), number);
+	ck_assert(!tpi_loop_owned(loop));
+	ck_assert_int_eq(tpi_loop_run(loop, NULL, NULL), -EBADF);
+	ck_assert_int_eq(c.calls, 0);
+	tpi_loop_lose(loop);
+	tpi_watch_stop(loop, &c.watch);
+	tpi_loop_destroy(loop);
+	loop = NULL;
+	/* The program's file is still there. */
+	ck_assert_int_ge(fcntl(number, F_GETFD), 0);
+	close(number);
 	close(c.fd);
 }
 END_TEST
@@ -165,14 +282,13 @@ END_TEST
 
 /* ---- names ------------------------------------------------------------------------------ */
 
-START_TEST(a_slot_whose_generations_are_used_up_is_retired)
+/* Three generations of two records, instead of 262,142 of 16,381. */
+static struct tpi_broker *start_with_few_names(struct tpi_process *process)
 {
 	struct tpi_broker_setup setup = {
-		.config_text = "clients_max = 1 channel e { class c { block = "
-			       "64 blocks = 4 } }",
+		.config_text =
+			"channel e { class c { block = 64 blocks = 4 } }",
 	};
-	struct tpi_process process = {.pidfd = -1};
-	struct tpi_attachment *attachment;
 	struct tpi_broker *broker;
 	enum tpi_stage stage;
 	char why[256] = "";
@@ -180,20 +296,96 @@ START_TEST(a_slot_whose_generations_are_used_up_is_retired)
 	ck_assert_msg(
 		!tpi_broker_create(&broker, &setup, &stage, why, sizeof(why)),
 		"%s", why);
-	process.refs = 1;
-	TAILQ_INIT(&process.attachments);
-	broker->registry.attachments[2].generation = TAPIO_GENERATION_MAX - 1;
-	attachment =
-		tpi_attachment_new(&broker->registry, broker->registry.hosts,
-				   TAPIO_ROLE_PRODUCE, &process);
-	ck_assert_ptr_nonnull(attachment);
+	*process = (struct tpi_process){.pidfd = -1, .refs = 1, .pid = 4711};
+	TAILQ_INIT(&process->attachments);
+	broker->registry.fresh_index =
+		broker->registry.catalog.attachment_count - 2;
+	broker->registry.generation_max = 3;
+	return broker;
+}
+
+static struct tpi_attachment *attach(struct tpi_broker *broker,
+				     struct tpi_process *process)
+{
+	return tpi_attachment_new(&broker->registry, broker->registry.hosts,
+				  TAPIO_ROLE_PRODUCE, process);
+}
+
+START_TEST(ids_come_back_when_no_process_can_remember_them)
+{
+	struct tpi_attachment *attachment;
+	struct tpi_process process;
+	struct tpi_broker *broker = start_with_few_names(&process);
+	uint32_t ids[6];
+
+	for (int i = 0; i < 6; i++) {
+		attachment = attach(broker, &process);
+		ck_assert_ptr_nonnull(attachment);
+		ids[i] = attachment->id;
+		for (int k = 0; k < i; k++)
+			ck_assert_uint_ne(ids[k], ids[i]);
+		tpi_attachment_free(&broker->registry, attachment);
+	}
+	/* All six are used, and no attachment is older. Round and round. */
+	for (int i = 0; i < 60; i++) {
+		attachment = attach(broker, &process);
+		ck_assert_ptr_nonnull(attachment);
+		ck_assert_uint_ne(attachment->id, TAPIO_NOBODY);
+		tpi_attachment_free(&broker->registry, attachment);
+	}
+	tpi_broker_destroy(broker);
+}
+END_TEST
+
+/* Fails if the step N3 of attachments.c is left out. */
+START_TEST(ids_that_an_old_process_may_remember_do_not_come_back)
+{
+	struct tpi_attachment *old, *attachment;
+	struct tpi_process process;
+	struct tpi_broker *broker = start_with_few_names(&process);
+	char why[256] = "";
+
+	attachment = attach(broker, &process);
+	old = attach(broker, &process);
+	tpi_attachment_free(&broker->registry, attachment);
+	for (int i = 0; i < 2; i++) {
+		attachment = attach(broker, &process);
+		ck_assert_ptr_nonnull(attachment);
+		tpi_attachment_free(&broker->registry, attachment);
+	}
+	ck_assert_ptr_null(attach(broker, &process));
+	ck_assert_int_eq(
+		tpi_attachment_explain(&broker->registry, why, sizeof(why)),
+		-EUSERS);
+	ck_assert_ptr_nonnull(strstr(why, "4711"));
+	/* Its own record has generations left, and then both may begin anew. */
+	tpi_attachment_free(&broker->registry, old);
+	for (int i = 0; i < 20; i++) {
+		attachment = attach(broker, &process);
+		ck_assert_ptr_nonnull(attachment);
+		tpi_attachment_free(&broker->registry, attachment);
+	}
+	tpi_broker_destroy(broker);
+}
+END_TEST
+
+/* With as many ids as there are, those of the last generation are no reserved words. */
+START_TEST(the_last_id_of_a_record_is_no_reserved_word)
+{
+	struct tpi_attachment *attachment;
+	struct tpi_process process;
+	struct tpi_broker *broker = start_with_few_names(&process);
+
+	broker->registry.generation_max = TAPIO_GENERATION_MAX;
+	attachment = attach(broker, &process);
+	tpi_attachment_free(&broker->registry, attachment);
+	attachment->generation = TAPIO_GENERATION_MAX - 1;
+	tpi_attachment_free(&broker->registry, attach(broker, &process));
+	attachment = attach(broker, &process);
 	ck_assert_uint_ne(attachment->id, TAPIO_ABANDONED);
 	ck_assert_uint_eq(TAPIO_ATTACHMENT_GENERATION(attachment->id),
 			  TAPIO_GENERATION_MAX);
 	tpi_attachment_free(&broker->registry, attachment);
-	ck_assert_ptr_null(tpi_attachment_new(&broker->registry,
-					      broker->registry.hosts,
-					      TAPIO_ROLE_PRODUCE, &process));
 	tpi_broker_destroy(broker);
 }
 END_TEST
@@ -234,6 +426,11 @@ int main(void)
 	TCase *l = tcase_create("loop"), *c = tcase_create("rest");
 
 	tcase_add_checked_fixture(l, loop_up, loop_down);
+	tcase_add_test(l, the_backend_is_the_one_that_this_run_is_for);
+	tcase_add_test(
+		l, a_descriptor_that_was_closed_behind_the_loop_is_an_error);
+	tcase_add_test(l, a_stopped_watch_is_quiet_though_a_child_has_its_file);
+	tcase_add_test(l, a_loop_whose_descriptor_is_closed_ends);
 	tcase_add_test(l,
 		       a_descriptor_that_stays_ready_is_called_again_and_again);
 	tcase_add_test(
@@ -243,7 +440,10 @@ int main(void)
 		l, a_new_watch_in_an_old_ones_place_gets_only_its_own_events);
 	tcase_add_test(l, more_watches_than_the_ring_has_entries);
 	tcase_add_test(l, timers_fire_once_and_in_order);
-	tcase_add_test(c, a_slot_whose_generations_are_used_up_is_retired);
+	tcase_add_test(c, ids_come_back_when_no_process_can_remember_them);
+	tcase_add_test(c,
+		       ids_that_an_old_process_may_remember_do_not_come_back);
+	tcase_add_test(c, the_last_id_of_a_record_is_no_reserved_word);
 	tcase_add_test(c, clients_cannot_flood_the_log);
 	suite_add_tcase(suite, l);
 	suite_add_tcase(suite, c);

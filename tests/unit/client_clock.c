@@ -199,7 +199,7 @@ START_TEST(a_clock_that_is_set_later_is_right_soon_and_leaves_the_past)
 		ck_assert_uint_gt(wrong, S);
 	await_right();
 	assert_no_event_has_moved();
-	ck_assert_uint_eq(c->client.catalog.broker->clock_steps, 1);
+	ck_assert_uint_eq(c->now->client.catalog.broker->clock_steps, 1);
 	tear_down();
 }
 END_TEST
@@ -222,7 +222,7 @@ START_TEST(a_slew_is_followed)
 		nap_ms(50);
 	}
 	assert_no_event_has_moved();
-	ck_assert_uint_eq(c->client.catalog.broker->clock_steps, 0);
+	ck_assert_uint_eq(c->now->client.catalog.broker->clock_steps, 0);
 	tear_down();
 }
 END_TEST

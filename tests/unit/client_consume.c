@@ -636,9 +636,9 @@ static const struct tpi_lane *lane_in_use(void)
 {
 	uint32_t i;
 
-	for (i = 0; i < p->hot.emit.lane_count; i++)
-		if (TAPIO_STATE_TAIL(p->hot.emit.lanes[i].shm->state) != 64)
-			return &p->hot.emit.lanes[i];
+	for (i = 0; i < p->now->emit.lane_count; i++)
+		if (TAPIO_STATE_TAIL(p->now->emit.lanes[i].shm->state) != 64)
+			return &p->now->emit.lanes[i];
 	ck_abort_msg("no lane is in use");
 	return NULL;
 }
@@ -695,13 +695,15 @@ static const uint32_t all_policies[] = {TAPIO_GROUP_LOSSLESS, TAPIO_GROUP_UNTIL,
 static struct tpi_ledger ledger_of(const struct tapio_consumer *c,
 				   uint32_t lane)
 {
-	const struct tpi_track *t = &c->tracks[lane];
+	const struct tpi_track *t = &c->now->tracks[lane];
 	struct tpi_ledger ledger;
 
 	ck_assert_int_eq(
-		tpi_ledger_read(t->lane,
-				&c->client.groups[c->client.granted.group_slot],
-				t->cursor, &ledger),
+		tpi_ledger_read(
+			t->lane,
+			&c->now->client
+				 .groups[c->now->client.granted.group_slot],
+			t->cursor, &ledger),
 		0);
 	ck_assert_uint_eq(ledger.published, ledger.delivered + ledger.skipped +
 						    ledger.lost +
@@ -880,7 +882,7 @@ START_TEST(an_ended_group_is_read_to_its_end_and_then_not_connected)
 		emit(TAG, i);
 	/* The slot's incarnation is another: so it looks when it was given
 	 * away. */
-	c->incarnation ^= 1;
+	c->now->incarnation ^= 1;
 	ck_assert_uint_eq(look(c, views, 8), 8);
 	emit(TAG, i);
 	ck_assert_int_eq(tapio_release(c), 0);
@@ -890,8 +892,8 @@ START_TEST(an_ended_group_is_read_to_its_end_and_then_not_connected)
 	ck_assert_int_eq(tapio_poll(c, views, 8, 0), -ENOTCONN);
 	ck_assert_int_eq(tapio_poll(c, views, 8, TAPIO_FOREVER), -ENOTCONN);
 	/* Its cursors are as they were: they are another group's now. */
-	c->incarnation ^= 1;
-	c->ended = false;
+	c->now->incarnation ^= 1;
+	c->now->ended = false;
 	ck_assert_uint_eq(group_stats(c).in_flight, 11);
 	tapio_consumer_close(c);
 	tear_down();
@@ -912,9 +914,9 @@ START_TEST(a_member_goes_on_from_the_gate_when_its_head_is_a_strangers)
 		emit(TAG, i);
 	/* A former member of another incarnation woke up and wrote its head,
 	 * beyond what we have read, into every cursor. */
-	for (i = 0; i < c->lane_count; i++)
-		c->tracks[i].cell->head =
-			TAPIO_HEAD(64 + 20, c->incarnation ^ 1, 0);
+	for (i = 0; i < c->now->lane_count; i++)
+		c->now->tracks[i].cell->head =
+			TAPIO_HEAD(64 + 20, c->now->incarnation ^ 1, 0);
 	tapio_consumer_close(c);
 	n = look(next, views, 64);
 	if (!n)

@@ -87,7 +87,7 @@ START_TEST(a_producer_that_no_membarrier_reaches_fences_on_a_side_lane)
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	tpi_sys_fail(SYS_membarrier, refusals[_i], 1);
 	p = rig_producer_anywhere();
-	ck_assert(p->fence);
+	ck_assert(p->now->fence);
 	ck_assert(!on_cpu_lanes(p));
 	stream(c);
 	ck_assert_uint_eq(channel_stats(p).side_lane, 1);
@@ -105,9 +105,9 @@ START_TEST(a_consumer_without_membarrier_polls_in_its_sleep)
 	p = rig_producer();
 	tpi_sys_fail(SYS_membarrier, refusals[_i], -1);
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
-	ck_assert(c->fence);
+	ck_assert(c->now->fence);
 	stream(c);
-	ck_assert(c->deaf);
+	ck_assert(c->now->deaf);
 	tapio_consumer_close(c);
 	tapio_producer_close(p);
 	rig_stop();
@@ -195,9 +195,9 @@ START_TEST(a_verdict_that_is_not_proven_is_the_brokers_or_a_side_lane)
 
 	rig_start(RIG_CONFIG);
 	p = rig_producer();
-	theirs = &p->client.catalog.broker->rseq_verdict;
-	ck_assert_uint_eq(p->verdict, tpi_rseq_selftest(NULL));
-	ck_assert(on_cpu_lanes(p) == (p->verdict == TAPIO_RSEQ_PROVEN));
+	theirs = &p->now->client.catalog.broker->rseq_verdict;
+	ck_assert_uint_eq(p->now->verdict, tpi_rseq_selftest(NULL));
+	ck_assert(on_cpu_lanes(p) == (p->now->verdict == TAPIO_RSEQ_PROVEN));
 	ck_assert_uint_ne(*theirs, TAPIO_RSEQ_UNKNOWN);
 	tapio_producer_close(p);
 	rig_stop();

@@ -60,6 +60,38 @@ START_TEST(every_length_arrives_whole_with_its_tag)
 }
 END_TEST
 
+/*
+ * The fast path has such an event in registers when it finds no room by the gate as it
+ * stands, and begins anew out of them. That happens once in each lap.
+ */
+START_TEST(an_event_that_needs_a_new_gate_arrives_whole_with_its_tag)
+{
+	const uint32_t lap = 64; /* blocks in RIG_CONFIG */
+	unsigned char bytes[64];
+	struct tapio_view v;
+	uint32_t length, i;
+
+	set_up(RIG_CONFIG);
+	for (length = 32; length <= sizeof(bytes); length++) {
+		for (i = 0; i < lap; i++) {
+			uint32_t tag = TAPIO_TAG(1 + length * lap + i, i % 16);
+
+			fill_bytes(bytes, length, length + i);
+			ck_assert_int_eq(tapio_output(p, tag, bytes, length),
+					 0);
+			ck_assert_uint_eq(look(c, &v, 1), 1);
+			ck_assert_uint_eq(v.length, length);
+			ck_assert_uint_eq(v.type, TAPIO_TAG_TYPE(tag));
+			ck_assert_uint_eq(v.severity, i % 16);
+			ck_assert_int_eq(memcmp(v.data, bytes, length), 0);
+			ck_assert_int_eq(tapio_release(c), 0);
+		}
+	}
+	assert_ledger(c, 33 * lap, 0, 0);
+	tear_down();
+}
+END_TEST
+
 START_TEST(a_wrong_tag_is_refused_and_not_counted)
 {
 	struct tapio_reservation r;
@@ -466,9 +498,9 @@ START_TEST(when_every_side_lane_is_taken_the_call_is_refused_and_counted)
 	others[0] = rig_producer();
 	others[1] = rig_producer();
 	/* As on a CPU that has no lane. */
-	p->hot.emit.cpus = 0;
-	others[0]->hot.emit.cpus = 0;
-	others[1]->hot.emit.cpus = 0;
+	p->now->emit.cpus = 0;
+	others[0]->now->emit.cpus = 0;
+	others[1]->now->emit.cpus = 0;
 	ck_assert_int_eq(tapio_output(p, TAG, &x, sizeof(x)), 0);
 	ck_assert_int_eq(tapio_output(others[0], TAG, &x, sizeof(x)), 0);
 	ck_assert_int_eq(tapio_output(others[1], TAG, &x, sizeof(x)), -ENOBUFS);
@@ -539,18 +571,19 @@ START_TEST(running_out_of_side_lanes_is_shown)
 	rig.options = (struct tapio_options){
 		.size = sizeof(rig.options),
 		.socket = tapio_broker_socket(rig.broker),
+		.answer_ns = RIG_ANSWER_NS,
 	};
 	p = rig_producer();
 	q = rig_producer();
-	p->hot.emit.cpus = q->hot.emit.cpus = 0;
+	p->now->emit.cpus = q->now->emit.cpus = 0;
 	ck_assert_int_eq(tapio_output(p, tag, "x", 1), 0);
 	for (i = 0; i < 5; i++)
 		ck_assert_int_eq(tapio_output(q, tag, "x", 1), -ENOBUFS);
 	/* The other class has lanes left. */
 	ck_assert_int_eq(tapio_output(q, TAG, "x", 1), 0);
 
-	i = (int)q->client.channel.side_first[1];
-	count = &q->hot.emit.lanes[i].shm->dropped[TAPIO_DROP_NO_LANE];
+	i = (int)q->now->client.channel.side_first[1];
+	count = &q->now->emit.lanes[i].shm->dropped[TAPIO_DROP_NO_LANE];
 	ck_assert_uint_eq(tpi_load_relaxed(count), 5);
 	ck_assert_uint_eq(dropped(q, TAPIO_DROP_NO_LANE), 5);
 	tapio_producer_explain(q, -ENOBUFS, tag, 1, text, sizeof(text));
@@ -634,7 +667,7 @@ START_TEST(a_full_side_lane_says_how_many_blocks_it_has)
 {
 	set_up("channel t { stamp = \"none\"\n class main { block = 256\n"
 	       "blocks = 64\n side_blocks = 16\n side_lanes = 4 } }\n");
-	p->hot.emit.cpus = 0;
+	p->now->emit.cpus = 0;
 	for (uint64_t i = 0; i < 16; i++)
 		ck_assert_int_eq(tapio_output(p, TAG, &i, sizeof(i)), 0);
 	ck_assert_ptr_nonnull(strstr(explained(), "none of the 16 blocks"));
@@ -645,13 +678,15 @@ END_TEST
 START_TEST(a_full_lane_that_no_member_reads_says_so)
 {
 	set_up(RIG_CONFIG);
-	for (uint32_t i = 0; i < c->lane_count; i++)
-		tpi_store_relaxed(&c->tracks[i].cursor->lease, TAPIO_NOBODY);
+	for (uint32_t i = 0; i < c->now->lane_count; i++)
+		tpi_store_relaxed(&c->now->tracks[i].cursor->lease,
+				  TAPIO_NOBODY);
 	fill_lane();
 	ck_assert_ptr_nonnull(strstr(explained(), "which no member reads"));
-	for (uint32_t i = 0; i < c->lane_count; i++)
-		tpi_store_relaxed(&c->tracks[i].cursor->lease,
-				  c->tracks[i].leased ? c->me : TAPIO_NOBODY);
+	for (uint32_t i = 0; i < c->now->lane_count; i++)
+		tpi_store_relaxed(&c->now->tracks[i].cursor->lease,
+				  c->now->tracks[i].leased ? c->now->me
+							   : TAPIO_NOBODY);
 	tear_down();
 }
 END_TEST
@@ -798,6 +833,8 @@ int main(void)
 	TCase *t = tcase_create("emit");
 
 	tcase_add_test(t, every_length_arrives_whole_with_its_tag);
+	tcase_add_test(
+		t, an_event_that_needs_a_new_gate_arrives_whole_with_its_tag);
 	tcase_add_test(t, a_wrong_tag_is_refused_and_not_counted);
 	tcase_add_test(t,
 		       an_event_larger_than_every_block_is_refused_and_counted);

@@ -13,6 +13,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +51,19 @@ struct rig {
 };
 static struct rig rig;
 
+/* Opens go to that broker, which may be restarted meanwhile. */
+static inline void rig_use(const char *socket)
+{
+	rig.options = (struct tapio_options){
+		.size = sizeof(rig.options),
+		.socket = socket,
+		.error = rig.error,
+		.error_bytes = sizeof(rig.error),
+		.answer_ns = RIG_ANSWER_NS,
+		.connect_ns = RIG_ANSWER_NS,
+	};
+}
+
 static inline void rig_start(const char *config)
 {
 	struct tapio_broker_options options = {
@@ -61,13 +75,8 @@ static inline void rig_start(const char *config)
 	int err = tapio_broker_start(&rig.broker, &options);
 
 	ck_assert_msg(!err, "broker: %s: %s", strerror(-err), rig.error);
-	rig.options = (struct tapio_options){
-		.size = sizeof(rig.options),
-		.socket = tapio_broker_socket(rig.broker),
-		.error = rig.error,
-		.error_bytes = sizeof(rig.error),
-		.answer_ns = RIG_ANSWER_NS,
-	};
+	rig_use(tapio_broker_socket(rig.broker));
+	rig.options.connect_ns = 0; /* it is there */
 }
 
 static inline void rig_stop(void)
@@ -79,7 +88,7 @@ static inline void rig_stop(void)
 /* Whether this process works on CPUs' lanes. */
 static inline bool on_cpu_lanes(const struct tapio_producer *p)
 {
-	return p->hot.emit.cpus != 0;
+	return p->now->emit.cpus != 0;
 }
 
 /* For tests that take CPUs' lanes away from a producer. */
@@ -156,6 +165,16 @@ static inline int cpu_count(void)
 	return CPU_COUNT(&rig_cpus);
 }
 
+/* Open descriptors of this process. */
+static inline int rig_open_fds(void)
+{
+	int count = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
 /* Pins the calling thread to the n-th of them. */
 static inline void pin(int n)
 {
@@ -218,9 +237,9 @@ static inline uint64_t dropped(const struct tapio_producer *p,
 	uint64_t sum = 0;
 	uint32_t i;
 
-	for (i = 0; i < p->hot.emit.lane_count; i++)
+	for (i = 0; i < p->now->emit.lane_count; i++)
 		sum += tpi_load_relaxed(
-			&p->hot.emit.lanes[i].shm->dropped[cause]);
+			&p->now->emit.lanes[i].shm->dropped[cause]);
 	return sum;
 }
 
@@ -231,13 +250,14 @@ static inline void assert_ledger(struct tapio_consumer *c, uint64_t delivered,
 				 uint64_t skipped, uint64_t lost)
 {
 	const struct tapio_shm_group *group =
-		&c->client.groups[c->client.granted.group_slot];
+		&c->now->client.groups[c->now->client.granted.group_slot];
 	struct tpi_ledger ledger, sum = {0};
 	uint32_t i;
 
-	for (i = 0; i < c->lane_count; i++) {
-		ck_assert_int_eq(tpi_ledger_read(c->tracks[i].lane, group,
-						 c->tracks[i].cursor, &ledger),
+	for (i = 0; i < c->now->lane_count; i++) {
+		ck_assert_int_eq(tpi_ledger_read(c->now->tracks[i].lane, group,
+						 c->now->tracks[i].cursor,
+						 &ledger),
 				 0);
 		ck_assert_msg(!ledger.faults, "lane %u: faults 0x%x", i,
 			      ledger.faults);
@@ -267,6 +287,19 @@ static inline void nap_ms(long ms)
 			     .tv_nsec = ms % 1000 * 1000000};
 
 	nanosleep(&t, NULL);
+}
+
+/*
+ * Waits until this process has no more descriptors than that. A broker in it closes its ends
+ * of connections, and those of its children that have ended, some time later.
+ */
+static inline void rig_assert_fds(int most)
+{
+	int64_t until = tpi_now_ns() + INT64_C(60000000000);
+
+	while (rig_open_fds() > most && tpi_now_ns() < until)
+		nap_ms(1);
+	ck_assert_int_le(rig_open_fds(), most);
 }
 
 /* Waits for a child. True when it ended with status 0. */

@@ -30,7 +30,7 @@ static void set_up(void)
 	rig_start(CONFIG);
 	for (i = 0; i < PRODUCERS; i++) {
 		producers[i] = rig_producer();
-		producers[i]->hot.emit.cpus = 0;
+		producers[i]->now->emit.cpus = 0;
 	}
 }
 
@@ -67,9 +67,9 @@ static int busy_lanes(const struct tapio_consumer *c)
 	uint32_t i;
 	int n = 0;
 
-	for (i = 0; c && i < c->lane_count; i++)
-		n += c->tracks[i].leased &&
-		     TAPIO_STATE_TAIL(c->tracks[i].lane->shm->state) != 64;
+	for (i = 0; c && i < c->now->lane_count; i++)
+		n += c->now->tracks[i].leased &&
+		     TAPIO_STATE_TAIL(c->now->tracks[i].lane->shm->state) != 64;
 	return n;
 }
 
@@ -173,7 +173,7 @@ static void take_all_lanes(struct tapio_consumer *c)
 {
 	struct tapio_view view;
 
-	while (group_stats(c).lanes < c->lane_count)
+	while (group_stats(c).lanes < c->now->lane_count)
 		ck_assert_int_eq(tapio_poll(c, &view, 1, 10000000), 0);
 }
 
@@ -276,9 +276,9 @@ END_TEST
 
 static uint32_t members_of(const struct tapio_consumer *c)
 {
-	const uint32_t slot = c->client.granted.group_slot;
+	const uint32_t slot = c->now->client.granted.group_slot;
 
-	return tpi_load_relaxed(&c->client.groups[slot].members);
+	return tpi_load_relaxed(&c->now->client.groups[slot].members);
 }
 
 static void kill_member(pid_t pid, struct tapio_consumer *left)
@@ -327,19 +327,20 @@ START_TEST(a_death_clears_the_leases_of_the_dead_and_no_others)
 	set_up();
 	pid = fork_member(true);
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
-	ck_assert_uint_le(c->lane_count, 64);
+	ck_assert_uint_le(c->now->lane_count, 64);
 	kill_member(pid, c);
-	for (i = 0; i < c->lane_count; i++)
-		ck_assert_uint_eq(tpi_cursor_holder(c->tracks[i].cursor),
+	for (i = 0; i < c->now->lane_count; i++)
+		ck_assert_uint_eq(tpi_cursor_holder(c->now->tracks[i].cursor),
 				  TAPIO_NOBODY);
 	take_all_lanes(c);
 	pid = fork_member(false);
-	for (i = 0; i < c->lane_count; i++)
-		leases[i] = tpi_load_relaxed(&c->tracks[i].cursor->lease);
+	for (i = 0; i < c->now->lane_count; i++)
+		leases[i] = tpi_load_relaxed(&c->now->tracks[i].cursor->lease);
 	kill_member(pid, c);
-	for (i = 0; i < c->lane_count; i++)
-		ck_assert_uint_eq(tpi_load_relaxed(&c->tracks[i].cursor->lease),
-				  leases[i]);
+	for (i = 0; i < c->now->lane_count; i++)
+		ck_assert_uint_eq(
+			tpi_load_relaxed(&c->now->tracks[i].cursor->lease),
+			leases[i]);
 	tapio_consumer_close(c);
 	tear_down();
 }
@@ -376,7 +377,7 @@ START_TEST(a_stopped_member_keeps_its_lanes_and_the_others_go_on)
 		}
 	}
 	/* Make it ask, by work. */
-	while (tpi_load_relaxed(&c->rounds) < 1000000) {
+	while (tpi_load_relaxed(&c->now->rounds) < 1000000) {
 		struct pollfd f = {.fd = ready[0], .events = POLLIN};
 
 		for (i = 0; i < PRODUCERS; i++)

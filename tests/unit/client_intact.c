@@ -163,13 +163,13 @@ START_TEST(views_of_a_group_that_has_ended_are_whole_until_they_are_not)
 	emit(TAG, BLOCKS);
 	ck_assert_uint_eq(look(c, views, BATCH), BATCH);
 	other = rig_consumer("h", TAPIO_GROUP_LOSSLESS);
-	c->incarnation ^= 1;
+	c->now->incarnation ^= 1;
 	/* The gate holds the oldest, which lies at reap. */
 	for (int i = 0; i < BATCH; i++)
 		ck_assert_int_eq(tapio_view_intact(c, &views[i]), 1);
-	c->incarnation ^= 1;
-	c->ended = false;
-	tpi_check_slot(c);
+	c->now->incarnation ^= 1;
+	c->now->ended = false;
+	tpi_check_slot(c->now);
 	tapio_consumer_close(other);
 }
 END_TEST
@@ -205,7 +205,7 @@ START_TEST(what_is_no_view_is_refused)
 
 	c = rig_consumer("g", TAPIO_GROUP_LOSSY);
 	ck_assert_int_eq(tapio_view_intact(c, &view), -EINVAL);
-	view.lane = c->lane_count;
+	view.lane = c->now->lane_count;
 	ck_assert_int_eq(tapio_view_intact(c, &view), -EINVAL);
 	/* Never handed out: whatever it answers, nothing is counted. */
 	view = (struct tapio_view){.data = views, .position = 5};

@@ -70,7 +70,7 @@ static void emit_first(bool discards)
 	for (int i = 0; i < LANES; i++) {
 		for (uint64_t k = 0; k < PERIOD; k++)
 			emit_at(producers[i], blocks + k, discards);
-		lane_ids[i] = producers[i]->sides.lane[0]->id;
+		lane_ids[i] = producers[i]->now->sides.lane[0]->id;
 	}
 }
 
@@ -87,7 +87,7 @@ static void set_up(uint64_t count)
 	rig_start(config);
 	for (int i = 0; i < LANES; i++) {
 		producers[i] = rig_producer();
-		producers[i]->hot.emit.cpus = 0;
+		producers[i]->now->emit.cpus = 0;
 		fates[i] = calloc(EVENTS + blocks, 1);
 	}
 }
@@ -317,7 +317,7 @@ static void on_trap(int sig, siginfo_t *info, void *context)
 static void set_trap(const char *where)
 {
 	bool others = !strcmp(where, OTHERS);
-	const struct tpi_track *track = &c->tracks[lane_ids[others]];
+	const struct tpi_track *track = &c->now->tracks[lane_ids[others]];
 	const struct tpi_lane *lane = track->lane;
 	uint64_t slot = track->next & lane->mask;
 	uintptr_t at = 0;

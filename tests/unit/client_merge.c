@@ -7,6 +7,7 @@
  * Producers work on side lanes of their own, so that there are as many lanes
  * whatever the number of CPUs.
  */
+#include <stdio.h>
 #include <poll.h>
 #include <pthread.h>
 
@@ -31,7 +32,7 @@ static void set_up_stamped(const char *stamp, unsigned int blocks)
 	rig_start(config);
 	for (int i = 0; i < LANES; i++) {
 		producers[i] = rig_producer();
-		producers[i]->hot.emit.cpus = 0;
+		producers[i]->now->emit.cpus = 0;
 	}
 }
 
@@ -177,10 +178,10 @@ START_TEST(producers_do_not_ring_for_what_must_wait_anyway)
 	open_consumer(WAIT_NS);
 	emit(0, 0);
 	ck_assert_uint_eq(look(c, views, 4), 0);
-	before = *c->doorbell;
+	before = *c->now->doorbell;
 	ck_assert_int_eq(tapio_poll(c, views, 4, 10 * (int64_t)MS), 0);
 	emit(1, 1);
-	rings = *c->doorbell - before;
+	rings = *c->now->doorbell - before;
 	ck_assert_uint_eq(rings, 0);
 	ck_assert_int_eq(tapio_poll(c, views, 1, TAPIO_FOREVER), 1);
 	ck_assert_uint_eq(number_of(&views[0]), 0);
@@ -200,7 +201,7 @@ START_TEST(what_comes_too_late_is_delivered_and_counted)
 	emit(1, 1);
 	emit(2, 2);
 	/* As if its producer had slept between the stamp and the commit. */
-	lane = producers[1]->sides.lane[0];
+	lane = producers[1]->now->sides.lane[0];
 	lane->time[(TAPIO_STATE_TAIL(tpi_lane_peek(lane)) - 1) & lane->mask] =
 		views[0].time - 1;
 	expect_in_order(0, 8);
@@ -290,14 +291,14 @@ END_TEST
 /* The stamp of the newest event on a producer's lane, as if its clock had said so. */
 static void stamp_newest(int lane, uint64_t time)
 {
-	const struct tpi_lane *l = producers[lane]->sides.lane[0];
+	const struct tpi_lane *l = producers[lane]->now->sides.lane[0];
 
 	l->time[(TAPIO_STATE_TAIL(tpi_lane_peek(l)) - 1) & l->mask] = time;
 }
 
 static uint64_t newest_stamp(int lane)
 {
-	const struct tpi_lane *l = producers[lane]->sides.lane[0];
+	const struct tpi_lane *l = producers[lane]->now->sides.lane[0];
 
 	return l->time[(TAPIO_STATE_TAIL(tpi_lane_peek(l)) - 1) & l->mask];
 }
@@ -439,8 +440,8 @@ START_TEST(gaps_are_in_no_histogram)
 		}
 	}
 	ck_assert_uint_eq(gaps, 5);
-	ck_assert_uint_eq(c->latency.shm->count, events - gaps);
-	ck_assert_uint_lt(c->latency.shm->max_ns, 3600 * 1000 * MS);
+	ck_assert_uint_eq(c->now->latency.shm->count, events - gaps);
+	ck_assert_uint_lt(c->now->latency.shm->max_ns, 3600 * 1000 * MS);
 }
 END_TEST
 
@@ -510,6 +511,57 @@ START_TEST(the_count_of_late_events_is_exact_under_load)
 }
 END_TEST
 
+/* ---- lanes that fill no tree ------------------------------------------------------- */
+
+/*
+ * Lanes compete as a power of two. When all have been handed out, the tree names a leaf
+ * that no lane has, and that may lie beyond all lanes of the channel. Here each lane is
+ * in the round.
+ */
+#define SIDES 3
+
+START_TEST(a_round_ends_where_no_lane_has_the_last_leaf)
+{
+	struct tapio_producer *here = rig_producer_anywhere();
+	uint32_t count = 0;
+
+	if (!here->now->emit.cpus) { /* under ThreadSanitizer */
+		puts("skipped: this process has no CPU lanes");
+		tapio_producer_close(here);
+		return;
+	}
+	open_consumer(8 * WAIT_NS);
+	/* Many looks see a part of it each. */
+	for (int turn = 0; turn < 16; turn++) {
+		struct tapio_view view;
+
+		for (int i = 0; i < SIDES; i++)
+			emit(i, count++);
+		for (int n = 0; n < cpu_count(); n++, count++) {
+			pin(n);
+			ck_assert_int_eq(
+				tapio_output(here, TAG, &count, sizeof(count)),
+				0);
+		}
+		ck_assert_uint_eq(look(c, &view, 1), 0);
+	}
+	expect_in_order(count, 64);
+	assert_ledger(c, count, 0, 0);
+	tapio_producer_close(here);
+}
+END_TEST
+
+/* One side lane for each producer, and none is left over. */
+static void set_up_all_lanes(void)
+{
+	rig_start("channel t { stamp = \"tsc\"\n class main { block = 64\n"
+		  "blocks = 64\n side_blocks = 64\n side_lanes = 3 } }\n");
+	for (int i = 0; i < SIDES; i++) {
+		producers[i] = rig_producer();
+		producers[i]->now->emit.cpus = 0;
+	}
+}
+
 static void set_up_unstamped(void)
 {
 	set_up_stamped("none", 64);
@@ -557,6 +609,11 @@ int main(void)
 	tcase_add_loop_test(t, a_consumer_gets_events_of_all_lanes_in_order, 0,
 			    2);
 	tcase_add_test(t, an_event_waits_its_time_and_no_longer);
+	suite_add_tcase(suite, t);
+	t = tcase_create("all lanes");
+	tcase_set_timeout(t, 60);
+	tcase_add_checked_fixture(t, set_up_all_lanes, tear_down);
+	tcase_add_test(t, a_round_ends_where_no_lane_has_the_last_leaf);
 	suite_add_tcase(suite, t);
 	t = tcase_create("none");
 	tcase_add_checked_fixture(t, set_up_unstamped, tear_down);

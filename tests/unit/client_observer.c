@@ -232,9 +232,9 @@ START_TEST(an_observer_passes_over_what_is_impossible)
 	set_up(TAPIO_START_NEWEST);
 	for (i = 0; i < 10; i++)
 		emit(i);
-	for (uint32_t k = 0; k < p->hot.emit.lane_count; k++)
-		if (TAPIO_STATE_TAIL(p->hot.emit.lanes[k].shm->state) != 64)
-			lane = &p->hot.emit.lanes[k];
+	for (uint32_t k = 0; k < p->now->emit.lane_count; k++)
+		if (TAPIO_STATE_TAIL(p->now->emit.lanes[k].shm->state) != 64)
+			lane = &p->now->emit.lanes[k];
 	ck_assert_ptr_nonnull(lane);
 	if (_i == 2)
 		lane->desc[5] = lane->desc[6] |= 0xfff00;

@@ -77,9 +77,9 @@ START_TEST(no_more_is_unread_at_once_than_the_ring_holds)
 	c = rig_consumer("g", policies[_i]);
 	emit(published = 1000);
 	ck_assert_uint_gt(drain(c), 0);
-	for (uint32_t i = 0; i < c->lane_count; i++)
-		if (c->tracks[i].cell->peak > most)
-			most = c->tracks[i].cell->peak;
+	for (uint32_t i = 0; i < c->now->lane_count; i++)
+		if (c->now->tracks[i].cell->peak > most)
+			most = c->now->tracks[i].cell->peak;
 	ck_assert_uint_eq(most, N);
 }
 END_TEST

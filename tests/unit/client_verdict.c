@@ -65,7 +65,7 @@ START_TEST(the_brokers_verdict_puts_a_producer_on_cpu_lanes)
 	refuse = true;
 	broker_child_start(RIG_CONFIG, allow_threads);
 	p = rig_producer_anywhere();
-	ck_assert_uint_eq(p->verdict, TAPIO_RSEQ_INCONCLUSIVE);
+	ck_assert_uint_eq(p->now->verdict, TAPIO_RSEQ_INCONCLUSIVE);
 	ck_assert(on_cpu_lanes(p));
 	emit(p);
 	ck_assert_uint_eq(channel_stats(p).side_lane, 0);
@@ -102,7 +102,7 @@ END_TEST
 
 static void wait_for_verdict(const struct tapio_producer *p)
 {
-	const uint32_t *verdict = &p->client.catalog.broker->rseq_verdict;
+	const uint32_t *verdict = &p->now->client.catalog.broker->rseq_verdict;
 	int i;
 
 	for (i = 0; i < 1000; i++) {
@@ -114,7 +114,7 @@ static void wait_for_verdict(const struct tapio_producer *p)
 	}
 	ck_assert_uint_eq(tpi_load_acquire(verdict), TAPIO_RSEQ_PROVEN);
 	ck_assert_ptr_null(
-		strstr(p->client.catalog.broker->rseq_reason, "thread"));
+		strstr(p->now->client.catalog.broker->rseq_reason, "thread"));
 }
 
 START_TEST(the_broker_tries_again_and_open_handles_follow)
@@ -126,7 +126,7 @@ START_TEST(the_broker_tries_again_and_open_handles_follow)
 	rig_start(RIG_CONFIG);
 	pool = make_pool();
 	p = rig_producer_anywhere();
-	ck_assert_uint_eq(p->client.catalog.broker->rseq_verdict,
+	ck_assert_uint_eq(p->now->client.catalog.broker->rseq_verdict,
 			  TAPIO_RSEQ_INCONCLUSIVE);
 	ck_assert(!on_cpu_lanes(p));
 	emit(p);
@@ -162,7 +162,7 @@ START_TEST(the_next_open_tries_again)
 	ck_assert(!on_cpu_lanes(first));
 	refuse = false;
 	second = rig_producer_anywhere();
-	ck_assert_uint_eq(second->verdict, TAPIO_RSEQ_PROVEN);
+	ck_assert_uint_eq(second->now->verdict, TAPIO_RSEQ_PROVEN);
 	ck_assert(on_cpu_lanes(second));
 	tapio_producer_close(first);
 	tapio_producer_close(second);

@@ -87,7 +87,7 @@ START_TEST(a_sleeping_consumer_is_woken_for_every_event)
 	ck_assert_int_eq(pthread_create(&thread, NULL, emit_all, NULL), 0);
 	read_all(c);
 	pthread_join(thread, NULL);
-	ck_assert_uint_gt(c->sleeps, 0);
+	ck_assert_uint_gt(c->now->sleeps, 0);
 	assert_ledger(c, EVENTS, 0, 0);
 	tapio_consumer_close(c);
 	tear_down();
@@ -123,17 +123,29 @@ START_TEST(one_event_wakes_the_sleepers_of_every_group)
 }
 END_TEST
 
+/*
+ * Polls until an announcement stands that no ring has answered. One poll may not get that
+ * far: its time passes, too, while its thread has no CPU.
+ */
+static void poll_until_announced(struct tapio_consumer *c)
+{
+	struct tapio_view v;
+
+	do
+		ck_assert_int_eq(tapio_poll(c, &v, 1, 1000000), 0);
+	while (!c->now->call.made || c->now->call.heard != *c->now->doorbell);
+}
+
 START_TEST(an_answered_announcement_is_not_rung_for_again)
 {
 	struct tapio_consumer *c;
 	const uint32_t *bell;
-	struct tapio_view v;
 	uint32_t before;
 	int i;
 
 	set_up(RIG_CONFIG);
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
-	bell = c->doorbell;
+	bell = c->now->doorbell;
 	/* No consumer has slept: no ring. */
 	before = *bell;
 	for (i = 0; i < 10; i++)
@@ -141,14 +153,14 @@ START_TEST(an_answered_announcement_is_not_rung_for_again)
 	ck_assert_uint_eq(*bell, before);
 	drain(c);
 	/* One announcement: one ring. */
-	ck_assert_int_eq(tapio_poll(c, &v, 1, 1000000), 0);
+	poll_until_announced(c);
 	for (i = 0; i < 10; i++)
 		emit(1);
 	ck_assert_uint_eq(*bell, before + 1);
 	drain(c);
 	/* An announcement of one group is not another's. */
-	ck_assert_int_eq(tapio_poll(c, &v, 1, 1000000), 0);
-	ck_assert_int_eq(tapio_poll(c, &v, 1, 1000000), 0);
+	poll_until_announced(c);
+	poll_until_announced(c);
 	for (i = 0; i < 10; i++)
 		emit(1);
 	ck_assert_uint_eq(*bell, before + 2);
@@ -168,14 +180,14 @@ START_TEST(a_producers_announcement_is_answered_by_one_ring)
 
 	set_up(RIG_CONFIG);
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
-	before = c->control->room;
+	before = c->now->control->room;
 	for (i = 0; i < 3; i++)
 		emit(1);
-	tpi_add_relaxed(&p->hot.emit.doorbells->room_armed, 1);
+	tpi_add_relaxed(&p->now->emit.doorbells->room_armed, 1);
 	for (i = 0; i < 3; i++) {
 		ck_assert_uint_eq(look(c, &v, 1), 1);
 		ck_assert_int_eq(tapio_release(c), 0);
-		ck_assert_uint_eq(c->control->room, before + 1);
+		ck_assert_uint_eq(c->now->control->room, before + 1);
 	}
 	tapio_consumer_close(c);
 	tear_down();
@@ -189,17 +201,17 @@ START_TEST(announcements_go_on_where_their_counter_wraps)
 
 	set_up(RIG_CONFIG);
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
-	slot = c->client.granted.group_slot;
-	tpi_store_relaxed(&c->control->armed, UINT32_MAX);
-	tpi_store_relaxed(&p->client.channel.doorbells->answered[slot],
+	slot = c->now->client.granted.group_slot;
+	tpi_store_relaxed(&c->now->control->armed, UINT32_MAX);
+	tpi_store_relaxed(&p->now->client.channel.doorbells->answered[slot],
 			  UINT32_MAX);
-	before = *c->doorbell;
-	tpi_announce(c);
-	ck_assert_uint_eq(c->control->armed, 0);
+	before = *c->now->doorbell;
+	tpi_announce(c->now);
+	ck_assert_uint_eq(c->now->control->armed, 0);
 	emit(1);
-	ck_assert_uint_eq(*c->doorbell, before + 1);
+	ck_assert_uint_eq(*c->now->doorbell, before + 1);
 	emit(1);
-	ck_assert_uint_eq(*c->doorbell, before + 1);
+	ck_assert_uint_eq(*c->now->doorbell, before + 1);
 	drain(c);
 	tapio_consumer_close(c);
 	tear_down();
@@ -215,19 +227,21 @@ START_TEST(a_group_is_rung_for_its_own_announcement_alone)
 	set_up(RIG_CONFIG);
 	g = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	h = rig_consumer("h", TAPIO_GROUP_LOSSLESS);
-	bells[0] = *g->doorbell;
-	bells[1] = *h->doorbell;
-	answered = h->doorbells->answered[h->client.granted.group_slot];
-	tpi_announce(g);
+	bells[0] = *g->now->doorbell;
+	bells[1] = *h->now->doorbell;
+	answered =
+		h->now->doorbells->answered[h->now->client.granted.group_slot];
+	tpi_announce(g->now);
 	emit(1);
-	ck_assert_uint_eq(*g->doorbell, bells[0] + 1);
-	ck_assert_uint_eq(*h->doorbell, bells[1]);
-	ck_assert_uint_eq(h->doorbells->answered[h->client.granted.group_slot],
-			  answered);
-	tpi_announce(h);
+	ck_assert_uint_eq(*g->now->doorbell, bells[0] + 1);
+	ck_assert_uint_eq(*h->now->doorbell, bells[1]);
+	ck_assert_uint_eq(
+		h->now->doorbells->answered[h->now->client.granted.group_slot],
+		answered);
+	tpi_announce(h->now);
 	emit(1);
-	ck_assert_uint_eq(*g->doorbell, bells[0] + 1);
-	ck_assert_uint_eq(*h->doorbell, bells[1] + 1);
+	ck_assert_uint_eq(*g->now->doorbell, bells[0] + 1);
+	ck_assert_uint_eq(*h->now->doorbell, bells[1] + 1);
 	tapio_consumer_close(g);
 	tapio_consumer_close(h);
 	tear_down();
@@ -291,11 +305,11 @@ static void by_discard(void)
 
 static void by_side_lane(void)
 {
-	uint32_t cpus = p->hot.emit.cpus;
+	uint32_t cpus = p->now->emit.cpus;
 
-	p->hot.emit.cpus = 0;
+	p->now->emit.cpus = 0;
 	emit(1);
-	p->hot.emit.cpus = cpus;
+	p->now->emit.cpus = cpus;
 }
 
 static void (*const ways[])(void) = {
@@ -307,15 +321,14 @@ START_TEST(every_way_of_publishing_rings)
 {
 	struct tapio_consumer *c;
 	const uint32_t *bell;
-	struct tapio_view v;
 	uint32_t before;
 
 	set_up("channel t { stamp = \"none\"\n class main { block = 8192\n"
 	       "blocks = 16\n side_blocks = 16 } }\n");
 	pin(0);
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
-	bell = c->doorbell;
-	ck_assert_int_eq(tapio_poll(c, &v, 1, 1000000), 0);
+	bell = c->now->doorbell;
+	poll_until_announced(c);
 	before = *bell;
 	ways[_i]();
 	ck_assert_uint_eq(*bell, before + 1);
@@ -335,12 +348,12 @@ START_TEST(an_idle_consumer_announces_itself_once_and_sleeps_to_the_bound)
 
 	set_up(RIG_CONFIG);
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
-	armed = c->control->armed;
+	armed = c->now->control->armed;
 	ck_assert_int_eq(tapio_poll(c, &v, 1, 450000000), 0);
-	ck_assert_uint_eq(c->control->armed, armed + 1);
+	ck_assert_uint_eq(c->now->control->armed, armed + 1);
 	/* 100 ms each, and the rest. */
-	ck_assert_uint_le(c->sleeps, 6);
-	ck_assert_uint_eq(c->wakeups, 0);
+	ck_assert_uint_le(c->now->sleeps, 6);
+	ck_assert_uint_eq(c->now->wakeups, 0);
 	tapio_consumer_close(c);
 	tear_down();
 }

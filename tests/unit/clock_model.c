@@ -35,6 +35,8 @@ struct script {
 	long double again_at; /* .. and once more, by as much */
 	bool told;            /* the system says that it was set */
 	long double suspend_at, suspend_ns; /* ticks go on, MONOTONIC stands */
+	long double killed_at,
+		back_at;      /* the broker is, and another one is there */
 	bool stopped;         /* it is the broker that stood, and no clock */
 	bool stamps_go_back;  /* as the clock does */
 	long double most_ns;  /* it is off by so much at most, at any time */
@@ -179,6 +181,22 @@ static void look(void)
 	w.next = w.now + w.interval;
 }
 
+/* Another broker goes on behind the pieces of the first. */
+static void take_over(long double t)
+{
+	struct tapio_shm_calibration last[1 + TPI_CALIBRATION_PIECES];
+	struct tpi_clock_sample samples[TPI_CLOCK_FIRST];
+	uint32_t size = 1 + TPI_CALIBRATION_PIECES;
+
+	for (uint32_t i = 0; i < size; i++)
+		last[i] = w.pieces[w.count + i < size ? 0 : w.count + i - size];
+	for (int i = 0; i < TPI_CLOCK_FIRST; i++)
+		samples[i] = sample_at(t - 3 * (TPI_CLOCK_FIRST - i) * MS);
+	ck_assert(tpi_clock_model_resume(&w.model, samples, last));
+	w.interval = SHORT_NS;
+	w.next = t + w.interval;
+}
+
 /* Runs the world by a step, with a look if it is time for one. */
 static void run_to(long double t)
 {
@@ -191,7 +209,11 @@ static void run_to(long double t)
 		w.told = true;
 		w.next = t;
 	}
+	if (s->back_at && w.now < s->back_at && t >= s->back_at)
+		take_over(t);
 	w.now = t;
+	if (s->back_at && t >= s->killed_at && t < s->back_at)
+		return;
 	if (!suspended && t >= w.next)
 		look();
 }
@@ -306,6 +328,30 @@ static const struct script scripts[] = {
 	 .step_ns = 2 * S,
 	 .told = true,
 	 .right_by = 7.72L * S},
+	{.name = "killed",
+	 .killed_at = 3 * S,
+	 .back_at = 3.2L * S,
+	 .most_ns = RIGHT_NS},
+	{.name = "killed, and away while the clock is slowed down",
+	 .killed_at = 3 * S,
+	 .back_at = 13 * S,
+	 .slew_from = 3.1L * S,
+	 .ppm = -500,
+	 .most_ns = 6 * MS,
+	 .right_by = 13.7L * S},
+	{.name = "killed in a slew",
+	 .killed_at = 3.15L * S,
+	 .back_at = 3.16L * S,
+	 .slew_from = 3.1L * S,
+	 .ppm = -83333,
+	 .most_ns = 100 * MS,
+	 .right_by = 4.4L * S},
+	{.name = "set while no broker runs",
+	 .killed_at = 3 * S,
+	 .back_at = 5 * S,
+	 .step_at = 4 * S,
+	 .step_ns = 90 * S,
+	 .right_by = 5.2L * S},
 	{.name = "suspended",
 	 .suspend_at = 5 * S,
 	 .suspend_ns = 3 * S,

@@ -32,17 +32,43 @@ static void must_load(const char *text)
 	ck_assert_msg(!err, "%d: %s", err, why);
 }
 
+START_TEST(shares_follow_the_number_of_which_they_are)
+{
+	static const struct {
+		const char *text;
+		uint32_t of_uid, reserved, groups;
+	} cases[] = {
+		{"clients_max = 1 channel c { groups_max = 1 }", 1, 0, 1},
+		{"clients_max = 3 channel c { groups_max = 3 }", 2, 1, 2},
+		{"clients_max = 16 channel c { groups_max = 64 }", 8, 4, 16},
+		{"clients_max = 16 uid_clients_max = 16 clients_reserved = 0 "
+		 "channel c { uid_groups_max = 16 }",
+		 16, 0, 16},
+	};
+
+	must_load(cases[_i].text);
+	ck_assert_uint_eq(config.uid_clients_max, cases[_i].of_uid);
+	ck_assert_uint_eq(config.clients_reserved, cases[_i].reserved);
+	ck_assert_uint_eq(config.channels[0].uid_groups_max, cases[_i].groups);
+}
+END_TEST
+
 START_TEST(nothing_written_means_every_default)
 {
 	must_load("");
 	ck_assert_ptr_null(config.socket);
-	ck_assert_uint_eq(config.socket_mode, 0666);
+	ck_assert_uint_eq(config.socket_mode, 0660);
 	ck_assert_uint_eq(config.budget_bytes, 512u << 20);
 	ck_assert_int_eq(config.hugepages, TPI_HUGE_AUTO);
 	ck_assert_uint_eq(config.clients_max, 1024);
+	ck_assert_uint_eq(config.uid_clients_max, 512);
+	ck_assert_uint_eq(config.clients_reserved, 64);
+	ck_assert_uint_eq(config.channels[0].uid_groups_max, 4);
 	ck_assert(config.trust_owner);
 	ck_assert_uint_eq(config.rule_count, 0);
 	ck_assert_uint_eq(config.channel_count, 1);
+	ck_assert_uint_eq(config.channels_max, 17);
+	ck_assert(config.channels_auto);
 	ck_assert_str_eq(config.channels[0].spec.name, "events");
 	ck_assert_uint_eq(config.channels[0].spec.class_count, 2);
 	ck_assert_uint_eq(config.channels[0].spec.classes[0].block_bytes, 256);
@@ -58,7 +84,7 @@ END_TEST
 static const char everything[] =
 	"socket = \"@x\" socket_mode = \"0600\" socket_group = \"7\"\n"
 	"budget = \"64M\" hugepages = never clients_max = 9\n"
-	"trust_owner = false\n"
+	"trust_owner = false channels_max = 3\n"
 	"channel a {\n"
 	"  full = wait wait = \"250us\" stamp = clock groups_max = 3\n"
 	"  class bulk { block = 128 blocks = 64 side_lanes = 2\n"
@@ -72,7 +98,8 @@ static const char everything[] =
 	"channel b {}\n"
 	"allow writers { channel = \"a*\" uid = {\"0\", \"17\"}\n"
 	"                role = {produce} }\n"
-	"allow readers { any = true role = {consume, inspect} }\n";
+	"allow readers { any = true role = {consume, inspect} }\n"
+	"allow keepers { uid = {\"9\"} role = {consume, lossless, durable} }\n";
 
 START_TEST(everything_that_can_be_written_is_read)
 {
@@ -88,6 +115,8 @@ START_TEST(everything_that_can_be_written_is_read)
 	ck_assert_uint_eq(config.clients_max, 9);
 	ck_assert(!config.trust_owner);
 	ck_assert_uint_eq(config.channel_count, 2);
+	ck_assert_uint_eq(config.channels_max, 3);
+	ck_assert(!config.channels_auto);
 	ck_assert_int_eq(a->spec.full_policy, TAPIO_FULL_WAIT);
 	ck_assert_uint_eq(a->spec.wait_ns, 250000);
 	ck_assert_int_eq(a->spec.stamp, TAPIO_STAMP_CLOCK);
@@ -102,13 +131,16 @@ START_TEST(everything_that_can_be_written_is_read)
 	ck_assert_uint_eq(a->groups[0].takeover_ns, TAPIO_TAKEOVER_NEVER);
 	ck_assert_uint_eq(a->groups[1].takeover_ns, 250000000);
 	ck_assert_uint_eq(a->groups[2].takeover_ns, UINT64_C(30000000000));
-	ck_assert_uint_eq(config.rule_count, 2);
+	ck_assert_uint_eq(config.rule_count, 3);
 	ck_assert_uint_eq(config.rules[0].uid_count, 2);
 	ck_assert_uint_eq(config.rules[0].uids[1], 17);
 	ck_assert_uint_eq(config.rules[0].rights, TPI_RIGHT_PRODUCE);
 	ck_assert(config.rules[1].any);
 	ck_assert_uint_eq(config.rules[1].rights,
 			  TPI_RIGHT_CONSUME | TPI_RIGHT_INSPECT);
+	ck_assert_uint_eq(config.rules[2].rights, TPI_RIGHT_CONSUME |
+							  TPI_RIGHT_LOSSLESS |
+							  TPI_RIGHT_DURABLE);
 	tpi_config_free(&config);
 }
 END_TEST
@@ -161,10 +193,12 @@ static const struct bad {
 	const char *says[3];
 } bad[] = {
 	/* These four fail on commit fddcec1: no option was listed. */
-	{"nonsense = 1", {"nonsense", "top level", "clients_max, trust_owner"}},
+	{"nonsense = 1",
+	 {"nonsense", "top level",
+	  "clients_max, uid_clients_max, clients_reserved, trust_owner"}},
 	{"channel e { blocks = 64 }",
 	 {"'blocks'", "channel",
-	  "full, wait, stamp, groups_max, class, group"}},
+	  "full, wait, stamp, groups_max, uid_groups_max, isolation, producers_max, class, group"}},
 	{"channel e { class c { size = 1 } }", {"class", "side_blocks"}},
 	{"allow a { roles = {produce} }", {"allow", "uid, gid, any, role"}},
 	/* The next ones fail on commit fddcec1: the last one counted. */
@@ -188,6 +222,15 @@ static const struct bad {
 	{"socket_mode = \"999\"", {"999"}},
 	{"clients_max = 0", {"clients_max = 0", "1 to 16382"}},
 	{"clients_max = 99999", {"99999", "16382"}},
+	{"uid_clients_max = 0", {"uid_clients_max = 0", "1 to 16382"}},
+	{"clients_max = 10 clients_reserved = 10",
+	 {"clients_reserved = 10", "less than clients_max = 10"}},
+	{"channels_max = 0", {"channels_max = 0", "1 to 1024"}},
+	{"channels_max = 1025", {"1025", "1024"}},
+	{"channels_max = 1 channel a {} channel b {}",
+	 {"2 channels", "at most 1 (channels_max)"}},
+	{"channel c { uid_groups_max = 65 }",
+	 {"uid_groups_max = 65", "1 to 64"}},
 	{"channel e { class c { blocks = 100 } }", {"100", "power of two"}},
 	{"channel e { class c { blocks = 131072 } }", {"131072", "65536"}},
 	{"channel e { class c { block = 100 } }", {"100", "multiple of 64"}},
@@ -204,7 +247,8 @@ static const struct bad {
 	{"channel e { group a { policy = strict } }", {"strict", "lossless"}},
 	{"allow a { role = {produce} }", {"\"a\"", "no client"}},
 	{"allow a { any = true }", {"\"a\"", "no role"}},
-	{"allow a { any = true role = {fly} }", {"fly", "produce"}},
+	{"allow a { any = true role = {fly} }",
+	 {"fly", "produce, consume, inspect, lossless, durable"}},
 	{"allow a { uid = {\"nosuchuser_x\"} role = {consume} }",
 	 {"nosuchuser_x", "user"}},
 	{"allow a { gid = {\"nosuchgroup_x\"} role = {consume} }",
@@ -430,10 +474,15 @@ END_TEST
 
 /* ---- rights ---------------------------------------------------------------------- */
 
+static bool at_home = true;
+
 static uint32_t rights(uid_t uid, gid_t gid, gid_t extra, const char *channel)
 {
-	struct tpi_cred cred = {
-		.uid = uid, .gid = gid, .group_count = 1, .groups = {extra}};
+	struct tpi_cred cred = {.uid = uid,
+				.gid = gid,
+				.at_home = at_home,
+				.group_count = 1,
+				.groups = {extra}};
 
 	return tpi_rights(&config, &cred, channel);
 }
@@ -460,6 +509,8 @@ START_TEST(rights_are_the_union_of_the_rules_and_nothing_else)
 			 -EACCES);
 	ck_assert_ptr_nonnull(strstr(why, "uid 99"));
 	ck_assert_ptr_nonnull(strstr(why, "produce"));
+	ck_assert_str_eq(tpi_right_name(TPI_RIGHT_INSPECT), "inspect");
+	ck_assert_str_eq(tpi_right_name(TPI_RIGHT_DURABLE), "durable");
 	tpi_rights_rules(&config, "logs", TPI_RIGHT_PRODUCE, why, sizeof(why));
 	ck_assert_str_eq(why, "\"w\"");
 	tpi_rights_rules(&config, "metrics", TPI_RIGHT_PRODUCE, why,
@@ -479,6 +530,10 @@ START_TEST(without_rules_the_owner_and_root_may_everything_others_nothing)
 	ck_assert_uint_eq(rights(0, 5, 5, "events"), TPI_RIGHT_ALL);
 	ck_assert_uint_eq(rights(geteuid(), 5, 5, "events"), TPI_RIGHT_ALL);
 	ck_assert_uint_eq(rights(geteuid() + 1, 0, 0, "events"), 0);
+	at_home = false;
+	ck_assert_uint_eq(rights(0, 5, 5, "events"), 0);
+	ck_assert_uint_eq(rights(geteuid(), 5, 5, "events"), 0);
+	at_home = true;
 	tpi_config_free(&config);
 }
 END_TEST
@@ -488,6 +543,8 @@ int main(void)
 	TCase *c = tcase_create("config");
 
 	tcase_add_test(c, nothing_written_means_every_default);
+	tcase_add_loop_test(c, shares_follow_the_number_of_which_they_are, 0,
+			    4);
 	tcase_add_test(c, everything_that_can_be_written_is_read);
 	tcase_add_test(c, critical_classes_come_first_and_then_the_small);
 	tcase_add_loop_test(c, what_is_printed_reads_back_the_same, 0, 3);

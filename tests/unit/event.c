@@ -196,6 +196,45 @@ START_TEST(a_string_is_cut_to_the_room_that_is_left)
 }
 END_TEST
 
+/* Of an event with room for so many bytes of strings. */
+static int attribute_in_room(size_t room)
+{
+	struct tapio_event_log *log;
+
+	ck_assert_int_eq(tapio_event_builder_init(&builder, buffer,
+						  sizeof(struct tapio_event) +
+							  sizeof(*log) + 4 +
+							  room,
+						  TAPIO_EVENT_LOG),
+			 0);
+	log = builder.fields;
+	ck_assert_int_eq(tapio_event_builder_attribute_max(&builder,
+							   &log->attributes,
+							   "key", 3, mixed, 10),
+			 0);
+	ck_assert_int_eq(tapio_event_view_init(&view, buffer, finish()), 0);
+	log = builder.fields;
+	return log->attributes.length;
+}
+
+START_TEST(an_attribute_is_cut_between_characters_or_left_out_and_says_so)
+{
+	static const int stored[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10};
+	const int key = 4 + 3; /* with the lengths of both */
+
+	for (int room = 0; room < key; room++) {
+		ck_assert_int_eq(attribute_in_room((size_t)room), 0);
+		ck_assert(view.header.flags & TAPIO_EVENT_TRUNCATED);
+	}
+	for (int room = 0; room <= 10; room++) {
+		ck_assert_int_eq(attribute_in_room((size_t)(key + room)),
+				 key + stored[room]);
+		ck_assert_int_eq(!!(view.header.flags & TAPIO_EVENT_TRUNCATED),
+				 room < 10);
+	}
+}
+END_TEST
+
 START_TEST(strings_end_at_the_reach_of_their_offsets)
 {
 	const size_t size = 200000;
@@ -329,15 +368,15 @@ static const struct damage {
 	{offsetof(struct tapio_event, header_bytes), 2, 88, -EBADMSG},
 	{offsetof(struct tapio_event, header_bytes), 2, 97, -EBADMSG},
 	{offsetof(struct tapio_event, header_bytes), 2, 65528, -EMSGSIZE},
-	{offsetof(struct tapio_event, fields_bytes), 2, 57, -EBADMSG},
+	{offsetof(struct tapio_event, fields_bytes), 2, 65, -EBADMSG},
 	{offsetof(struct tapio_event, fields_bytes), 2, 65528, -EBADMSG},
-	{offsetof(struct tapio_event, payload_bytes), 4, 56 + 1, -EBADMSG},
-	{offsetof(struct tapio_event, payload_bytes), 4, 56 + 3, -EBADMSG},
-	{offsetof(struct tapio_event, payload_bytes), 4, 55, -EBADMSG},
+	{offsetof(struct tapio_event, payload_bytes), 4, 64 + 1, -EBADMSG},
+	{offsetof(struct tapio_event, payload_bytes), 4, 64 + 3, -EBADMSG},
+	{offsetof(struct tapio_event, payload_bytes), 4, 63, -EBADMSG},
 	{offsetof(struct tapio_event, payload_bytes), 4, UINT32_MAX, -EMSGSIZE},
 	/* the length of the string area: one more than there is */
-	{96 + 56, 4, 4 + 13 + 12 + 1, -EBADMSG},
-	{96 + 56, 4, UINT32_MAX, -EBADMSG},
+	{96 + 64, 4, 4 + 13 + 12 + 1, -EBADMSG},
+	{96 + 64, 4, UINT32_MAX, -EBADMSG},
 	/* comm: its end, its offset */
 	{96 + 32 + 2, 2, 4 + 13 + 12 + 1, -EBADMSG},
 	{96 + 32, 2, 4 + 13 + 12 - 3, -EBADMSG},
@@ -564,6 +603,9 @@ int main(void)
 	tcase_add_loop_test(
 		t, a_long_string_is_cut_between_characters_and_says_so, 0, 11);
 	tcase_add_test(t, a_string_is_cut_to_the_room_that_is_left);
+	tcase_add_test(
+		t,
+		an_attribute_is_cut_between_characters_or_left_out_and_says_so);
 	tcase_add_test(t, strings_end_at_the_reach_of_their_offsets);
 	tcase_add_test(t, attributes_read_back_in_order);
 	tcase_add_test(t, attributes_that_are_interrupted_are_refused);

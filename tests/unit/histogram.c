@@ -3,6 +3,8 @@
  * Groups' histograms: three significant digits over their whole range, and what
  * consumers put in them.
  */
+#include <fcntl.h>
+
 #include "client_fixture.h"
 
 #include "lib/lane/histogram.h"
@@ -104,7 +106,8 @@ static void emit(struct tapio_producer *p, int n)
 
 static const struct tapio_shm_histogram *histogram(struct tapio_consumer *c)
 {
-	return c->client.cursors[c->client.granted.group_slot].histogram;
+	return c->now->client.cursors[c->now->client.granted.group_slot]
+		.histogram;
 }
 
 static void start(const char *stamp)
@@ -187,21 +190,40 @@ START_TEST(nothing_is_recorded_without_stamps_or_when_not_wanted)
 }
 END_TEST
 
-/* As a broker before histograms lays them out: the section is not there. */
-static void make_old(struct tapio_consumer *c)
+/* The broker's own descriptor of its catalog: it is a thread of this process. */
+static int catalog_fd(void)
 {
-	unsigned char *base = c->client.cursor_maps[0].base;
-	struct tapio_shm_header *header = (struct tapio_shm_header *)base;
-	const struct tapio_shm_region *sections =
-		(const struct tapio_shm_region *)(base + header->region_offset);
+	static const char name[] = "/memfd:tapio-catalog ";
+	char path[64], target[64] = "";
 
-	ck_assert_uint_eq(sections[header->region_count - 1].kind,
-			  TAPIO_REGION_HISTOGRAM);
-	header->region_count--;
-	header->compat &= ~TAPIO_COMPAT_HISTOGRAM;
+	for (int fd = 0; fd < 1024; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		if (readlink(path, target, sizeof(target)) > 0 &&
+		    !strncmp(target, name, strlen(name)) &&
+		    (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR)
+			return fd;
+	}
+	ck_abort_msg("no catalog");
+	return -1;
 }
 
-/* The next members of the slot, and producers, attach to what an older one made. */
+/* As a broker that makes none says it, in the channel's record. */
+static void say_no_histogram(const struct tapio_consumer *c)
+{
+	ptrdiff_t at = (const unsigned char *)c->now->client.shared -
+		       c->now->client.catalog.map.base;
+	struct tapio_shm_channel *record;
+	struct tpi_map map;
+
+	ck_assert_int_eq(
+		tpi_map_fd(&map, catalog_fd(), true, UINT64_MAX, NULL, 0), 0);
+	record = (struct tapio_shm_channel *)(void *)(map.base + at);
+	ck_assert_uint_ne(record->histogram_offset, 0);
+	record->histogram_offset = 0;
+	tpi_map_close(&map);
+}
+
+/* The next members of the slot, and producers, attach without one. */
 START_TEST(a_group_without_a_histogram_works_and_records_nothing)
 {
 	struct tapio_consumer_options options = {
@@ -216,15 +238,15 @@ START_TEST(a_group_without_a_histogram_works_and_records_nothing)
 
 	start("tsc");
 	c = rig_open(&options);
-	slot = c->client.granted.group_slot;
+	slot = c->now->client.granted.group_slot;
 	ck_assert_ptr_nonnull(histogram(c));
-	make_old(c);
+	say_no_histogram(c);
 	tapio_consumer_close(c);
 	p = rig_producer();
-	ck_assert_ptr_null(p->client.cursors[slot].histogram);
+	ck_assert_ptr_null(p->now->client.cursors[slot].histogram);
 	o = rig_observer(TAPIO_START_NEWEST);
 	c = rig_open(&options);
-	ck_assert_uint_eq(c->client.granted.group_slot, slot);
+	ck_assert_uint_eq(c->now->client.granted.group_slot, slot);
 	ck_assert_ptr_null(histogram(c));
 	pin(0);
 	emit(p, EVENTS);

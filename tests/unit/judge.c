@@ -202,9 +202,24 @@ static struct tpi_ledger slow_sight(void)
 	return seen;
 }
 
+/* A8. Another broker begins with its first look, if no member was stopped for so long. */
+static void take_over(struct tpi_ledger (*look)(void))
+{
+	struct tpi_ledger seen;
+
+	if (w.tail - w.head >= UINT64_C(1) << 46)
+		return;
+	tpi_judge_fini(&w.judge);
+	w.shm.state = TAPIO_STATE(pos(w.tail), 0);
+	ck_assert_int_eq(tpi_judge_init(&w.judge, &w.channel), 0);
+	seen = look();
+	tpi_judge_resume(&w.judge, SLOT, 0, OWN, w.suspect.strangers, &seen);
+}
+
+/* In the last runs one broker follows another. */
 START_TEST(an_honest_group_is_never_found_guilty)
 {
-	for (int run = 0; run < 8; run++) {
+	for (int run = 0; run < 16; run++) {
 		bool strangers = run & 2;
 
 		make(bases[_i], run & 1, strangers);
@@ -213,6 +228,8 @@ START_TEST(an_honest_group_is_never_found_guilty)
 			uint32_t faults;
 
 			act_some();
+			if (run & 8 && below(7) == 0)
+				take_over(slow_sight);
 			seen = slow_sight();
 			faults = judged(&seen);
 			ck_assert_msg(!faults, "run %d, look %d: 0x%x", run, i,
@@ -242,6 +259,69 @@ START_TEST(one_who_is_stopped_stays_innocent_while_positions_go_round)
 END_TEST
 
 /* ---- lies -------------------------------------------------------------------------- */
+
+START_TEST(a_successor_finds_what_lies_already)
+{
+	make(bases[_i], _i & 1, false);
+	w.tail += 40;
+	w.head += 10;
+	ck_assert_uint_eq(look_now(), 0);
+	w.head = w.tail + 5;
+	take_over(sight);
+	ck_assert_uint_eq(look_now(), TPI_FAULT_HEAD);
+	w.head = w.tail - 30;
+	take_over(sight);
+	ck_assert_uint_eq(look_now(), 0);
+	w.skipped = 11; /* of 10 */
+	ck_assert_uint_eq(look_now(), TPI_FAULT_TALLY);
+	w.skipped = 0;
+	w.start++;
+	ck_assert_uint_eq(look_now(), TPI_FAULT_START);
+	unmake();
+}
+END_TEST
+
+/* The laps since the start are not known to a successor. */
+/* It has unread events from its first moment on, and may read them. */
+START_TEST(a_group_that_begins_at_the_gate_is_judged_from_there)
+{
+	make(bases[_i], false, false);
+	w.tail += 40;
+	w.gate = w.head = w.start = w.tail - 20;
+	tpi_judge_begin_at(&w.judge, SLOT, 0, pos(w.tail), pos(w.start), OWN);
+	ck_assert_uint_eq(look_now(), 0);
+	w.head--;
+	ck_assert_uint_eq(look_now(), TPI_FAULT_START);
+	w.head = w.tail;
+	w.skipped = 20;
+	ck_assert_uint_eq(look_now(), 0);
+	w.skipped = 21;
+	ck_assert_uint_eq(look_now(), TPI_FAULT_TALLY);
+	w.skipped = 0;
+	w.head = w.tail + 1;
+	ck_assert_uint_eq(look_now(), TPI_FAULT_HEAD);
+	unmake();
+}
+END_TEST
+
+START_TEST(a_tally_of_many_laps_is_possible_for_a_successor)
+{
+	make(bases[_i], false, false);
+	for (int i = 0; i < 40; i++) {
+		w.tail += UINT64_C(1) << 45;
+		w.head = w.tail;
+		w.skipped = w.head - w.start;
+	}
+	take_over(sight);
+	ck_assert_uint_eq(look_now(), 0);
+	w.tail += 100;
+	w.head += 100;
+	w.skipped += 60;
+	w.lost += 40;
+	ck_assert_uint_eq(look_now(), 0);
+	unmake();
+}
+END_TEST
 
 START_TEST(a_head_beyond_the_tail_is_found)
 {
@@ -368,6 +448,39 @@ START_TEST(a_state_that_cannot_be_is_no_evidence)
 }
 END_TEST
 
+/*
+ * An isolated producer takes its tail back just before each look. A head that has
+ * followed it, and the tally, are no evidence. The words that no producer can write still are.
+ */
+START_TEST(an_isolated_producer_makes_no_group_look_guilty)
+{
+	for (int lossless = 0; lossless < 2; lossless++) {
+		struct tpi_ledger seen;
+
+		make(bases[_i], lossless, false);
+		w.suspect.isolated = true;
+		w.tail += 20;
+		ck_assert_uint_eq(look_now(), 0);
+		seen = sight();
+		for (uint64_t by = 1; by < LAPS_END; by = by * 3 + 1) {
+			head_at(&seen, pos(w.tail) + by);
+			seen.lost = by + 100;
+			ck_assert_uint_eq(judged(&seen), 0);
+			head_at(&seen, pos(w.start) - by);
+			seen.gate = pos(w.tail + 7);
+			ck_assert_uint_eq(judged(&seen), 0);
+		}
+		seen.start = (seen.start + 1) & MASK;
+		ck_assert_uint_eq(judged(&seen), TPI_FAULT_START);
+		seen.start = pos(w.start);
+		ck_assert_uint_eq(judged(&seen), 0);
+		seen.word = TAPIO_HEAD(seen.head, FORMER, 0);
+		ck_assert_uint_eq(judged(&seen), TPI_FAULT_FOREIGN);
+		unmake();
+	}
+}
+END_TEST
+
 START_TEST(more_skipped_and_lost_than_was_released_is_found)
 {
 	for (int strangers = 0; strangers < 2; strangers++) {
@@ -432,6 +545,12 @@ int main(void)
 {
 	TCase *c = tcase_create("judge");
 
+	tcase_add_loop_test(c, a_successor_finds_what_lies_already, 0, BASES);
+	tcase_add_loop_test(
+		c, a_group_that_begins_at_the_gate_is_judged_from_there, 0,
+		BASES);
+	tcase_add_loop_test(c, a_tally_of_many_laps_is_possible_for_a_successor,
+			    0, BASES);
 	tcase_add_loop_test(c, an_honest_group_is_never_found_guilty, 0, BASES);
 	tcase_add_loop_test(
 		c, one_who_is_stopped_stays_innocent_while_positions_go_round,
@@ -451,6 +570,8 @@ int main(void)
 	tcase_add_loop_test(c, a_tail_that_is_taken_back_excuses_every_head, 0,
 			    BASES);
 	tcase_add_loop_test(c, a_state_that_cannot_be_is_no_evidence, 0, BASES);
+	tcase_add_loop_test(c, an_isolated_producer_makes_no_group_look_guilty,
+			    0, BASES);
 	tcase_add_loop_test(c, more_skipped_and_lost_than_was_released_is_found,
 			    0, BASES);
 	tcase_add_loop_test(c, a_start_that_was_rewritten_is_found, 0, BASES);

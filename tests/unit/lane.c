@@ -290,7 +290,7 @@ START_TEST(a_slot_that_is_not_active_holds_nothing)
 	lane_fixture_init(&f, 8, 64, 8);
 	lane_fixture_join(&f, 2, TAPIO_GROUP_LOSSLESS, 0);
 	f.groups[2].slot =
-		TAPIO_SLOT(TAPIO_SLOT_CLOSED, TAPIO_GROUP_LOSSLESS, 1, 0);
+		TAPIO_SLOT(TAPIO_SLOT_FREE, TAPIO_GROUP_LOSSLESS, 1, 0);
 	for (i = 0; i < 20; i++)
 		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
 	lane_fixture_fini(&f);
@@ -311,6 +311,77 @@ START_TEST(a_slot_whose_cursors_are_not_mapped_keeps_the_gate)
 		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
 	ck_assert_int_eq(lane_output(&f, 1, &v, 4), TPI_FULL);
 	ck_assert_uint_eq(f.lane.shm->gate, start);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+/* And its heads are believed as soon as the memory of that epoch is mapped. */
+START_TEST(a_slot_whose_memory_was_replaced_keeps_the_gate)
+{
+	uint32_t v = 0, i;
+	uint64_t start;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	start = lane_tail(&f);
+	lane_fixture_join(&f, 2, TAPIO_GROUP_LOSSLESS, 0);
+	f.groups[2].epoch = 2;
+	f.gating.epochs[2] = (uint32_t)_i;
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	/* As a liar writes it in the old memory. */
+	lane_fixture_release(&f, 2, start + 8);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), TPI_FULL);
+	ck_assert_uint_eq(f.lane.shm->gate, start);
+	f.gating.epochs[2] = 2;
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ck_assert_uint_eq(f.lane.shm->gate, start + 8);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+/* A group that may be overrun does not hold a producer that has not heard of it. */
+START_TEST(a_slot_whose_memory_was_replaced_holds_until_its_lag)
+{
+	uint32_t v = 0, i;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	lane_fixture_join(&f, 2, TAPIO_GROUP_UNTIL, 3);
+	f.groups[2].epoch = 2;
+	f.gating.epochs[2] = 1;
+	for (i = 0; i < 20; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	lane_fixture_fini(&f);
+}
+END_TEST
+
+static unsigned int heeds;
+
+static void count_heeds(const struct tpi_gating *gating)
+{
+	ck_assert_ptr_eq(gating, &f.gating);
+	heeds++;
+}
+
+/* So the paths that find room pay nothing. */
+START_TEST(a_producer_heeds_new_groups_when_it_needs_room)
+{
+	uint64_t heeded = 0;
+	uint32_t v = 0, i;
+
+	lane_fixture_init(&f, 8, 64, 8);
+	lane_fixture_join(&f, 2, TAPIO_GROUP_LOSSLESS, 0);
+	f.gating.heed = count_heeds;
+	f.gating.heeded = &heeded;
+	f.generation = 5;
+	heeds = 0;
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(lane_output(&f, 1, &v, 4), 0);
+	ck_assert_uint_eq(heeds, 0);
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), TPI_FULL);
+	ck_assert_uint_eq(heeds, 1);
+	heeded = 5;
+	ck_assert_int_eq(lane_output(&f, 1, &v, 4), TPI_FULL);
+	ck_assert_uint_eq(heeds, 1);
 	lane_fixture_fini(&f);
 }
 END_TEST
@@ -853,7 +924,7 @@ int main(void)
 	uint32_t verdict = tpi_rseq_selftest(&reason);
 	TCase *tcase = tcase_create("operations");
 
-	printf("rseq verdict %u (%s): %s\n", verdict, reason,
+	printf("rseq %s (%s): %s\n", tpi_rseq_word(verdict), reason,
 	       sections ? "a CPU's lane" : "a side lane");
 	tcase_add_test(tcase, a_fresh_lane_has_n_discards_and_all_its_blocks);
 	tcase_add_test(
@@ -877,6 +948,11 @@ int main(void)
 	tcase_add_test(tcase, a_slot_that_is_not_active_holds_nothing);
 	tcase_add_test(tcase,
 		       a_slot_whose_cursors_are_not_mapped_keeps_the_gate);
+	tcase_add_loop_test(
+		tcase, a_slot_whose_memory_was_replaced_keeps_the_gate, 0, 2);
+	tcase_add_test(tcase,
+		       a_slot_whose_memory_was_replaced_holds_until_its_lag);
+	tcase_add_test(tcase, a_producer_heeds_new_groups_when_it_needs_room);
 	tcase_add_test(
 		tcase,
 		a_head_beyond_the_tail_frees_nothing_that_was_not_published);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include "lib/memory/counters.h"
 #include "tests/unit/layout_fixture.h"
 #include "tests/check_main.h"
 
@@ -63,11 +64,10 @@ START_TEST(lanes_are_packed_so_256_cpus_cost_what_the_design_says)
 	uint64_t total = whole_channel(&spec, 256, 8);
 
 	ck_assert_uint_eq(256ULL * 4096 * (256 + 8), 264 * mib);
-	/* headers and region tables 192, doorbells 4416, lanes 256 each */
-	ck_assert_uint_eq(total, 272 * mib + 8 * (192 + 4416) + 256 * 256);
-	/* 512 CPUs: twice the lanes, the same eight headers. */
-	ck_assert_uint_eq(whole_channel(&spec, 512, 8),
-			  2 * total - 8 * (192 + 4416));
+	/* doorbells 4416, lanes 256 each */
+	ck_assert_uint_eq(total, 272 * mib + 8 * 4416 + 256 * 256);
+	/* 512 CPUs: twice the lanes, the same eight nodes. */
+	ck_assert_uint_eq(whole_channel(&spec, 512, 8), 2 * total - 8 * 4416);
 }
 END_TEST
 
@@ -86,6 +86,8 @@ START_TEST(no_sum_overflows_on_the_largest_machine)
 {
 	struct tpi_channel_spec spec = {.name = "max",
 					.class_count = TAPIO_CLASSES_MAX};
+	const struct tpi_catalog_size size = {TAPIO_CLIENTS_MAX, UINT32_MAX,
+					      UINT32_MAX, UINT32_MAX};
 	struct tpi_topology topology;
 	unsigned __int128 wanted;
 	const uint64_t lane = (uint64_t)TAPIO_BLOCKS_MAX *
@@ -104,16 +106,15 @@ START_TEST(no_sum_overflows_on_the_largest_machine)
 	ck_assert_int_eq(tpi_topology_simulate(&topology, TPI_CPUS_MAX, 1), 0);
 	wanted = (unsigned __int128)8 * (TPI_CPUS_MAX + TAPIO_CLIENTS_MAX) *
 			 (lane + 256) +
-		 192 + 4416;
+		 4416;
 	ck_assert(tpi_channel_bytes(&spec, &topology, 0) == wanted);
 	ck_assert_uint_eq(tpi_channel_lane_count(&spec, &topology),
 			  8 * (TPI_CPUS_MAX + TAPIO_CLIENTS_MAX));
 	ck_assert_uint_eq(tpi_cursors_bytes(UINT32_MAX),
-			  256 + 128 + 256ULL * UINT32_MAX +
+			  128 + 256ULL * UINT32_MAX +
 				  sizeof(struct tapio_shm_histogram));
-	ck_assert_uint_gt(
-		tpi_catalog_bytes(TAPIO_CLIENTS_MAX, UINT32_MAX, UINT32_MAX),
-		(uint64_t)UINT32_MAX * (128 + 576 + 64 * 128));
+	ck_assert_uint_gt(tpi_catalog_bytes(&size),
+			  (uint64_t)UINT32_MAX * (128 + 576 + 64 * 128 + 64));
 	tpi_topology_free(&topology);
 }
 END_TEST
@@ -174,10 +175,13 @@ START_TEST(an_absent_cpu_has_no_lane_and_a_later_one_keeps_its_id)
 	ck_assert_int_eq(tpi_topology_simulate(&gap, 4, 1), 0);
 	gap.node_of_cpu[1] = TPI_CPU_ABSENT;
 	maps[0] = fixture_map(tpi_channel_bytes(&f.spec, &gap, 0));
-	ck_assert_int_eq(tpi_channel_build(&maps[0], &f.spec, &gap, 0, 0,
-					   fixture_instance),
+	/* One that is there is not written. */
+	ck_assert_int_eq(tpi_channel_publish(&f.catalog, 0, 0, &f.spec, &gap),
+			 -EBUSY);
+	tpi_channel_hide(&f.catalog, 0);
+	ck_assert_int_eq(tpi_channel_publish(&f.catalog, 0, 0, &f.spec, &gap),
 			 0);
-	ck_assert_int_eq(tpi_channel_publish(&f.catalog, 0, &f.spec, &gap), 0);
+	ck_assert_int_eq(tpi_channel_build(&maps[0], &f.catalog, 0, 0), 0);
 	ck_assert_int_eq(tpi_channel_attach(&channel, &f.catalog, 0, maps, 1,
 					    f.error, sizeof(f.error)),
 			 0);
@@ -253,22 +257,13 @@ static bool inside(const struct tpi_map *map, const void *at)
 	       (const unsigned char *)at < map->base + map->bytes;
 }
 
-START_TEST(nothing_lies_on_top_of_anything_and_lines_are_not_shared)
+/* The parts of one segment. The last byte of all is in the last line. */
+static void check_apart(const struct tpi_map *map, struct range *r, size_t n)
 {
-	struct tpi_channel channel;
-	struct range r[128];
-	size_t n = 0;
+	const unsigned char *end = map->base + map->bytes, *last;
 
-	ck_assert_int_eq(fixture_attach(&f, &channel), 0);
-	add(r, &n, f.maps[_i].base, 128 + 2 * 32, "header and regions");
-	add(r, &n,
-	    f.maps[_i].base +
-		    fixture_region(&f.maps[_i], TAPIO_REGION_DOORBELLS)->offset,
-	    sizeof(struct tapio_shm_doorbells), "doorbell");
-	for (uint32_t i = 0; i < channel.lane_count; i++)
-		if (inside(&f.maps[_i], channel.lanes[i].shm))
-			add_lane(r, &n, &channel.lanes[i]);
 	qsort(r, n, sizeof(r[0]), by_address);
+	ck_assert_ptr_eq(r[0].at, map->base);
 	for (size_t i = 0; i < n; i++) {
 		ck_assert_uint_eq((uintptr_t)r[i].at % TAPIO_CACHE_LINE, 0);
 		if (i + 1 < n)
@@ -276,88 +271,216 @@ START_TEST(nothing_lies_on_top_of_anything_and_lines_are_not_shared)
 				      "%s runs into %s", r[i].what,
 				      r[i + 1].what);
 	}
-	/* and the last byte of the last thing is in the last line */
-	ck_assert((const void *)(r[n - 1].at + r[n - 1].bytes) <=
-		  (const void *)(f.maps[_i].base + f.maps[_i].bytes));
-	ck_assert((const void *)(r[n - 1].at + r[n - 1].bytes +
-				 TAPIO_CACHE_LINE) >
-		  (const void *)(f.maps[_i].base + f.maps[_i].bytes));
+	last = r[n - 1].at + r[n - 1].bytes;
+	ck_assert(last <= end && last + TAPIO_CACHE_LINE > end);
+}
+
+START_TEST(nothing_lies_on_top_of_anything_and_lines_are_not_shared)
+{
+	struct tpi_channel channel;
+	struct range r[128];
+	size_t n = 0;
+
+	ck_assert_int_eq(fixture_attach(&f, &channel), 0);
+	/* Every node's segment has room for them, node 0's are used. */
+	ck_assert_ptr_eq(channel.doorbells, f.maps[0].base);
+	add(r, &n, f.maps[_i].base, sizeof(*channel.doorbells), "doorbells");
+	for (uint32_t i = 0; i < channel.lane_count; i++)
+		if (inside(&f.maps[_i], channel.lanes[i].shm))
+			add_lane(r, &n, &channel.lanes[i]);
+	check_apart(&f.maps[_i], r, n);
 	tpi_channel_detach(&channel);
 }
 END_TEST
 
-START_TEST(the_header_says_what_the_segment_is)
+START_TEST(nothing_in_a_slots_memory_lies_on_top_of_anything)
 {
-	struct tapio_shm_header *header = fixture_header(&f.maps[1]);
+	struct tpi_cursors cursors;
+	struct range r[3];
+	size_t n = 0;
+
+	ck_assert_int_eq(fixture_attach_cursors(&f, &cursors), 0);
+	add(r, &n, cursors.control, sizeof(*cursors.control), "control");
+	add(r, &n, cursors.cursors, f.lane_count * sizeof(*cursors.cursors),
+	    "cursors");
+	add(r, &n, cursors.histogram, sizeof(*cursors.histogram), "histogram");
+	check_apart(&f.cursors_map, r, n);
+}
+END_TEST
+
+START_TEST(nothing_in_the_catalog_lies_on_top_of_anything)
+{
+	const struct tpi_catalog *c = &f.catalog;
+	struct range r[10];
+	size_t n = 0;
+
+	add(r, &n, c->map.base,
+	    sizeof(struct tapio_shm_header) +
+		    fixture_header(&f)->region_count *
+			    sizeof(struct tapio_shm_region),
+	    "header and regions");
+	add(r, &n, c->broker, sizeof(*c->broker), "broker");
+	add(r, &n, c->attachments, 11 * sizeof(*c->attachments), "attachments");
+	add(r, &n, c->segments, 3 * sizeof(*c->segments), "segments");
+	add(r, &n, c->channels, sizeof(*c->channels), "channels");
+	add(r, &n, c->groups, TAPIO_GROUP_SLOTS * sizeof(*c->groups), "groups");
+	add(r, &n, c->calibrations,
+	    TAPIO_CALIBRATIONS * sizeof(*c->calibrations), "calibrations");
+	add(r, &n, c->places, f.lane_count * sizeof(*c->places), "places");
+	add(r, &n, c->spans, f.lane_count * sizeof(*c->spans), "spans");
+	add(r, &n, c->counters, TPI_COUNTERS * sizeof(*c->counters),
+	    "counters");
+	check_apart(&f.catalog_map, r, n);
+}
+END_TEST
+
+START_TEST(the_header_says_what_the_catalog_is)
+{
+	struct tapio_shm_header *header = fixture_header(&f);
 
 	ck_assert_uint_eq(header->magic, TAPIO_SEGMENT_MAGIC);
 	ck_assert_uint_eq(header->abi_major, TAPIO_ABI_MAJOR);
 	ck_assert_uint_eq(header->abi_minor, TAPIO_ABI_MINOR);
-	ck_assert_uint_eq(header->kind, TAPIO_SEGMENT_CHANNEL);
-	ck_assert_uint_eq(header->length_bytes, f.maps[1].bytes);
-	ck_assert_uint_eq(header->channel, 0);
-	ck_assert_uint_eq(header->index, 1);
-	ck_assert_uint_eq(header->node, 1);
+	ck_assert_uint_eq(header->length_bytes, f.catalog_map.bytes);
 	ck_assert_uint_eq(header->ready, TAPIO_SEGMENT_READY);
 	ck_assert_mem_eq(header->instance, fixture_instance, 16);
-	header = fixture_header(&f.cursors_map);
-	ck_assert_uint_eq(header->kind, TAPIO_SEGMENT_CURSORS);
-	ck_assert_uint_eq(header->index, FIXTURE_SLOT);
-	ck_assert_uint_eq(header->node, UINT32_MAX);
 }
 END_TEST
 
-START_TEST(a_mapping_that_is_larger_than_needed_is_used_whole)
+/* Each name once, each word once, and each word is the one of its struct. */
+START_TEST(a_catalog_says_what_its_counters_mean)
 {
-	struct tpi_map map =
-		fixture_map(tpi_channel_bytes(&f.spec, &f.topology, 0) + 4096);
+	const struct tapio_shm_counter *c = f.catalog.counters;
+	const char *const names[] = {"hellos", "reload_refusals", "full",
+				     "no_lane"};
+	const uint32_t at[] = {0, TAPIO_BROKER_COUNTER_COUNT - 1,
+			       TAPIO_BROKER_COUNTER_COUNT, TPI_COUNTERS - 1};
+	const uint32_t offsets[] = {248, 344, 128, 160};
 
-	ck_assert_int_eq(tpi_channel_build(&map, &f.spec, &f.topology, 0, 0,
-					   fixture_instance),
+	ck_assert_uint_eq(f.catalog.counter_count, TPI_COUNTERS);
+	for (size_t i = 0; i < 4; i++) {
+		ck_assert_str_eq(c[at[i]].name, names[i]);
+		ck_assert_uint_eq(c[at[i]].offset, offsets[i]);
+	}
+	for (uint32_t i = 0; i < TPI_COUNTERS; i++) {
+		ck_assert(tpi_counter_sane(c[i].of, c[i].offset, c[i].type));
+		ck_assert(*c[i].unit && *c[i].meaning && *c[i].cause &&
+			  *c[i].remedy);
+		for (uint32_t j = 0; j < i; j++) {
+			ck_assert_str_ne(c[j].name, c[i].name);
+			ck_assert(c[j].of != c[i].of ||
+				  c[j].offset != c[i].offset);
+		}
+	}
+	ck_assert(!tpi_counter_sane(TAPIO_COUNTER_OF_BROKER, 252,
+				    TAPIO_COUNTED_COUNTER));
+	ck_assert(!tpi_counter_sane(TAPIO_COUNTER_OF_BROKER, 448,
+				    TAPIO_COUNTED_COUNTER));
+	ck_assert(!tpi_counter_sane(TAPIO_COUNTER_OF_LANE, 256,
+				    TAPIO_COUNTED_COUNTER));
+	ck_assert(!tpi_counter_sane(3, 0, TAPIO_COUNTED_COUNTER));
+	ck_assert(!tpi_counter_sane(TAPIO_COUNTER_OF_LANE, 0, 3));
+}
+END_TEST
+
+START_TEST(a_place_says_in_which_segment_and_on_which_node_a_lane_is)
+{
+	struct tpi_channel channel;
+
+	f.topology.node_id[0] = 3;
+	f.topology.node_id[1] = 7;
+	fixture_publish(&f);
+	ck_assert_int_eq(fixture_attach(&f, &channel), 0);
+	for (uint32_t id = 0; id < f.lane_count; id++) {
+		const struct tapio_shm_place *place = &f.catalog.places[id];
+
+		ck_assert_uint_lt(place->segment, FIXTURE_NODES);
+		ck_assert_uint_eq(place->node, place->segment ? 7 : 3);
+		ck_assert_uint_eq(place->segment,
+				  place->cpu == TAPIO_CPU_SIDE
+					  ? 0
+					  : f.topology.node_of_cpu[place->cpu]);
+		ck_assert(
+			inside(&f.maps[place->segment], channel.lanes[id].shm));
+	}
+	tpi_channel_detach(&channel);
+}
+END_TEST
+
+/* As large as its pages: the rest is not used, and does not disturb. */
+START_TEST(a_mapping_may_be_larger_than_needed)
+{
+	struct tpi_catalog_size size = fixture_size(f.lane_count);
+	uint64_t bytes = f.maps[0].bytes;
+	struct tpi_map catalog_map =
+		fixture_map(tpi_catalog_bytes(&size) + 4096);
+	struct tpi_channel channel;
+	struct tpi_catalog catalog;
+
+	ck_assert_int_eq(
+		tpi_catalog_build(&catalog_map, &size, fixture_instance), 0);
+	ck_assert_int_eq(tpi_catalog_attach(&catalog, &catalog_map, f.error,
+					    sizeof(f.error)),
 			 0);
-	ck_assert_uint_eq(fixture_header(&map)->length_bytes, map.bytes);
-	free(map.base);
+	free(catalog_map.base);
+	free(f.maps[0].base);
+	f.maps[0] = fixture_map(bytes + 4096);
+	ck_assert_int_eq(tpi_channel_build(&f.maps[0], &f.catalog, 0, 0), 0);
+	ck_assert_int_eq(fixture_attach(&f, &channel), 0);
+	tpi_channel_detach(&channel);
 }
 END_TEST
 
 START_TEST(builders_refuse_what_does_not_fit_or_cannot_be_written)
 {
 	const uint8_t *id = fixture_instance;
+	struct tpi_catalog_size size = fixture_size(f.lane_count);
 	struct tpi_channel_spec bad = f.spec;
-	struct tpi_map map = f.maps[0];
 
-	map.bytes -= 64;
-	ck_assert_int_eq(
-		tpi_channel_build(&map, &f.spec, &f.topology, 0, 0, id),
-		-ENOSPC);
-	map = f.maps[0];
-	map.writable = false;
-	ck_assert_int_eq(
-		tpi_channel_build(&map, &f.spec, &f.topology, 0, 0, id),
-		-EACCES);
-	map = f.maps[0];
-	ck_assert_int_eq(
-		tpi_channel_build(&map, &f.spec, &f.topology, 2, 0, id),
-		-EINVAL);
-	bad.classes[0].block_count = 5;
-	ck_assert_int_eq(tpi_channel_build(&map, &bad, &f.topology, 0, 0, id),
+	for (uint32_t node = 0; node < FIXTURE_NODES; node++) {
+		struct tpi_map map = f.maps[node];
+
+		map.bytes -= 64;
+		ck_assert_int_eq(tpi_channel_build(&map, &f.catalog, 0, node),
+				 -ENOSPC);
+		map = f.maps[node];
+		map.writable = false;
+		ck_assert_int_eq(tpi_channel_build(&map, &f.catalog, 0, node),
+				 -EACCES);
+	}
+	ck_assert_int_eq(tpi_channel_build(&f.maps[0], &f.catalog, 0, 2),
 			 -EINVAL);
-	map = f.cursors_map;
-	ck_assert_int_eq(tpi_cursors_build(&map, f.lane_count + 1, 0, 0, id),
-			 -ENOSPC);
+	ck_assert_int_eq(tpi_channel_build(&f.maps[0], &f.catalog, 1, 0),
+			 -EINVAL);
+	size.lanes++;
+	ck_assert_int_eq(tpi_catalog_build(&f.catalog_map, &size, id), -ENOSPC);
+	size = fixture_size(f.lane_count);
+	size.clients_max = 0;
+	ck_assert_int_eq(tpi_catalog_build(&f.catalog_map, &size, id), -EINVAL);
+	size.clients_max = TAPIO_CLIENTS_MAX + 1;
+	ck_assert_int_eq(tpi_catalog_build(&f.catalog_map, &size, id), -EINVAL);
+	bad.classes[0].block_count = 5;
 	ck_assert_int_eq(
-		tpi_cursors_build(&map, f.lane_count, 0, TAPIO_GROUP_SLOTS, id),
-		-EINVAL);
-	ck_assert_int_eq(tpi_cursors_build(&map, 0, 0, 0, id), -EINVAL);
-	map = f.catalog_map;
-	ck_assert_int_eq(tpi_catalog_build(&map, 11, 3, 1, id), -ENOSPC);
-	ck_assert_int_eq(tpi_catalog_build(&map, 0, 3, 1, id), -EINVAL);
-	ck_assert_int_eq(
-		tpi_catalog_build(&map, TAPIO_CLIENTS_MAX + 1, 3, 1, id),
+		tpi_channel_publish(&f.catalog, 0, 0, &bad, &f.topology),
 		-EINVAL);
 	ck_assert_int_eq(
-		tpi_channel_publish(&f.catalog, 1, &f.spec, &f.topology),
+		tpi_channel_publish(&f.catalog, 1, 0, &f.spec, &f.topology),
 		-EINVAL);
+}
+END_TEST
+
+START_TEST(places_beyond_the_catalogs_are_not_written)
+{
+	struct tapio_shm_channel before = f.catalog.channels[0];
+
+	/* The region ends where the mapping ends: AddressSanitizer sees it. */
+	ck_assert_int_eq(
+		tpi_channel_publish(&f.catalog, 0, 1, &f.spec, &f.topology),
+		-EINVAL);
+	ck_assert_int_eq(tpi_channel_publish(&f.catalog, 0, UINT32_MAX, &f.spec,
+					     &f.topology),
+			 -EINVAL);
+	ck_assert_mem_eq(&before, &f.catalog.channels[0], sizeof(before));
 }
 END_TEST
 
@@ -371,6 +494,7 @@ START_TEST(the_catalog_is_what_was_built)
 	ck_assert_uint_eq(c->attachment_count, 11);
 	ck_assert_uint_eq(c->segment_count, 3);
 	ck_assert_uint_eq(c->channel_count, 1);
+	ck_assert_uint_eq(c->place_count, 12);
 	ck_assert((const void *)((unsigned char *)(c->groups +
 						   TAPIO_GROUP_SLOTS)) <=
 		  (const void *)(c->map.base + c->map.bytes));
@@ -392,15 +516,7 @@ START_TEST(a_channel_without_stamps_has_no_times)
 	struct tpi_channel channel;
 
 	g->spec.stamp = TAPIO_STAMP_NONE;
-	for (uint32_t i = 0; i < FIXTURE_NODES; i++) {
-		memset(g->maps[i].base, 0, g->maps[i].bytes);
-		ck_assert_int_eq(tpi_channel_build(&g->maps[i], &g->spec,
-						   &g->topology, i, 0,
-						   fixture_instance),
-				 0);
-	}
-	ck_assert_int_eq(
-		tpi_channel_publish(&g->catalog, 0, &g->spec, &g->topology), 0);
+	fixture_publish(g);
 	ck_assert_int_eq(fixture_attach(g, &channel), 0);
 	for (uint32_t i = 0; i < channel.lane_count; i++)
 		ck_assert_ptr_null(channel.lanes[i].time);
@@ -438,9 +554,9 @@ START_TEST(attaching_never_writes)
 	ck_assert_int_eq(tpi_channel_attach(&channel, &catalog, 0, maps, 2,
 					    f.error, sizeof(f.error)),
 			 0);
-	ck_assert_int_eq(tpi_cursors_attach(&cursors, &cursors_map, &catalog, 0,
-					    FIXTURE_SLOT, f.lane_count, f.error,
-					    sizeof(f.error)),
+	ck_assert_int_eq(tpi_cursors_attach(&cursors, &cursors_map,
+					    &channel.info, FIXTURE_SLOT,
+					    f.error, sizeof(f.error)),
 			 0);
 	tpi_channel_detach(&channel);
 	munmap(catalog_map.base, catalog_map.bytes);
@@ -494,11 +610,18 @@ int main(void)
 	tcase_add_loop_test(
 		built, nothing_lies_on_top_of_anything_and_lines_are_not_shared,
 		0, FIXTURE_NODES);
-	tcase_add_test(built, the_header_says_what_the_segment_is);
 	tcase_add_test(built,
-		       a_mapping_that_is_larger_than_needed_is_used_whole);
+		       nothing_in_a_slots_memory_lies_on_top_of_anything);
+	tcase_add_test(built, nothing_in_the_catalog_lies_on_top_of_anything);
+	tcase_add_test(built, the_header_says_what_the_catalog_is);
+	tcase_add_test(built, a_catalog_says_what_its_counters_mean);
+	tcase_add_test(
+		built,
+		a_place_says_in_which_segment_and_on_which_node_a_lane_is);
+	tcase_add_test(built, a_mapping_may_be_larger_than_needed);
 	tcase_add_test(built,
 		       builders_refuse_what_does_not_fit_or_cannot_be_written);
+	tcase_add_test(built, places_beyond_the_catalogs_are_not_written);
 	tcase_add_test(built, the_catalog_is_what_was_built);
 	tcase_add_test(built, a_channel_without_stamps_has_no_times);
 	tcase_add_test(built, attaching_never_writes);

@@ -66,33 +66,50 @@ static inline struct tpi_map fixture_map(uint64_t bytes)
 	return map;
 }
 
+/* The catalog of the fixture: records of 10 clients, 3 segments, one channel. */
+static inline struct tpi_catalog_size fixture_size(uint32_t lanes)
+{
+	return (struct tpi_catalog_size){.clients_max = 10,
+					 .segments = 3,
+					 .channels = 1,
+					 .lanes = lanes};
+}
+
+/* The channel's record, its places, and fresh segments by them. */
+static inline void fixture_publish(struct layout_fixture *f)
+{
+	tpi_channel_hide(&f->catalog, 0);
+	ck_assert_int_eq(
+		tpi_channel_publish(&f->catalog, 0, 0, &f->spec, &f->topology),
+		0);
+	for (uint32_t i = 0; i < FIXTURE_NODES; i++) {
+		memset(f->maps[i].base, 0, f->maps[i].bytes);
+		ck_assert_int_eq(
+			tpi_channel_build(&f->maps[i], &f->catalog, 0, i), 0);
+	}
+}
+
 static inline void layout_fixture_init(struct layout_fixture *f)
 {
-	const uint8_t *id = fixture_instance;
+	struct tpi_catalog_size size;
 
 	memset(f, 0, sizeof(*f));
 	f->spec = fixture_spec();
 	ck_assert_int_eq(tpi_topology_simulate(&f->topology, 4, FIXTURE_NODES),
 			 0);
 	f->lane_count = tpi_channel_lane_count(&f->spec, &f->topology);
-	f->catalog_map = fixture_map(tpi_catalog_bytes(10, 3, 1));
-	ck_assert_int_eq(tpi_catalog_build(&f->catalog_map, 10, 3, 1, id), 0);
-	for (uint32_t i = 0; i < FIXTURE_NODES; i++) {
-		f->maps[i] = fixture_map(
-			tpi_channel_bytes(&f->spec, &f->topology, i));
-		ck_assert_int_eq(tpi_channel_build(&f->maps[i], &f->spec,
-						   &f->topology, i, 0, id),
-				 0);
-	}
-	f->cursors_map = fixture_map(tpi_cursors_bytes(f->lane_count));
-	ck_assert_int_eq(tpi_cursors_build(&f->cursors_map, f->lane_count, 0,
-					   FIXTURE_SLOT, id),
-			 0);
+	size = fixture_size(f->lane_count);
+	f->catalog_map = fixture_map(tpi_catalog_bytes(&size));
+	ck_assert_int_eq(
+		tpi_catalog_build(&f->catalog_map, &size, fixture_instance), 0);
 	ck_assert_int_eq(tpi_catalog_attach(&f->catalog, &f->catalog_map,
 					    f->error, sizeof(f->error)),
 			 0);
-	ck_assert_int_eq(
-		tpi_channel_publish(&f->catalog, 0, &f->spec, &f->topology), 0);
+	for (uint32_t i = 0; i < FIXTURE_NODES; i++)
+		f->maps[i] = fixture_map(
+			tpi_channel_bytes(&f->spec, &f->topology, i));
+	fixture_publish(f);
+	f->cursors_map = fixture_map(tpi_cursors_bytes(f->lane_count));
 }
 
 static inline void layout_fixture_fini(struct layout_fixture *f)
@@ -112,13 +129,21 @@ static inline int fixture_attach(struct layout_fixture *f,
 				  FIXTURE_NODES, f->error, sizeof(f->error));
 }
 
+/* As a client does it: by a checked copy of the channel's record. */
 static inline int fixture_attach_cursors(struct layout_fixture *f,
 					 struct tpi_cursors *cursors)
 {
+	struct tapio_shm_channel info;
+	int err;
+
 	f->error[0] = '\0';
-	return tpi_cursors_attach(cursors, &f->cursors_map, &f->catalog, 0,
-				  FIXTURE_SLOT, f->lane_count, f->error,
-				  sizeof(f->error));
+	memset(cursors, 0, sizeof(*cursors));
+	err = tpi_channel_describe(&f->catalog, 0, &info, f->error,
+				   sizeof(f->error));
+	if (err)
+		return err;
+	return tpi_cursors_attach(cursors, &f->cursors_map, &info, FIXTURE_SLOT,
+				  f->error, sizeof(f->error));
 }
 
 static inline int fixture_attach_catalog(struct layout_fixture *f)
@@ -130,33 +155,24 @@ static inline int fixture_attach_catalog(struct layout_fixture *f)
 				  sizeof(f->error));
 }
 
-static inline struct tapio_shm_header *fixture_header(const struct tpi_map *map)
+static inline struct tapio_shm_header *
+fixture_header(const struct layout_fixture *f)
 {
-	return (void *)map->base;
+	return (void *)f->catalog_map.base;
 }
 
-static inline struct tapio_shm_region *fixture_region(const struct tpi_map *map,
-						      uint32_t kind)
+static inline struct tapio_shm_region *
+fixture_region(const struct layout_fixture *f, uint32_t kind)
 {
-	struct tapio_shm_header *header = fixture_header(map);
+	struct tapio_shm_header *header = fixture_header(f);
 	struct tapio_shm_region *s =
-		(void *)(map->base + header->region_offset);
+		(void *)(f->catalog_map.base + header->region_offset);
 
 	for (uint32_t i = 0; i < header->region_count; i++)
 		if (s[i].kind == kind)
 			return &s[i];
 	ck_abort_msg("no region of kind %u", kind);
 	return NULL;
-}
-
-/* The lane record number `i` of a segment. */
-static inline struct tapio_shm_lane *fixture_lane(const struct tpi_map *map,
-						  uint32_t i)
-{
-	struct tapio_shm_region *s = fixture_region(map, TAPIO_REGION_LANES);
-
-	ck_assert_uint_lt(i, s->count);
-	return (struct tapio_shm_lane *)(void *)(map->base + s->offset) + i;
 }
 
 #endif

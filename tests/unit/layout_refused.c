@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Refusals by attaching and configuring. The reason names the value that was
+ * Refusals by attaching. The reason names the value that was
  * found and the one that is allowed. One table row is one bad input.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "lib/memory/counters.h"
 #include "lib/memory/layout_inner.h"
 #include "tests/unit/layout_fixture.h"
 #include "tests/check_main.h"
@@ -32,7 +33,7 @@ static void refused(int err, int wanted, const char *const *texts)
 			      "no \"%s\" in \"%s\"", texts[i], f.error);
 }
 
-/* ---- headers: the same for every kind of segment ---------------------------- */
+/* ---- the catalog's header -------------------------------------------------- */
 
 #define FIELD(name)                              \
 	offsetof(struct tapio_shm_header, name), \
@@ -49,14 +50,11 @@ static const struct {
 	 -EBADMSG,
 	 {"0x1122334455667788", "0x4745534f49504154"}},
 	{FIELD(ready), 7, -EBADMSG, {"not ready", "0x00000007", "0x59444552"}},
-	{FIELD(abi_major), 9, -EPROTONOSUPPORT, {"9.1", "0.1"}},
+	{FIELD(abi_major), 9, -EPROTONOSUPPORT, {"9.6", "0.6"}},
 	{FIELD(incompat),
 	 UINT64_C(0x8000000000000010),
 	 -EPROTONOSUPPORT,
-	 {"0x8000000000000010", "known are 0x0"}},
-	{FIELD(kind), 77, -EBADMSG, {"kind 77", "expected"}},
-	{FIELD(channel), 12, -EBADMSG, {"channel 12", "channel 0"}},
-	{FIELD(index), 63, -EBADMSG, {"segment 63", "expected"}},
+	 {"0x8000000000000010", "known are 0x0", "knows 0.6"}},
 	{FIELD(length_bytes), 4096, -EBADMSG, {"4096", "the mapping has"}},
 	{FIELD(region_count), 17, -EBADMSG, {"17 regions", "limit is 16"}},
 	{FIELD(region_offset),
@@ -69,88 +67,67 @@ static const struct {
 };
 #define HEADERS (int)(sizeof(headers) / sizeof(headers[0]))
 
-static void spoil(const struct tpi_map *map, int row)
-{
-	memcpy(map->base + headers[row].offset, &headers[row].value,
-	       headers[row].bytes);
-}
-
 START_TEST(a_catalog_with_a_bad_header_is_refused)
 {
-	spoil(&f.catalog_map, _i);
+	memcpy(f.catalog_map.base + headers[_i].offset, &headers[_i].value,
+	       headers[_i].bytes);
 	refused(fixture_attach_catalog(&f), headers[_i].err, headers[_i].texts);
 	ck_assert_int_eq(strncmp(f.error, "catalog: ", 9), 0);
 }
 END_TEST
 
-START_TEST(a_channel_segment_with_a_bad_header_is_refused)
-{
-	struct tpi_channel channel;
-
-	spoil(&f.maps[1], _i);
-	refused(fixture_attach(&f, &channel), headers[_i].err,
-		headers[_i].texts);
-	ck_assert_int_eq(strncmp(f.error, "channel `events`", 16), 0);
-	ck_assert_ptr_null(channel.lanes);
-	ck_assert_ptr_null(channel.by_cpu);
-}
-END_TEST
-
-START_TEST(cursors_with_a_bad_header_are_refused)
-{
-	struct tpi_cursors cursors;
-
-	spoil(&f.cursors_map, _i);
-	refused(fixture_attach_cursors(&f, &cursors), headers[_i].err,
-		headers[_i].texts);
-	ck_assert_ptr_null(cursors.cursors);
-}
-END_TEST
-
-START_TEST(the_segment_that_is_bad_is_named_by_its_node)
-{
-	struct tpi_channel channel;
-
-	fixture_header(&f.maps[1])->abi_major = 2;
-	ck_assert_int_eq(fixture_attach(&f, &channel), -EPROTONOSUPPORT);
-	ck_assert_str_eq(f.error,
-			 "channel `events`, node 1: layout version 2.1, this "
-			 "program knows 0.1");
-}
-END_TEST
-
 START_TEST(compatible_features_are_accepted)
 {
-	struct tpi_channel channel;
-
-	fixture_header(&f.maps[0])->compat = UINT64_MAX;
-	ck_assert_int_eq(fixture_attach(&f, &channel), 0);
-	tpi_channel_detach(&channel);
+	fixture_header(&f)->compat = UINT64_MAX;
+	ck_assert_int_eq(fixture_attach_catalog(&f), 0);
 }
 END_TEST
 
-/* While the major number is 0, nothing is promised across minor ones. */
-START_TEST(another_minor_number_is_refused_while_major_is_0)
+START_TEST(minor_numbers_from_the_least_one_on_are_accepted)
 {
-	struct tpi_channel channel;
+	fixture_header(&f)->abi_minor = TAPIO_ABI_MINOR_LEAST;
+	ck_assert_int_eq(fixture_attach_catalog(&f), 0);
+	fixture_header(&f)->abi_minor = UINT16_MAX;
+	ck_assert_int_eq(fixture_attach_catalog(&f), 0);
+}
+END_TEST
 
-	_Static_assert(TAPIO_ABI_MAJOR == 0, "the rule from 1.0 on: accepted");
-	fixture_header(&f.maps[0])->abi_minor = TAPIO_ABI_MINOR + 1;
-	ck_assert_int_eq(fixture_attach(&f, &channel), -EPROTONOSUPPORT);
-	ck_assert_ptr_nonnull(strstr(f.error, "layout version 0.2"));
+START_TEST(an_earlier_minor_number_is_refused)
+{
+	fixture_header(&f)->abi_minor = TAPIO_ABI_MINOR_LEAST - 1;
+	ck_assert_int_eq(fixture_attach_catalog(&f), -EPROTONOSUPPORT);
+	ck_assert_ptr_nonnull(strstr(f.error, "layout version 0.3"));
+	ck_assert_ptr_nonnull(strstr(f.error, "0.4"));
+}
+END_TEST
+
+/* Of layout 0.4. */
+START_TEST(a_catalog_without_counters_is_accepted)
+{
+	struct tpi_catalog catalog;
+
+	ck_assert_uint_eq(f.catalog.counter_count, TPI_COUNTERS);
+	fixture_region(&f, TAPIO_REGION_COUNTERS)->kind = 4711;
+	ck_assert_int_eq(tpi_catalog_attach(&catalog, &f.catalog_map, f.error,
+					    sizeof(f.error)),
+			 0);
+	ck_assert_ptr_null(catalog.counters);
+	ck_assert_uint_eq(catalog.counter_count, 0);
 }
 END_TEST
 
 START_TEST(a_section_of_an_unknown_kind_is_overlooked)
 {
-	struct tpi_channel channel;
-	struct tapio_shm_header *header = fixture_header(&f.maps[1]);
+	struct tpi_catalog catalog;
 
-	/* node 1's doorbell is not used */
-	fixture_region(&f.maps[1], TAPIO_REGION_DOORBELLS)->kind = 4711;
-	ck_assert_int_eq(fixture_attach(&f, &channel), 0);
-	ck_assert_uint_eq(header->region_count, 2);
-	tpi_channel_detach(&channel);
+	/* the only one that a catalog may be without */
+	fixture_region(&f, TAPIO_REGION_SEGMENTS)->kind = 4711;
+	ck_assert_int_eq(tpi_catalog_attach(&catalog, &f.catalog_map, f.error,
+					    sizeof(f.error)),
+			 0);
+	ck_assert_uint_eq(catalog.segment_count, 0);
+	ck_assert_ptr_null(catalog.segments);
+	ck_assert_uint_eq(catalog.place_count, 12);
 }
 END_TEST
 
@@ -171,49 +148,85 @@ START_TEST(a_segment_shorter_than_a_header_is_refused_unread)
 }
 END_TEST
 
-START_TEST(a_segment_cut_short_is_refused_at_every_length)
+/* ---- segments that are not as large as the catalog says ---------------------- */
+
+START_TEST(a_catalog_cut_short_is_refused_at_every_length)
 {
-	struct tpi_channel channel;
-	uint64_t whole = f.maps[0].bytes;
+	uint64_t whole = f.catalog_map.bytes;
 
-	for (uint64_t bytes = 0; bytes < whole; bytes += 8) {
-		struct tpi_map cut = f.maps[0];
-
-		f.maps[0].bytes = bytes;
-		ck_assert_int_eq(fixture_attach(&f, &channel), -EBADMSG);
+	/* all of the part before the last lines, and these word by word */
+	for (uint64_t bytes = 0; bytes < whole;
+	     bytes += bytes + 4096 < whole ? 512 : 8) {
+		f.catalog_map.bytes = bytes;
+		ck_assert_int_eq(fixture_attach_catalog(&f), -EBADMSG);
 		/* and when the header is cut to match */
-		if (bytes >= 128) {
-			fixture_header(&f.maps[0])->length_bytes = bytes;
-			ck_assert_int_eq(fixture_attach(&f, &channel),
-					 -EBADMSG);
-			fixture_header(&f.maps[0])->length_bytes = whole;
-		}
-		f.maps[0] = cut;
+		if (bytes >= 128)
+			fixture_header(&f)->length_bytes = bytes;
+		ck_assert_int_eq(fixture_attach_catalog(&f), -EBADMSG);
+		fixture_header(&f)->length_bytes = whole;
 	}
 }
 END_TEST
 
-START_TEST(segments_of_another_broker_are_refused)
+START_TEST(a_channels_segment_cut_short_is_refused_at_every_length)
 {
+	struct tpi_map *map = &f.maps[_i];
+	uint64_t whole = map->bytes;
 	struct tpi_channel channel;
-	struct tpi_cursors cursors;
-	const char *texts[3] = {"another broker", "ffb2", "a1b2"};
 
-	fixture_header(&f.maps[0])->instance[0] = 0xff;
-	refused(fixture_attach(&f, &channel), -EBADMSG, texts);
-	fixture_header(&f.cursors_map)->instance[0] = 0xff;
-	refused(fixture_attach_cursors(&f, &cursors), -EBADMSG, texts);
+	for (map->bytes = 0; map->bytes < whole; map->bytes += 8) {
+		ck_assert_int_eq(fixture_attach(&f, &channel), -EBADMSG);
+		ck_assert_ptr_null(channel.lanes);
+	}
+	ck_assert_int_eq(fixture_attach(&f, &channel), 0);
+	tpi_channel_detach(&channel);
 }
 END_TEST
 
-START_TEST(segments_in_the_wrong_order_or_number_are_refused)
+START_TEST(cursors_cut_short_are_refused_at_every_length)
 {
-	struct tpi_map swapped[2] = {f.maps[1], f.maps[0]};
+	struct tpi_map *map = &f.cursors_map;
+	uint64_t whole = map->bytes;
+	struct tpi_cursors cursors;
+
+	for (map->bytes = 0; map->bytes < whole; map->bytes += 8) {
+		ck_assert_int_eq(fixture_attach_cursors(&f, &cursors),
+				 -EBADMSG);
+		ck_assert_ptr_null(cursors.control);
+		ck_assert_ptr_null(cursors.cursors);
+	}
+	ck_assert_int_eq(fixture_attach_cursors(&f, &cursors), 0);
+}
+END_TEST
+
+START_TEST(the_segment_that_is_too_short_is_named_by_its_node)
+{
 	struct tpi_channel channel;
 
-	refused(tpi_channel_attach(&channel, &f.catalog, 0, swapped, 2, f.error,
-				   sizeof(f.error)),
-		-EBADMSG, (const char *[3]){"segment 1", "expected 0"});
+	f.maps[1].bytes = 64;
+	ck_assert_int_eq(fixture_attach(&f, &channel), -EBADMSG);
+	ck_assert_str_eq(f.error,
+			 "channel `events`, node 1: lane 4: record: 256 bytes "
+			 "at 4416 are not inside the segment's 64 bytes or off "
+			 "a multiple of 64");
+}
+END_TEST
+
+START_TEST(a_segment_that_is_not_mapped_is_refused)
+{
+	unsigned char *base = f.maps[1].base;
+	struct tpi_channel channel;
+
+	f.maps[1].base = NULL;
+	ck_assert_int_eq(fixture_attach(&f, &channel), -EBADMSG);
+	f.maps[1].base = base;
+}
+END_TEST
+
+START_TEST(a_number_of_segments_or_a_channel_that_is_not_there_is_refused)
+{
+	struct tpi_channel channel;
+
 	refused(tpi_channel_attach(&channel, &f.catalog, 0, f.maps, 1, f.error,
 				   sizeof(f.error)),
 		-EBADMSG, (const char *[3]){"1 segments", "says 2"});
@@ -231,25 +244,33 @@ static const struct {
 	const char *texts[3];
 } regions[] = {
 #define SAME (UINT64_MAX - 1)
-	{TAPIO_REGION_LANES, SAME, SAME, 0, {"0 records", "needed 1"}},
-	{TAPIO_REGION_LANES, SAME, SAME, 3, {"lanes in its", "says 12"}},
-	{TAPIO_REGION_LANES, SAME, SAME, UINT64_MAX / 256 + 2, {"not inside"}},
-	{TAPIO_REGION_LANES, SAME, SAME, UINT64_MAX, {"not inside"}},
-	{TAPIO_REGION_LANES, SAME, 128, SAME, {"128 bytes", "expected 256"}},
-	{TAPIO_REGION_LANES, SAME, 0, SAME, {"of 0 bytes", "expected 256"}},
-	{TAPIO_REGION_LANES, 64, SAME, SAME, {"at 64", "header"}},
-	{TAPIO_REGION_LANES, UINT64_MAX - 63, SAME, SAME, {"not inside"}},
-	{TAPIO_REGION_LANES, 584, SAME, SAME, {"at 584", "multiple of 64"}},
-	{TAPIO_REGION_DOORBELLS, SAME, SAME, 0, {"0 records", "needed 1"}},
-	{TAPIO_REGION_DOORBELLS, UINT64_C(1) << 63, SAME, SAME, {"not inside"}},
+	{TAPIO_REGION_BROKER, SAME, SAME, 0, {"0 records", "needed 1"}},
+	{TAPIO_REGION_BROKER, SAME, SAME, 2, {"2 records", "limit is 1"}},
+	{TAPIO_REGION_PLACES, SAME, SAME, 13, {"12 records", "needed 13"}},
+	{TAPIO_REGION_SPANS, SAME, SAME, 11, {"11 records", "needed 12"}},
+	{TAPIO_REGION_SPANS, SAME, SAME, 13, {"13 records"}},
+	{TAPIO_REGION_SPANS, SAME, 8, SAME, {"8 bytes", "expected 16"}},
+	{TAPIO_REGION_PLACES, SAME, SAME, UINT64_MAX / 64 + 2, {"not inside"}},
+	{TAPIO_REGION_PLACES, SAME, SAME, UINT64_MAX, {"not inside"}},
+	{TAPIO_REGION_PLACES, SAME, 32, SAME, {"32 bytes", "expected 64"}},
+	{TAPIO_REGION_PLACES, SAME, 0, SAME, {"of 0 bytes", "expected 64"}},
+	{TAPIO_REGION_PLACES, 64, SAME, SAME, {"at 64", "header"}},
+	{TAPIO_REGION_PLACES, UINT64_MAX - 63, SAME, SAME, {"not inside"}},
+	{TAPIO_REGION_PLACES, 584, SAME, SAME, {"at 584", "multiple of 64"}},
+	{TAPIO_REGION_SEGMENTS, UINT64_C(1) << 63, SAME, SAME, {"not inside"}},
+	{TAPIO_REGION_COUNTERS, SAME, 512, SAME, {"512 bytes", "expected 576"}},
+	{TAPIO_REGION_COUNTERS,
+	 SAME,
+	 SAME,
+	 4097,
+	 {"4097 records", "not inside"}},
+	{TAPIO_REGION_COUNTERS, UINT64_MAX - 63, SAME, SAME, {"not inside"}},
 };
 #define REGIONS (int)(sizeof(regions) / sizeof(regions[0]))
 
 START_TEST(a_section_out_of_its_segment_is_refused)
 {
-	struct tapio_shm_region *s =
-		fixture_region(&f.maps[0], regions[_i].kind);
-	struct tpi_channel channel;
+	struct tapio_shm_region *s = fixture_region(&f, regions[_i].kind);
 
 	if (regions[_i].offset != SAME)
 		s->offset = regions[_i].offset;
@@ -257,17 +278,14 @@ START_TEST(a_section_out_of_its_segment_is_refused)
 		s->stride = regions[_i].stride;
 	if (regions[_i].count != SAME)
 		s->count = regions[_i].count;
-	refused(fixture_attach(&f, &channel), -EBADMSG, regions[_i].texts);
+	refused(fixture_attach_catalog(&f), -EBADMSG, regions[_i].texts);
 }
 END_TEST
 
 START_TEST(two_sections_of_one_kind_are_refused)
 {
-	struct tpi_channel channel;
-
-	fixture_region(&f.maps[1], TAPIO_REGION_DOORBELLS)->kind =
-		TAPIO_REGION_LANES;
-	refused(fixture_attach(&f, &channel), -EBADMSG,
+	fixture_region(&f, TAPIO_REGION_SEGMENTS)->kind = TAPIO_REGION_PLACES;
+	refused(fixture_attach_catalog(&f), -EBADMSG,
 		(const char *[3]){"two regions of kind 7"});
 }
 END_TEST
@@ -276,17 +294,17 @@ START_TEST(a_catalog_whose_counts_disagree_is_refused)
 {
 	struct tapio_shm_region *s;
 
-	s = fixture_region(&f.catalog_map, TAPIO_REGION_GROUPS);
+	s = fixture_region(&f, TAPIO_REGION_GROUPS);
 	s->count = 63;
 	refused(fixture_attach_catalog(&f), -EBADMSG,
 		(const char *[3]){"63 records", "needed 64"});
 	s->count = 64;
-	s = fixture_region(&f.catalog_map, TAPIO_REGION_CHANNELS);
+	s = fixture_region(&f, TAPIO_REGION_CHANNELS);
 	s->count = 0;
 	refused(fixture_attach_catalog(&f), -EBADMSG,
 		(const char *[3]){"64 records", "limit is 0"});
 	s->count = 1;
-	s = fixture_region(&f.catalog_map, TAPIO_REGION_ATTACHMENTS);
+	s = fixture_region(&f, TAPIO_REGION_ATTACHMENTS);
 	s->count = 1;
 	refused(fixture_attach_catalog(&f), -EBADMSG,
 		(const char *[3]){"1 records", "needed 2"});
@@ -294,103 +312,111 @@ START_TEST(a_catalog_whose_counts_disagree_is_refused)
 	refused(fixture_attach_catalog(&f), -EBADMSG,
 		(const char *[3]){"1099511627776 records"});
 	s->count = 2;
-	s = fixture_region(&f.catalog_map, TAPIO_REGION_CALIBRATIONS);
+	s = fixture_region(&f, TAPIO_REGION_CALIBRATIONS);
 	s->count = 3;
 	refused(fixture_attach_catalog(&f), -EBADMSG,
 		(const char *[3]){"3 records", "needed 4"});
 }
 END_TEST
 
-START_TEST(cursors_of_another_number_of_lanes_are_refused)
-{
-	struct tpi_cursors cursors;
+/* ---- places ------------------------------------------------------------------- */
 
-	f.lane_count--;
-	refused(fixture_attach_cursors(&f, &cursors), -EBADMSG,
-		(const char *[3]){"12 cursors", "11 lanes"});
-}
-END_TEST
-
-/* ---- lanes -------------------------------------------------------------------- */
-
-#define LANE(name)                             \
-	offsetof(struct tapio_shm_lane, name), \
-		sizeof(((struct tapio_shm_lane *)0)->name)
+#define PLACE(name)                             \
+	offsetof(struct tapio_shm_place, name), \
+		sizeof(((struct tapio_shm_place *)0)->name)
 
 static const struct {
 	size_t offset, bytes;
 	uint64_t value;
 	const char *texts[3];
-} lanes[] = {
-	{LANE(id), 12, {"lane id 12", "12 lanes"}},
-	{LANE(id), UINT32_MAX, {"lane id 4294967295"}},
-	{LANE(id), 0, {"two lanes of id 0"}},
-	{LANE(cpu), 4096, {"CPU 4096", "limit is 4095"}},
-	{LANE(cpu), 0, {"are both of class 0 and CPU 0"}},
-	{LANE(cpu), TAPIO_CPU_SIDE, {"side lane of class 0"}},
-	{LANE(klass), 2, {"class 2", "has 2"}},
-	{LANE(klass), 1, {"4 blocks of 128", "says 8 of 64"}},
-	{LANE(block_count), 8, {"8 blocks", "says 4"}},
-	{LANE(block_count), 0, {"0 blocks", "says 4"}},
-	{LANE(block_count), 3, {"3 blocks", "says 4"}},
-	{LANE(block_bytes), 64, {"of 64 bytes", "of 128"}},
-	{LANE(ticket_offset), 0, {"tickets: 32 bytes at 0", "header"}},
-	{LANE(ticket_offset), 132, {"tickets", "at 132", "multiple of 8"}},
-	{LANE(ticket_offset), UINT64_MAX - 7, {"tickets", "not inside"}},
-	{LANE(desc_offset), 64, {"descriptors: 32 bytes at 64", "header"}},
-	{LANE(desc_offset), 1001, {"descriptors", "at 1001", "multiple of 8"}},
-	{LANE(desc_offset), UINT64_C(1) << 62, {"descriptors", "not inside"}},
-	{LANE(time_offset), 0, {"times: 32 bytes at 0"}},
-	{LANE(time_offset), UINT64_MAX - 31, {"times", "not inside"}},
-	{LANE(block_offset), 8, {"blocks", "at 8"}},
-	{LANE(block_offset), 1000, {"blocks", "at 1000", "multiple of 64"}},
-	{LANE(block_offset), UINT64_MAX - 63, {"blocks", "not inside"}},
+} places[] = {
+	{PLACE(segment), 2, {"lane 1: segment 2", "channel has 2"}},
+	{PLACE(segment), UINT32_MAX, {"segment 4294967295"}},
+	{PLACE(cpu), 4096, {"CPU 4096", "limit is 4095"}},
+	{PLACE(cpu), 0, {"are both of class 0 and CPU 0"}},
+	{PLACE(cpu), TAPIO_CPU_SIDE, {"side lane of class 0"}},
+	{PLACE(klass), 2, {"class 2", "has 2"}},
+	{PLACE(klass), 1, {"4 blocks of 128", "says 8 of 64"}},
+	{PLACE(block_count), 8, {"8 blocks", "says 4"}},
+	{PLACE(block_count), 0, {"0 blocks", "says 4"}},
+	{PLACE(block_count), 3, {"3 blocks", "says 4"}},
+	{PLACE(block_bytes), 64, {"of 64 bytes", "of 128"}},
+	{PLACE(lane_offset), 8, {"record: 256 bytes at 8", "multiple of 64"}},
+	{PLACE(lane_offset), UINT64_MAX - 63, {"record", "not inside"}},
+	{PLACE(ticket_offset), 132, {"tickets", "at 132", "multiple of 8"}},
+	{PLACE(ticket_offset), UINT64_MAX - 7, {"tickets", "not inside"}},
+	{PLACE(desc_offset), 1001, {"descriptors", "at 1001", "multiple of 8"}},
+	{PLACE(desc_offset), UINT64_C(1) << 62, {"descriptors", "not inside"}},
+	{PLACE(time_offset), 4, {"times: 32 bytes at 4", "multiple of 8"}},
+	{PLACE(time_offset), UINT64_MAX - 31, {"times", "not inside"}},
+	{PLACE(block_offset), 8, {"blocks", "at 8"}},
+	{PLACE(block_offset), 1000, {"blocks", "at 1000", "multiple of 64"}},
+	{PLACE(block_offset), UINT64_MAX - 63, {"blocks", "not inside"}},
 };
-#define LANES (int)(sizeof(lanes) / sizeof(lanes[0]))
+#define PLACES (int)(sizeof(places) / sizeof(places[0]))
 
-START_TEST(a_lane_that_is_not_what_the_catalog_says_is_refused)
+START_TEST(a_place_that_is_not_what_the_channel_says_is_refused)
 {
-	unsigned char *lane = (void *)fixture_lane(&f.maps[0], 1);
+	unsigned char *place = (void *)&f.catalog.places[1];
 	struct tpi_channel channel;
 
-	memcpy(lane + lanes[_i].offset, &lanes[_i].value, lanes[_i].bytes);
-	refused(fixture_attach(&f, &channel), -EBADMSG, lanes[_i].texts);
+	memcpy(place + places[_i].offset, &places[_i].value, places[_i].bytes);
+	refused(fixture_attach(&f, &channel), -EBADMSG, places[_i].texts);
 	ck_assert_ptr_null(channel.lanes);
+	ck_assert_ptr_null(channel.by_cpu);
 }
 END_TEST
 
-START_TEST(an_array_that_ends_one_byte_too_late_is_refused)
+/* The last place where `bytes` bytes may lie in node 1's segment, and behind it. */
+static void refused_behind(uint64_t *offset, uint64_t bytes, uint64_t align)
 {
-	struct tapio_shm_lane *lane = fixture_lane(&f.maps[1], 0);
-	uint64_t bytes = f.maps[1].bytes;
+	uint64_t before = *offset;
 	struct tpi_channel channel;
 
-	lane->block_offset = bytes - 4 * 128;
+	*offset = f.maps[1].bytes - bytes;
 	ck_assert_int_eq(fixture_attach(&f, &channel), 0);
 	tpi_channel_detach(&channel);
-	lane->block_offset += 64;
+	*offset += align;
 	ck_assert_int_eq(fixture_attach(&f, &channel), -EBADMSG);
-	lane->block_offset = bytes - 4 * 128;
-	lane->desc_offset = bytes - 4 * 8;
-	ck_assert_int_eq(fixture_attach(&f, &channel), 0);
-	tpi_channel_detach(&channel);
-	lane->desc_offset += 8;
-	ck_assert_int_eq(fixture_attach(&f, &channel), -EBADMSG);
+	*offset = before;
+}
+
+START_TEST(an_array_that_ends_one_byte_too_late_is_refused)
+{
+	/* Class 0: four blocks of 128 bytes. */
+	struct tapio_shm_place *place = &f.catalog.places[4];
+
+	ck_assert_uint_eq(place->segment, 1);
+	refused_behind(&place->lane_offset, 256, 64);
+	refused_behind(&place->ticket_offset, 4 * 8, 8);
+	refused_behind(&place->desc_offset, 4 * 8, 8);
+	refused_behind(&place->time_offset, 4 * 8, 8);
+	refused_behind(&place->block_offset, 4 * 128, 64);
 }
 END_TEST
 
 START_TEST(side_lanes_whose_ids_are_not_in_one_run_are_refused)
 {
-	/* In node 0's segment: four lanes of CPUs, then side lanes 8 to 11. */
-	struct tapio_shm_lane *a = fixture_lane(&f.maps[0], 4);
-	struct tapio_shm_lane *b = fixture_lane(&f.maps[0], 6);
+	/* Side lane 8 is of class 0, 9 to 11 are of class 1. */
+	struct tapio_shm_place *places_of = f.catalog.places;
+	struct tapio_shm_place first = places_of[8];
 	struct tpi_channel channel;
 
-	a->id = 10; /* class 0 in the middle of class 1 */
-	b->id = 8;
+	places_of[8] = places_of[10]; /* class 0 in the middle of class 1 */
+	places_of[10] = first;
 	refused(fixture_attach(&f, &channel), -EBADMSG,
 		(const char *[3]){"side lane of class 1 has id 11",
 				  "expected 10"});
+}
+END_TEST
+
+START_TEST(places_that_the_catalog_does_not_have_are_refused)
+{
+	struct tpi_channel channel;
+
+	f.catalog.place_count = 3;
+	refused(fixture_attach(&f, &channel), -EBADMSG,
+		(const char *[3]){"the places 0 to 11", "catalog has 3"});
 }
 END_TEST
 
@@ -423,7 +449,11 @@ static const struct {
 	{RECORD(segment_count), 0, {"0 segments", "1..64"}},
 	{RECORD(lane_count), 0, {"0 lanes", "1..163832"}},
 	{RECORD(lane_count), UINT32_MAX, {"4294967295 lanes", "1..163832"}},
-	{RECORD(lane_count), 13, {"12 lanes in its segments", "says 13"}},
+	{RECORD(lane_count), 13, {"the places 0 to 12", "catalog has 12"}},
+	{RECORD(first_place), 1, {"the places 1 to 12", "catalog has 12"}},
+	{RECORD(first_place), UINT32_MAX, {"4294967295 to 4294967306"}},
+	{RECORD(doorbells_offset), 8, {"node 0: doorbells", "multiple of 64"}},
+	{RECORD(doorbells_offset), UINT64_MAX - 63, {"not inside"}},
 	{RECORD(full_policy), 2, {"policy 2 of 0..1"}},
 	{RECORD(stamp), 3, {"stamp 3 of 0..2"}},
 	{KLASS(block_bytes), 100, {"block_bytes 100", "multiple of 64"}},
@@ -442,6 +472,48 @@ START_TEST(a_channel_record_with_impossible_numbers_is_refused)
 	memcpy((unsigned char *)record + records[_i].offset, &records[_i].value,
 	       records[_i].bytes);
 	refused(fixture_attach(&f, &channel), -EBADMSG, records[_i].texts);
+}
+END_TEST
+
+static const struct {
+	size_t offset;
+	uint64_t value;
+	const char *texts[3];
+} parts[] = {
+#define PART(name) offsetof(struct tapio_shm_channel, name)
+	{PART(control_offset), 8, {"slot 5: control", "at 8"}},
+	{PART(control_offset), UINT64_MAX - 63, {"control", "not inside"}},
+	{PART(cursors_offset), 100, {"slot 5: cursors", "at 100"}},
+	{PART(cursors_offset), UINT64_MAX - 63, {"cursors", "not inside"}},
+	{PART(histogram_offset), 1, {"slot 5: histogram", "at 1"}},
+	{PART(histogram_offset), UINT64_C(1) << 40, {"histogram", "not in"}},
+};
+#define PARTS (int)(sizeof(parts) / sizeof(parts[0]))
+
+START_TEST(a_slots_memory_without_a_part_that_the_channel_says_is_refused)
+{
+	unsigned char *record = (void *)&f.catalog.channels[0];
+	struct tpi_cursors cursors;
+
+	memcpy(record + parts[_i].offset, &parts[_i].value, 8);
+	refused(fixture_attach_cursors(&f, &cursors), -EBADMSG,
+		parts[_i].texts);
+	ck_assert_int_eq(strncmp(f.error, "channel `events`", 16), 0);
+	ck_assert_ptr_null(cursors.cursors);
+	ck_assert_ptr_null(cursors.control);
+	ck_assert_ptr_null(cursors.histogram);
+}
+END_TEST
+
+/* As a broker says it that measures no latency. */
+START_TEST(a_slots_memory_may_be_without_a_histogram)
+{
+	struct tpi_cursors cursors;
+
+	f.catalog.channels[0].histogram_offset = 0;
+	f.cursors_map.bytes = 128 + 256 * (uint64_t)f.lane_count;
+	ck_assert_int_eq(fixture_attach_cursors(&f, &cursors), 0);
+	ck_assert_ptr_null(cursors.histogram);
 }
 END_TEST
 
@@ -467,7 +539,7 @@ START_TEST(a_reason_without_room_is_left_out)
 	struct tpi_channel channel;
 	char small[8] = "1234567";
 
-	fixture_header(&f.maps[0])->magic = 0;
+	f.catalog.channels[0].ready = 0;
 	ck_assert_int_eq(
 		tpi_channel_attach(&channel, &f.catalog, 0, f.maps, 2, NULL, 0),
 		-EBADMSG);
@@ -478,92 +550,28 @@ START_TEST(a_reason_without_room_is_left_out)
 }
 END_TEST
 
-/* ---- the configuration's numbers ------------------------------------------- */
-
-static struct tapio_shm_class *first_class(struct tpi_channel_spec *spec)
-{
-	return &spec->classes[0];
-}
-
-static void spec_refused(const struct tpi_channel_spec *spec, const char *a,
-			 const char *b)
-{
-	const char *texts[3] = {a, b};
-
-	refused(tpi_channel_spec_check(spec, f.error, sizeof(f.error)), -EINVAL,
-		texts);
-}
-
-START_TEST(a_spec_out_of_the_layouts_limits_is_refused_with_the_limit)
-{
-	struct tpi_channel_spec spec = f.spec;
-
-	ck_assert_int_eq(tpi_channel_spec_check(&spec, NULL, 0), 0);
-	spec.name[0] = '\0';
-	spec_refused(&spec, "channel: its name is empty", NULL);
-	memset(spec.name, 'n', sizeof(spec.name));
-	spec_refused(&spec, "longer than 63", NULL);
-	spec = f.spec;
-	spec.class_count = 9;
-	spec_refused(&spec, "channel `events`: 9 classes", "1..8");
-	spec = f.spec;
-	spec.full_policy = 2;
-	spec_refused(&spec, "full policy 2", "0..1");
-	spec = f.spec;
-	spec.stamp = 3;
-	spec_refused(&spec, "stamp 3", "0..2");
-	spec = f.spec;
-	first_class(&spec)->block_count = 131072;
-	spec_refused(&spec, "class `critical`: block_count 131072", "4..65536");
-	first_class(&spec)->block_count = 2;
-	spec_refused(&spec, "block_count 2", "4..65536");
-	spec = f.spec;
-	first_class(&spec)->block_bytes = TAPIO_BLOCK_BYTES_MAX + 64;
-	spec_refused(&spec, "block_bytes 1048576", "64..1048512");
-	spec = f.spec;
-	first_class(&spec)->side_count = 5;
-	spec_refused(&spec, "side_count 5", "4..65536");
-	first_class(&spec)->side_lanes = 0;
-	ck_assert_int_eq(tpi_channel_spec_check(&spec, NULL, 0), 0);
-}
-END_TEST
-
-START_TEST(classes_out_of_order_or_of_one_name_are_refused)
-{
-	struct tpi_channel_spec spec = f.spec;
-
-	spec.classes[0] = f.spec.classes[1];
-	spec.classes[1] = f.spec.classes[0];
-	spec_refused(&spec, "`critical` (priority 1, 128 bytes) must stand",
-		     "`small` (priority 0, 64 bytes)");
-	spec.classes[1] = spec.classes[0];
-	spec_refused(&spec, "two classes `small`", NULL);
-	strcpy(spec.classes[1].name, "large");
-	ck_assert_int_eq(tpi_channel_spec_check(&spec, NULL, 0), 0);
-	spec.classes[0].block_bytes = 128;
-	spec_refused(&spec, "`large` (priority 0, 64 bytes) must stand", NULL);
-}
-END_TEST
-
 static void add_header_tests(TCase *tests)
 {
 	tcase_add_loop_test(tests, a_catalog_with_a_bad_header_is_refused, 0,
 			    HEADERS);
-	tcase_add_loop_test(tests,
-			    a_channel_segment_with_a_bad_header_is_refused, 0,
-			    HEADERS);
-	tcase_add_loop_test(tests, cursors_with_a_bad_header_are_refused, 0,
-			    HEADERS);
-	tcase_add_test(tests, the_segment_that_is_bad_is_named_by_its_node);
 	tcase_add_test(tests, compatible_features_are_accepted);
-	tcase_add_test(tests, another_minor_number_is_refused_while_major_is_0);
+	tcase_add_test(tests, minor_numbers_from_the_least_one_on_are_accepted);
+	tcase_add_test(tests, an_earlier_minor_number_is_refused);
 	tcase_add_test(tests, a_section_of_an_unknown_kind_is_overlooked);
+	tcase_add_test(tests, a_catalog_without_counters_is_accepted);
 	tcase_add_test(tests,
 		       a_segment_shorter_than_a_header_is_refused_unread);
-	tcase_add_test(tests, a_segment_cut_short_is_refused_at_every_length);
-	tcase_add_test(tests, segments_of_another_broker_are_refused);
+	tcase_add_test(tests, a_catalog_cut_short_is_refused_at_every_length);
+	tcase_add_loop_test(
+		tests, a_channels_segment_cut_short_is_refused_at_every_length,
+		0, FIXTURE_NODES);
+	tcase_add_test(tests, cursors_cut_short_are_refused_at_every_length);
 	tcase_add_test(tests,
-		       segments_in_the_wrong_order_or_number_are_refused);
+		       the_segment_that_is_too_short_is_named_by_its_node);
+	tcase_add_test(tests, a_segment_that_is_not_mapped_is_refused);
+	tcase_add_test(
+		tests,
+		a_number_of_segments_or_a_channel_that_is_not_there_is_refused);
 }
 
 static void add_content_tests(TCase *tests)
@@ -572,23 +580,25 @@ static void add_content_tests(TCase *tests)
 			    REGIONS);
 	tcase_add_test(tests, two_sections_of_one_kind_are_refused);
 	tcase_add_test(tests, a_catalog_whose_counts_disagree_is_refused);
-	tcase_add_test(tests, cursors_of_another_number_of_lanes_are_refused);
-	tcase_add_loop_test(tests,
-			    a_lane_that_is_not_what_the_catalog_says_is_refused,
-			    0, LANES);
+	tcase_add_loop_test(
+		tests, a_place_that_is_not_what_the_channel_says_is_refused, 0,
+		PLACES);
 	tcase_add_test(tests, an_array_that_ends_one_byte_too_late_is_refused);
 	tcase_add_test(tests,
 		       side_lanes_whose_ids_are_not_in_one_run_are_refused);
+	tcase_add_test(tests,
+		       places_that_the_catalog_does_not_have_are_refused);
 	tcase_add_test(tests, too_few_side_lanes_are_refused);
 	tcase_add_loop_test(tests,
 			    a_channel_record_with_impossible_numbers_is_refused,
 			    0, RECORDS);
+	tcase_add_loop_test(
+		tests,
+		a_slots_memory_without_a_part_that_the_channel_says_is_refused,
+		0, PARTS);
+	tcase_add_test(tests, a_slots_memory_may_be_without_a_histogram);
 	tcase_add_test(tests, a_channel_name_without_its_end_is_refused);
 	tcase_add_test(tests, a_reason_without_room_is_left_out);
-	tcase_add_test(
-		tests,
-		a_spec_out_of_the_layouts_limits_is_refused_with_the_limit);
-	tcase_add_test(tests, classes_out_of_order_or_of_one_name_are_refused);
 }
 
 int main(void)

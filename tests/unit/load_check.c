@@ -31,6 +31,7 @@ static void setup_board(uint32_t groups, uint32_t members)
 		.members = members,
 		.lanes = LANES,
 		.kills_consumers = 4,
+		.instances = 3,
 		.events_max = 10000,
 		.seed = SEED,
 	};
@@ -506,6 +507,83 @@ START_TEST(a_gap_record_is_counted)
 }
 END_TEST
 
+/* The record of a move, with what it says was lost. */
+static void deliver_move(struct load_checker *c, uint64_t count, uint64_t first)
+{
+	const struct tapio_gap gap = {
+		.first = first,
+		.count = count,
+		.cause = TAPIO_GAP_INSTANCE,
+	};
+	const struct tapio_view view = {.data = &gap, .flags = TAPIO_VIEW_GAP};
+
+	deliver_and_release(c, &view);
+}
+
+/* Positions begin anew, and an event of the memory before has its own. */
+START_TEST(each_instance_has_positions_of_its_own)
+{
+	struct load_checker c;
+	struct tapio_view view;
+	struct load_verdicts v;
+
+	load_checker_init(&c, scoreboard, 0, 0);
+	for (int i = 0; i < 10; i++) {
+		view = publish(0);
+		deliver_and_release(&c, &view);
+	}
+	deliver_move(&c, 0, 0);
+	/* Where it was, while others have gone on: late, and in no disorder. */
+	view = publish(0);
+	view.flags = TAPIO_VIEW_FORMER;
+	position[0] = 64;
+	deliver_and_release(&c, &view);
+	for (int i = 0; i < 10; i++) {
+		view = publish(0);
+		deliver_and_release(&c, &view);
+	}
+	v = verdict();
+	ASSERT_VERDICT(v, 0, 0, 0, 0);
+	ck_assert_uint_eq(v.received, 21);
+	ck_assert_uint_eq(scoreboard->counts[0].moves, 1);
+	ck_assert_uint_eq(scoreboard->counts[0].late, 1);
+	/* The same position of the same memory again is what it was. */
+	view.position = 64;
+	deliver(&c, &view);
+	ck_assert_uint_eq(verdict().duplicated, 1);
+}
+END_TEST
+
+START_TEST(what_a_move_lost_is_counted_by_cause)
+{
+	struct load_checker c;
+
+	load_checker_init(&c, scoreboard, 0, 0);
+	deliver_move(&c, 5, 7);
+	deliver_move(&c, 50, 70);
+	ck_assert_uint_eq(scoreboard->counts[0].before_join, 55);
+	ck_assert_uint_eq(scoreboard->counts[0].unread, 77);
+	ck_assert_uint_eq(scoreboard->counts[0].gaps, 0);
+	ck_assert_uint_eq(verdict().corrupt, 0);
+	/* There were three instances. */
+	deliver_move(&c, 0, 0);
+	ck_assert_uint_eq(verdict().corrupt, 1);
+}
+END_TEST
+
+/* Before its first move a consumer has left no memory. */
+START_TEST(an_event_of_no_memory_is_seen)
+{
+	struct load_checker c;
+	struct tapio_view view = publish(0);
+
+	load_checker_init(&c, scoreboard, 0, 0);
+	view.flags = TAPIO_VIEW_FORMER;
+	deliver(&c, &view);
+	ck_assert_uint_eq(verdict().corrupt, 1);
+}
+END_TEST
+
 START_TEST(a_refused_event_is_neither_sent_nor_in_doubt)
 {
 	struct load_verdicts v;
@@ -562,6 +640,9 @@ int main(void)
 	tcase_add_test(tc, a_kill_inside_the_marking_loses_nothing);
 	tcase_add_test(tc, events_of_others_are_left_alone);
 	tcase_add_test(tc, a_gap_record_is_counted);
+	tcase_add_test(tc, each_instance_has_positions_of_its_own);
+	tcase_add_test(tc, what_a_move_lost_is_counted_by_cause);
+	tcase_add_test(tc, an_event_of_no_memory_is_seen);
 	tcase_add_test(tc, a_refused_event_is_neither_sent_nor_in_doubt);
 	tcase_add_test(tc, a_board_without_spans_says_so);
 	return check_run_case("load_check", tc);

@@ -125,6 +125,47 @@ static void prove_each_time(void)
 		ck_assert_uint_eq(tpi_rseq_prove(), TPI_PROOF_ABORTED);
 }
 
+/* A new thread makes the barrier, and leaves nothing of what it was started with. */
+START_TEST(a_program_without_threads_is_the_victim)
+{
+	struct tpi_sched before, after;
+
+	if (cpus_allowed() < 2)
+		return;
+	ck_assert_int_eq(tpi_sys_get_sched(&before), 0);
+	ck_assert_uint_eq(tpi_rseq_prove(), TPI_PROOF_ABORTED);
+	ck_assert_int_eq(tpi_sys_get_sched(&after), 0);
+	ck_assert_mem_eq(&before, &after, sizeof(before));
+	ck_assert_int_eq(started, 1);
+	ck_assert_int_eq(displaced, 0);
+	/* To register, and the barrier, unless the abort was somebody else's doing. */
+	ck_assert_int_ge(barriers, 1);
+	ck_assert_int_le(barriers, 2);
+}
+END_TEST
+
+static void *wait_for_end(void *arg)
+{
+	while (tpi_load_relaxed(&spinning))
+		usleep(1000);
+	return arg;
+}
+
+/* To register would take it milliseconds. */
+START_TEST(a_program_with_threads_makes_no_barrier)
+{
+	pthread_t thread;
+
+	if (cpus_allowed() < 2)
+		return;
+	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_end, NULL), 0);
+	ck_assert_uint_eq(tpi_rseq_prove(), TPI_PROOF_ABORTED);
+	ck_assert_int_eq(barriers, 0);
+	tpi_store_relaxed(&spinning, 0);
+	pthread_join(thread, NULL);
+}
+END_TEST
+
 START_TEST(by_displacing_the_victim)
 {
 	if (cpus_allowed() < 2)
@@ -388,6 +429,8 @@ END_TEST
 
 static void add_cpu_tests(TCase *t)
 {
+	tcase_add_test(t, a_program_without_threads_is_the_victim);
+	tcase_add_test(t, a_program_with_threads_makes_no_barrier);
 	tcase_add_test(t, by_displacing_the_victim);
 	tcase_add_test(t, by_a_barrier_where_affinity_is_refused);
 	tcase_add_test(t, by_a_visit_where_there_is_one_cpu);

@@ -123,7 +123,7 @@ static const char *check_shmem(void)
 /* Runs a trial until its counts match. A fault of its own aborts. */
 static void eventually(bool (*trial)(void))
 {
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 1000; i++) {
 		if (trial())
 			return;
 		usleep(30000);
@@ -198,6 +198,13 @@ START_TEST(a_hugetlb_segment_is_mapped_by_others_with_its_page_size)
 }
 END_TEST
 
+/* Others have given pages back meanwhile: it is to be tried again. */
+static bool given_back(struct tpi_segment *s)
+{
+	tpi_segment_destroy(s);
+	return false;
+}
+
 static bool want_four_too_many(void)
 {
 	int64_t unused = tpi_place_pool_free(-1);
@@ -206,19 +213,24 @@ static bool want_four_too_many(void)
 	unsigned int fds = open_fds();
 	struct tpi_segment s;
 	char text[96];
+	int err;
 
 	snprintf(text, sizeof(text),
 		 "2 MiB pages: %" PRId64 " wanted, %" PRId64
 		 " free in the pool (mmap: ",
 		 unused + 4, unused);
 	ck_assert_int_eq(create(&s, &request), 0);
+	if (s.report.rung == TAPIO_RUNG_HUGETLB)
+		return given_back(&s);
 	ck_assert_int_eq(s.report.rung_errno[TAPIO_RUNG_HUGETLB], ENOMEM);
-	ck_assert_uint_gt(s.report.rung, TAPIO_RUNG_HUGETLB);
 	tpi_segment_destroy(&s);
 	if (!strstr(error, text))
 		return false;
 	request.no_fallback = true;
-	ck_assert_int_eq(create(&s, &request), -ENOMEM);
+	err = create(&s, &request);
+	if (!err)
+		return given_back(&s);
+	ck_assert_int_eq(err, -ENOMEM);
 	ck_assert_uint_eq(open_fds(), fds);
 	return strstr(error, text) && tpi_place_pool_free(-1) == unused;
 }

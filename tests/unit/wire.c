@@ -19,7 +19,7 @@
 #include "lib/wire/wire.h"
 #include "tests/check_main.h"
 
-#define TYPES_END (TPI_WIRE_REMOVED + 1)
+#define TYPES_END (TPI_WIRE_SEALED + 1)
 
 static char why[256];
 
@@ -37,9 +37,19 @@ static unsigned int sample(union tpi_wire_message *m, enum tpi_wire_type type)
 	if (type == TPI_WIRE_WELCOME)
 		m->header.fd_count = 1;
 	if (type == TPI_WIRE_ATTACHED) {
-		m->attached.segment_count = 1;
-		m->attached.cursors_count = 64;
-		m->header.fd_count = 65;
+		m->attached.segment_count = TAPIO_NODES_MAX;
+		m->attached.cursors_count = 1;
+		m->header.fd_count = TAPIO_NODES_MAX + 1;
+	}
+	if (type == TPI_WIRE_HANDING)
+		m->header.fd_count = 3;
+	if (type == TPI_WIRE_HANDED) {
+		m->handed.count = TPI_WIRE_HANDED_MAX;
+		m->header.fd_count = TPI_WIRE_HANDED_MAX;
+	}
+	if (type == TPI_WIRE_FETCHED) {
+		m->fetched.count = 5;
+		m->header.fd_count = 5;
 	}
 	return m->header.fd_count;
 }
@@ -117,6 +127,157 @@ START_TEST(counts_that_wrap_around_are_refused)
 }
 END_TEST
 
+START_TEST(cursors_of_more_or_fewer_slots_than_came_are_refused)
+{
+	union tpi_wire_message m;
+
+	for (unsigned int fds = 0; fds <= TPI_WIRE_FDS_MAX; fds++) {
+		sample(&m, TPI_WIRE_FETCHED);
+		m.header.fd_count = fds;
+		m.fetched.count = fds;
+		ck_assert_int_eq(check(&m, m.header.length, fds),
+				 fds && fds <= TPI_WIRE_FETCH_MAX ? 0
+								  : -EBADMSG);
+		m.fetched.count = fds + 1;
+		ck_assert_int_eq(check(&m, m.header.length, fds), -EBADMSG);
+		if (fds && fds <= TPI_WIRE_FETCH_MAX)
+			ck_assert_ptr_nonnull(strstr(why, "slots, but"));
+		m.fetched.count = fds - 1;
+		ck_assert_int_eq(check(&m, m.header.length, fds), -EBADMSG);
+	}
+}
+END_TEST
+
+/* A client or a broker that was built before says so, and is not sent them. */
+START_TEST(fetching_came_with_minor_version_3_and_reloading_with_4)
+{
+	ck_assert_int_eq(TPI_WIRE_MAJOR, 1);
+	ck_assert_int_eq(TPI_WIRE_MINOR_RELOAD, 4);
+	ck_assert_uint_eq(sizeof(struct tpi_wire_reload), 24);
+	ck_assert_uint_eq(sizeof(struct tpi_wire_reloaded), 16 + 256);
+	ck_assert_uint_eq(sizeof(struct tpi_wire_fetch), 32);
+	ck_assert_uint_eq(sizeof(struct tpi_wire_fetched),
+			  24 + 2 * 4 * TPI_WIRE_FETCH_MAX);
+	ck_assert_uint_le(TPI_WIRE_FETCH_MAX, TPI_WIRE_FDS_MAX);
+}
+END_TEST
+
+START_TEST(resuming_came_with_minor_version_4)
+{
+	ck_assert_int_eq(TPI_WIRE_MINOR_RESUME, 4);
+	ck_assert_uint_eq(sizeof(struct tpi_wire_resume),
+			  24 + 4 * TAPIO_GROUP_SLOTS);
+	ck_assert_uint_eq(sizeof(struct tpi_wire_resumed), 24);
+}
+END_TEST
+
+START_TEST(replacing_came_with_minor_version_5)
+{
+	ck_assert_int_eq(TPI_WIRE_MINOR_REPLACE, 5);
+	ck_assert_uint_eq(sizeof(struct tpi_wire_replace), 24);
+	ck_assert_uint_eq(sizeof(struct tpi_wire_handing), 16 + 16 + 32);
+	ck_assert_uint_eq(sizeof(struct tpi_wire_handed),
+			  24 + 4 * TPI_WIRE_HANDED_MAX);
+	ck_assert_uint_eq(sizeof(struct tpi_wire_take), 24);
+	ck_assert_uint_eq(sizeof(struct tpi_wire_taken), 24);
+}
+END_TEST
+
+/* A message that has grown since 1.4 was as long there as it is here, or shorter. */
+START_TEST(what_an_earlier_version_sends_less_is_zero)
+{
+	union tpi_wire_message m;
+	const size_t bytes = sizeof(m.attach);
+
+	memset(&m, 0xff, sizeof(m));
+	tpi_wire_complete(&m, (ssize_t)bytes);
+	for (size_t i = 0; i < sizeof(m); i++)
+		ck_assert_uint_eq(m.bytes[i], i < bytes ? 0xff : 0);
+	tpi_wire_complete(&m, -EAGAIN);
+	ck_assert_uint_eq(m.bytes[0], 0xff);
+}
+END_TEST
+
+START_TEST(sealing_came_with_minor_version_5)
+{
+	ck_assert_int_eq(TPI_WIRE_MINOR_SEALED, 5);
+	ck_assert_uint_eq(sizeof(struct tpi_wire_mapped), 24);
+	ck_assert_uint_eq(sizeof(struct tpi_wire_sealed), 24);
+	/* The word that was reserved before, and zero. */
+	ck_assert_uint_eq(offsetof(struct tpi_wire_fetch, kind), 20);
+	ck_assert_uint_eq(TPI_FETCH_CURSORS, 0);
+}
+END_TEST
+
+START_TEST(asking_with_hello_came_with_minor_version_6)
+{
+	ck_assert_int_eq(TPI_WIRE_MINOR, 6);
+	ck_assert_int_eq(TPI_WIRE_MINOR_JOINT, 6);
+	/* As long as they were before, and then what has come. */
+	ck_assert_uint_eq(offsetof(struct tpi_wire_hello, attach), 72);
+	ck_assert_uint_eq(offsetof(struct tpi_wire_welcome, slots), 72);
+	ck_assert_uint_eq(sizeof(struct tpi_wire_hello),
+			  72 + sizeof(struct tpi_wire_attach));
+	ck_assert_uint_eq(sizeof(struct tpi_wire_welcome),
+			  80 + 4 * TAPIO_GROUP_SLOTS +
+				  sizeof(struct tpi_wire_attached));
+}
+END_TEST
+
+/* Both, to and from a side that was built before. */
+START_TEST(a_hello_and_a_welcome_of_minor_version_5_pass)
+{
+	union tpi_wire_message m;
+
+	tpi_wire_init(&m, TPI_WIRE_HELLO);
+	m.header.minor = 5;
+	m.header.length = 72;
+	ck_assert_int_eq(check(&m, 72, 0), 0);
+	m.header.length = 71;
+	ck_assert_int_eq(check(&m, 71, 0), -EBADMSG);
+	m.header.minor = 6;
+	m.header.length = 72;
+	ck_assert_int_eq(check(&m, 72, 0), -EBADMSG);
+	tpi_wire_init(&m, TPI_WIRE_WELCOME);
+	m.header.minor = 5;
+	m.header.length = 72;
+	for (unsigned int fds = 0; fds <= 3; fds++) {
+		m.header.fd_count = fds;
+		ck_assert_int_eq(check(&m, 72, fds), fds == 1 ? 0 : -EBADMSG);
+	}
+}
+END_TEST
+
+/* Catalog, segments, own cursors, and the cursors of slots. */
+START_TEST(a_welcome_has_the_descriptors_that_it_says)
+{
+	union tpi_wire_message m;
+
+	for (unsigned int fds = 0; fds <= TPI_WIRE_WELCOME_FDS_MAX + 1; fds++) {
+		tpi_wire_init(&m, TPI_WIRE_WELCOME);
+		m.header.fd_count = fds;
+		m.welcome.slots = UINT64_MAX;
+		m.welcome.attached.segment_count = TAPIO_NODES_MAX;
+		m.welcome.attached.cursors_count = 2; /* with its board */
+		ck_assert_int_eq(check(&m, m.header.length, fds),
+				 fds == TPI_WIRE_WELCOME_FDS_MAX ? 0
+								 : -EBADMSG);
+	}
+	m.header.fd_count = 3;
+	m.welcome.attached.segment_count = 3;
+	m.welcome.attached.cursors_count = UINT32_MAX;
+	m.welcome.slots = 0;
+	ck_assert_int_eq(check(&m, m.header.length, 3), -EBADMSG);
+	m.welcome.attached.segment_count = 1;
+	m.welcome.attached.cursors_count = 0;
+	m.welcome.slots = 8;
+	ck_assert_int_eq(check(&m, m.header.length, 3), 0);
+	m.welcome.slots = 0x38;
+	ck_assert_int_eq(check(&m, m.header.length, 3), -EBADMSG);
+	ck_assert_ptr_nonnull(strstr(why, "3 slots, but 3"));
+}
+END_TEST
+
 START_TEST(another_major_is_told_both_versions)
 {
 	union tpi_wire_message m;
@@ -128,7 +289,7 @@ START_TEST(another_major_is_told_both_versions)
 		999; /* the meaning of a type is that version's business */
 	ck_assert_int_eq(check(&m, m.header.length, 0), -EPROTONOSUPPORT);
 	ck_assert_ptr_nonnull(strstr(why, "7.0"));
-	ck_assert_ptr_nonnull(strstr(why, "1.2"));
+	ck_assert_ptr_nonnull(strstr(why, "1.6"));
 }
 END_TEST
 
@@ -155,6 +316,12 @@ START_TEST(a_string_without_its_end_is_refused)
 
 	tpi_wire_init(&m, TPI_WIRE_HELLO);
 	memset(m.hello.comm, 'x', sizeof(m.hello.comm));
+	ck_assert_int_eq(check(&m, m.header.length, 0), -EBADMSG);
+	tpi_wire_init(&m, TPI_WIRE_HELLO);
+	memset(m.hello.attach.channel, 'x', sizeof(m.hello.attach.channel));
+	ck_assert_int_eq(check(&m, m.header.length, 0), -EBADMSG);
+	tpi_wire_init(&m, TPI_WIRE_HELLO);
+	memset(m.hello.attach.group, 'x', sizeof(m.hello.attach.group));
 	ck_assert_int_eq(check(&m, m.header.length, 0), -EBADMSG);
 	tpi_wire_init(&m, TPI_WIRE_ATTACH);
 	memset(m.attach.channel, 'x', sizeof(m.attach.channel));
@@ -186,7 +353,7 @@ START_TEST(no_mutation_reads_past_the_message_or_slips_through)
 		union tpi_wire_message m;
 		unsigned int fds = sample(
 			&m, (enum tpi_wire_type)(1 + rand_r(&seed) %
-							     TPI_WIRE_REMOVED));
+							     TPI_WIRE_SEALED));
 		size_t bytes = m.header.length;
 		unsigned char *at;
 
@@ -341,6 +508,16 @@ int main(void)
 			    descriptors_that_a_type_does_not_carry_are_refused,
 			    1, TYPES_END);
 	tcase_add_test(c, counts_that_wrap_around_are_refused);
+	tcase_add_test(c, cursors_of_more_or_fewer_slots_than_came_are_refused);
+	tcase_add_test(c,
+		       fetching_came_with_minor_version_3_and_reloading_with_4);
+	tcase_add_test(c, resuming_came_with_minor_version_4);
+	tcase_add_test(c, replacing_came_with_minor_version_5);
+	tcase_add_test(c, what_an_earlier_version_sends_less_is_zero);
+	tcase_add_test(c, sealing_came_with_minor_version_5);
+	tcase_add_test(c, asking_with_hello_came_with_minor_version_6);
+	tcase_add_test(c, a_hello_and_a_welcome_of_minor_version_5_pass);
+	tcase_add_test(c, a_welcome_has_the_descriptors_that_it_says);
 	tcase_add_test(c, another_major_is_told_both_versions);
 	tcase_add_test(c, wrong_magic_and_type_are_refused);
 	tcase_add_test(c, a_string_without_its_end_is_refused);

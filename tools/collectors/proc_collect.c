@@ -20,6 +20,26 @@
 #include "tools/collectors/proc_internal.h"
 #include "tools/common/tool.h"
 
+/*
+ * A change is information, a measurement is there to be summed up: a reader that
+ * asks for severity `info` sees what happened and not what was measured.
+ */
+const struct tpi_kind tpi_proc_kinds[TPI_PROC_SOURCES] = {
+	[TPI_PROC_START] = {"start", TAPIO_EVENT_PROCESS_START,
+			    TAPIO_SEVERITY_INFO, .urgent = true},
+	[TPI_PROC_EXIT] = {"exit", TAPIO_EVENT_PROCESS_EXIT,
+			   TAPIO_SEVERITY_INFO, .urgent = true},
+	[TPI_PROC_SAMPLE] = {"sample", TAPIO_EVENT_PROCESS_SAMPLE,
+			     TAPIO_SEVERITY_DEBUG},
+	[TPI_PROC_PRESSURE] = {"pressure", TAPIO_EVENT_PRESSURE,
+			       TAPIO_SEVERITY_DEBUG},
+	[TPI_PROC_NETWORK] = {"network", TAPIO_EVENT_NETWORK_INTERFACE,
+			      TAPIO_SEVERITY_DEBUG},
+	[TPI_PROC_DISK] = {"disk", TAPIO_EVENT_DISK, TAPIO_SEVERITY_DEBUG},
+	[TPI_PROC_MEMORY] = {"memory", TAPIO_EVENT_MEMORY,
+			     TAPIO_SEVERITY_DEBUG},
+};
+
 static int open_dir(int at, const char *path)
 {
 	int fd = openat(at, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -73,21 +93,14 @@ static bool has_our_pids(int proc)
 	return status.namespaces == 1 || status.namespaces == TPI_UNSET;
 }
 
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /*
  * When the kernel of this tree was booted. It says so in whole seconds. Where
  * that is our own kernel, the difference of two clocks says it better.
  */
 static uint64_t find_boot_time(struct tpi_proc *proc)
 {
-	uint64_t ours_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
+	uint64_t ours_ns = tpi_clock_read_ns(CLOCK_REALTIME) -
+			   tpi_clock_read_ns(CLOCK_BOOTTIME);
 	uint64_t seconds;
 	ssize_t length = tpi_proc_read_all(proc->proc, "stat", &proc->text,
 					   &proc->text_bytes);
@@ -183,7 +196,7 @@ void tpi_proc_absent(struct tpi_proc *proc, enum tpi_proc_source source,
 		return;
 	proc->told |= UINT32_C(1) << source;
 	tpi_say("source '%s': cannot read %s/%s: %s",
-		tpi_proc_source_names[source],
+		tpi_proc_kinds[source].name,
 		proc->options.proc ? proc->options.proc : "/proc", path,
 		strerror(-err));
 }
@@ -199,6 +212,8 @@ int tpi_proc_scan(struct tpi_proc *proc)
 		err = tpi_processes_scan(proc);
 	if (tpi_proc_wants(proc, TPI_PROC_PRESSURE))
 		tpi_pressure_scan(proc);
+	if (tpi_proc_wants(proc, TPI_PROC_MEMORY))
+		tpi_memory_scan(proc);
 	if (!err && tpi_proc_wants(proc, TPI_PROC_NETWORK))
 		err = tpi_network_scan(proc, now_ns);
 	if (!err && tpi_proc_wants(proc, TPI_PROC_DISK))

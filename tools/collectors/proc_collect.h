@@ -10,7 +10,22 @@
 #ifndef TPI_PROC_COLLECT_H
 #define TPI_PROC_COLLECT_H
 
-#include "tools/collectors/proc_sink.h"
+#include "tools/collectors/common/sink.h"
+
+/* The sources, in the order in which they are listed: the kinds of the sink. */
+enum tpi_proc_source {
+	TPI_PROC_START,
+	TPI_PROC_EXIT,
+	TPI_PROC_SAMPLE,
+	TPI_PROC_PRESSURE,
+	TPI_PROC_NETWORK,
+	TPI_PROC_DISK,
+	TPI_PROC_MEMORY,
+	TPI_PROC_SOURCES,
+};
+
+/* Their names, types and severities. */
+extern const struct tpi_kind tpi_proc_kinds[TPI_PROC_SOURCES];
 
 struct tpi_proc;
 

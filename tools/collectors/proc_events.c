@@ -17,18 +17,11 @@
 
 #include "tools/collectors/proc_file.h"
 #include "tools/collectors/proc_internal.h"
+#include "tools/common/tool.h"
 
 static uint64_t start_ns(const struct tpi_proc *proc, uint64_t ticks)
 {
 	return proc->boot_ns ? proc->boot_ns + ticks * proc->tick_ns : 0;
-}
-
-static uint64_t realtime_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 static void set_header(const struct tpi_proc *proc,
@@ -228,7 +221,7 @@ void tpi_emit_exit(struct tpi_proc *proc, const struct tpi_process *process,
 	if (!fields)
 		return;
 	struct tapio_event *event = proc->sink->builder.event;
-	event->observed_ns = event->time_ns = realtime_ns();
+	event->observed_ns = event->time_ns = tpi_clock_read_ns(CLOCK_REALTIME);
 	fields->start_ns = start_ns(proc, process->start_ticks);
 	fields->start_ticks = process->start_ticks;
 	if (exact && fields->start_ns && event->time_ns > fields->start_ns)

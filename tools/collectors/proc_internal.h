@@ -119,4 +119,7 @@ void tpi_pressure_scan(struct tpi_proc *proc);
 int tpi_network_scan(struct tpi_proc *proc, int64_t now_ns);
 int tpi_disks_scan(struct tpi_proc *proc, int64_t now_ns);
 
+/* proc_memory.c */
+void tpi_memory_scan(struct tpi_proc *proc);
+
 #endif

@@ -100,6 +100,10 @@ struct tpi_pressure {
 /* A file of /proc/pressure. False: neither line is there. */
 bool tpi_parse_pressure(struct tpi_text text, struct tpi_pressure *pressure);
 
+/* /proc/meminfo. Lines that are not there leave their values alone. False: none is there. */
+struct tapio_event_memory;
+bool tpi_parse_memory(struct tpi_text text, struct tapio_event_memory *memory);
+
 struct tpi_interface_counters {
 	uint64_t receive_bytes;
 	uint64_t receive_packets;

@@ -9,11 +9,17 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#include "lib/wire/fdpass.h"
 #include "lib/wire/socket_name.h"
 #include "tools/common/tool.h"
 
 #define SLICE_NS INT64_C(100000000)
+/* A keeper has a broker again by then, unless that cannot begin. */
+#define AWAY_NS INT64_C(5000000000)
 
 static const struct argp_option options[] = {
 	{"socket", 's', "PATH", 0, TPI_SOCKET_HELP, 0},
@@ -104,6 +110,8 @@ int tpi_connect(struct tpi_connect *connect, tpi_open_fn *open, void *arg)
 			return -EINTR;
 		if (!left_ns || !no_broker(err))
 			return err;
+		if (connect->idle)
+			connect->idle(connect->idle_arg);
 		/* The library may have given up at once: do not spin on it. */
 		if (!tpi_sleep_until(tpi_monotonic_ns() + SLICE_NS / 10))
 			return -EINTR;
@@ -132,4 +140,39 @@ enum tpi_exit tpi_connect_failed(const struct tpi_connect *connect,
 	if (err == -ENOENT || err == -EACCES || err == -EPERM)
 		return TPI_EXIT_REFUSED;
 	return TPI_EXIT_FAILURE;
+}
+
+bool tpi_has_listener(const char *name)
+{
+	struct sockaddr_un address;
+	int sock, length = tpi_socket_address(&address, name);
+	bool there;
+
+	if (length < 0)
+		return false;
+	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		      0);
+	if (sock < 0)
+		return false;
+	there = !connect(sock, (struct sockaddr *)&address,
+			 (socklen_t)length) ||
+		errno == EAGAIN;
+	close(sock);
+	return there;
+}
+
+bool tpi_broker_gone(struct tpi_connect *connect, int link)
+{
+	int64_t now = tpi_monotonic_ns();
+
+	if (link == TAPIO_LINK_THERE || link == TAPIO_LINK_REMOVED) {
+		connect->away_ns = 0;
+		return false;
+	}
+	if (!connect->away_ns)
+		connect->away_ns = now;
+	if (link == TAPIO_LINK_RESTARTING && now - connect->away_ns < AWAY_NS)
+		return false;
+	connect->away_ns = 0;
+	return true;
 }

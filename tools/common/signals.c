@@ -13,16 +13,18 @@
 #include <stddef.h>
 #include <time.h>
 
+#include "lib/base/atomic.h"
 #include "tools/common/tool.h"
 
-static volatile sig_atomic_t stop_signal;
+/* Relaxed, each access: other threads look at it again and again. */
+static int stop_signal;
 
 static const int stoppers[] = {SIGINT, SIGTERM, SIGHUP};
 #define STOPPERS (sizeof(stoppers) / sizeof(stoppers[0]))
 
 static void note(int number)
 {
-	stop_signal = number;
+	tpi_store_relaxed(&stop_signal, number);
 }
 
 void tpi_signals_init(void)
@@ -44,7 +46,7 @@ void tpi_signals_init(void)
 
 int tpi_stop_signal(void)
 {
-	return stop_signal;
+	return tpi_load_relaxed(&stop_signal);
 }
 
 int tpi_wait_until(int fd, int64_t deadline_ns)
@@ -57,7 +59,7 @@ int tpi_wait_until(int fd, int64_t deadline_ns)
 	for (size_t i = 0; i < STOPPERS; i++)
 		sigaddset(&block, stoppers[i]);
 	sigprocmask(SIG_BLOCK, &block, &before);
-	while (!stop_signal) {
+	while (!tpi_stop_signal()) {
 		int64_t left_ns = deadline_ns - tpi_monotonic_ns();
 
 		if (left_ns < 0)
@@ -69,7 +71,7 @@ int tpi_wait_until(int fd, int64_t deadline_ns)
 			break;
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	if (stop_signal)
+	if (tpi_stop_signal())
 		return -EINTR;
 	return ready > 0;
 }

@@ -55,12 +55,17 @@ void tpi_say(const char *format, ...)
 		return;
 }
 
-int64_t tpi_monotonic_ns(void)
+uint64_t tpi_clock_read_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+int64_t tpi_monotonic_ns(void)
+{
+	return (int64_t)tpi_clock_read_ns(CLOCK_MONOTONIC);
 }
 
 int64_t tpi_deadline_ns(int64_t begin_ns, int64_t duration_ns)

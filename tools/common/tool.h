@@ -23,6 +23,7 @@
 #include <argp.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <tapio/common.h>
 
@@ -34,6 +35,7 @@ enum tpi_exit {
 	TPI_EXIT_NO_BROKER = 3, /* none answers at the socket */
 	TPI_EXIT_REFUSED = 4,   /* no such channel, or no right to it */
 	TPI_EXIT_BROKER_GONE = 5,
+	TPI_EXIT_CORRUPT = 6, /* memory that cannot be followed */
 };
 
 /*
@@ -47,6 +49,8 @@ void tpi_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 int64_t tpi_monotonic_ns(void);
+/* Any clock of clock_gettime(2), in ns. */
+uint64_t tpi_clock_read_ns(clockid_t clock);
 
 /* begin_ns + duration_ns. INT64_MAX: never (TAPIO_FOREVER, or so far away). */
 int64_t tpi_deadline_ns(int64_t begin_ns, int64_t duration_ns);
@@ -75,6 +79,10 @@ struct tpi_connect {
 	int64_t end_ns;     /* but no longer than to here. 0: no limit */
 	char error[320];    /* why the last attempt failed */
 	bool own_broker;    /* the tool starts one when no socket is named */
+	int64_t away_ns; /* since when its broker does not answer. 0: it does */
+	/* Called between two tries, some times a second. NULL: there is nothing to do then. */
+	void (*idle)(void *arg);
+	void *idle_arg;
 };
 
 /* The text of --help about --socket. */
@@ -99,6 +107,17 @@ const char *tpi_connect_socket(const struct tpi_connect *connect);
  */
 typedef int tpi_open_fn(void *arg, const struct tapio_options *options);
 int tpi_connect(struct tpi_connect *connect, tpi_open_fn *open, void *arg);
+
+/* Whether a process listens at the socket, for a tool that has no handle yet. A full backlog
+ * is a listener, too. */
+bool tpi_has_listener(const char *name);
+
+/*
+ * Whether the broker of a handle has gone for good. `link` is what the handle says of it
+ * (TAPIO_LINK_*). A broker that was killed is replaced by its keeper, which holds the socket
+ * meanwhile: the handle comes back then, and there is nothing to do. For that it has 5 seconds.
+ */
+bool tpi_broker_gone(struct tpi_connect *connect, int link);
 
 /* Says why tpi_connect failed and returns the exit status for it. */
 enum tpi_exit tpi_connect_failed(const struct tpi_connect *connect,

@@ -16,7 +16,8 @@
 #include "tools/common/tool.h"
 #include "tools/inspect/inspect.h"
 
-#define TIMEOUT_NS INT64_C(2000000000)
+#define TIMEOUT_NS  INT64_C(2000000000)
+#define COUNT_BYTES 24
 
 enum command {
 	COMMAND_NONE,
@@ -125,6 +126,7 @@ static int remove_group(struct arguments *args)
 /* ---- list ---------------------------------------------------------------------- */
 
 struct counts {
+	bool had; /* or they are unknown */
 	uint64_t unread;
 	uint64_t lost;
 };
@@ -132,8 +134,9 @@ struct counts {
 static struct counts count(const struct tpi_inspect *inspect, uint32_t channel,
 			   uint32_t slot)
 {
-	uint32_t lanes = inspect->channels[channel].channel.lane_count;
-	struct counts counts = {0};
+	const struct tpi_inspect_channel *c = &inspect->channels[channel];
+	uint32_t lanes = c->channel.lane_count;
+	struct counts counts = {.had = c->cursors[slot].cursors != NULL};
 	struct tpi_ledger l;
 
 	for (uint32_t i = 0; i < lanes; i++) {
@@ -143,6 +146,14 @@ static struct counts count(const struct tpi_inspect *inspect, uint32_t channel,
 		counts.lost += l.lost;
 	}
 	return counts;
+}
+
+static void print_count(char text[COUNT_BYTES], bool had, uint64_t count)
+{
+	if (had)
+		snprintf(text, COUNT_BYTES, "%llu", (unsigned long long)count);
+	else
+		snprintf(text, COUNT_BYTES, "-");
 }
 
 static void print_group(const struct tpi_inspect *inspect, uint32_t channel,
@@ -155,27 +166,35 @@ static void print_group(const struct tpi_inspect *inspect, uint32_t channel,
 	uint64_t word = tpi_load_acquire(&group->slot);
 	const char *policy = tpi_policy_name(tpi_inspect_policy(group, word));
 	struct counts counts;
-	char name[TAPIO_NAME_BYTES];
+	char name[TAPIO_NAME_BYTES], unread[COUNT_BYTES], lost[COUNT_BYTES];
 
 	if (TAPIO_SLOT_STATE(word) != TAPIO_SLOT_ACTIVE)
 		return;
 	memcpy(name, group->name, sizeof(name));
 	name[sizeof(name) - 1] = '\0';
 	counts = count(inspect, channel, slot);
-	printf("%-15s %-15s %-8s %-7s %7u %10u %12llu %12llu\n", channel_name,
+	print_count(unread, counts.had, counts.unread);
+	print_count(lost, counts.had, counts.lost);
+	printf("%-15s %-15s %-8s %-7s %7u %10u %12s %12s\n", channel_name,
 	       name[0] ? name : "-", policy,
 	       /* Relaxed: shown, each by itself. */
 	       tpi_load_relaxed(&group->flags) & TAPIO_GROUP_FLAG_DURABLE
 		       ? "durable"
 		       : "-",
-	       tpi_load_relaxed(&group->members), group->uid,
-	       (unsigned long long)counts.unread,
-	       (unsigned long long)counts.lost);
+	       tpi_load_relaxed(&group->members), group->uid, unread, lost);
+}
+
+/* On stderr, why counts of its groups are not there. Whether there is no right to them. */
+static bool say_missing(const struct tpi_inspect_channel *c, const char *name)
+{
+	if (*c->why)
+		tpi_say("channel %s is not read: %s", name, c->why);
+	return *c->why && c->denied;
 }
 
 /* Groups of one channel, or of all. How many channels there were. */
 static uint32_t print_groups(const struct tpi_inspect *inspect,
-			     const char *only)
+			     const char *only, bool *denied)
 {
 	struct tapio_shm_channel info;
 	uint32_t found = 0;
@@ -183,13 +202,13 @@ static uint32_t print_groups(const struct tpi_inspect *inspect,
 	printf("%-15s %-15s %-8s %-7s %7s %10s %12s %12s\n", "CHANNEL", "GROUP",
 	       "POLICY", "STAYS", "MEMBERS", "UID", "UNREAD", "LOST");
 	for (uint32_t c = 0; c < inspect->catalog.channel_count; c++) {
-		if (tpi_channel_describe(&inspect->catalog, c, &info, NULL,
-					 0) ||
+		if (tpi_channel_look(&inspect->catalog, c, &info, NULL, 0) ||
 		    (only && strcmp(only, info.name)))
 			continue;
 		found++;
 		for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++)
 			print_group(inspect, c, info.name, slot);
+		*denied |= say_missing(&inspect->channels[c], info.name);
 	}
 	return found;
 }
@@ -216,6 +235,7 @@ static int open_inspect(struct arguments *args, struct tpi_inspect **inspect)
 static int list(struct arguments *args)
 {
 	struct tpi_inspect *inspect;
+	bool denied = false;
 	uint32_t found;
 	int err = open_inspect(args, &inspect);
 
@@ -226,13 +246,13 @@ static int list(struct arguments *args)
 		       : err == -ENOMEM        ? TPI_EXIT_FAILURE
 					       : TPI_EXIT_NO_BROKER;
 	}
-	found = print_groups(inspect, args->channel);
+	found = print_groups(inspect, args->channel, &denied);
 	tpi_inspect_close(inspect);
 	if (args->channel && !found) {
 		tpi_say("no channel '%s'", args->channel);
 		return TPI_EXIT_REFUSED;
 	}
-	return TPI_EXIT_OK;
+	return denied ? TPI_EXIT_REFUSED : TPI_EXIT_OK;
 }
 
 int main(int argc, char **argv)

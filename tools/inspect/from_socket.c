@@ -20,6 +20,7 @@
 #include "lib/base/error.h"
 #include "lib/wire/fdpass.h"
 #include "lib/memory/layout.h"
+#include "lib/base/versions.h"
 #include "lib/wire/wire.h"
 #include "tools/common/tool.h"
 #include "tools/inspect/segment_set.h"
@@ -46,7 +47,8 @@ static int fail(struct talk *t, int err, const char *what)
 			strerror(-err));
 }
 
-static int dial(struct talk *t, const char *name, pid_t *peer)
+static int dial(struct talk *t, struct tpi_segment_set *set, const char *name,
+		pid_t *peer)
 {
 	struct sockaddr_un address;
 	struct ucred who;
@@ -63,8 +65,10 @@ static int dial(struct talk *t, const char *name, pid_t *peer)
 		return fail(t, -errno, "socket");
 	if (connect(t->sock, (struct sockaddr *)&address, (socklen_t)length))
 		return fail(t, -errno, name);
-	if (!getsockopt(t->sock, SOL_SOCKET, SO_PEERCRED, &who, &bytes))
+	if (!getsockopt(t->sock, SOL_SOCKET, SO_PEERCRED, &who, &bytes)) {
 		*peer = who.pid;
+		tpi_segment_set_believe(set, who.uid);
+	}
 	return 0;
 }
 
@@ -147,9 +151,9 @@ static int hello(struct talk *t, struct tpi_segment_set *set)
 
 	tpi_wire_init(&t->message, TPI_WIRE_HELLO);
 	t->message.hello.abi_major = TAPIO_ABI_MAJOR;
-	t->message.hello.abi_minor = TAPIO_ABI_MINOR;
+	t->message.hello.abi_minor = TPI_ABI_MINOR;
 	t->message.hello.pid = (uint32_t)getpid();
-	t->message.hello.incompat_known = TAPIO_INCOMPAT_KNOWN;
+	t->message.hello.incompat_known = TPI_INCOMPAT_KNOWN;
 	t->message.hello.rseq_verdict = TAPIO_RSEQ_UNKNOWN;
 	if (random)
 		memcpy(t->message.hello.at_random, random,
@@ -169,26 +173,75 @@ static int hello(struct talk *t, struct tpi_segment_set *set)
 	return keep_fds(t, set);
 }
 
+/* Some of the slots, or segments, `left` (TPI_FETCH_*). *got: of these. */
+static int fetch_some(struct talk *t, struct tpi_segment_set *set,
+		      uint32_t attachment, uint32_t kind, uint64_t left,
+		      uint64_t *got)
+{
+	int err;
+
+	tpi_wire_init(&t->message, TPI_WIRE_FETCH);
+	t->message.fetch.attachment = attachment;
+	t->message.fetch.kind = kind;
+	t->message.fetch.slots = left;
+	err = ask(t, TPI_WIRE_FETCHED);
+	if (err)
+		return err;
+	*got = 0;
+	for (uint32_t i = 0; i < t->fd_count; i++)
+		*got |= UINT64_C(1)
+			<< t->message.fetched.slots[i] % TAPIO_GROUP_SLOTS;
+	err = keep_fds(t, set);
+	return !err && !(left & *got)
+		       ? fail(t, -EPROTO, "an unexpected answer of the broker")
+		       : err;
+}
+
+static int fetch_all(struct talk *t, struct tpi_segment_set *set,
+		     uint32_t attachment, uint32_t kind, uint64_t left)
+{
+	uint64_t got = 0;
+	int err = 0;
+
+	for (; !err && left; left &= ~got)
+		err = fetch_some(t, set, attachment, kind, left, &got);
+	return err;
+}
+
+/* The segments of isolated producers: 1 and above. */
+static uint64_t own_segments(const struct tapio_shm_channel *channel)
+{
+	if (!(channel->flags & TAPIO_CHANNEL_ISOLATED))
+		return 0;
+	return UINT64_MAX >> (64 - channel->segment_count) & ~UINT64_C(1);
+}
+
 /* All segments of one channel. A channel that is denied is no failure. */
 static int fetch_channel(struct talk *t, struct tpi_segment_set *set,
-			 const char *name)
+			 const struct tapio_shm_channel *channel)
 {
 	uint32_t attachment;
 	int err;
 
 	tpi_wire_init(&t->message, TPI_WIRE_ATTACH);
 	t->message.attach.role = TAPIO_ROLE_INSPECT;
-	err = tpi_wire_name(t->message.attach.channel, name);
+	err = tpi_wire_name(t->message.attach.channel, channel->name);
 	if (!err)
 		err = ask(t, TPI_WIRE_ATTACHED);
-	if (err == -EACCES || err == -EPERM) {
-		set->denied = true;
-		return 0;
-	}
+	if (err == -EACCES || err == -EPERM)
+		return tpi_segment_set_refuse(set, channel->name, t->error);
+	if (err == -ENOENT)
+		return 0; /* it was given back since the catalog was read */
 	if (err)
 		return err;
 	attachment = t->message.attached.attachment;
 	err = keep_fds(t, set);
+	if (!err)
+		err = fetch_all(t, set, attachment, TPI_FETCH_CURSORS,
+				UINT64_MAX);
+	if (!err)
+		err = fetch_all(t, set, attachment, TPI_FETCH_SEGMENTS,
+				own_segments(channel));
 	if (err)
 		return err;
 	tpi_wire_init(&t->message, TPI_WIRE_DETACH);
@@ -210,8 +263,8 @@ static int fetch_channels(struct talk *t, struct tpi_segment_set *set)
 	err = tpi_catalog_attach(&catalog, &entry->map, t->error,
 				 t->error_bytes);
 	for (uint32_t i = 0; !err && i < catalog.channel_count; i++)
-		if (!tpi_channel_describe(&catalog, i, &channel, NULL, 0))
-			err = fetch_channel(t, set, channel.name);
+		if (!tpi_channel_look(&catalog, i, &channel, NULL, 0))
+			err = fetch_channel(t, set, &channel);
 	return err;
 }
 
@@ -225,7 +278,7 @@ int tpi_segment_set_from_socket(struct tpi_segment_set *set, const char *socket,
 		.error = error,
 		.error_bytes = error_bytes,
 	};
-	int err = dial(&t, socket, peer);
+	int err = dial(&t, set, socket, peer);
 
 	if (!err)
 		err = hello(&t, set);

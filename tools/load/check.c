@@ -55,25 +55,33 @@ void load_look(const struct load_checker *checker,
 		.lane = view->lane,
 		.length = view->length,
 	};
+	look->former = view->flags & TAPIO_VIEW_FORMER;
 	if (view->flags & TAPIO_VIEW_GAP) {
 		const struct tapio_gap *gap = view->data;
 
-		look->verdict = LOAD_GAP;
+		look->verdict = gap->cause == TAPIO_GAP_INSTANCE ? LOAD_MOVED
+								 : LOAD_GAP;
 		look->id = gap->count;
+		look->left = gap->first;
 	} else if (view->type != LOAD_EVENT_TYPE) {
 		look->verdict = LOAD_FOREIGN;
-	} else if (view->lane >= checker->scoreboard->shape.lanes) {
+	} else if (view->lane >= checker->scoreboard->shape.lanes ||
+		   (look->former && !checker->instance)) {
 		look->verdict = LOAD_CORRUPT;
 	} else {
 		look->verdict = judge_bytes(checker, view, look);
 	}
 }
 
-static struct load_track *track_of(const struct load_checker *c, uint32_t lane)
+static struct load_track *track_of(const struct load_checker *c,
+				   const struct load_look *look)
 {
-	return &c->scoreboard
-			->tracks[(size_t)c->group * c->scoreboard->shape.lanes +
-				 lane];
+	const struct load_shape *shape = &c->scoreboard->shape;
+	size_t instance = c->instance - look->former;
+
+	return &c->scoreboard->tracks[(instance * shape->groups + c->group) *
+					      shape->lanes +
+				      look->lane];
 }
 
 /* a is a position below the mark, which is 1 + a position, or 0 for none. */
@@ -131,7 +139,7 @@ static bool test_and_set(struct load_checker *c, uint64_t id)
 
 static void mark_intact(struct load_checker *c, const struct load_look *look)
 {
-	struct load_track *track = track_of(c, look->lane);
+	struct load_track *track = track_of(c, look);
 	uint64_t *last =
 		&c->scoreboard
 			 ->last_ids[(size_t)(track - c->scoreboard->tracks) *
@@ -141,6 +149,7 @@ static void mark_intact(struct load_checker *c, const struct load_look *look)
 
 	c->counts->events++;
 	c->counts->bytes += look->length;
+	c->counts->late += look->former;
 	if (test_and_set(c, look->id)) {
 		if (!repeated)
 			c->counts->duplicated++;
@@ -151,6 +160,20 @@ static void mark_intact(struct load_checker *c, const struct load_look *look)
 		c->counts->disordered++;
 	else
 		*last = look->id + 1;
+}
+
+static void mark_move(struct load_checker *c, const struct load_look *look)
+{
+	/* More than there were. */
+	if (c->instance + 1 >= c->scoreboard->shape.instances) {
+		c->counts->corrupt++;
+		return;
+	}
+	c->counts->before_join += look->id;
+	c->counts->unread += look->left;
+	c->instance++;
+	/* Relaxed: the leader polls it, for no more than the number. */
+	tpi_store_relaxed(&c->counts->moves, c->counts->moves + 1);
 }
 
 void load_mark(struct load_checker *c, const struct load_look *look)
@@ -172,6 +195,9 @@ void load_mark(struct load_checker *c, const struct load_look *look)
 	case LOAD_OVERWRITTEN:
 		c->counts->overwritten++;
 		break;
+	case LOAD_MOVED:
+		mark_move(c, look);
+		break;
 	}
 }
 
@@ -183,9 +209,10 @@ void load_note_released(struct load_checker *c, const struct load_look *looks,
 		if (looks[i].verdict != LOAD_INTACT)
 			continue;
 		if (i + 1 < count && looks[i + 1].lane == looks[i].lane &&
+		    looks[i + 1].former == looks[i].former &&
 		    looks[i + 1].verdict == LOAD_INTACT)
 			continue;
-		track_of(c, looks[i].lane)->released =
+		track_of(c, &looks[i])->released =
 			(looks[i].position + 1) & TAPIO_POSITION_MASK;
 	}
 }

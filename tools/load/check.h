@@ -32,6 +32,8 @@ struct load_look {
 	uint32_t index;
 	uint32_t length;
 	uint32_t verdict; /* enum load_verdict */
+	uint64_t left;    /* of LOAD_MOVED: unread in memory that it gave up */
+	bool former;      /* of the instance that the consumer has left */
 };
 enum load_verdict {
 	LOAD_INTACT,
@@ -39,6 +41,7 @@ enum load_verdict {
 	LOAD_FOREIGN,
 	LOAD_GAP,
 	LOAD_OVERWRITTEN, /* while it was looked at */
+	LOAD_MOVED,       /* the consumer has moved to another instance */
 };
 
 struct load_checker {
@@ -46,8 +49,9 @@ struct load_checker {
 	struct load_counts *counts;
 	uint64_t *bits;
 	uint32_t group;
-	uint32_t life; /* of this consumer, unique in the run */
-	bool shared;   /* other members mark in the same bitmap */
+	uint32_t life;     /* of this consumer, unique in the run */
+	uint32_t instance; /* moves so far */
+	bool shared;       /* other members mark in the same bitmap */
 };
 
 void load_checker_init(struct load_checker *checker,

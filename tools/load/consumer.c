@@ -15,8 +15,7 @@
 #include "tools/load/event.h"
 #include "tools/load/run.h"
 
-#define CONNECT_NS INT64_C(10000000000)
-#define POLL_NS    INT64_C(50000000)
+#define POLL_NS INT64_C(50000000)
 /* The event that a saboteur does something to. */
 #define SABOTAGE_AT 100
 
@@ -119,7 +118,9 @@ static void mark_all(struct receiver *r, int n, int64_t now)
 /* True when a view that was looked at was whole until then. */
 static bool was_whole(struct receiver *r, const struct tapio_view *view)
 {
-	return !r->overrun || tapio_view_intact(r->consumer, view) == 1;
+	if (!r->overrun || view->flags & TAPIO_VIEW_GAP)
+		return true;
+	return tapio_view_intact(r->consumer, view) == 1;
 }
 
 static int check_batch(struct receiver *r, int n)
@@ -212,11 +213,7 @@ static int open_consumer(struct receiver *r, const struct load_run *run,
 	char group[TAPIO_NAME_BYTES];
 	struct tapio_consumer_options options = {
 		.size = sizeof(options),
-		.broker = {.size = sizeof(options.broker),
-			   .socket = run->socket,
-			   .connect_ns = CONNECT_NS,
-			   .error = why,
-			   .error_bytes = why_bytes},
+		.broker = load_broker(run, why, why_bytes),
 		.group = group,
 		.policy = load_policy(&run->options, r->checker.group),
 		.start = TAPIO_START_NEWEST,

@@ -13,7 +13,7 @@
 #include <time.h>
 
 #include "lib/base/atomic.h"
-#include "tools/load/run.h"
+#include "tools/load/instances.h"
 
 #define LOOK_NS  INT64_C(2000000)
 #define PROBE_NS INT64_C(60000000000)
@@ -85,13 +85,27 @@ void load_sum_ledgers(const struct load_run *run, struct load_ledger_sum *sum)
 	}
 }
 
+/* The memory that was left last belongs to it: late events may lie there. */
+static void sum_both(const struct load_run *run, struct load_ledger_sum *sum)
+{
+	struct load_ledger_sum late;
+	struct load_run former;
+
+	load_sum_ledgers(run, sum);
+	if (!load_former(run, &former))
+		return;
+	load_sum_ledgers(&former, &late);
+	sum->in_flight += late.in_flight;
+	sum->faults |= late.faults;
+}
+
 bool load_drain(const struct load_run *run, int64_t patience_ns)
 {
 	int64_t until = tpi_monotonic_ns() + patience_ns;
 	struct load_ledger_sum now, last = {0};
 
 	for (;;) {
-		load_sum_ledgers(run, &now);
+		sum_both(run, &now);
 		if (now.groups == run->options.groups && !now.in_flight &&
 		    !now.held)
 			return true;

@@ -17,6 +17,7 @@
 #include <tapio/broker.h>
 
 #include "lib/base/error.h"
+#include "tools/load/daemon.h"
 #include "tools/load/neighbour.h"
 
 #define START_MS 60000
@@ -134,8 +135,13 @@ int load_host_start(struct load_host *host, const struct load_options *options,
 {
 	struct answer answer;
 	struct pollfd ready;
+	char config[1024];
 	int pair[2];
 
+	if (load_broker_dies(options)) {
+		write_config(config, sizeof(config), options);
+		return load_daemon_start(host, config, error, error_bytes);
+	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return tpi_fail(-errno, error, error_bytes, "socketpair: %s",
 				strerror(errno));
@@ -158,7 +164,7 @@ int load_host_start(struct load_host *host, const struct load_options *options,
 		strcpy(answer.text, "it did not start");
 	}
 	if (answer.err) {
-		load_host_stop(host);
+		load_host_stop(host, NULL);
 		return tpi_fail(answer.err, error, error_bytes, "broker: %s",
 				answer.text);
 	}
@@ -167,8 +173,12 @@ int load_host_start(struct load_host *host, const struct load_options *options,
 	return 0;
 }
 
-void load_host_stop(struct load_host *host)
+void load_host_stop(struct load_host *host, const struct load_run *run)
 {
+	if (host->directory[0]) {
+		load_daemon_stop(host, run);
+		return;
+	}
 	if (host->pid <= 0)
 		return;
 	close(host->leash);

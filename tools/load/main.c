@@ -78,8 +78,7 @@ static int find_channel(const struct load_run *run, const char *name,
 	struct tapio_shm_channel info;
 
 	for (uint32_t i = 0; i < inspect->catalog.channel_count; i++) {
-		if (tpi_channel_describe(&inspect->catalog, i, &info, NULL,
-					 0) ||
+		if (tpi_channel_look(&inspect->catalog, i, &info, NULL, 0) ||
 		    strcmp(info.name, name))
 			continue;
 		*index = i;
@@ -93,7 +92,7 @@ static int find_channel(const struct load_run *run, const char *name,
 	return -ENOENT;
 }
 
-static int look_inside(struct load_run *run)
+int load_look_inside(struct load_run *run)
 {
 	struct tpi_inspect_options options = {
 		.socket = run->socket,
@@ -129,7 +128,8 @@ static uint64_t events_max(const struct load_options *o)
 
 	if (o->events) {
 		all = o->events * o->producers * 9 / 8;
-	} else if (!o->kills && !o->kills_consumers && !o->stops) {
+	} else if (!o->kills && !o->kills_consumers && !o->stops &&
+		   !load_broker_dies(o)) {
 		seconds = (uint64_t)(o->duration_ns + 3 * o->still_ns) /
 				  1000000000 +
 			  2;
@@ -147,6 +147,7 @@ static int make_board(struct load_run *run)
 		.members = o->members,
 		.lanes = run->lanes,
 		.kills_consumers = (uint32_t)o->kills_consumers,
+		.instances = 1 + (uint32_t)o->kills_instance,
 		.events_max = events_max(o),
 		.seed = o->seed,
 	};
@@ -191,19 +192,28 @@ static void measure_baseline(struct load_run *run, struct load_result *result)
 	result->baseline_per_s += load_baseline(run, ns) / 2;
 }
 
+static void count_dropped(struct load_result *result,
+			  const struct load_ledger_sum *before)
+{
+	struct load_ledger_sum sum = result->ledger;
+
+	load_add_left(&sum, &result->instances.left);
+	result->dropped = sum.dropped - before->dropped;
+	for (int i = 0; i < TAPIO_DROP_CAUSES; i++)
+		result->dropped_for[i] =
+			sum.dropped_for[i] - before->dropped_for[i];
+}
+
 static void run_all(struct load_run *run, struct load_result *result)
 {
 	struct load_ledger_sum before;
 
 	measure_baseline(run, result);
 	load_sum_ledgers(run, &before);
-	load_supervise(run, &result->neighbour);
+	load_supervise(run, result);
 	result->drained = load_drain(run, run->failed ? 0 : PATIENCE_NS);
 	load_sum_ledgers(run, &result->ledger);
-	result->dropped = result->ledger.dropped - before.dropped;
-	for (int i = 0; i < TAPIO_DROP_CAUSES; i++)
-		result->dropped_for[i] =
-			result->ledger.dropped_for[i] - before.dropped_for[i];
+	count_dropped(result, &before);
 	result->bytes = load_bytes_per_group(run);
 	if (!result->drained) {
 		result->wedged = load_count_stuck(run);
@@ -211,6 +221,8 @@ static void run_all(struct load_run *run, struct load_result *result)
 		result->wedged = load_count_wedged(run);
 		load_sum_ledgers(run, &result->ledger);
 	}
+	if (!run->failed)
+		load_check_rules(run, result);
 	load_finish(run);
 	measure_baseline(run, result);
 }
@@ -242,13 +254,12 @@ static int set_up_and_run(struct load_run *run)
 	if (!status)
 		status = try_channel(run);
 	if (!status)
-		status = look_inside(run);
+		status = load_look_inside(run);
 	if (!status)
 		status = make_board(run);
 	if (!status)
 		status = run_and_report(run);
 	load_board_destroy(run->scoreboard);
-	tpi_inspect_close(run->inspect);
 	return status;
 }
 
@@ -270,15 +281,19 @@ int main(int argc, char **argv)
 				      sizeof(error));
 		if (err) {
 			tpi_say("%s", error);
+			load_host_stop(&host, run);
 			free(run);
 			return TPI_EXIT_FAILURE;
 		}
+		run->host = &host;
 		run->socket = host.socket;
 	} else {
 		run->socket = tpi_connect_socket(&run->options.connect);
 	}
 	status = set_up_and_run(run);
-	load_host_stop(&host);
+	load_host_stop(&host, run);
+	tpi_inspect_close(run->former);
+	tpi_inspect_close(run->inspect);
 	free(run);
 	return status;
 }

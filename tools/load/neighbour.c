@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,14 +18,13 @@
 
 #include "lib/base/atomic.h"
 
-#define GROUP      "neighbour"
-#define TAG        TAPIO_TAG(1, 6)
-#define CONNECT_NS INT64_C(10000000000)
-#define POLL_NS    INT64_C(50000000)
-#define START_NS   INT64_C(60000000000)
-#define END_NS     INT64_C(20000000000)
-#define NAP_NS     1000000
-#define PHASES     3
+#define GROUP    "neighbour"
+#define TAG      TAPIO_TAG(1, 6)
+#define POLL_NS  INT64_C(50000000)
+#define START_NS INT64_C(60000000000)
+#define END_NS   INT64_C(20000000000)
+#define NAP_NS   1000000
+#define PHASES   3
 
 struct load_neighbour {
 	struct load_place producer, consumer;
@@ -55,18 +53,6 @@ static void nap(void)
 
 /* The index that its processes are forked with says nothing. This does. */
 static struct load_neighbour *here;
-
-static struct tapio_options broker_of(const struct load_run *run, char *why,
-				      size_t why_bytes)
-{
-	return (struct tapio_options){
-		.size = sizeof(struct tapio_options),
-		.socket = run->socket,
-		.connect_ns = CONNECT_NS,
-		.error = why,
-		.error_bytes = why_bytes,
-	};
-}
 
 /* ---- the producer ------------------------------------------------------------ */
 
@@ -110,7 +96,7 @@ static int producer(struct load_run *run, uint32_t index)
 {
 	struct load_place *place = &here->producer;
 	char why[256] = "";
-	struct tapio_options broker = broker_of(run, why, sizeof(why));
+	struct tapio_options broker = load_broker(run, why, sizeof(why));
 	struct tapio_producer *p;
 	int err;
 
@@ -165,7 +151,7 @@ static int consumer(struct load_run *run, uint32_t index)
 	char why[256] = "";
 	struct tapio_consumer_options options = {
 		.size = sizeof(options),
-		.broker = broker_of(run, why, sizeof(why)),
+		.broker = load_broker(run, why, sizeof(why)),
 		.group = GROUP,
 		.policy = TAPIO_GROUP_LOSSLESS,
 	};
@@ -242,28 +228,6 @@ void load_neighbour_phase(struct load_neighbour *neighbour, unsigned int phase)
 	neighbour->seen[phase] = tpi_load_relaxed(&neighbour->received);
 }
 
-static void end(struct load_run *run, struct load_place *place)
-{
-	int64_t until = tpi_monotonic_ns() + END_NS;
-	int status = 0;
-	pid_t done = 0;
-
-	if (place->pid <= 0)
-		return;
-	while (!(done = waitpid(place->pid, &status, WNOHANG)) &&
-	       tpi_monotonic_ns() < until)
-		nap();
-	if (!done) {
-		run->stuck++;
-		kill(place->pid, SIGKILL);
-		waitpid(place->pid, &status, 0);
-	}
-	if (!WIFEXITED(status) || WEXITSTATUS(status))
-		load_fail(run, "neighbour: %s",
-			  *place->why ? place->why : "it does not end well");
-	place->pid = 0;
-}
-
 /* Whether the group's ledger says `sent`, all of it delivered. */
 static bool ledger_agrees(const struct load_run *run, uint64_t sent)
 {
@@ -299,13 +263,13 @@ void load_neighbour_finish(struct load_run *run,
 	bool agrees;
 
 	tpi_store_relaxed(&neighbour->stop, 1);
-	end(run, &neighbour->producer);
+	load_end(run, &neighbour->producer, "neighbour", END_NS);
 	sent = tpi_load_relaxed(&neighbour->producer.sent);
 	while (!(agrees = ledger_agrees(run, sent)) &&
 	       tpi_monotonic_ns() < until)
 		nap();
 	tpi_store_relaxed(&neighbour->finish, 1);
-	end(run, &neighbour->consumer);
+	load_end(run, &neighbour->consumer, "neighbour", END_NS);
 	*result = (struct load_neighbour_result){
 		.before = neighbour->seen[1] - neighbour->seen[0],
 		.during = neighbour->seen[2] - neighbour->seen[1],

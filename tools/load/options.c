@@ -19,6 +19,11 @@
 /* How long events wait for earlier ones, when merging. */
 #define MERGE_NS     1000000
 #define STILL_NS_MAX INT64_C(3600000000000)
+/* Where --kill-broker does not say. With --kill-all the run waits for them. */
+#define BROKER_KILLS_PER_S 50
+#define ALL_KILLS_PER_S    250
+/* And --kill-instance. It waits until all handles have moved. */
+#define INSTANCE_KILLS_PER_S 10
 
 enum {
 	KEY_GROUPS = 256,
@@ -39,6 +44,10 @@ enum {
 	KEY_PIN,
 	KEY_KILL,
 	KEY_KILL_CONSUMERS,
+	KEY_KILL_BROKER,
+	KEY_KILL_KEEPER,
+	KEY_KILL_INSTANCE,
+	KEY_KILL_ALL,
 	KEY_STOP,
 	KEY_STILL,
 	KEY_ROOM,
@@ -88,6 +97,16 @@ static const struct argp_option options[] = {
 	 TEXT("SIGKILL producers at N random instants and replace them")},
 	{"kill-consumers", KEY_KILL_CONSUMERS, "N",
 	 TEXT("The same with consumers (two members per group or more)")},
+	{"kill-broker", KEY_KILL_BROKER, "N | R/s",
+	 TEXT("SIGKILL the broker N times, or R times a second for --duration, "
+	      "after as long without kills to compare with")},
+	{"kill-keeper", KEY_KILL_KEEPER, "N",
+	 TEXT("The same with the process that keeps the broker's memory")},
+	{"kill-instance", KEY_KILL_INSTANCE, "N | R/s",
+	 TEXT("As --kill-broker, but both of them at once, so that their memory is "
+	      "lost, and start tapiod anew")},
+	{"kill-all", KEY_KILL_ALL, "N",
+	 TEXT("N kills: of producers, consumers, the broker and its keeper")},
 	{"stop", KEY_STOP, "N",
 	 TEXT("SIGSTOP processes at N random instants for a while")},
 	{"stand-still", KEY_STILL, "TIME", OPTION_ARG_OPTIONAL,
@@ -242,6 +261,8 @@ struct parsed {
 	struct load_options *o;
 	uint32_t consumers;
 	bool duration_given;
+	uint64_t *rate_of; /* the kills that are given as a rate, or NULL */
+	bool kill_all;
 };
 
 static error_t parse_load(int key, char *arg, struct argp_state *state)
@@ -303,6 +324,42 @@ static error_t parse_load(int key, char *arg, struct argp_state *state)
 	}
 }
 
+/* "200", or "10/s" */
+static void parse_kills(struct parsed *p, struct argp_state *state,
+			const char *option, uint64_t *kills, const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+	char number[32];
+
+	if (!text[digits]) {
+		*kills = count(state, option, text, 10000000);
+		return;
+	}
+	if (strcmp(text + digits, "/s") || digits >= sizeof(number))
+		argp_error(state,
+			   "%s: '%s' is neither a number of kills nor one per "
+			   "second, as 10/s",
+			   option, text);
+	memcpy(number, text, digits);
+	number[digits] = '\0';
+	p->o->broker_rate = count(state, option, number, 1000);
+	p->rate_of = kills;
+}
+
+/* Half of them producers, and few keepers: each kind often enough. */
+static void parse_kill_all(struct parsed *p, struct argp_state *state,
+			   const char *text)
+{
+	struct load_options *o = p->o;
+	uint64_t kills = tpi_arg_count(state, "--kill-all", text, 20, 10000000);
+
+	o->kills_consumers = kills / 4;
+	o->kills_broker = kills / 5;
+	o->kills_keeper = kills / 20;
+	o->kills = kills - kills / 4 - kills / 5 - kills / 20;
+	p->kill_all = true;
+}
+
 static error_t parse_faults(int key, char *arg, struct argp_state *state)
 {
 	static const char *const kinds[] = {"lose", "duplicate", "tamper"};
@@ -315,6 +372,20 @@ static error_t parse_faults(int key, char *arg, struct argp_state *state)
 	case KEY_KILL_CONSUMERS:
 		o->kills_consumers =
 			count(state, "--kill-consumers", arg, 1000000);
+		return 0;
+	case KEY_KILL_BROKER:
+		parse_kills(state->input, state, "--kill-broker",
+			    &o->kills_broker, arg);
+		return 0;
+	case KEY_KILL_INSTANCE:
+		parse_kills(state->input, state, "--kill-instance",
+			    &o->kills_instance, arg);
+		return 0;
+	case KEY_KILL_KEEPER:
+		o->kills_keeper = count(state, "--kill-keeper", arg, 10000000);
+		return 0;
+	case KEY_KILL_ALL:
+		parse_kill_all(state->input, state, arg);
 		return 0;
 	case KEY_STOP:
 		o->stops = count(state, "--stop", arg, 10000000);
@@ -402,6 +473,24 @@ static error_t parse_rest(int key, char *arg, struct argp_state *state)
 	}
 }
 
+/* A rate is a number of kills in the time that the run has. */
+static void settle_broker(const struct parsed *p)
+{
+	struct load_options *o = p->o;
+
+	if (!p->rate_of) {
+		o->broker_rate = p->kill_all         ? ALL_KILLS_PER_S
+				 : o->kills_instance ? INSTANCE_KILLS_PER_S
+						     : BROKER_KILLS_PER_S;
+		return;
+	}
+	*p->rate_of =
+		(uint64_t)o->duration_ns / 1000 * o->broker_rate / 1000000;
+	if (!*p->rate_of)
+		*p->rate_of = 1;
+	o->broker_compare = true;
+}
+
 /* Combinations of options, and defaults that follow from others. */
 static void settle(struct parsed *p, struct argp_state *state)
 {
@@ -430,11 +519,15 @@ static void settle(struct parsed *p, struct argp_state *state)
 		argp_error(state, "--batch needs --mode reserve, batch or mix");
 	if (o->discard_every && o->mode != LOAD_RESERVE && o->mode != LOAD_MIX)
 		argp_error(state, "--discard needs --mode reserve or mix");
+	if (p->rate_of && !p->duration_given)
+		o->duration_ns = INT64_C(5000000000);
 	if (!p->duration_given && !o->events && !o->kills &&
-	    !o->kills_consumers && !o->stops && !o->still_ns)
+	    !o->kills_consumers && !load_broker_dies(o) && !o->stops &&
+	    !o->still_ns)
 		o->duration_ns = INT64_C(5000000000);
 	if (o->duration_ns == TAPIO_FOREVER)
 		argp_error(state, "--duration: 'forever' is not possible");
+	settle_broker(p);
 	if (!o->block_bytes)
 		o->block_bytes = (o->size_max + 63) & ~63u;
 	if (!o->stamp)
@@ -457,10 +550,28 @@ static void refuse_combinations(const struct load_options *o,
 			   "--block-bytes: %u is not a multiple of 64, or is "
 			   "less than the largest event of %u",
 			   o->block_bytes, o->size_max);
-	if (!o->check && (o->kills || o->kills_consumers || o->sabotage))
+	if (!o->check && (o->kills || o->kills_consumers ||
+			  load_broker_dies(o) || o->sabotage))
+		argp_error(
+			state,
+			"--no-check excludes --sabotage and all kills, whose "
+			"effects the check finds");
+	if (load_broker_dies(o) &&
+	    (o->connect.socket || getenv("TAPIO_SOCKET") || o->still_ns))
+		argp_error(
+			state,
+			"--kill-broker, --kill-keeper, --kill-instance and "
+			"--kill-all need the tool's own broker (no --socket, no "
+			"TAPIO_SOCKET) and exclude --stand-still");
+	if (o->kills_instance &&
+	    (o->kills || o->kills_consumers || o->kills_broker ||
+	     o->kills_keeper || o->stops || o->merge_ns || o->filter ||
+	     (o->mode != LOAD_OUTPUT && o->mode != LOAD_BATCH)))
 		argp_error(state,
-			   "--no-check excludes --kill, --kill-consumers and "
-			   "--sabotage, whose effects the check finds");
+			   "--kill-instance excludes other kills, --stop, "
+			   "--merge and --filter, and needs --mode output or "
+			   "batch: losses are counted in positions, and "
+			   "each has to be an event");
 	if (o->still_ns && (o->kills || o->kills_consumers || o->stops ||
 			    o->connect.socket || getenv("TAPIO_SOCKET")))
 		argp_error(state,
@@ -537,6 +648,11 @@ bool load_all_lossless(const struct load_options *o)
 		if (load_policy(o, i) != TAPIO_GROUP_LOSSLESS)
 			return false;
 	return true;
+}
+
+bool load_broker_dies(const struct load_options *o)
+{
+	return o->kills_broker || o->kills_keeper || o->kills_instance;
 }
 
 int load_cpu(const struct load_options *o, uint32_t n)

@@ -61,6 +61,11 @@ struct load_options {
 
 	uint64_t kills;
 	uint64_t kills_consumers;
+	uint64_t kills_broker;
+	uint64_t broker_rate; /* of its kills, or the instance's, per second */
+	bool broker_compare;  /* as long without kills first */
+	uint64_t kills_keeper;
+	uint64_t kills_instance; /* of both at once */
 	uint64_t stops;
 	int64_t still_ns; /* how long the first group is to stand still, or 0 */
 
@@ -75,6 +80,9 @@ void load_options_parse(struct load_options *options, int argc, char **argv);
 /* TAPIO_GROUP_* of a group. */
 uint32_t load_policy(const struct load_options *options, uint32_t group);
 bool load_all_lossless(const struct load_options *options);
+
+/* The broker, its keeper or both are to be killed: it is a program of its own. */
+bool load_broker_dies(const struct load_options *options);
 
 /* The CPU for the n-th process, producers first. -1: any. */
 int load_cpu(const struct load_options *options, uint32_t n);

@@ -40,12 +40,7 @@ uint32_t load_probe_events(uint32_t blocks)
 static int open_handle(struct probe *p, struct load_place *place)
 {
 	char why[256] = "";
-	struct tapio_options broker = {
-		.size = sizeof(broker),
-		.socket = p->run->socket,
-		.error = why,
-		.error_bytes = sizeof(why),
-	};
+	struct tapio_options broker = load_broker(p->run, why, sizeof(why));
 	int err = tapio_producer_open(&p->handles[p->handle_count],
 				      p->run->options.channel, &broker);
 

@@ -22,7 +22,6 @@
 #define TAG TAPIO_TAG(LOAD_EVENT_TYPE, 6)
 /* Without checks one event in so many is stamped, and progress is noted. */
 #define SAMPLE         64
-#define CONNECT_NS     INT64_C(10000000000)
 #define SPINS          64
 #define SLEEP_AHEAD_NS INT64_C(100000)
 
@@ -41,6 +40,8 @@ struct sender {
 	uint64_t sent;
 	uint64_t reservations;
 	int64_t next_ns;
+	bool gaps;           /* to be measured */
+	int64_t accepted_ns; /* the last event was. 0: none */
 };
 
 static bool stopped(const struct sender *s)
@@ -258,6 +259,20 @@ send_once(struct sender *s, enum load_mode mode, uint64_t id, uint32_t count,
 	return send_reserved(s, id, count, check);
 }
 
+/* How long none was accepted. The time of a call that is refused counts, too. */
+static void note_gap(struct sender *s)
+{
+	/* relaxed: a flag, polled */
+	uint64_t *gap =
+		&s->place->gap_ns[tpi_load_relaxed(&s->scoreboard->phase)];
+	int64_t now = tpi_monotonic_ns();
+	uint64_t ns = s->accepted_ns ? (uint64_t)(now - s->accepted_ns) : 0;
+
+	s->accepted_ns = now;
+	if (ns > *gap)
+		tpi_store_relaxed(gap, ns);
+}
+
 static inline void note_accepted(struct sender *s, enum load_mode mode,
 				 uint32_t count, uint32_t n, bool check)
 {
@@ -293,6 +308,8 @@ run_loop(struct sender *s, enum load_mode mode, bool check)
 			left -= (uint32_t)n;
 			tries = 0;
 			note_accepted(s, now, count, (uint32_t)n, check);
+			if (check && tpi_unlikely(s->gaps))
+				note_gap(s);
 			if (tpi_unlikely(o->filter &&
 					 s->sent % o->filter < (uint32_t)n) &&
 			    (n = send_chaff(s)))
@@ -373,15 +390,10 @@ int load_producer(struct load_run *run, uint32_t index)
 		.emitter = {.scoreboard = run->scoreboard,
 			    .producer =
 				    LOAD_PRODUCER(index, place->incarnation)},
+		.gaps = load_broker_dies(&run->options),
 	};
 	char why[256] = "";
-	struct tapio_options broker = {
-		.size = sizeof(broker),
-		.socket = run->socket,
-		.connect_ns = CONNECT_NS,
-		.error = why,
-		.error_bytes = sizeof(why),
-	};
+	struct tapio_options broker = load_broker(run, why, sizeof(why));
 	int err;
 
 	load_pin(run, index);

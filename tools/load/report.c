@@ -9,6 +9,7 @@
 
 #include <tapio/consumer.h>
 
+#include "lib/base/rseq.h"
 #include "lib/lane/histogram.h"
 
 static void add_places(const struct load_run *run, struct load_result *r,
@@ -46,12 +47,39 @@ uint64_t load_bytes_per_group(const struct load_run *run)
 	return bytes / run->options.groups;
 }
 
+/*
+ * How many may be missing in each group: as the ledgers say, or, where memories were lost
+ * with their ledgers, as the records of its members say.
+ */
+static void sum_records(const struct load_run *run, struct load_result *r,
+			uint64_t *may_miss)
+{
+	const struct load_scoreboard *scoreboard = run->scoreboard;
+	struct load_instances_result *sum = &r->instances;
+
+	memset(may_miss, 0, TAPIO_GROUP_SLOTS * sizeof(*may_miss));
+	for (uint32_t i = 0; i < scoreboard->consumers; i++) {
+		const struct load_counts *c = &scoreboard->counts[i];
+		uint64_t overrun = c->gap_positions + c->overwritten;
+
+		sum->moves += c->moves;
+		sum->late += c->late;
+		sum->unread += c->unread;
+		sum->before_join += c->before_join;
+		sum->overrun += overrun;
+		may_miss[i / scoreboard->shape.members] +=
+			c->unread + c->before_join + overrun;
+	}
+}
+
 void load_collect(const struct load_run *run, struct load_result *r)
 {
 	struct load_verdicts *v = &r->verdicts;
 	/* Those that were killed had no time to say when they ended. */
 	uint64_t ended_ns = run->kills ? (uint64_t)run->ended_ns : 0, owed;
 
+	if (run->options.kills_instance)
+		sum_records(run, r, r->ledger.lost_of);
 	if (run->options.check)
 		load_judge(run->scoreboard, r->ledger.lost_of, v);
 	add_places(run, r, &ended_ns);
@@ -98,6 +126,11 @@ static uint64_t unexplained(const struct load_run *run,
 
 	if (!run->options.check)
 		return 0; /* nothing tells the events apart */
+	/* Ledgers of lost memory are lost: compares missing events with the records. */
+	if (run->options.kills_instance) {
+		got = r->verdicts.missing;
+		delivered = r->verdicts.overrun;
+	}
 	return delivered > got ? delivered - got : got - delivered;
 }
 
@@ -107,9 +140,12 @@ bool load_passed(const struct load_run *run, const struct load_result *r)
 
 	if (run->options.still_ns && !r->neighbour.exact)
 		return false;
+	if (r->instances.left.faults)
+		return false;
 	return !run->failed && r->drained && !v->lost && !v->duplicated &&
 	       !v->corrupt && counts_agree(run, r) && !v->disordered &&
-	       !unexplained(run, r) && !r->wedged && !r->ledger.faults;
+	       !unexplained(run, r) && !r->wedged && !r->ledger.faults &&
+	       !r->broken;
 }
 
 /* ---- the summary line ---------------------------------------------------------- */
@@ -124,10 +160,9 @@ static void set(json_t *object, const char *key, uint64_t value)
 
 static const char *flavour(const struct load_run *run)
 {
-	static const char *const words[] = {"unknown", "proven", "absent",
-					    "broken", "inconclusive"};
+	const char *word = tpi_rseq_word(run->rseq);
 
-	return run->rseq < 5 ? words[run->rseq] : "unknown";
+	return word ? word : "unknown";
 }
 
 static uint64_t page_bytes(const struct load_run *run)
@@ -155,6 +190,9 @@ static void add_counts(json_t *o, const struct load_run *run,
 	set(o, "kills", run->kills);
 	set(o, "kills_consumers", run->kills_consumers);
 	set(o, "stops", run->stops);
+	set(o, "broken", r->broken);
+	set(o, "suspicious", r->suspicious);
+	set(o, "unsettled", r->unsettled);
 	set(o, "in_doubt", v->in_doubt);
 	set(o, "foreign", v->foreign);
 	set(o, "filtered", r->filtered);
@@ -215,6 +253,48 @@ static void add_neighbour(json_t *o, const struct load_run *run,
 	json_object_set_new(neighbour, "ratio",
 			    json_real(before > 0 ? during / before : 0));
 	json_object_set_new(o, "neighbour", neighbour);
+}
+
+static void add_broker(json_t *o, const struct load_run *run,
+		       const struct load_broker_result *b)
+{
+	json_t *broker;
+
+	if (!load_broker_dies(&run->options) || run->options.kills_instance)
+		return;
+	broker = json_object();
+	set(broker, "kills", b->kills);
+	set(broker, "kills_keeper", b->kills_keeper);
+	set(broker, "attaches", histogram_count(&b->attach));
+	set(broker, "attach_p50_ns", histogram_quantile(&b->attach, 0.5));
+	set(broker, "attach_p99_ns", histogram_quantile(&b->attach, 0.99));
+	set(broker, "attach_max_ns", b->attach.max);
+	set(broker, "gap_quiet_ns", b->gap_quiet_ns);
+	set(broker, "gap_kills_ns", b->gap_kills_ns);
+	json_object_set_new(o, "broker", broker);
+}
+
+static void add_instances(json_t *o, const struct load_run *run,
+			  const struct load_instances_result *r)
+{
+	json_t *instances;
+
+	if (!run->options.kills_instance)
+		return;
+	instances = json_object();
+	set(instances, "kills", r->kills);
+	set(instances, "moves", r->moves);
+	set(instances, "late", r->late);
+	set(instances, "unread", r->unread);
+	set(instances, "before_join", r->before_join);
+	set(instances, "overrun", r->overrun);
+	set(instances, "served_p50_ns", histogram_quantile(&r->served, 0.5));
+	set(instances, "served_max_ns", r->served.max);
+	set(instances, "moved_p50_ns", histogram_quantile(&r->moved, 0.5));
+	set(instances, "moved_max_ns", r->moved.max);
+	set(instances, "gap_quiet_ns", r->gap_quiet_ns);
+	set(instances, "gap_kills_ns", r->gap_kills_ns);
+	json_object_set_new(o, "instances", instances);
 }
 
 static void add_speed(json_t *o, const struct load_result *r)
@@ -299,6 +379,8 @@ static int print_summary(const struct load_run *run,
 	add_causes(o, r);
 	add_ledger(o, r);
 	add_neighbour(o, run, &r->neighbour);
+	add_broker(o, run, &r->broker);
+	add_instances(o, run, &r->instances);
 	add_speed(o, r);
 	add_group_latency(o, run);
 	add_circumstances(o, run);
@@ -325,6 +407,44 @@ static void print_neighbour(const struct load_neighbour_result *b)
 	       (double)b->during_ns / 1e9, before > 0 ? during / before : 0,
 	       (unsigned long long)b->sent, (unsigned long long)b->received,
 	       b->exact ? "exact" : "not exact");
+}
+
+static void print_gaps(uint64_t quiet_ns, uint64_t kills_ns)
+{
+	printf("longest gap between two accepted events of a producer: %.3f ms "
+	       "before the kills, %.3f ms during them\n",
+	       (double)quiet_ns / 1e6, (double)kills_ns / 1e6);
+}
+
+static void print_broker(const struct load_broker_result *b)
+{
+	printf("broker      killed %llu times, its keeper %llu times; %llu new "
+	       "clients attached, %.1f ms after the kill (p50), %.1f ms at most\n",
+	       (unsigned long long)b->kills,
+	       (unsigned long long)b->kills_keeper,
+	       (unsigned long long)histogram_count(&b->attach),
+	       (double)histogram_quantile(&b->attach, 0.5) / 1e6,
+	       (double)b->attach.max / 1e6);
+	print_gaps(b->gap_quiet_ns, b->gap_kills_ns);
+}
+
+static void print_instances(const struct load_instances_result *r)
+{
+	printf("instances   lost %llu times; another one served %.1f ms after "
+	       "the kill (p50), and had all handles after %.1f ms, %.1f ms at "
+	       "most\n",
+	       (unsigned long long)r->kills,
+	       (double)histogram_quantile(&r->served, 0.5) / 1e6,
+	       (double)histogram_quantile(&r->moved, 0.5) / 1e6,
+	       (double)r->moved.max / 1e6);
+	printf("records     %llu of moves; %llu events came late; missing: %llu "
+	       "were left unread, %llu overwritten before the reader had "
+	       "joined, %llu overrun in a lane\n",
+	       (unsigned long long)r->moves, (unsigned long long)r->late,
+	       (unsigned long long)r->unread,
+	       (unsigned long long)r->before_join,
+	       (unsigned long long)r->overrun);
+	print_gaps(r->gap_quiet_ns, r->gap_kills_ns);
 }
 
 static void print_text(const struct load_run *run, const struct load_result *r)
@@ -367,6 +487,10 @@ static void print_text(const struct load_run *run, const struct load_result *r)
 	       (double)r->latency.max / 1e3);
 	if (run->options.still_ns)
 		print_neighbour(&r->neighbour);
+	if (run->options.kills_instance)
+		print_instances(&r->instances);
+	else if (load_broker_dies(&run->options))
+		print_broker(&r->broker);
 	if (r->baseline_per_s > 0)
 		printf("baseline    %.3f M/s without any safety: %.2f times "
 		       "this\n",

@@ -3,7 +3,8 @@
  * One run of tapio-load: a leader, which forks everybody else and never touches
  * an event, the broker's host if it is our own, producers and consumers.
  *
- *	leader --+-- host        a broker on a thread, until its pipe closes
+ *	leader --+-- host        a broker on a thread, until its pipe closes, or
+ *	         |               tapiod with its keeper (daemon.h)
  *	         +-- producer P  } replaced when they are killed
  *	         +-- consumer C  }
  *
@@ -18,6 +19,7 @@
 #include <sys/types.h>
 
 #include <tapio/abi.h>
+#include <tapio/common.h>
 
 #include "tools/inspect/inspect.h"
 #include "tools/load/scoreboard.h"
@@ -27,8 +29,10 @@ struct load_run {
 	struct load_options options;
 	struct load_scoreboard *scoreboard;
 	const char *socket;
+	struct load_host *host; /* of the broker of our own */
 	struct tpi_inspect *inspect;
-	uint32_t channel; /* index in the catalog */
+	struct tpi_inspect *former; /* of the instance before, or NULL */
+	uint32_t channel;           /* index in the catalog */
 	uint32_t lanes;
 	uint32_t
 		neighbour_channel; /* with --stand-still. Also in the catalog */
@@ -65,6 +69,13 @@ pid_t load_fork(struct load_run *run,
 		int (*work)(struct load_run *run, uint32_t index),
 		uint32_t index);
 
+/*
+ * Waits for a child that was told to end, and kills it after that time. load_fail() with its
+ * reason if it did not end well.
+ */
+void load_end(struct load_run *run, struct load_place *place, const char *who,
+	      int64_t patience_ns);
+
 int load_producer(struct load_run *run, uint32_t index);
 /* The index is that of the place | life << 12. */
 #define LOAD_CONSUMER(place, life)    ((place) | (life) << 12)
@@ -84,32 +95,47 @@ void load_pin(const struct load_run *run, uint32_t n);
 /* Waits until the leader says go, or stop. */
 void load_wait_for_go(const struct load_scoreboard *scoreboard);
 
+/* How a process of the run opens a handle. `why` lives as long as the handle opens. */
+struct tapio_options load_broker(const struct load_run *run, char *why,
+				 size_t why_bytes);
+
 /* Notes why a place failed. Returns 1, for a child to end with. */
 int load_place_failed(struct load_place *place, int err, const char *what,
 		      const char *detail);
+
+/*
+ * The longest time between two accepted events of any producer, before and after the
+ * first kill of the broker or its keeper.
+ */
+void load_longest_gaps(const struct load_run *run, uint64_t *quiet_ns,
+		       uint64_t *kills_ns);
+
+/* Maps the memory of the broker that serves, and finds the channel. TPI_EXIT_*, and it
+ * was said what is wrong. */
+int load_look_inside(struct load_run *run);
 
 /* ---- the broker's host (host.c) --------------------------------------------- */
 
 struct load_host {
 	pid_t pid;
-	int leash; /* closing it stops the broker */
+	int leash; /* closing it stops the broker. -1: it is a program */
 	char socket[128];
+	char directory[64]; /* of that program (daemon.h) */
 };
 
 /* Starts a broker with a channel as the options say. -errno and why. */
 int load_host_start(struct load_host *host, const struct load_options *options,
 		    char *error, size_t error_bytes);
-void load_host_stop(struct load_host *host);
+void load_host_stop(struct load_host *host, const struct load_run *run);
 
 /* ---- the course of a run (supervisor.c, drain.c) ---------------------------------- */
 
 /*
  * Starts all processes and runs the load with its faults until it is over.
- * `neighbour`: the outcome of the channel beside, with --stand-still.
+ * Of the result it fills in what comes of a channel beside, and of kills of brokers.
  */
-struct load_neighbour_result;
-void load_supervise(struct load_run *run,
-		    struct load_neighbour_result *neighbour);
+struct load_result;
+void load_supervise(struct load_run *run, struct load_result *result);
 
 struct load_ledger_sum {
 	uint64_t

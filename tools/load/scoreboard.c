@@ -22,7 +22,8 @@ static void *carve(unsigned char *base, size_t *at, size_t count, size_t bytes)
 
 static size_t lay_out(struct load_scoreboard *b, unsigned char *base)
 {
-	size_t tracks = (size_t)b->shape.groups * b->shape.lanes;
+	size_t tracks = (size_t)(b->shape.instances ? b->shape.instances : 1) *
+			b->shape.groups * b->shape.lanes;
 	size_t at = sizeof(*b);
 
 	b->spans = carve(base, &at, b->span_count, sizeof(*b->spans));

@@ -61,7 +61,12 @@ struct load_counts {
 	uint64_t gaps;    /* gap records */
 	uint64_t gap_positions;
 	uint64_t overwritten; /* while it was looked at */
-	uint64_t reserved[6];
+	/* As its records of moves to other instances say. */
+	uint64_t moves;
+	uint64_t before_join; /* overwritten before it had joined */
+	uint64_t unread;      /* left in memory that it gave up */
+	uint64_t late;        /* events of memory that it had left */
+	uint64_t reserved[2];
 } __attribute__((aligned(LOAD_LINE)));
 
 enum load_state {
@@ -86,6 +91,9 @@ struct load_place {
 	uint64_t chaff;     /* producers: to be filtered, accepted */
 	uint64_t late;      /* consumers: with an earlier stamp than before */
 	uint64_t told_late; /* consumers: the same, as the library counts it */
+	uint64_t gap_ns
+		[2]; /* producers: longest time between accepted events, in
+			     * each phase. Only where the broker is killed */
 	char why[256];
 	struct load_histogram latency; /* consumers: of publish to deliver */
 } __attribute__((aligned(LOAD_LINE)));
@@ -96,6 +104,7 @@ struct load_shape {
 	uint32_t members; /* per group */
 	uint32_t lanes;
 	uint32_t kills_consumers; /* at most so many lives beyond the first */
+	uint32_t instances;       /* memories, one after the other. 0: one */
 	uint64_t events_max;      /* ids that can be given */
 	uint64_t seed;
 };
@@ -110,8 +119,9 @@ struct load_scoreboard {
 	uint64_t bit_words; /* per group */
 	struct load_span *spans;
 	uint64_t *bits;
-	struct load_track *tracks; /* [group * lanes + lane] */
-	uint64_t *last_ids; /* [(group * lanes + lane) * places + index] */
+	/* [(instance * groups + group) * lanes + lane]: each has its own positions */
+	struct load_track *tracks;
+	uint64_t *last_ids; /* [track * places + index] */
 	struct load_place *producer;
 	struct load_place *consumer;
 	struct load_counts *counts; /* [consumers] */
@@ -123,6 +133,8 @@ struct load_scoreboard {
 	uint32_t stop;      /* producers: no more events */
 	uint32_t finish;    /* consumers: everything has arrived */
 	uint32_t exhausted; /* no spans are left: written by a producer */
+	uint32_t
+		phase; /* 1 from the first kill of the broker or its keeper on */
 	uint64_t next_span __attribute__((aligned(LOAD_LINE)));
 };
 

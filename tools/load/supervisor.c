@@ -24,9 +24,8 @@
 #include <unistd.h>
 
 #include "lib/base/atomic.h"
-#include "tools/load/neighbour.h"
 #include "tools/load/event.h"
-#include "tools/load/run.h"
+#include "tools/load/report.h"
 
 #define TICK_NS     INT64_C(2000000)
 #define START_NS    INT64_C(60000000000)
@@ -66,6 +65,8 @@ struct supervisor {
 	int64_t stalled_at_ns; /* when a stall will have lasted too long */
 	uint64_t published;
 	uint64_t random;
+	struct load_broker_faults *broker; /* NULL: it is not killed */
+	struct load_instances *instances;  /* NULL: none is lost */
 	struct load_neighbour *neighbour;
 	unsigned int phase; /* of standing still: 1 at work, 2 still, 3 over */
 	int64_t next_phase_ns; /* NEVER: not with --stand-still */
@@ -180,6 +181,19 @@ static void bury(struct supervisor *s, struct child *c, int status)
 						     : "it ended early");
 }
 
+/* A broker that may be killed leaves processes that are ours then. */
+static void bury_broker(struct supervisor *s, pid_t pid)
+{
+	struct load_run *run = s->run;
+
+	if (!load_broker_dies(&run->options))
+		load_fail(run, "the broker's host ended");
+	else if (s->broker && load_broker_faults_ended(s->broker, pid))
+		load_fail(run, "the process that attaches ended early");
+	else if (run->host->pid == pid)
+		run->host->pid = 0;
+}
+
 static void reap(struct supervisor *s)
 {
 	struct child *c;
@@ -194,7 +208,7 @@ static void reap(struct supervisor *s)
 			 load_neighbour_ended(s->neighbour, pid))
 			load_fail(s->run, "the neighbour ended early");
 		else
-			load_fail(s->run, "the broker's host ended");
+			bury_broker(s, pid);
 	}
 }
 
@@ -312,6 +326,18 @@ static int64_t do_what_is_due(struct supervisor *s, int64_t now)
 	stand_still(s, now);
 	if (s->next_phase_ns < next)
 		next = s->next_phase_ns;
+	if (s->broker) {
+		int64_t due = load_broker_faults_due(s->broker, now);
+
+		if (due < next)
+			next = due;
+	}
+	if (s->instances) {
+		int64_t due = load_instances_due(s->instances, now);
+
+		if (due < next)
+			next = due;
+	}
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct child *c = &s->children[i];
 
@@ -368,6 +394,8 @@ static void watch_for_stall(struct supervisor *s, int64_t now)
 static bool faults_left(const struct supervisor *s)
 {
 	return s->kills_left || s->kills_consumers_left || s->stops_left ||
+	       (s->broker && load_broker_faults_left(s->broker)) ||
+	       (s->instances && load_instances_left(s->instances)) ||
 	       s->next_phase_ns != NEVER;
 }
 
@@ -482,8 +510,34 @@ static void begin_neighbour(struct supervisor *s)
 	load_neighbour_phase(s->neighbour, 0);
 }
 
-void load_supervise(struct load_run *run,
-		    struct load_neighbour_result *neighbour)
+static void begin_faults(struct supervisor *s)
+{
+	struct load_run *run = s->run;
+
+	begin_neighbour(s);
+	if (!run->failed && run->options.kills_instance)
+		s->instances = load_instances_start(run);
+	else if (!run->failed && load_broker_dies(&run->options))
+		s->broker = load_broker_faults_start(run);
+	/* From here on they may be killed. */
+	s->kills_left = run->options.kills;
+	s->kills_consumers_left = run->options.kills_consumers;
+	s->stops_left = run->options.stops;
+}
+
+static void finish_faults(struct supervisor *s, struct load_result *result)
+{
+	struct load_run *run = s->run;
+
+	if (s->neighbour)
+		load_neighbour_finish(run, s->neighbour, &result->neighbour);
+	if (s->broker)
+		load_broker_faults_finish(run, s->broker, &result->broker);
+	if (s->instances)
+		load_instances_finish(s->instances, &result->instances);
+}
+
+void load_supervise(struct load_run *run, struct load_result *result)
 {
 	struct supervisor s = {
 		.run = run,
@@ -498,11 +552,7 @@ void load_supervise(struct load_run *run,
 	start_all(&s, true);
 	if (!run->failed)
 		start_all(&s, false);
-	begin_neighbour(&s);
-	/* From here on they may be killed. */
-	s.kills_left = run->options.kills;
-	s.kills_consumers_left = run->options.kills_consumers;
-	s.stops_left = run->options.stops;
+	begin_faults(&s);
 	run->started_ns = tpi_monotonic_ns();
 	tpi_store_relaxed(&run->scoreboard->go, 1);
 	while (!is_over(&s, tpi_monotonic_ns())) {
@@ -519,8 +569,7 @@ void load_supervise(struct load_run *run,
 	if (s.phase == 2)
 		signal_first_group(&s, SIGCONT);
 	stop_producers(&s);
-	if (s.neighbour)
-		load_neighbour_finish(run, s.neighbour, neighbour);
+	finish_faults(&s, result);
 	if (!run->options.json && isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
 	free(s.children);

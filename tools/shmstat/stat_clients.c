@@ -2,34 +2,15 @@
 /* Attachments: the process, its channel and its role. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/base/atomic.h"
+#include "tools/inspect/process.h"
 #include "tools/shmstat/stat.h"
 
-/*
- * A copy that belongs to one attachment. False when the record is free or was
- * given to another one meanwhile.
- */
-static bool copy_attachment(const struct tapio_shm_attachment *shared,
-			    struct tapio_shm_attachment *copy)
-{
-	/*
-	 * ORDER attachment.state (acquire): the record was filled before. Pairs
-	 * with the broker's release.
-	 */
-	uint32_t state = tpi_load_acquire(&shared->state);
-
-	if (state == TAPIO_ATTACHMENT_FREE)
-		return false;
-	memcpy(copy, shared, sizeof(*copy));
-	tpi_fence_compiler(); /* the copy is what is looked at */
-	copy->state = state;
-	/* ORDER attachment.id (fence): the copy is older than this look.
-	 * Pairs with the release of the state when the record is given
-	 * again. */
-	tpi_fence_load_load();
-	return tpi_load_relaxed(&shared->id) == copy->id;
-}
+/* How long a broker may take to see a death. */
+#define NAPS   20
+#define NAP_NS 50000000
 
 static json_t *group_name(const struct tpi_inspect *inspect,
 			  const struct tapio_shm_attachment *a)
@@ -44,6 +25,15 @@ static json_t *group_name(const struct tpi_inspect *inspect,
 	return value_text(group->name, sizeof(group->name));
 }
 
+/* null: a process that cannot be looked at, as one of another user under hidepid. */
+static json_t *value_alive(const struct tapio_shm_attachment *a,
+			   const char *process)
+{
+	if (a->state != TAPIO_ATTACHMENT_ALIVE || !strcmp(process, "gone"))
+		return json_false();
+	return strcmp(process, "unknown") ? json_true() : json_null();
+}
+
 static json_t *one(const struct tpi_inspect *inspect,
 		   const struct tapio_shm_attachment *a,
 		   const struct stat_member *member)
@@ -51,7 +41,8 @@ static json_t *one(const struct tpi_inspect *inspect,
 	static const char *const states[] = {"free", "alive", "dead"};
 	static const char *const roles[] = {NULL, "produce", "consume",
 					    "inspect"};
-	const char *process = process_state(a->pid, a->start_time_ticks);
+	const char *process =
+		tpi_inspect_process(inspect, a->pid, a->start_time_ticks);
 	json_t *object = json_object();
 
 	json_object_set_new(object, "id", value_count(a->id));
@@ -68,9 +59,7 @@ static json_t *one(const struct tpi_inspect *inspect,
 	json_object_set_new(object, "rseq", value_rseq(a->rseq_verdict));
 	json_object_set_new(object, "state", value_word(states, 3, a->state));
 	json_object_set_new(object, "process", json_string(process));
-	json_object_set_new(object, "alive",
-			    json_boolean(a->state == TAPIO_ATTACHMENT_ALIVE &&
-					 strcmp(process, "gone") != 0));
+	json_object_set_new(object, "alive", value_alive(a, process));
 	return object;
 }
 
@@ -83,8 +72,8 @@ static size_t copy_all(const struct tpi_inspect *inspect,
 
 	/* Index 0 is never given. */
 	for (uint32_t i = 1; i < inspect->catalog.attachment_count; i++) {
-		if (!copy_attachment(&inspect->catalog.attachments[i],
-				     &copies[count]))
+		if (!tpi_inspect_attachment(&inspect->catalog.attachments[i],
+					    &copies[count]))
 			continue;
 		stat_member_look(inspect, &copies[count], &members[count]);
 		count++;
@@ -92,7 +81,42 @@ static size_t copy_all(const struct tpi_inspect *inspect,
 	return count;
 }
 
-json_t *stat_clients(const struct tpi_inspect *inspect)
+static bool any_gone(const struct tpi_inspect *inspect,
+		     const struct tapio_shm_attachment *copies, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(tpi_inspect_process(inspect, copies[i].pid,
+						copies[i].start_time_ticks),
+			    "gone"))
+			return true;
+	return false;
+}
+
+/* A broker that runs takes a moment to see a death. */
+static size_t copy_settled(const struct tpi_inspect *inspect,
+			   struct tapio_shm_attachment *copies,
+			   struct stat_member *members)
+{
+	const struct tapio_shm_broker *b = inspect->catalog.broker;
+	const struct timespec nap = {.tv_nsec = NAP_NS};
+	size_t count = copy_all(inspect, copies, members);
+
+	for (int naps = 0; naps < NAPS && stat_is_live(inspect) &&
+			   any_gone(inspect, copies, count);
+	     naps++) {
+		/* Relaxed: written before anybody was served. */
+		if (strcmp(tpi_inspect_process(
+				   inspect, tpi_load_relaxed(&b->pid),
+				   tpi_load_relaxed(&b->start_time_ticks)),
+			   "running"))
+			break;
+		nanosleep(&nap, NULL);
+		count = copy_all(inspect, copies, members);
+	}
+	return count;
+}
+
+static json_t *collect(const struct tpi_inspect *inspect, bool settle)
 {
 	size_t i, count, most = inspect->catalog.attachment_count;
 	struct tapio_shm_attachment *copies = calloc(most, sizeof(*copies));
@@ -101,8 +125,9 @@ json_t *stat_clients(const struct tpi_inspect *inspect)
 
 	if (copies && members) {
 		array = json_array();
-		count = copy_all(inspect, copies, members);
-		stat_members_settle(inspect, copies, members, count);
+		count = copy_settled(inspect, copies, members);
+		if (settle)
+			stat_members_settle(inspect, copies, members, count);
 		for (i = 0; i < count; i++)
 			json_array_append_new(
 				array, one(inspect, &copies[i], &members[i]));
@@ -110,4 +135,14 @@ json_t *stat_clients(const struct tpi_inspect *inspect)
 	free(members);
 	free(copies);
 	return array;
+}
+
+json_t *stat_clients(const struct tpi_inspect *inspect)
+{
+	return collect(inspect, true);
+}
+
+json_t *stat_clients_quick(const struct tpi_inspect *inspect)
+{
+	return collect(inspect, false);
 }

@@ -7,25 +7,25 @@
 #include "lib/memory/policy.h"
 #include "tools/shmstat/stat.h"
 
-struct sums {
-	struct tpi_ledger total; /* counts added up. peak: the largest */
-	uint32_t leased;
-	bool joining;
-};
+#define ATTEMPTS 4
 
-static void add_up(const struct tpi_inspect *inspect, uint32_t channel,
-		   uint32_t slot, struct sums *sums)
+void stat_group_sum(const struct tpi_inspect *inspect, uint32_t channel,
+		    uint32_t slot, struct stat_sums *sums)
 {
 	uint32_t lanes = inspect->channels[channel].channel.lane_count;
 	struct tpi_ledger l;
+	bool unsettled;
 	int err;
 
 	memset(sums, 0, sizeof(*sums));
 	for (uint32_t i = 0; i < lanes; i++) {
-		err = tpi_inspect_ledger(inspect, channel, i, slot, &l);
+		err = stat_ledger_read(inspect, channel, i, slot, &l,
+				       &unsettled);
 		sums->joining |= err == -EAGAIN;
 		if (err)
 			continue;
+		sums->had = true;
+		sums->unsettled |= unsettled;
 		sums->total.delivered += l.delivered;
 		sums->total.skipped += l.skipped;
 		sums->total.lost += l.lost;
@@ -49,10 +49,10 @@ static json_t *value_policy(uint32_t policy)
 static void add_slot(json_t *object, const struct tapio_shm_group *group,
 		     uint64_t slot)
 {
-	static const char *const states[] = {"free", "active", "closed"};
+	static const char *const states[] = {"free", "active"};
 
 	json_object_set_new(object, "state",
-			    value_word(states, 3, TAPIO_SLOT_STATE(slot)));
+			    value_word(states, 2, TAPIO_SLOT_STATE(slot)));
 	json_object_set_new(object, "policy",
 			    value_policy(tpi_inspect_policy(group, slot)));
 	json_object_set_new(object, "in_force",
@@ -63,15 +63,15 @@ static void add_slot(json_t *object, const struct tapio_shm_group *group,
 			    value_count(TAPIO_SLOT_INCARNATION(slot)));
 }
 
-/* Channels without stamps have no latencies. */
-static const struct tapio_shm_histogram *
-latencies(const struct tpi_inspect *inspect, uint32_t channel, uint32_t index)
+const struct tapio_shm_histogram *
+stat_histogram(const struct tpi_inspect *inspect, uint32_t channel,
+	       uint32_t slot)
 {
 	const struct tpi_inspect_channel *c = &inspect->channels[channel];
 
 	return c->channel.info.stamp == TAPIO_STAMP_NONE
 		       ? NULL
-		       : c->cursors[index].histogram;
+		       : c->cursors[slot].histogram;
 }
 
 static json_t *value_filter(uint64_t digest)
@@ -82,7 +82,7 @@ static json_t *value_filter(uint64_t digest)
 
 /* In which its members agree, and how one relieves another. */
 static void add_members(json_t *object, const struct tapio_shm_group *group,
-			const struct sums *sums)
+			const struct stat_sums *sums)
 {
 	/* relaxed: shown, each by itself */
 	uint64_t takeover_ns = tpi_load_relaxed(&group->takeover_ns);
@@ -96,8 +96,38 @@ static void add_members(json_t *object, const struct tapio_shm_group *group,
 				    ? json_null()
 				    : value_count(takeover_ns));
 	json_object_set_new(object, "takeovers",
-			    value_count(sums->total.takeovers));
-	json_object_set_new(object, "lanes_leased", value_count(sums->leased));
+			    value_known(sums->had, sums->total.takeovers));
+	json_object_set_new(object, "lanes_leased",
+			    value_known(sums->had, sums->leased));
+}
+
+/* Until the slot serves another group. */
+static bool was_evicted(const struct tpi_inspect *inspect, uint32_t channel,
+			uint32_t index)
+{
+	/* Relaxed: shown, by itself. */
+	return tpi_load_relaxed(
+		       &tpi_inspect_groups(inspect, channel)[index].flags) &
+	       TAPIO_GROUP_FLAG_EVICTED;
+}
+
+/* null where the cursors are not had: no right, or their memory was just replaced. */
+static void add_counts(json_t *object, const struct stat_sums *s)
+{
+	bool exact = s->had && !s->unsettled;
+
+	json_object_set_new(object, "delivered",
+			    value_known(exact, s->total.delivered));
+	json_object_set_new(object, "skipped",
+			    value_known(s->had, s->total.skipped));
+	json_object_set_new(object, "lost", value_known(s->had, s->total.lost));
+	json_object_set_new(object, "in_flight",
+			    value_known(s->had, s->total.in_flight));
+	json_object_set_new(object, "overrun",
+			    value_known(s->had, s->total.overrun));
+	json_object_set_new(object, "high_water",
+			    value_known(s->had, s->total.peak));
+	json_object_set_new(object, "unsettled", json_boolean(s->unsettled));
 }
 
 static json_t *one(const struct tpi_inspect *inspect, uint32_t channel,
@@ -106,9 +136,9 @@ static json_t *one(const struct tpi_inspect *inspect, uint32_t channel,
 	const struct tapio_shm_group *group =
 		&tpi_inspect_groups(inspect, channel)[index];
 	json_t *object = json_object();
-	struct sums sums;
+	struct stat_sums sums;
 
-	add_up(inspect, channel, index, &sums);
+	stat_group_sum(inspect, channel, index, &sums);
 	json_object_set_new(object, "channel", value_channel(inspect, channel));
 	json_object_set_new(object, "slot", value_count(index));
 	json_object_set_new(object, "group",
@@ -120,38 +150,52 @@ static json_t *one(const struct tpi_inspect *inspect, uint32_t channel,
 			    json_boolean(tpi_load_relaxed(&group->flags) &
 					 TAPIO_GROUP_FLAG_DURABLE));
 	json_object_set_new(object, "evicted",
-			    json_boolean(tpi_load_relaxed(&group->flags) &
-					 TAPIO_GROUP_FLAG_EVICTED));
+			    json_boolean(was_evicted(inspect, channel, index)));
 	add_members(object, group, &sums);
-	json_object_set_new(object, "delivered",
-			    value_count(sums.total.delivered));
-	json_object_set_new(object, "skipped", value_count(sums.total.skipped));
-	json_object_set_new(object, "lost", value_count(sums.total.lost));
-	json_object_set_new(object, "in_flight",
-			    value_count(sums.total.in_flight));
-	json_object_set_new(object, "overrun", value_count(sums.total.overrun));
-	json_object_set_new(object, "high_water", value_count(sums.total.peak));
-	json_object_set_new(object, "latency_ns",
-			    value_latency(latencies(inspect, channel, index)));
+	add_counts(object, &sums);
+	json_object_set_new(
+		object, "latency_ns",
+		value_latency(stat_histogram(inspect, channel, index)));
 	json_object_set_new(object, "faults", value_faults(sums.total.faults));
+	return object;
+}
+
+/* A slot that another group gets meanwhile is looked at again. NULL: it has no group. */
+static json_t *one_settled(const struct tpi_inspect *inspect, uint32_t channel,
+			   uint32_t index)
+{
+	const struct tapio_shm_group *group =
+		&tpi_inspect_groups(inspect, channel)[index];
+	json_t *object = NULL;
+
+	for (int i = 0; i < ATTEMPTS; i++) {
+		/* ORDER group.slot (acquire): the name is that of the group whose
+		 * state this is. Pairs with the broker's release. */
+		uint64_t slot = tpi_load_acquire(&group->slot);
+
+		json_decref(object);
+		if (TAPIO_SLOT_STATE(slot) == TAPIO_SLOT_FREE &&
+		    !was_evicted(inspect, channel, index))
+			return NULL;
+		object = one(inspect, channel, index, slot);
+		tpi_fence_load_load();
+		if (tpi_load_relaxed(&group->slot) == slot)
+			return object;
+	}
+	json_object_set_new(object, "unsettled", json_true());
 	return object;
 }
 
 json_t *stat_groups(const struct tpi_inspect *inspect)
 {
-	json_t *array = json_array();
+	json_t *array = json_array(), *row;
 
 	for (uint32_t c = 0; c < inspect->catalog.channel_count; c++)
-		for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++) {
-			/* ORDER group.slot (acquire): the name is that of the
-			 * group whose state this is. Pairs with the broker's
-			 * release. */
-			uint64_t slot = tpi_load_acquire(
-				&tpi_inspect_groups(inspect, c)[i].slot);
-
-			if (TAPIO_SLOT_STATE(slot) != TAPIO_SLOT_FREE)
-				json_array_append_new(array,
-						      one(inspect, c, i, slot));
+		for (uint32_t i = 0;
+		     inspect->channels[c].there && i < TAPIO_GROUP_SLOTS; i++) {
+			row = one_settled(inspect, c, i);
+			if (row)
+				json_array_append_new(array, row);
 		}
 	return array;
 }

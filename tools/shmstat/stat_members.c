@@ -88,6 +88,8 @@ void stat_members_settle(const struct tpi_inspect *inspect,
 	bool any = false;
 	size_t i;
 
+	if (inspect->snapshot)
+		return; /* a copy does not change, whether they poll or not */
 	for (i = 0; i < count; i++)
 		any |= is_awaited(&members[i]);
 	if (any)

@@ -1,169 +1,221 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Printing JSON for people. Numbers are set to the right, words to the left.
- * An object is the list of its entries that are not zero, an array is its words,
- * and "-" stands for what is not there.
- */
+/* Which columns a table has, and how wide. Numbers to the right, words to the left. */
+#include "tools/shmstat/table.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "tools/shmstat/stat.h"
+#define GAP      2
+#define CUT_SOFT 16 /* of a name, before a column is left out */
+#define CUT_MIN  8  /* then */
 
-#define CELL_BYTES  256
-#define COLUMNS_MAX 24
+struct shape {
+	const struct column *columns;
+	int count;
+	bool right[COLUMNS_MAX];
+	bool out[COLUMNS_MAX];
+	size_t exact[COLUMNS_MAX];
+	size_t scaled[COLUMNS_MAX]; /* with large counts as 12.3M */
+	size_t cut[COLUMNS_MAX];    /* with long names cut, too */
+	const size_t *widths;       /* the ones that are used */
+};
 
-static void print_bytes(char *cell, json_int_t bytes)
-{
-	static const char units[] = "BKMGT";
-	double n = (double)bytes;
-	int unit = 0;
-
-	for (; n >= 1024 && unit < 4; unit++)
-		n /= 1024;
-	if (n == (double)(json_int_t)n)
-		snprintf(cell, CELL_BYTES, "%lld%c", (long long)n, units[unit]);
-	else
-		snprintf(cell, CELL_BYTES, "%.1f%c", n, units[unit]);
-}
-
-static void print_seconds(char *cell, double s)
-{
-	if (s < 120)
-		snprintf(cell, CELL_BYTES, "%.1fs", s);
-	else if (s < 7200)
-		snprintf(cell, CELL_BYTES, "%.0fm%02.0fs",
-			 (double)(long)(s / 60),
-			 s - 60 * (double)(long)(s / 60));
-	else
-		snprintf(cell, CELL_BYTES, "%.1fh", s / 3600);
-}
-
-static void append(char *cell, const char *text)
-{
-	size_t used = strlen(cell);
-
-	snprintf(cell + used, CELL_BYTES - used, "%s%s", used ? "," : "", text);
-}
-
-static void print_object(char *cell, const json_t *object)
-{
-	char entry[CELL_BYTES];
-	json_t *value;
-	const char *key;
-
-	*cell = 0;
-	json_object_foreach((json_t *)(uintptr_t)object, key, value)
-	{
-		if (json_is_integer(value) && json_integer_value(value)) {
-			snprintf(entry, sizeof(entry), "%s=%lld", key,
-				 (long long)json_integer_value(value));
-			append(cell, entry);
-		} else if (json_is_string(value)) {
-			snprintf(entry, sizeof(entry), "%s=%s", key,
-				 json_string_value(value));
-			append(cell, entry);
-		}
-	}
-	if (!*cell)
-		strcpy(cell, json_object_size(object) ? "0" : "-");
-}
-
-static void print_array(char *cell, const json_t *array)
-{
-	const json_t *value;
-	size_t i;
-
-	*cell = 0;
-	json_array_foreach(array, i, value) if (json_is_string(value))
-		append(cell, json_string_value(value));
-	if (!*cell)
-		strcpy(cell, "-");
-}
-
-static void print_cell(char *cell, const json_t *value,
-		       const struct column *column)
-{
-	if (json_is_integer(value) && column->format == COLUMN_BYTES)
-		print_bytes(cell, json_integer_value(value));
-	else if (json_is_number(value) && column->format == COLUMN_SECONDS)
-		print_seconds(cell, json_number_value(value));
-	else if (json_is_integer(value))
-		snprintf(cell, CELL_BYTES, "%lld",
-			 (long long)json_integer_value(value));
-	else if (json_is_real(value))
-		snprintf(cell, CELL_BYTES, "%.3f", json_real_value(value));
-	else if (json_is_string(value))
-		snprintf(cell, CELL_BYTES, "%s",
-			 json_string_length(value) ? json_string_value(value)
-						   : "-");
-	else if (json_is_boolean(value))
-		strcpy(cell, json_is_true(value) ? "yes" : "no");
-	else if (json_is_object(value))
-		print_object(cell, value);
-	else if (json_is_array(value))
-		print_array(cell, value);
-	else
-		strcpy(cell, "-");
-}
-
-static bool column_is_number(const json_t *rows, const char *key)
+static bool is_number(const json_t *rows, const struct column *column)
 {
 	const json_t *row;
 	size_t i;
 
-	json_array_foreach(
-		rows, i,
-		row) if (!json_is_number(json_object_get(row, key)) &&
-			 !json_is_null(json_object_get(row, key))) return false;
+	json_array_foreach(rows, i, row)
+	{
+		const json_t *value = row_get(row, column->key);
+
+		if (value && !json_is_number(value) && !json_is_null(value))
+			return false;
+	}
 	return true;
 }
 
-static void print_padded(const char *cell, int width, bool right, bool last)
+static void measure(struct shape *s, const json_t *rows)
 {
-	if (right)
-		printf("%*s", width, cell);
-	else
-		printf("%-*s", last ? 0 : width, cell);
-	fputs(last ? "\n" : "  ", stdout);
-}
-
-void table_print(const json_t *rows, const struct column *columns)
-{
-	int width[COLUMNS_MAX], count = 0;
-	bool right[COLUMNS_MAX];
 	char cell[CELL_BYTES];
 	const json_t *row;
 	size_t i;
 
-	for (; columns[count].title && count < COLUMNS_MAX; count++) {
-		const struct column *c = &columns[count];
+	for (int c = 0; c < s->count; c++) {
+		const struct column *column = &s->columns[c];
 
-		width[count] = (int)strlen(c->title);
-		right[count] = column_is_number(rows, c->key);
-		json_array_foreach(rows, i, row)
-		{
-			print_cell(cell, json_object_get(row, c->key), c);
-			if ((int)strlen(cell) > width[count])
-				width[count] = (int)strlen(cell);
+		s->right[c] = is_number(rows, column);
+		for (int scaled = 0; scaled < 2; scaled++) {
+			size_t *width = scaled ? &s->scaled[c] : &s->exact[c];
+
+			*width = strlen(column->title);
+			json_array_foreach(rows, i, row)
+			{
+				cell_print(cell, row, column, scaled);
+				if (strlen(cell) > *width)
+					*width = strlen(cell);
+			}
 		}
-	}
-	for (int c = 0; c < count; c++)
-		print_padded(columns[c].title, width[c], right[c],
-			     c == count - 1);
-	json_array_foreach(rows, i, row) for (int c = 0; c < count; c++)
-	{
-		print_cell(cell, json_object_get(row, columns[c].key),
-			   &columns[c]);
-		print_padded(cell, width[c], right[c], c == count - 1);
 	}
 }
 
-void table_print_object(const json_t *object, const struct column *columns)
+static bool fits(const struct shape *s, const size_t *widths, size_t width)
+{
+	size_t total = 0;
+
+	for (int c = 0; c < s->count; c++)
+		if (!s->out[c])
+			total += widths[c] + (total ? GAP : 0);
+	return total <= width;
+}
+
+/* The one to be left out next: of the highest rank, the one to the right. -1: none. */
+static int least(const struct shape *s, int from_rank)
+{
+	int found = -1;
+
+	for (int c = 0; c < s->count; c++)
+		if (!s->out[c] && s->columns[c].rank >= from_rank &&
+		    (found < 0 || s->columns[c].rank >= s->columns[found].rank))
+			found = c;
+	return found;
+}
+
+/* A column of words that is longer than that. -1: there is none. */
+static int longest(const struct shape *s, size_t than)
+{
+	int found = -1;
+
+	for (int c = 0; c < s->count; c++)
+		if (!s->out[c] && !s->right[c] && s->cut[c] > than &&
+		    s->cut[c] > strlen(s->columns[c].title) &&
+		    (found < 0 || s->cut[c] > s->cut[found]))
+			found = c;
+	return found;
+}
+
+/* Numbers scaled, and long names cut, the longest first, to `least_width` at least. */
+static bool cut(struct shape *s, size_t least_width, size_t width)
+{
+	int c;
+
+	memcpy(s->cut, s->scaled, sizeof(s->cut));
+	while (!fits(s, s->cut, width) && (c = longest(s, least_width)) >= 0)
+		s->cut[c]--;
+	s->widths = s->cut;
+	return fits(s, s->cut, width);
+}
+
+/* Narrow ones that were left out before a wide one may have room now. */
+static void fill(struct shape *s, size_t width)
+{
+	for (int rank = 2; rank < RANK_WIDE; rank++)
+		for (int c = 0; c < s->count; c++) {
+			if (!s->out[c] || s->columns[c].rank != rank)
+				continue;
+			s->out[c] = false;
+			s->out[c] = !fits(s, s->widths, width);
+		}
+}
+
+static void shrink(struct shape *s, size_t width)
+{
+	int c;
+
+	while (!fits(s, s->exact, width) && (c = least(s, RANK_WIDE)) >= 0)
+		s->out[c] = true;
+	while (!fits(s, s->exact, width) && !cut(s, CUT_SOFT, width) &&
+	       (c = least(s, 2)) >= 0)
+		s->out[c] = true;
+	if (fits(s, s->exact, width))
+		s->widths = s->exact;
+	else if (!cut(s, CUT_SOFT, width))
+		cut(s, CUT_MIN, width);
+	fill(s, width);
+}
+
+static void print_padded(const char *cell, size_t width, bool right, bool last)
+{
+	if (right)
+		printf("%*s", (int)width, cell);
+	else
+		printf("%-*s", last ? 0 : (int)width, cell);
+	fputs(last ? "\n" : "  ", stdout);
+}
+
+/* The titles, or with `row` its cells. */
+static void print_line(const struct shape *s, const json_t *row)
+{
+	char cell[CELL_BYTES];
+	int last = s->count - 1;
+
+	while (last > 0 && s->out[last])
+		last--;
+	for (int c = 0; c <= last; c++) {
+		size_t width = s->widths[c];
+
+		if (s->out[c])
+			continue;
+		if (row)
+			cell_print(cell, row, &s->columns[c],
+				   s->widths != s->exact);
+		else
+			strcpy(cell, s->columns[c].title);
+		cell_cut(cell, width);
+		print_padded(cell, width, s->right[c], c == last);
+	}
+}
+
+int table_print(const json_t *rows, const struct column *columns,
+		const struct table_style *style)
+{
+	struct shape s = {.columns = columns};
+	const json_t *row;
+	int left_out = 0;
+	size_t i;
+
+	while (s.count < COLUMNS_MAX && columns[s.count].title)
+		s.count++;
+	measure(&s, rows);
+	s.widths = s.exact;
+	if (style->width)
+		shrink(&s, style->width);
+	if (style->titles)
+		print_line(&s, NULL);
+	json_array_foreach(rows, i, row) print_line(&s, row);
+	for (int c = 0; c < s.count; c++)
+		left_out += s.out[c];
+	return left_out;
+}
+
+/* Breaks a value behind a comma or a space where it must. */
+static void print_wrapped(const char *text, size_t indent, size_t width)
+{
+	size_t room = width > indent + 20 ? width - indent : 0;
+
+	while (room && strlen(text) > room) {
+		size_t at = room;
+
+		while (at && text[at - 1] != ',' && text[at - 1] != ' ')
+			at--;
+		if (!at)
+			at = room;
+		printf("%.*s\n%*s", (int)at, text, (int)indent, "");
+		text += at;
+	}
+	puts(text);
+}
+
+void table_print_object(const json_t *object, const struct column *columns,
+			const struct table_style *style)
 {
 	char cell[CELL_BYTES];
 
 	for (const struct column *c = columns; c->title; c++) {
-		print_cell(cell, json_object_get(object, c->key), c);
-		printf("%-18s %s\n", c->title, cell);
+		cell_print(cell, object, c, false);
+		if (style->titles)
+			printf("%-18s ", c->title);
+		print_wrapped(cell, style->titles ? 19 : 0, style->width);
 	}
 }

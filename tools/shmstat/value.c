@@ -3,9 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/base/atomic.h"
+#include "lib/base/rseq.h"
 #include "lib/lane/histogram.h"
+#include "tools/common/tool.h"
+#include "tools/inspect/snapshot.h"
 #include "tools/shmstat/stat.h"
 
 json_t *value_count(uint64_t n)
@@ -61,9 +65,10 @@ json_t *value_errno(int32_t err)
 
 json_t *value_dropped(const uint64_t dropped[TAPIO_DROP_CAUSES])
 {
-	static const char *const causes[] = {"full", "held", "size", "timeout",
-					     "no_lane"};
-	const size_t known = sizeof(causes) / sizeof(causes[0]);
+#define NAME(name, ...) #name,
+	static const char *const causes[] = {TAPIO_LANE_DROPS(NAME)};
+#undef NAME
+	const size_t known = TAPIO_LANE_DROP_COUNT;
 	json_t *object = json_object();
 	uint64_t other = 0;
 
@@ -109,21 +114,60 @@ json_t *value_latency(const struct tapio_shm_histogram *shared)
 	object = json_object();
 	json_object_set_new(object, "count", value_count(copy->count));
 	for (size_t i = 0; i < sizeof(points) / sizeof(points[0]); i++)
-		json_object_set_new(object, points[i].key,
-				    value_count(tpi_histogram_quantile(
+		json_object_set_new(
+			object, points[i].key,
+			value_known(copy->count,
+				    tpi_histogram_quantile(
 					    copy, points[i].fraction)));
-	json_object_set_new(object, "mean", value_count(copy->mean_ns));
-	json_object_set_new(object, "max", value_count(copy->max_ns));
+	json_object_set_new(object, "mean",
+			    value_known(copy->count, copy->mean_ns));
+	json_object_set_new(object, "max",
+			    value_known(copy->count, copy->max_ns));
 	free(copy);
 	return object;
 }
 
 json_t *value_rseq(uint32_t verdict)
 {
-	static const char *const words[] = {"unknown", "proven", "absent",
-					    "broken", "inconclusive"};
+	const char *word = tpi_rseq_word(verdict);
 
-	return value_word(words, sizeof(words) / sizeof(words[0]), verdict);
+	return word ? json_string(word) : value_word(NULL, 0, verdict);
+}
+
+json_t *value_keeper(uint32_t keeper)
+{
+	static const char *const words[] = {"unknown", "none", "process",
+					    "service"};
+
+	return value_word(words, sizeof(words) / sizeof(words[0]), keeper);
+}
+
+json_t *value_broker_state(uint32_t state)
+{
+	static const char *const words[] = {NULL, "starting", "running",
+					    "stopped"};
+
+	return value_word(words, sizeof(words) / sizeof(words[0]), state);
+}
+
+json_t *value_uptime(const struct tpi_inspect *inspect)
+{
+	/* relaxed: shown by itself */
+	uint64_t start = tpi_load_relaxed(&inspect->catalog.broker->started_ns);
+	uint64_t now = inspect->snapshot ? inspect->snapshot->facts.end_ns
+					 : tpi_clock_read_ns(CLOCK_REALTIME);
+
+	return json_real(now > start ? (double)(now - start) / 1e9 : 0);
+}
+
+const char *const stat_rungs[STAT_RUNGS] = {"hugetlb", "thp", "pages"};
+
+json_t *value_placement(uint32_t placement)
+{
+	static const char *const words[] = {"unchecked", "verified", "unbound",
+					    "elsewhere"};
+
+	return value_word(words, sizeof(words) / sizeof(words[0]), placement);
 }
 
 json_t *value_channel(const struct tpi_inspect *inspect, uint32_t channel)
@@ -131,7 +175,7 @@ json_t *value_channel(const struct tpi_inspect *inspect, uint32_t channel)
 	struct tapio_shm_channel info;
 
 	if (channel >= inspect->catalog.channel_count ||
-	    tpi_channel_describe(&inspect->catalog, channel, &info, NULL, 0))
+	    tpi_channel_look(&inspect->catalog, channel, &info, NULL, 0))
 		return json_string("?");
 	return value_text(info.name, sizeof(info.name));
 }

@@ -49,8 +49,35 @@ static size_t format(struct tpi_tail_out *out,
 	return length > 0 ? (size_t)length : 0;
 }
 
-static int add_event(struct tpi_tail_out *out,
-		     const struct tapio_event_view *event)
+/* By how bad it is: nothing for what is usual. */
+static const char *color_of(uint8_t severity)
+{
+	if (severity >= TAPIO_SEVERITY_CRITICAL)
+		return "\033[1;31m";
+	if (severity >= TAPIO_SEVERITY_ERROR)
+		return "\033[31m";
+	if (severity >= TAPIO_SEVERITY_WARNING)
+		return "\033[33m";
+	if (severity >= TAPIO_SEVERITY_INFO || !severity)
+		return "";
+	return "\033[2m";
+}
+
+/* Control characters of an event are escaped, so only these are in a line. */
+static int add_text(struct tpi_tail_out *out, const char *text)
+{
+	size_t length = strlen(text);
+	int err = make_room(out, length);
+
+	if (err)
+		return err;
+	memcpy(out->buffer + out->used, text, length);
+	out->used += length;
+	return 0;
+}
+
+static int add_line(struct tpi_tail_out *out,
+		    const struct tapio_event_view *event)
 {
 	size_t room, length = 0;
 
@@ -66,8 +93,62 @@ static int add_event(struct tpi_tail_out *out,
 	if (length > room - 2)
 		length = room - 2; /* never the same twice: cut */
 	out->used += length;
-	out->buffer[out->used++] = '\n';
 	return 0;
+}
+
+static int add_event(struct tpi_tail_out *out,
+		     const struct tapio_event_view *event)
+{
+	const char *color = out->color && !out->json
+				    ? color_of(event->header.severity)
+				    : "";
+	int err = add_text(out, color);
+
+	if (!err)
+		err = add_line(out, event);
+	if (!err && *color)
+		err = add_text(out, "\033[0m");
+	return err ? err : add_text(out, "\n");
+}
+
+/*
+ * Where a line of JSON is from: what a replay needs beside the event. It is an object without its
+ * end. What is formatted behind it begins with a bracket, which join_origin() makes a comma.
+ */
+static int add_origin(struct tpi_tail_out *out, const struct tapio_view *view,
+		      uint64_t time_ns)
+{
+	/* Of a memory that was left: its number, and not that of the present one. */
+	unsigned int moves = out->moves;
+	int err = make_room(out, 512);
+
+	if (err)
+		return err;
+	if (view->flags & TAPIO_VIEW_FORMER && moves)
+		moves--;
+	out->used +=
+		(size_t)snprintf(out->buffer + out->used, out->size - out->used,
+				 "{\"channel\":\"%.255s\"", out->channel);
+	if (moves)
+		out->used += (size_t)snprintf(out->buffer + out->used,
+					      out->size - out->used,
+					      ",\"instance\":%u", moves);
+	if (view->flags & TAPIO_VIEW_GAP)
+		return 0;
+	out->used +=
+		(size_t)snprintf(out->buffer + out->used, out->size - out->used,
+				 ",\"class\":%u", view->klass);
+	if (time_ns)
+		out->used += (size_t)snprintf(
+			out->buffer + out->used, out->size - out->used,
+			",\"stamp_ns\":%" PRIu64, time_ns);
+	return 0;
+}
+
+static void join_origin(struct tpi_tail_out *out, size_t at)
+{
+	if (at < out->used)
+		out->buffer[at] = ',';
 }
 
 static const char *cause_name(uint32_t cause)
@@ -82,6 +163,18 @@ static const char *cause_name(uint32_t cause)
 	}
 }
 
+/* It has moved to another broker's memory. Only what it missed there is in `lost`. */
+static void add_move(struct tpi_tail_out *out, const struct tapio_gap *gap)
+{
+	out->used += (size_t)snprintf(
+		out->buffer + out->used, out->size - out->used,
+		out->json ? "{\"gap\":{\"lost\":%" PRIu64 ",\"unread\":%" PRIu64
+			    ",\"cause\":\"instance\"}}\n"
+			  : "- - gap lost=%" PRIu64 " unread=%" PRIu64
+			    " cause=instance\n",
+		gap->count, gap->first);
+}
+
 static int add_gap(struct tpi_tail_out *out, const struct tapio_view *view)
 {
 	struct tapio_gap gap = {0};
@@ -91,6 +184,11 @@ static int add_gap(struct tpi_tail_out *out, const struct tapio_view *view)
 		return err;
 	memcpy(&gap, view->data,
 	       view->length < sizeof(gap) ? view->length : sizeof(gap));
+	if (gap.cause == TAPIO_GAP_INSTANCE) {
+		out->moves++;
+		add_move(out, &gap);
+		return 0;
+	}
 	out->used += (size_t)snprintf(
 		out->buffer + out->used, out->size - out->used,
 		out->json ? "{\"gap\":{\"lane\":%u,\"lost\":%" PRIu64
@@ -118,8 +216,21 @@ int tpi_tail_out_overwritten(struct tpi_tail_out *out, uint64_t count)
 	return 0;
 }
 
-int tpi_tail_out_view(struct tpi_tail_out *out, const struct tapio_view *view,
-		      uint64_t time_ns)
+/* The stamp says when it was emitted, which is how a channel keeps events. One that has no time
+ * at all may be of any time. */
+static bool is_asked(const struct tpi_tail_out *out,
+		     const struct tapio_event_view *event, uint64_t time_ns)
+{
+	uint64_t time = time_ns ? time_ns : event->header.time_ns;
+
+	if (out->since_ns && time && time < out->since_ns)
+		return false;
+	return !out->where || tpi_where_passes(out->where, event);
+}
+
+/* The line itself. */
+static int add_view(struct tpi_tail_out *out, const struct tapio_view *view,
+		    uint64_t time_ns)
 {
 	struct tapio_event_view event;
 
@@ -129,7 +240,26 @@ int tpi_tail_out_view(struct tpi_tail_out *out, const struct tapio_view *view,
 	tapio_event_view_open(&event, view);
 	if (!event.header.time_ns)
 		event.header.time_ns = time_ns;
+	if (!is_asked(out, &event, time_ns))
+		return 1;
 	return add_event(out, &event);
+}
+
+int tpi_tail_out_view(struct tpi_tail_out *out, const struct tapio_view *view,
+		      uint64_t time_ns)
+{
+	const bool origin = out->json && out->channel;
+	size_t begin = out->used, at;
+	int err = origin ? add_origin(out, view, time_ns) : 0;
+
+	at = out->used;
+	if (!err)
+		err = add_view(out, view, time_ns);
+	if (err)
+		out->used = begin;
+	else if (origin)
+		join_origin(out, at);
+	return err;
 }
 
 void tpi_tail_out_rewind(struct tpi_tail_out *out, size_t used)

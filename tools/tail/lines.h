@@ -13,9 +13,16 @@
 
 #include <tapio/event.h>
 
+#include "tools/common/where.h"
+
 struct tpi_tail_out {
 	int fd;
 	bool json;
+	const char *channel; /* named in JSON. NULL: it is not */
+	unsigned int moves;  /* to another instance, so far */
+	bool color;          /* lines of text, by severity */
+	const struct tpi_where *where;
+	uint64_t since_ns; /* no older ones. 0: any */
 	char *buffer;
 	size_t used;
 	size_t size;
@@ -23,7 +30,8 @@ struct tpi_tail_out {
 
 /*
  * Adds the line of an event, or of a gap. `time_ns` is the channel's stamp, shown
- * where the event itself has no time. 0: none. -ENOMEM.
+ * where the event itself has no time. 0: none. 1: the event is not one that is asked
+ * for, and has no line. -ENOMEM.
  */
 int tpi_tail_out_view(struct tpi_tail_out *out, const struct tapio_view *view,
 		      uint64_t time_ns);

@@ -78,11 +78,11 @@ int64_t tpi_tail_release(struct tpi_tail_source *source)
 	return source->consumer ? tapio_release(source->consumer) : 0;
 }
 
-bool tpi_tail_connected(const struct tpi_tail_source *source)
+int tpi_tail_broker(const struct tpi_tail_source *source)
 {
 	if (source->consumer)
-		return tapio_consumer_connected(source->consumer);
-	return tapio_observer_connected(source->observer);
+		return tapio_consumer_broker(source->consumer);
+	return tapio_observer_broker(source->observer);
 }
 
 uint64_t tpi_tail_time_ns(const struct tpi_tail_source *source, uint64_t time)

@@ -54,7 +54,7 @@ bool tpi_tail_intact(struct tpi_tail_source *source,
 /* Done with all views. How many may have been overwritten while being read. */
 int64_t tpi_tail_release(struct tpi_tail_source *source);
 
-bool tpi_tail_connected(const struct tpi_tail_source *source);
+int tpi_tail_broker(const struct tpi_tail_source *source);
 uint64_t tpi_tail_time_ns(const struct tpi_tail_source *source, uint64_t time);
 void tpi_tail_stats(const struct tpi_tail_source *source,
 		    struct tpi_tail_stats *stats);

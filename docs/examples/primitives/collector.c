@@ -40,7 +40,7 @@ int main(void)
 	    tapio_producer_open(&p, "samples", &where))
 		return 1;
 	for (uint64_t sample = 0; sample < 1000; sample++) {
-		int err = tapio_output(p, TAPIO_TAG(2, 6), &sample,
+		int err = tapio_output(p, TAPIO_TAG(1025, 3), &sample,
 				       sizeof(sample));
 
 		if (!err)

@@ -40,7 +40,7 @@ int main(void)
 		return 1;
 	}
 	/* One call: take a block, fill it, publish it. */
-	if (tapio_output(p, TAPIO_TAG(100, 6), &login, sizeof(login)))
+	if (tapio_output(p, TAPIO_TAG(1024, 3), &login, sizeof(login)))
 		return 1;
 	if (tapio_poll(c, &view, 1, TAPIO_FOREVER) != 1 ||
 	    view.flags & TAPIO_VIEW_GAP)

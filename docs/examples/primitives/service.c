@@ -59,7 +59,7 @@ int main(void)
 	    pthread_create(&service, NULL, serve, c))
 		return 1;
 	for (int i = 0; i < EVENTS; i++)
-		if (tapio_output(p, TAPIO_TAG(1, 6), &i, sizeof(i)))
+		if (tapio_output(p, TAPIO_TAG(1024, 3), &i, sizeof(i)))
 			return 1;
 	pthread_join(service, &handled);
 	printf("%ld events handled\n", (long)handled);

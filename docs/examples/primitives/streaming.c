@@ -33,7 +33,7 @@ int main(void)
 	for (unsigned int i = 0; i < 64; i++) {
 		values[i] = i;
 		items[i] = (struct tapio_item){&values[i], sizeof(values[i]),
-					       TAPIO_TAG(3, 6)};
+					       TAPIO_TAG(1026, 3)};
 	}
 	/* Ten times 64 events; each batch becomes visible in one store. */
 	for (int batch = 0; batch < 10; batch++)

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shares: the most that one uid may take of what all clients need. */
+#ifndef TPI_BROKER_QUOTA_H
+#define TPI_BROKER_QUOTA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tpi_broker;
+struct tpi_session;
+
+/* A client that leaves an answer with descriptors unread for so long is closed. */
+#define TPI_UNREAD_NS UINT64_C(5000000000)
+
+/* quota.c. 0, or -EUSERS (all of them), -EDQUOT (the uid's share). */
+int tpi_quota_hello(const struct tpi_session *session, char *why, size_t bytes);
+int tpi_quota_attach(const struct tpi_session *session, char *why,
+		     size_t bytes);
+
+/* unread.c: an answer with descriptors was sent. */
+void tpi_unread_note(struct tpi_session *session, uint32_t fds);
+/*
+ * Whether the session's next message may be read: its answer may take descriptors, and
+ * these are in flight until the client reads it. If not, the session waits for that.
+ */
+bool tpi_unread_room(struct tpi_session *session);
+/* The session ends, and with it the claim of what it has not read. */
+void tpi_unread_forget(struct tpi_session *session);
+/* Closes those that do not read. */
+void tpi_unread_tick(struct tpi_broker *broker);
+void tpi_unread_start(struct tpi_broker *broker);
+void tpi_unread_stop(struct tpi_broker *broker);
+
+#endif

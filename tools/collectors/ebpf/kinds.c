@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/collectors/ebpf/kinds.h"
+
+const struct tpi_kind tpi_ebpf_kinds[TPI_EBPF_ALL_KINDS] = {
+	[TPI_EBPF_EXEC] = {"exec", TAPIO_EVENT_PROCESS_START,
+			   TAPIO_SEVERITY_INFO, true},
+	[TPI_EBPF_FORK] = {"fork", TAPIO_EVENT_PROCESS_START,
+			   TAPIO_SEVERITY_INFO, false},
+	[TPI_EBPF_EXIT] = {"exit", TAPIO_EVENT_PROCESS_EXIT,
+			   TAPIO_SEVERITY_INFO, false},
+	[TPI_EBPF_OOM] = {"oom", TAPIO_EVENT_PROCESS_OOM,
+			  TAPIO_SEVERITY_CRITICAL, true},
+	[TPI_EBPF_CONNECTION] = {"tcp", TAPIO_EVENT_NETWORK_CONNECTION,
+				 TAPIO_SEVERITY_INFO, false},
+	[TPI_EBPF_OPEN] = {"open", TAPIO_EVENT_FILE_ACCESS, TAPIO_SEVERITY_INFO,
+			   false},
+	[TPI_EBPF_BLOCK] = {"block", TAPIO_EVENT_BLOCK_IO,
+			    TAPIO_SEVERITY_NOTICE, false},
+	[TPI_EBPF_DNS] = {"dns", TAPIO_EVENT_DNS, TAPIO_SEVERITY_INFO, false},
+	[TPI_EBPF_LATENCY] = {"latency", TAPIO_EVENT_LATENCY,
+			      TAPIO_SEVERITY_DEBUG, false},
+	[TPI_EBPF_EXISTING_PROCESS] = {"existing-process",
+				       TAPIO_EVENT_PROCESS_START,
+				       TAPIO_SEVERITY_INFO, false},
+	[TPI_EBPF_EXISTING_SOCKET] = {"existing-socket",
+				      TAPIO_EVENT_NETWORK_CONNECTION,
+				      TAPIO_SEVERITY_INFO, false},
+	[TPI_EBPF_LOSS] = {"loss", TAPIO_EVENT_LOSS, TAPIO_SEVERITY_WARNING,
+			   false},
+};
