@@ -405,7 +405,8 @@ static struct lane_operation operations[] = {
 
 static void lane_operations(int stamp)
 {
-	const char *const names[] = {"none", "tsc", "clock"};
+	const char *const titles[] = {"stamp = none", "stamp = tsc",
+				      "stamp = clock"};
 	int i;
 
 	delivered = skipped = 0;
@@ -417,7 +418,7 @@ static void lane_operations(int stamp)
 	lane = q->now->emit.classes[0].row[sched_getcpu()];
 	ck_assert_ptr_nonnull(lane);
 	ck_assert_uint_eq(lane->mask, BLOCKS - 1);
-	printf("stamp = %s\n", names[stamp]);
+	matrix_title(titles[stamp]);
 	for (i = 0; i < OPERATIONS; i++) {
 		if (!(operations[i].stamps & 1U << stamp))
 			continue;
@@ -444,6 +445,7 @@ END_TEST
 int main(void)
 {
 	TCase *t;
+	int status;
 
 #if !defined(__x86_64__)
 	puts("its breakpoints are those of x86-64");
@@ -456,5 +458,9 @@ int main(void)
 	t = tcase_create("sections");
 	tcase_set_timeout(t, 0); /* that of ctest */
 	tcase_add_test(t, a_death_at_each_instruction_of_each_section);
-	return check_run_case("sections", t);
+	matrix_begin();
+	status = check_run_case("sections", t);
+	if (status)
+		matrix_say_where();
+	return status;
 }

@@ -71,9 +71,14 @@ bool trace_run_to(pid_t pid, const struct stand *stand, bool fake);
 void trace_kill(pid_t pid);
 bool trace_is_allowed(void);
 
+/* In the parent of the test: before it, and after one that has failed. */
+void matrix_begin(void);
+void matrix_say_where(void);
+/* A line of the table, before its rows. */
+void matrix_title(const char *title);
 /* A row for each passage of the operation through a section. Fails as ck_assert does. */
 void matrix_add(const struct operation *operation);
-/* Prints the sums. Each section was reached, or the build is one that has dead ones. */
+/* Prints the table, and the sums. Each section was reached, or the build is one that has dead ones. */
 void matrix_end(void);
 
 /* All operations of a pool. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An operation, and a death at each instruction of each section that it goes through. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "tests/check_main.h"
 #include "tests/fault/sections.h"
@@ -14,6 +16,58 @@ static struct stand path[STANDS_MAX];
 /* By stand: how the word has changed when the thread died there. */
 static uint64_t change[STANDS_MAX];
 static uint32_t deaths, later_deaths, retries, rows;
+
+/* ---- the table: printed when all is well, so that else the reason is not lost in it ---- */
+
+static char *text;
+static size_t text_bytes;
+static FILE *table;
+
+/* Where the test is. Shared, because the process of the test ends where it fails. */
+static struct place {
+	const struct operation *operation; /* NULL: all are done */
+	uint32_t stand;
+} * now;
+
+void matrix_begin(void)
+{
+	now = mmap(NULL, sizeof(*now), PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (now == MAP_FAILED)
+		abort();
+}
+
+void matrix_say_where(void)
+{
+	if (now->operation)
+		printf("It was at \"%s\", stand %u.\n", now->operation->name,
+		       now->stand);
+}
+
+static void begin_table(void)
+{
+	table = open_memstream(&text, &text_bytes);
+	ck_assert_ptr_nonnull(table);
+	fprintf(table, "%-38s %-20s %12s %6s %6s\n", "operation", "section",
+		"instructions", "deaths", "commit");
+}
+
+void matrix_title(const char *title)
+{
+	if (!table)
+		begin_table();
+	fprintf(table, "%s\n", title);
+}
+
+static void end_table(void)
+{
+	now->operation = NULL;
+	ck_assert_int_eq(fclose(table), 0);
+	fputs(text, stdout);
+	free(text);
+}
+
+/* ---- rows ------------------------------------------------------------------------ */
 
 /* A child that stands before the call, and the word then. */
 static pid_t begin(const struct operation *o, bool fake, uint64_t *before)
@@ -98,7 +152,7 @@ static void add_row(const struct operation *o, uint32_t first, uint32_t end_at)
 	const bool whole = stand_is_behind(&path[end_at - 1]);
 	const uint32_t instructions = end_at - first - whole;
 	uint32_t n, flips = 0, commit = 0;
-	char text[16] = "-";
+	char at[16] = "-";
 
 	for (n = first + 1; n < end_at; n++)
 		if (change[n] != change[n - 1]) {
@@ -114,25 +168,26 @@ static void add_row(const struct operation *o, uint32_t first, uint32_t end_at)
 	s->reached |= whole;
 	rows++;
 	if (whole)
-		snprintf(text, sizeof(text), "%u", commit);
-	printf("%-38s %-20s %12u %6u %6s\n", o->name, s->name, instructions,
-	       end_at - first, text);
+		snprintf(at, sizeof(at), "%u", commit);
+	fprintf(table, "%-38s %-20s %12u %6u %6s\n", o->name, s->name,
+		instructions, end_at - first, at);
 }
 
 void matrix_add(const struct operation *o)
 {
-	uint32_t n, next, count = find_path(o);
+	uint32_t n, next, count;
 
-	if (!rows)
-		printf("%-38s %-20s %12s %6s %6s\n", "operation", "section",
-		       "instructions", "deaths", "commit");
-	for (n = 0; n < count; n++)
+	now->operation = o;
+	now->stand = 0;
+	count = find_path(o);
+	for (n = 0; n < count; n++) {
+		now->stand = n;
 		die_at(o, n);
+	}
 	for (n = 0; n < count; n = next) {
 		next = passage_end(n, count);
 		add_row(o, n, next);
 	}
-	fflush(stdout);
 }
 
 /*
@@ -159,6 +214,7 @@ void matrix_end(void)
 {
 	int i, reached = 0, missed = 0;
 
+	end_table();
 	for (i = 0; i < section_count; i++) {
 		reached += sections[i].reached;
 		if (sections[i].reached)

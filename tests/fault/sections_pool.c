@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <sched.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "tests/fault/sections.h"
@@ -206,14 +205,15 @@ static void operations_of(uint32_t flags)
 
 void pool_operations(void)
 {
-	puts("tapio_pool, objects are cleaned");
+	matrix_title("tapio_pool, objects are cleaned");
 	operations_of(0);
-	puts("tapio_pool, puts swap");
+	matrix_title("tapio_pool, puts swap");
 	operations_of(TAPIO_POOL_EXACT);
-	puts("tapio_pool, puts look at nothing");
+	matrix_title("tapio_pool, puts look at nothing");
 	operations_of(TAPIO_POOL_UNCHECKED);
-	puts("tapio_pool, objects stay dirty");
+	matrix_title("tapio_pool, objects stay dirty");
 	operations_of(TAPIO_POOL_DIRTY);
-	puts("tapio_pool, objects stay dirty, and puts look at nothing");
+	matrix_title(
+		"tapio_pool, objects stay dirty, and puts look at nothing");
 	operations_of(TAPIO_POOL_DIRTY | TAPIO_POOL_UNCHECKED);
 }
