@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "tools/shmstat/advise.h"
+#include "tools/shmstat/named.h"
 #include "tools/shmstat/text.h"
 
 static json_t *string_of(char *text)
@@ -33,6 +34,7 @@ static int answer(const struct stat_args *args, struct tpi_inspect *inspect,
 {
 	json_t *after = parts_collect(inspect, WHY_PARTS), *advice = NULL;
 	int status = TPI_EXIT_FAILURE;
+	char text[512];
 	struct why why = {
 		.before = before,
 		.after = after,
@@ -40,6 +42,12 @@ static int answer(const struct stat_args *args, struct tpi_inspect *inspect,
 		.filter = &args->filter,
 	};
 
+	if (named_is_unknown(&args->filter, inspect, NULL, text,
+			     sizeof(text))) {
+		tpi_say("%s", text);
+		json_decref(after);
+		return TPI_EXIT_USAGE;
+	}
 	if (after)
 		advice = advise(&why);
 	if (!advice) {
@@ -48,11 +56,6 @@ static int answer(const struct stat_args *args, struct tpi_inspect *inspect,
 		return status;
 	}
 	status = why_not_read(&why);
-	if (!status && args->filter.channel &&
-	    !json_array_size(json_object_get(advice, "channels")))
-		tpi_say("there is no channel %s to advise about; tapio-shmstat "
-			"channels names all",
-			args->filter.channel);
 	if (args->json) {
 		add_config(advice);
 		json_dumpf(advice, stdout,

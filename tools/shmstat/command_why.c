@@ -19,10 +19,7 @@ enum {
 	OPTION_CAUSES
 };
 
-static struct {
-	const char *group;
-	bool causes;
-} asked;
+static bool list_asked; /* --causes */
 
 static const struct argp_option options[] = {
 	{0, 0, 0, 0, "Of `why`", 5},
@@ -34,13 +31,14 @@ static const struct argp_option options[] = {
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-	(void)state;
+	struct stat_args *args = state->input;
+
 	switch (key) {
 	case OPTION_GROUP:
-		asked.group = arg;
+		args->filter.group = arg;
 		return 0;
 	case OPTION_CAUSES:
-		asked.causes = true;
+		list_asked = true;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -329,7 +327,7 @@ static int answer(const struct stat_args *args, struct tpi_inspect *inspect,
 		.after = after,
 		.seconds = (double)between_ns / 1e9,
 		.filter = &args->filter,
-		.group = asked.group,
+		.group = args->filter.group,
 		.inspect = inspect,
 	};
 
@@ -377,5 +375,5 @@ int stat_two_looks(struct stat_args *args, stat_two_looks_fn *answer_fn)
 
 int command_why(struct stat_args *args)
 {
-	return asked.causes ? list_causes(args) : stat_two_looks(args, answer);
+	return list_asked ? list_causes(args) : stat_two_looks(args, answer);
 }

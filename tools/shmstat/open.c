@@ -131,7 +131,7 @@ int stat_repeat(struct stat_args *args, int (*look)(void *context),
 		}
 		if (!written)
 			return tpi_stop_signal() ? status : TPI_EXIT_OK;
-		if (left && !--left)
+		if ((left && !--left) || status == TPI_EXIT_USAGE)
 			return status;
 		next += interval;
 		if (!tpi_sleep_until(next))
