@@ -99,7 +99,7 @@ int command_show(struct stat_args *args)
 	int status = stat_open(args, &s.inspect);
 
 	if ((status == TPI_EXIT_NO_BROKER || status == STAT_EXIT_PERMISSION) &&
-	    args->explain && args->parts == PART_COUNTERS)
+	    !args->look.file && args->explain && args->parts == PART_COUNTERS)
 		return explain_alone(args);
 	if (status)
 		return status;
