@@ -52,6 +52,10 @@ static json_t *snapshot(const struct tpi_inspect *inspect)
 	json_object_set_new(object, "from_pid", value_count(f->pid));
 	json_object_set_new(object, "from_note",
 			    value_text(f->note, sizeof(f->note)));
+	json_object_set_new(object, "uid", value_count(f->uid));
+	json_object_set_new(object, "denied",
+			    json_boolean(f->flags & TPI_SNAPSHOT_DENIED ||
+					 tpi_inspect_denied(inspect)));
 	json_object_set_new(object, "events",
 			    json_boolean(!(f->flags & TPI_SNAPSHOT_NO_EVENTS)));
 	json_object_set_new(
