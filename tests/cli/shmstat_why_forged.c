@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Causes that this machine is not brought to by itself: the records of a real broker, which is
- * stopped, are written by hand, and `why` is asked. Each test fails without the rule of its cause.
+ * Causes that this machine is not brought to by itself, and memory of which a part is not had: the
+ * records of a real broker, which is stopped, are written by hand, and `why` is asked. Each test
+ * fails without the rule of its cause.
  */
 #include "why_rig.h"
 
@@ -188,6 +189,132 @@ START_TEST(a_broker_that_runs_and_does_not_answer_is_named)
 }
 END_TEST
 
+/* ---- sums ---------------------------------------------------------------------- */
+
+static const json_t *row_of(const char *part, const char *key, const char *name)
+{
+	const json_t *row;
+	size_t i;
+
+	ck_assert_msg(look != NULL, "%s%s", run.out, run.err);
+	json_array_foreach(json_object_get(look, part), i, row)
+	{
+		if (!strcmp(text_in(row, key), name))
+			return row;
+	}
+	ck_abort_msg("no %s in: %s", name, run.out);
+}
+
+static void halt(void)
+{
+	ck_assert_int_eq(kill(w.broker.daemon.pid, SIGSTOP), 0);
+	ck_assert_int_eq(waitpid(w.broker.daemon.pid, NULL, WUNTRACED),
+			 w.broker.daemon.pid);
+}
+
+/* As in the memory of a client that has not mapped the cursors of all. */
+static void lose_cursors(const char *group)
+{
+	for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++) {
+		struct tapio_shm_segment *s;
+
+		if (strcmp(tpi_inspect_groups(w.inspect, 0)[i].name, group))
+			continue;
+		s = check_world_writable(
+			&w,
+			&w.inspect->catalog.segments[tpi_slot_record(0, i)]);
+		ck_assert_uint_eq(s->kind, TAPIO_SEGMENT_CURSORS);
+		s->inode = 0;
+		return;
+	}
+	ck_abort_msg("no group");
+}
+
+/* On commit 735ddf2 its events were left out, and the sums called all there is. */
+START_TEST(a_sum_without_a_group_that_is_not_read_is_marked)
+{
+	const json_t *row;
+	long lag;
+
+	ck_assert_int_eq(kill(w.broker.daemon.pid, SIGCONT), 0);
+	consume("events", "other", TAPIO_GROUP_LOSSLESS);
+	halt();
+	shmstat("--json", "summary", NULL, NULL);
+	row = row_of("summary", "channel", "events");
+	ck_assert_int_eq(count_in(row, "groups_not_read"), 0);
+	shmstat("summary", NULL, NULL, NULL);
+	ck_assert_ptr_null(strstr(run.out, "+"));
+
+	lose_cursors("other");
+	shmstat("--json", "summary", "groups", NULL);
+	row = row_of("summary", "channel", "events");
+	ck_assert_int_eq(count_in(row, "groups"), 2);
+	ck_assert_int_eq(count_in(row, "groups_not_read"), 1);
+	lag = (long)count_in(row, "in_flight");
+	ck_assert_int_eq(lag, 20); /* of the other one */
+	row = row_of("groups", "group", "other");
+	ck_assert(json_is_true(json_object_get(row, "not_read")));
+	ck_assert(json_is_null(json_object_get(row, "in_flight")));
+	row = row_of("groups", "group", "witness");
+	ck_assert(json_is_false(json_object_get(row, "not_read")));
+	shmstat("summary", NULL, NULL, NULL);
+	ck_assert_msg(strstr(run.out, " 0+ ") && strstr(run.out, " 20+ "), "%s",
+		      run.out);
+	ck_assert_msg(strstr(run.out, "(channel events: 1 group could not be "
+				      "read, so sums with + are"),
+		      "%s", run.out);
+	shmstat("--json", "--interval=1ms", "why", NULL);
+	ck_assert_int_eq(
+		count_in(json_object_get(look, "looked_at"), "groups_not_read"),
+		1);
+	shmstat("--wide", "--interval=1ms", "why", NULL);
+	ck_assert_msg(strstr(run.out, "lost meanwhile, without 1 group that "
+				      "could not be read"),
+		      "%s", run.out);
+	shmstat("--interval=1ms", "advise", NULL, NULL);
+	ck_assert_msg(strstr(run.err, "group other of channel events could not "
+				      "be read: the advice is without it"),
+		      "%s", run.err);
+	shmstat("--json", "--count=1", "--interval=10ms", "watch");
+	ck_assert_int_eq(
+		count_in(json_object_get(look, "totals"), "groups_not_read"),
+		1);
+
+	/* Of none there is no sum. */
+	lose_cursors("witness");
+	shmstat("--json", "summary", NULL, NULL);
+	row = row_of("summary", "channel", "events");
+	ck_assert_int_eq(count_in(row, "groups_not_read"), 2);
+	ck_assert(json_is_null(json_object_get(row, "lost")));
+	ck_assert(json_is_null(json_object_get(row, "in_flight")));
+	ck_assert_int_eq(kill(w.broker.daemon.pid, SIGCONT), 0);
+	tapio_consumer_close(consumer);
+	consumer = NULL;
+}
+END_TEST
+
+/* The unread events of a channel that goes. */
+START_TEST(what_a_drained_channel_has_unread_is_at_least_that)
+{
+	struct tapio_shm_channel *channel =
+		check_world_writable(&w, &w.inspect->catalog.channels[0]);
+	const json_t *row;
+
+	group_record()->flags |= TAPIO_GROUP_FLAG_DURABLE;
+	channel->state = TAPIO_CHANNEL_REMOVED;
+	lose_cursors("witness");
+	shmstat("--json", "channels", NULL, NULL);
+	row = row_of("channels", "channel", "events");
+	ck_assert_int_eq(count_in(row, "groups_not_read"), 1);
+	ck_assert_msg(strstr(text_in(row, "drain"), "at least 0 unread"), "%s",
+		      run.out);
+	shmstat("channels", NULL, NULL, NULL);
+	ck_assert_msg(strstr(run.out, " 0+\n"), "%s", run.out);
+	expect_cause("channel-draining", "warning",
+		     "(0 unread, without 1 group that could not be read)");
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = tcase_create("shmstat_why_forged");
@@ -203,5 +330,7 @@ int main(void)
 	tcase_add_test(tc, a_channel_whose_memory_is_not_found_is_a_fault);
 	tcase_add_test(tc, a_clock_that_is_set_between_the_looks_is_named);
 	tcase_add_test(tc, a_broker_that_runs_and_does_not_answer_is_named);
+	tcase_add_test(tc, a_sum_without_a_group_that_is_not_read_is_marked);
+	tcase_add_test(tc, what_a_drained_channel_has_unread_is_at_least_that);
 	return check_run_case("shmstat_why_forged", tc);
 }

@@ -203,7 +203,8 @@ const struct stat_cause stat_causes[CAUSES] = {
 		 "channel {channel} was removed from the configuration: it "
 		 "takes no new producers and groups, and its memory goes when "
 		 "its clients ({attached}) have left and durable groups have "
-		 "read all of it ({unread} unread)",
+		 "read all of it ({unread} unread[, without "
+		 "{groups_not_read group} that could not be read])",
 		 "add channel {channel} to tapiod.conf again, then systemctl "
 		 "reload tapiod; or let its groups read it empty"},
 	[CAUSE_CLIENT_STOPPED] =

@@ -233,6 +233,19 @@ static json_int_t count(const struct why *why, const char *part)
 	return total;
 }
 
+/* Groups whose sums the numbers are without, or null: none. */
+static json_t *groups_not_read(const struct why *why)
+{
+	json_int_t total = 0;
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(look_rows(why->after, "groups"), i, row) total +=
+		why_concerns(why, row) &&
+		json_is_true(json_object_get(row, "not_read"));
+	return total ? json_integer(total) : json_null();
+}
+
 /* The numbers that the answer rests on: of the time between two looks, or of one in all. */
 static json_t *looked_at(const struct why *why)
 {
@@ -257,6 +270,7 @@ static json_t *looked_at(const struct why *why)
 					 moved[i].column) -
 				     sum(why, why->before, moved[i].part,
 					 moved[i].column)));
+	json_object_set_new(object, "groups_not_read", groups_not_read(why));
 	return object;
 }
 
@@ -269,11 +283,14 @@ static void print_looked_at(const struct why *why, const json_t *found,
 			  "lane}, {groups group} and {clients client}, twice "
 			  "within {seconds} s: {published event} published, "
 			  "{delivered} delivered, {refused} refused, {lost} "
-			  "lost meanwhile"
+			  "lost meanwhile[, without {groups_not_read group} "
+			  "that could not be read]"
 			: "looked at the snapshot of the broker, {channels "
 			  "channel}, {lanes lane}, {groups group} and {clients "
 			  "client}: {published event} published, {delivered} "
-			  "delivered, {refused} refused, {lost} lost in all",
+			  "delivered, {refused} refused, {lost} lost in all[, "
+			  "without {groups_not_read group} that could not be "
+			  "read]",
 		at);
 
 	if (!json_array_size(found))
