@@ -18,8 +18,9 @@
 #include "running.h"
 #include "tests/check_main.h"
 
-#define EVENTS 25
-#define BLOCKS 64
+#define EVENTS   25
+#define BLOCKS   64
+#define STRANGER 4321
 
 static const char config[] = "channel \"events\" {\n"
 			     "	class \"main\" { block = 128 blocks = 64 }\n"
@@ -327,6 +328,48 @@ START_TEST(a_killed_broker_at_a_named_socket_is_status_3)
 }
 END_TEST
 
+/* As a user without a right to anything here: the broker's folder is root's alone. */
+static void run_as_stranger(const char *tool, const char *word)
+{
+	if (geteuid()) {
+		puts("becoming another user needs root");
+		exit(77);
+	}
+	ck_assert_int_eq(setresuid(STRANGER, STRANGER, 0), 0);
+	command_free(&run);
+	command_run(&run, tool, "--socket", broker.socket, word, NULL);
+	ck_assert_int_eq(setresuid(0, 0, 0), 0);
+}
+
+/* Fails on commit 735ddf2: the status was that of no broker, 3. */
+START_TEST(a_socket_without_the_right_to_it_is_status_5)
+{
+	static const char *const words[] = {"summary", "check", "why", "advise",
+					    "instances"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		run_as_stranger("tapio-shmstat", words[i]);
+		ck_assert_msg(run.status == 5, "%s: status %d: %s", words[i],
+			      run.status, run.err);
+		ck_assert_str_eq(run.out, "");
+		ck_assert_ptr_nonnull(strstr(run.err, "no right to "));
+	}
+	run_as_stranger("tapio-shmstat", "summary");
+	ck_assert_ptr_nonnull(strstr(run.err, broker.socket));
+	ck_assert_ptr_nonnull(strstr(run.err, "Permission denied"));
+}
+END_TEST
+
+/* Its page has 4 for that, as those of the other tools. */
+START_TEST(a_socket_without_the_right_to_it_is_status_4_of_other_tools)
+{
+	run_as_stranger("tapio-group", "list");
+	ck_assert_msg(run.status == 4, "status %d: %s", run.status, run.err);
+	run_as_stranger("tapio-tail", "events");
+	ck_assert_msg(run.status == 4, "status %d: %s", run.status, run.err);
+}
+END_TEST
+
 START_TEST(what_is_released_moves_from_in_flight_to_delivered)
 {
 	struct tapio_view views[EVENTS];
@@ -513,6 +556,10 @@ int main(void)
 	tcase_add_test(tc, a_stopped_broker_is_looked_into);
 	tcase_add_test(tc, a_killed_broker_is_seen_in_its_clients_memory);
 	tcase_add_test(tc, a_killed_broker_at_a_named_socket_is_status_3);
+	tcase_add_test(tc, a_socket_without_the_right_to_it_is_status_5);
+	tcase_add_test(
+		tc,
+		a_socket_without_the_right_to_it_is_status_4_of_other_tools);
 	tcase_add_test(tc, what_is_released_moves_from_in_flight_to_delivered);
 	tcase_add_test(tc,
 		       latencies_are_shown_for_the_events_that_were_handed_out);

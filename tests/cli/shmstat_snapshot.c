@@ -20,6 +20,8 @@
 
 static struct check_world w;
 static struct command run;
+#define STRANGER 4321
+
 static char folder[96], file[128], other[128], pid[16];
 
 static void setup(void)
@@ -343,25 +345,45 @@ static void write_file(const char *path, const void *bytes, size_t count)
 	fclose(f);
 }
 
+/* On commit 735ddf2 the status of each was 1, as of memory with a fault. */
 START_TEST(what_is_no_snapshot_is_said_at_once)
 {
 	static const char text[] = "not a snapshot, but long enough for one, "
 				   "as far as its header goes";
+	static const char *const commands[] = {"check", "why", "advise"};
 
-	EXPECT(1, "--file", file);
+	EXPECT(3, "--file", file);
 	ck_assert_ptr_nonnull(strstr(run.err, "No such file"));
-	EXPECT(1, "--file", folder);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		EXPECT(3, "--file", file, commands[i]);
+	EXPECT(3, "--file", file, "--explain", "counters");
+	EXPECT(3, "--file", "/dev/zero/a");
+	EXPECT(6, "--file", folder);
 	ck_assert_ptr_nonnull(strstr(run.err, "no regular file"));
-	EXPECT(1, "--file", "/dev/zero");
+	EXPECT(6, "--file", "/dev/zero");
 	ck_assert_ptr_nonnull(strstr(run.err, "no regular file"));
 	ck_assert_int_eq(mkfifo(other, 0600), 0);
-	EXPECT(1, "--file", other); /* and nobody writes to it */
+	EXPECT(6, "--file", other); /* and nobody writes to it */
 	ck_assert_ptr_nonnull(strstr(run.err, "no regular file"));
 	write_file(file, "", 0);
 	EXPECT(6, "--file", file);
 	write_file(file, text, sizeof(text));
 	EXPECT(6, "--file", file);
 	ck_assert_ptr_nonnull(strstr(run.err, "it is no snapshot"));
+}
+END_TEST
+
+START_TEST(a_snapshot_without_the_right_to_it_is_status_5)
+{
+	if (geteuid()) {
+		puts("becoming another user needs root");
+		exit(77);
+	}
+	take();
+	ck_assert_int_eq(setresuid(STRANGER, STRANGER, 0), 0);
+	EXPECT(5, "--file", file);
+	ck_assert_int_eq(setresuid(0, 0, 0), 0);
+	ck_assert_ptr_nonnull(strstr(run.err, "Permission denied"));
 }
 END_TEST
 
@@ -468,6 +490,7 @@ int main(void)
 	tcase_add_test(t, a_file_is_overwritten_on_demand_only);
 	tcase_add_test(t, without_room_nothing_is_left_behind);
 	tcase_add_test(t, what_is_no_snapshot_is_said_at_once);
+	tcase_add_test(t, a_snapshot_without_the_right_to_it_is_status_5);
 	tcase_add_test(t, a_damaged_file_is_refused_with_the_place);
 	tcase_add_test(t, a_copy_without_holes_is_read_too);
 	tcase_add_test(t, an_operator_may_ask_for_json);

@@ -397,7 +397,7 @@ START_TEST(a_durable_group_without_members_and_a_drained_channel_are_told)
 		"group away of channel events has no member, and 6 events wait for it");
 	expect_remedy(
 		"group-without-members",
-		"tapio-group remove events away, or, if tapiod.conf "
+		"tapio-group remove -- events away, or, if tapiod.conf "
 		"names it, take it out there, then systemctl reload tapiod");
 	file = fopen(broker.config, "we");
 	ck_assert_ptr_nonnull(file);
@@ -409,6 +409,37 @@ START_TEST(a_durable_group_without_members_and_a_drained_channel_are_told)
 	while (!strstr(run.out, "draining"));
 	expect_cause("channel-draining", "warning",
 		     "channel events was removed from the configuration");
+}
+END_TEST
+
+/* On commit 735ddf2 the group's name was an option of tapio-group. */
+START_TEST(a_remedy_with_an_odd_name_works_as_it_is_printed)
+{
+	struct tapio_consumer_options options = {
+		.size = sizeof(options),
+		.broker = patient,
+		.group = "-it's;\"$HOME\"",
+		.durable = 1,
+	};
+	char line[512];
+	const char *begin, *end;
+
+	ck_assert_int_eq(tapio_consumer_open(&consumer, "events", &options), 0);
+	tapio_consumer_close(consumer);
+	consumer = NULL;
+	produce("events");
+	emit(6);
+	shmstat("--json", "--interval=1ms", "why", NULL);
+	begin = text_in(found("group-without-members"), "remedy");
+	begin = strstr(begin, "tapio-group remove");
+	ck_assert_ptr_nonnull(begin);
+	end = strstr(begin, ", or, if");
+	ck_assert_ptr_nonnull(end);
+	snprintf(line, sizeof(line), TAPIO_BIN "/%.*s", (int)(end - begin),
+		 begin);
+	ck_assert_msg(!system(line), "%s", line);
+	shmstat("--json", "groups", NULL, NULL);
+	ck_assert_uint_eq(json_array_size(json_object_get(look, "groups")), 0);
 }
 END_TEST
 
@@ -521,6 +552,7 @@ static void add_tests(TCase *tc)
 	tcase_add_test(tc,
 		       a_group_that_reads_too_slowly_is_told_with_its_rates);
 	tcase_add_test(tc, lanes_that_no_member_has_taken_are_told);
+	tcase_add_test(tc, a_remedy_with_an_odd_name_works_as_it_is_printed);
 	tcase_add_test(tc, a_configuration_that_was_refused_is_told);
 	tcase_add_test(tc, a_lossy_group_that_is_lapped_is_as_configured);
 	tcase_add_test(

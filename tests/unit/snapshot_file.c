@@ -174,6 +174,50 @@ START_TEST(one_catalog_and_no_more)
 }
 END_TEST
 
+static const struct {
+	uint32_t kind;
+	const char *why;
+} needed[] = {{TPI_SECTION_FACTS, "it has no facts"},
+	      {TPI_SECTION_PROCESSES, "it has no list of processes"},
+	      {TPI_SECTION_LANES, "it has no list of lanes"}};
+
+/* On commit 735ddf2 it was shown, with a time of 1970 and all processes unknown. */
+START_TEST(a_part_that_each_has_may_not_be_left_out)
+{
+	for (uint32_t i = 0; i < header.section_count; i++)
+		if (sections[i].kind == needed[_i].kind)
+			sections[i].kind = 77; /* of a later writer */
+	ck_assert_int_eq(open_it(base.bytes, 0), -EBADMSG);
+	ck_assert_msg(strstr(why, needed[_i].why), "%s", why);
+}
+END_TEST
+
+static struct tpi_snapshot_facts *facts(void)
+{
+	for (uint32_t i = 0; i < header.section_count; i++)
+		if (sections[i].kind == TPI_SECTION_FACTS)
+			return (void *)(base.data + sections[i].offset);
+	ck_abort_msg("no facts");
+}
+
+START_TEST(its_time_is_one)
+{
+	uint64_t *const times[] = {&facts()->begin_ns, &facts()->end_ns};
+
+	for (int i = 0; i < 2; i++) {
+		uint64_t before = *times[i];
+
+		*times[i] = 0;
+		ck_assert_int_eq(open_it(base.bytes, 0), -EBADMSG);
+		ck_assert_msg(strstr(why, "0 is no time"), "%s", why);
+		*times[i] = before;
+	}
+	/* The clock may be set back while it is taken. */
+	facts()->begin_ns = facts()->end_ns + 1;
+	ck_assert_msg(!open_it(base.bytes, 0), "%s", why);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *t = tcase_create("snapshot_file");
@@ -187,5 +231,8 @@ int main(void)
 	tcase_add_test(t, records_are_limited);
 	tcase_add_test(t, sections_may_not_share_bytes);
 	tcase_add_test(t, one_catalog_and_no_more);
+	tcase_add_loop_test(t, a_part_that_each_has_may_not_be_left_out, 0,
+			    sizeof(needed) / sizeof(needed[0]));
+	tcase_add_test(t, its_time_is_one);
 	return check_run_case("snapshot_file", t);
 }

@@ -111,6 +111,27 @@ START_TEST(the_overview_shows_the_facts_at_both_sizes)
 }
 END_TEST
 
+/* Its events are in no sum. */
+START_TEST(a_lag_without_a_group_that_is_not_read_is_at_least_that)
+{
+	json_t *groups, *hidden;
+	struct made_look made = {.published = 1500, .lag = 48};
+
+	json_decref(look);
+	look = make_look(&made);
+	groups = json_object_get(look, "groups");
+	hidden = json_deep_copy(json_array_get(groups, 0));
+	json_object_set_new(hidden, "group", json_string("hidden"));
+	json_object_set_new(hidden, "slot", json_integer(1));
+	json_object_set_new(hidden, "in_flight", json_null());
+	json_object_set_new(hidden, "not_read", json_true());
+	json_array_append_new(groups, hidden);
+	ck_assert_int_eq(rates_add(rates, look, 2 * SECOND_NS), 0);
+	lay_out(80, 24, false);
+	assert_shows("lag         48+");
+}
+END_TEST
+
 START_TEST(ascii_is_all_that_a_plain_terminal_gets)
 {
 	lay_out(80, 24, false);
@@ -460,6 +481,8 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, the_overview_shows_the_facts_at_both_sizes);
+	tcase_add_test(tc,
+		       a_lag_without_a_group_that_is_not_read_is_at_least_that);
 	tcase_add_test(tc, ascii_is_all_that_a_plain_terminal_gets);
 	tcase_add_test(tc, every_size_is_laid_out);
 	tcase_add_test(tc, names_from_shared_memory_cannot_move_the_cursor);

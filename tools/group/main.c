@@ -242,9 +242,10 @@ static int list(struct arguments *args)
 	if (err) {
 		tpi_say("%s", args->connect.error[0] ? args->connect.error
 						     : strerror(-err));
-		return err == -EPROTONOSUPPORT ? TPI_EXIT_REFUSED
-		       : err == -ENOMEM        ? TPI_EXIT_FAILURE
-					       : TPI_EXIT_NO_BROKER;
+		return err == -EPROTONOSUPPORT || err == -EACCES
+			       ? TPI_EXIT_REFUSED
+		       : err == -ENOMEM ? TPI_EXIT_FAILURE
+					: TPI_EXIT_NO_BROKER;
 	}
 	found = print_groups(inspect, args->channel, &denied);
 	tpi_inspect_close(inspect);

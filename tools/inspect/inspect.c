@@ -44,6 +44,7 @@ struct search {
 	const struct tpi_inspect_options *options;
 	char *error;
 	size_t error_bytes;
+	bool refused; /* there is no right to ask the broker */
 };
 
 /* A catalog in the set ends the search, as does one of another version. */
@@ -180,8 +181,10 @@ static int say_none(struct search *s, const char *where)
 	describe_passed_over(s->inspect->set, passed_over, sizeof(passed_over));
 
 	return tpi_fail(
-		denied ? -EACCES : -ENOENT, s->error, s->error_bytes,
-		"no broker's memory was found%s%s%s%s%s%s", where,
+		denied || s->refused ? -EACCES : -ENOENT, s->error,
+		s->error_bytes, "%sno broker's memory was found%s%s%s%s%s%s",
+		s->refused ? "there is no right to ask the broker, and " : "",
+		where,
 		denied ? " (there is no right to look into some processes)"
 		       : "",
 		*s->inspect->note ? "; at the socket: " : "", s->inspect->note,
@@ -256,6 +259,7 @@ static int fill_bag(struct search *s)
 		if (err == -EPROTONOSUPPORT) /* it says which it speaks */
 			return tpi_fail(err, s->error, s->error_bytes, "%s",
 					inspect->note);
+		s->refused = err == -EACCES || err == -EPERM;
 		err = peer ? look_in(s, peer) : -ENOENT;
 	}
 	if (err == -ENOENT && o->scan && !o->pid && !o->instance)
@@ -491,7 +495,7 @@ int tpi_inspect_open(struct tpi_inspect **out,
 		     size_t error_bytes)
 {
 	struct tpi_inspect *inspect = calloc(1, sizeof(*inspect));
-	struct search s = {inspect, options, error, error_bytes};
+	struct search s = {inspect, options, error, error_bytes, false};
 	int err = -ENOMEM;
 
 	*out = NULL;

@@ -44,6 +44,7 @@ struct reader {
 	size_t error_bytes;
 	struct tpi_snapshot_header header;
 	struct tpi_snapshot_section *sections;
+	uint32_t seen; /* a bit for each kind of section */
 	unsigned char buffer[CHUNK];
 };
 
@@ -280,7 +281,8 @@ static int read_facts(struct reader *r, const struct tpi_snapshot_section *s)
 	struct tpi_snapshot_facts *facts = &r->snapshot->facts;
 	int err;
 
-	if (s->bytes != sizeof(*facts) || facts->begin_ns)
+	if (s->bytes != sizeof(*facts) ||
+	    r->seen & UINT32_C(1) << TPI_SECTION_FACTS)
 		return FAIL(r, -EBADMSG,
 			    "its facts have %" PRIu64 " bytes, expected %zu, "
 			    "once",
@@ -290,6 +292,12 @@ static int read_facts(struct reader *r, const struct tpi_snapshot_section *s)
 	facts->kernel[sizeof(facts->kernel) - 1] = 0;
 	facts->tool[sizeof(facts->tool) - 1] = 0;
 	facts->note[sizeof(facts->note) - 1] = 0;
+	/* The clock may have been set back meanwhile. */
+	if (!err && (!facts->begin_ns || !facts->end_ns))
+		return FAIL(r, -EBADMSG,
+			    "by its facts it was taken from %" PRIu64
+			    " to %" PRIu64 " ns: 0 is no time",
+			    facts->begin_ns, facts->end_ns);
 	return err;
 }
 
@@ -358,8 +366,9 @@ static int read_sections(struct reader *r)
 
 	for (uint32_t i = 0; !err && i < r->header.section_count; i++) {
 		const struct tpi_snapshot_section *section = &r->sections[i];
+		uint32_t kind = section->kind;
 
-		switch (section->kind) {
+		switch (kind) {
 		case TPI_SECTION_FACTS:
 			err = read_facts(r, section);
 			break;
@@ -380,10 +389,33 @@ static int read_sections(struct reader *r)
 			err = read_refusals(r, section);
 			break;
 		default: /* of a later writer: it is not needed */
-			break;
+			continue;
 		}
+		r->seen |= UINT32_C(1) << kind;
 	}
 	return err;
+}
+
+/*
+ * Those that every writer makes. Without one of them it would be said of memory when it was
+ * taken, which processes were there, or which words belong to each other, and be made up.
+ */
+static int check_whole(struct reader *r)
+{
+	static const char *const names[] = {
+		[TPI_SECTION_FACTS] = "facts (when and where it was taken)",
+		[TPI_SECTION_PROCESSES] = "list of processes",
+		[TPI_SECTION_LANES] = "list of lanes",
+	};
+
+	for (uint32_t kind = TPI_SECTION_FACTS; kind <= TPI_SECTION_LANES;
+	     kind++)
+		if (!(r->seen & UINT32_C(1) << kind))
+			return FAIL(r, -EBADMSG,
+				    "it has no %s, as each snapshot has: it "
+				    "is not one that tapio-shmstat wrote",
+				    names[kind]);
+	return 0;
 }
 
 static int compare_processes(const void *a, const void *b)
@@ -428,6 +460,8 @@ int tpi_snapshot_read(struct tpi_snapshot **out, struct tpi_segment_set *set,
 			err = check_places(r);
 		if (!err)
 			err = read_sections(r);
+		if (!err)
+			err = check_whole(r);
 		if (r->fd >= 0)
 			close(r->fd);
 		free(r->sections);

@@ -10,7 +10,14 @@
 
 #define KEY_BYTES 32
 
+enum quoting {
+	QUOTE_NONE,
+	QUOTE_SHELL,
+	QUOTE_CONF
+};
+
 struct filling {
+	const char *text;
 	const json_t *numbers;
 	FILE *out;
 	bool pasted; /* into a shell, or tapiod.conf */
@@ -106,8 +113,11 @@ static void write_noun(FILE *out, const char *noun, bool one)
 		fprintf(out, "s %s", plural + 1);
 }
 
-/* Clients choose names. A shell, or tapiod.conf, takes this as one word and nothing else. */
-static void write_word(FILE *out, const char *word)
+/*
+ * Clients choose names. A shell, or tapiod.conf, takes this as one word and nothing else. In
+ * double quotes libconfuse would replace "${..}".
+ */
+static void write_word(FILE *out, const char *word, enum quoting quoting)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
 				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-";
@@ -119,7 +129,9 @@ static void write_word(FILE *out, const char *word)
 	fputc('\'', out);
 	for (; *word; word++)
 		if (*word == '\'')
-			fputs("'\\''", out);
+			fputs(quoting == QUOTE_CONF ? "\\'" : "'\\''", out);
+		else if (*word == '\\' && quoting == QUOTE_CONF)
+			fputs("\\\\", out);
 		else
 			fputc(*word, out);
 	fputc('\'', out);
@@ -131,13 +143,25 @@ static bool is_name(const char *key)
 	       !strcmp(key, "class");
 }
 
-static void write_key(const struct filling *f, const char *key,
+/* The key between `at` and `end`: before a section, or behind =, it is a word of tapiod.conf. */
+static enum quoting quoting_of(const struct filling *f, const char *key,
+			       const char *at, const char *end)
+{
+	if (!f->pasted || !is_name(key))
+		return QUOTE_NONE;
+	if (!strncmp(end, " {", 2) ||
+	    (at - f->text >= 2 && !strncmp(at - 2, "= ", 2)))
+		return QUOTE_CONF;
+	return QUOTE_SHELL;
+}
+
+static void write_key(const struct filling *f, enum quoting quoting,
 		      const json_t *value, const char *noun)
 {
 	bool one = json_is_integer(value) && json_integer_value(value) == 1;
 
-	if (f->pasted && is_name(key) && json_is_string(value)) {
-		write_word(f->out, json_string_value(value));
+	if (quoting != QUOTE_NONE && json_is_string(value)) {
+		write_word(f->out, json_string_value(value), quoting);
 		return;
 	}
 	if (!strcmp(noun, "ns")) {
@@ -187,7 +211,7 @@ static void fill(const struct filling *f, const char *at)
 				? json_object_get(f->numbers, key)
 				: NULL;
 		if (value) {
-			write_key(f, key, value, noun);
+			write_key(f, quoting_of(f, key, at, end), value, noun);
 			at = end;
 		} else {
 			if (*at != ']')
@@ -201,7 +225,8 @@ static char *fill_text(const char *text, const json_t *numbers, bool pasted)
 {
 	char *filled = NULL;
 	size_t bytes;
-	struct filling f = {numbers, open_memstream(&filled, &bytes), pasted};
+	struct filling f = {text, numbers, open_memstream(&filled, &bytes),
+			    pasted};
 
 	if (!f.out)
 		return NULL;

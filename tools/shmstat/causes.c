@@ -70,7 +70,7 @@ const struct stat_cause stat_causes[CAUSES] = {
 		 "{lane}: {lost event is|are} lost there",
 		 "find the producer that writes there: tapio-shmstat clients. "
 		 "The mark stays until the group begins anew: restart its "
-		 "members. End a durable one: tapio-group remove {channel} "
+		 "members. End a durable one: tapio-group remove -- {channel} "
 		 "{group}, or, if tapiod.conf names it, take it out there, "
 		 "systemctl reload tapiod, and put it back"},
 	[CAUSE_EVICTED] =
@@ -93,11 +93,11 @@ const struct stat_cause stat_causes[CAUSES] = {
 		 "last {seconds} s]. Of its members: {members_say}",
 		 "make the members read: the causes below name those that do "
 		 "not. Else stop them, and end a durable group: tapio-group "
-		 "remove {channel} {group}, or, if tapiod.conf names it, take "
+		 "remove -- {channel} {group}, or, if tapiod.conf names it, take "
 		 "it out there, then systemctl reload tapiod. Or configure group "
 		 "{group} { policy = until }",
 		 "start a member, for example tapio-tail -c {channel} -g "
-		 "{group}; else end the group: tapio-group remove {channel} "
+		 "{group}; else end the group: tapio-group remove -- {channel} "
 		 "{group}, or, if tapiod.conf names it, take it out there, "
 		 "then systemctl reload tapiod. Or configure group {group} { policy = "
 		 "until }"},
@@ -203,7 +203,8 @@ const struct stat_cause stat_causes[CAUSES] = {
 		 "channel {channel} was removed from the configuration: it "
 		 "takes no new producers and groups, and its memory goes when "
 		 "its clients ({attached}) have left and durable groups have "
-		 "read all of it ({unread} unread)",
+		 "read all of it ({unread} unread[, without "
+		 "{groups_not_read group} that could not be read])",
 		 "add channel {channel} to tapiod.conf again, then systemctl "
 		 "reload tapiod; or let its groups read it empty"},
 	[CAUSE_CLIENT_STOPPED] =
@@ -250,7 +251,7 @@ const struct stat_cause stat_causes[CAUSES] = {
 		 "group {group} of channel {channel} has no member, and "
 		 "{unread event waits|wait} for it",
 		 "start a member, for example tapio-tail -c {channel} -g "
-		 "{group}; or end the group: tapio-group remove {channel} "
+		 "{group}; or end the group: tapio-group remove -- {channel} "
 		 "{group}, or, if tapiod.conf names it, take it out there, "
 		 "then systemctl reload tapiod"},
 	[CAUSE_JOINING] =
@@ -345,7 +346,7 @@ const struct stat_cause stat_causes[CAUSES] = {
 		 "group {group} of channel {channel} has skipped all "
 		 "{skipped_now event} of the last {seconds} s: its members' "
 		 "filter (types, severity, classes) passes none of them",
-		 "see what comes: tapio-tail {channel} -n 5; then widen the "
+		 "see what comes: tapio-tail -c {channel} -n 5; then widen the "
 		 "filter of the members"},
 	[CAUSE_NO_PRODUCER] =
 		{"no-producer", SEVERITY_NOTE,

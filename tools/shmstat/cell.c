@@ -139,6 +139,19 @@ static void print_number(char *cell, const json_t *value,
 		print_count(cell, n, scaled && format == COLUMN_COUNT);
 }
 
+/* A sum over groups of which some could not be read. */
+static bool is_at_least(const json_t *row, const char *key)
+{
+	static const char *const sums[] = {"lost", "in_flight", "unread"};
+
+	if (!json_integer_value(json_object_get(row, "groups_not_read")))
+		return false;
+	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
+		if (!strcmp(key, sums[i]))
+			return true;
+	return false;
+}
+
 void cell_print(char cell[CELL_BYTES], const json_t *row,
 		const struct column *column, bool scaled)
 {
@@ -149,6 +162,8 @@ void cell_print(char cell[CELL_BYTES], const json_t *row,
 		*cell = '~';
 		counts &= json_is_true(json_object_get(row, "unsettled"));
 		print_number(cell + counts, value, column->format, scaled);
+		if (is_at_least(row, column->key))
+			strcat(cell, "+");
 	} else if (json_is_string(value)) {
 		snprintf(cell, CELL_BYTES, "%s",
 			 json_string_length(value) ? json_string_value(value)

@@ -38,6 +38,7 @@ struct stat_range {
 struct stat_filter {
 	struct stat_globs include, exclude; /* names in a row */
 	const char *channel;                /* a glob. NULL: every channel */
+	const char *group; /* its name, of why. NULL: every group */
 	struct stat_range cpu, node;
 	struct stat_range client; /* by pid */
 	const char *sort;         /* key of the rows. NULL: as they are */
@@ -67,6 +68,14 @@ struct stat_args {
 	uint64_t count;    /* --count: looks. 0: not named */
 };
 
+/* Filters, and order and limit: those that a command takes. */
+#define FILTER_CHANNEL UINT32_C(1)
+#define FILTER_GROUP   UINT32_C(2)
+#define FILTER_CLIENT  UINT32_C(4)
+#define FILTER_ROWS    UINT32_C(8) /* all others */
+/* Of a look. */
+#define FILTERS_OF_LOOK (FILTER_CHANNEL | FILTER_CLIENT | FILTER_ROWS)
+
 struct stat_command {
 	const char *name;
 	const char *words; /* as "FILE"; NULL: it takes none */
@@ -75,7 +84,8 @@ struct stat_command {
 	int (*run)(struct stat_args *args);
 	/* Options of its own, or NULL. Input: the stat_args. */
 	const struct argp *argp;
-	bool once; /* it answers once, by stat_once() */
+	bool once;        /* it answers once, by stat_once() */
+	uint32_t filters; /* FILTER_* */
 };
 
 /* Ends with a row without a name. */
@@ -121,10 +131,11 @@ int stat_write(const char *text, size_t left);
 
 /*
  * One look at the parts that were named, as the filters want it. Says on stderr what could
- * not be read. NULL: memory is out, which was said.
+ * not be read. 0, or the exit status, with a message: memory is out, or a filter of the first
+ * look fits nothing.
  */
-json_t *stat_look(const struct stat_args *args,
-		  const struct tpi_inspect *inspect, uint32_t parts);
+int stat_look(const struct stat_args *args, const struct tpi_inspect *inspect,
+	      uint32_t parts, bool first, json_t **out);
 /* The exit status for a look: not healthy, no right to read some of it, or 0. */
 int stat_look_status(const json_t *look);
 
@@ -132,7 +143,8 @@ int stat_look_status(const json_t *look);
 int stat_once(struct stat_args *args, int (*run)(struct stat_args *args));
 
 /*
- * Calls `look` once; with --interval or --count again and again, until a signal or --count.
+ * Calls `look` once; with --interval or --count again and again, until a signal or --count, or
+ * a look that ends with TPI_EXIT_USAGE, since none would be another one.
  * Returns what the last look returned; a reader that has left the pipe ends it with 0.
  */
 int stat_repeat(struct stat_args *args, int (*look)(void *context),

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "tools/shmstat/advise.h"
+#include "tools/shmstat/named.h"
 #include "tools/shmstat/text.h"
 
 static json_t *string_of(char *text)
@@ -28,11 +29,42 @@ static void add_config(json_t *advice)
 				: json_null());
 }
 
+static bool is_advised(const json_t *advice, const json_t *group)
+{
+	const json_t *channel;
+	size_t i;
+
+	json_array_foreach(json_object_get(advice, "channels"), i, channel)
+	{
+		if (row_same(channel, group, "channel"))
+			return true;
+	}
+	return false;
+}
+
+/* These may need more than the advice says. */
+static void say_groups_not_read(const json_t *look, const json_t *advice)
+{
+	const json_t *group;
+	size_t i;
+
+	json_array_foreach(look_rows(look, "groups"), i, group)
+	{
+		if (json_is_true(json_object_get(group, "not_read")) &&
+		    is_advised(advice, group))
+			tpi_say("group %s of channel %s could not be read: the "
+				"advice is without it",
+				row_text(group, "group"),
+				row_text(group, "channel"));
+	}
+}
+
 static int answer(const struct stat_args *args, struct tpi_inspect *inspect,
 		  const json_t *before, int64_t between_ns)
 {
 	json_t *after = parts_collect(inspect, WHY_PARTS), *advice = NULL;
 	int status = TPI_EXIT_FAILURE;
+	char text[512];
 	struct why why = {
 		.before = before,
 		.after = after,
@@ -40,6 +72,12 @@ static int answer(const struct stat_args *args, struct tpi_inspect *inspect,
 		.filter = &args->filter,
 	};
 
+	if (named_is_unknown(&args->filter, inspect, NULL, text,
+			     sizeof(text))) {
+		tpi_say("%s", text);
+		json_decref(after);
+		return TPI_EXIT_USAGE;
+	}
 	if (after)
 		advice = advise(&why);
 	if (!advice) {
@@ -48,11 +86,7 @@ static int answer(const struct stat_args *args, struct tpi_inspect *inspect,
 		return status;
 	}
 	status = why_not_read(&why);
-	if (!status && args->filter.channel &&
-	    !json_array_size(json_object_get(advice, "channels")))
-		tpi_say("there is no channel %s to advise about; tapio-shmstat "
-			"channels names all",
-			args->filter.channel);
+	say_groups_not_read(after, advice);
 	if (args->json) {
 		add_config(advice);
 		json_dumpf(advice, stdout,

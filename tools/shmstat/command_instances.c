@@ -94,7 +94,9 @@ static int show(void *context)
 		print(args, rows, denied);
 	json_decref(rows);
 	free(all);
-	return count ? TPI_EXIT_OK : TPI_EXIT_NO_BROKER;
+	if (count)
+		return TPI_EXIT_OK;
+	return denied ? STAT_EXIT_PERMISSION : TPI_EXIT_NO_BROKER;
 }
 
 int command_instances(struct stat_args *args)

@@ -10,6 +10,7 @@
 struct show {
 	struct stat_args *args;
 	struct tpi_inspect *inspect;
+	bool seen; /* there was a look */
 };
 
 static void print(json_t *look, const struct stat_args *args)
@@ -57,11 +58,13 @@ static int check_names(const json_t *look, const struct stat_args *args)
 static int show(void *context)
 {
 	struct show *s = context;
-	json_t *look = stat_look(s->args, s->inspect, s->args->parts);
-	int status;
+	json_t *look;
+	int status =
+		stat_look(s->args, s->inspect, s->args->parts, !s->seen, &look);
 
-	if (!look)
-		return TPI_EXIT_FAILURE;
+	if (status)
+		return status;
+	s->seen = true;
 	status = check_names(look, s->args);
 	if (!status) {
 		print(look, s->args);
@@ -96,7 +99,7 @@ int command_show(struct stat_args *args)
 	int status = stat_open(args, &s.inspect);
 
 	if ((status == TPI_EXIT_NO_BROKER || status == STAT_EXIT_PERMISSION) &&
-	    args->explain && args->parts == PART_COUNTERS)
+	    !args->look.file && args->explain && args->parts == PART_COUNTERS)
 		return explain_alone(args);
 	if (status)
 		return status;

@@ -53,7 +53,8 @@ static bool is_stopped(void)
 	return tpi_stop_signal() != 0;
 }
 
-static void print_json(const struct tpi_snapshot_report *r, const char *file)
+static void print_json(const struct tpi_snapshot_report *r, const char *file,
+		       json_t *not_read)
 {
 	json_t *object = json_object();
 
@@ -71,13 +72,26 @@ static void print_json(const struct tpi_snapshot_report *r, const char *file)
 			    json_boolean(r->catalog_whole));
 	json_object_set_new(object, "window_ns",
 			    value_count((uint64_t)r->window_ns));
+	json_object_set(object, "not_read", not_read);
 	json_dumpf(object, stdout, JSON_INDENT(2));
 	putchar('\n');
 	json_decref(object);
 }
 
+/* The file says it, too. */
+static void say_not_read(const json_t *not_read)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(not_read, i, row)
+		tpi_say("channel %s is not in it: %s",
+			json_string_value(json_object_get(row, "channel")),
+			json_string_value(json_object_get(row, "why")));
+}
+
 static void print(const struct tpi_snapshot_report *r,
-		  const struct stat_args *args)
+		  const struct stat_args *args, const json_t *not_read)
 {
 	printf("%s: %.1f MiB of memory in %.1f MiB, %" PRIu32
 	       " segments, taken in %.1f ms, %s\n",
@@ -90,6 +104,11 @@ static void print(const struct tpi_snapshot_report *r,
 		       " lanes moved while they were copied: the file marks "
 		       "all that is unsettled\n",
 		       r->moved, r->lanes);
+	if (json_array_size(not_read))
+		printf("%zu channel%s could not be read: the file has the "
+		       "names and the reasons, and no numbers\n",
+		       json_array_size(not_read),
+		       TPI_PLURAL(json_array_size(not_read)));
 	if (!r->catalog_whole)
 		puts("the catalog changed all the time: findings of a check are "
 		     "unsettled");
@@ -103,6 +122,7 @@ static int write_once(struct tpi_inspect *inspect, struct stat_args *args)
 		.stop = is_stopped,
 	};
 	struct tpi_snapshot_report report;
+	json_t *not_read;
 	char error[512];
 	int err = tpi_snapshot_write(inspect, args->words[0], &how, &report,
 				     error, sizeof(error));
@@ -113,11 +133,16 @@ static int write_once(struct tpi_inspect *inspect, struct stat_args *args)
 		tpi_say("%s", *error ? error : strerror(-err));
 		return TPI_EXIT_FAILURE;
 	}
+	not_read = parts_not_read(inspect);
+	say_not_read(not_read);
 	if (args->json)
-		print_json(&report, args->words[0]);
+		print_json(&report, args->words[0], not_read);
 	else
-		print(&report, args);
-	return fflush(stdout) ? TPI_EXIT_FAILURE : TPI_EXIT_OK;
+		print(&report, args, not_read);
+	json_decref(not_read);
+	if (fflush(stdout))
+		return TPI_EXIT_FAILURE;
+	return tpi_inspect_denied(inspect) ? STAT_EXIT_PERMISSION : TPI_EXIT_OK;
 }
 
 int command_snapshot(struct stat_args *args)

@@ -19,10 +19,7 @@ enum {
 	OPTION_CAUSES
 };
 
-static struct {
-	const char *group;
-	bool causes;
-} asked;
+static bool list_asked; /* --causes */
 
 static const struct argp_option options[] = {
 	{0, 0, 0, 0, "Of `why`", 5},
@@ -34,13 +31,14 @@ static const struct argp_option options[] = {
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-	(void)state;
+	struct stat_args *args = state->input;
+
 	switch (key) {
 	case OPTION_GROUP:
-		asked.group = arg;
+		args->filter.group = arg;
 		return 0;
 	case OPTION_CAUSES:
-		asked.causes = true;
+		list_asked = true;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -235,6 +233,19 @@ static json_int_t count(const struct why *why, const char *part)
 	return total;
 }
 
+/* Groups whose sums the numbers are without, or null: none. */
+static json_t *groups_not_read(const struct why *why)
+{
+	json_int_t total = 0;
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(look_rows(why->after, "groups"), i, row) total +=
+		why_concerns(why, row) &&
+		json_is_true(json_object_get(row, "not_read"));
+	return total ? json_integer(total) : json_null();
+}
+
 /* The numbers that the answer rests on: of the time between two looks, or of one in all. */
 static json_t *looked_at(const struct why *why)
 {
@@ -259,6 +270,7 @@ static json_t *looked_at(const struct why *why)
 					 moved[i].column) -
 				     sum(why, why->before, moved[i].part,
 					 moved[i].column)));
+	json_object_set_new(object, "groups_not_read", groups_not_read(why));
 	return object;
 }
 
@@ -271,11 +283,14 @@ static void print_looked_at(const struct why *why, const json_t *found,
 			  "lane}, {groups group} and {clients client}, twice "
 			  "within {seconds} s: {published event} published, "
 			  "{delivered} delivered, {refused} refused, {lost} "
-			  "lost meanwhile"
+			  "lost meanwhile[, without {groups_not_read group} "
+			  "that could not be read]"
 			: "looked at the snapshot of the broker, {channels "
 			  "channel}, {lanes lane}, {groups group} and {clients "
 			  "client}: {published event} published, {delivered} "
-			  "delivered, {refused} refused, {lost} lost in all",
+			  "delivered, {refused} refused, {lost} lost in all[, "
+			  "without {groups_not_read group} that could not be "
+			  "read]",
 		at);
 
 	if (!json_array_size(found))
@@ -329,7 +344,7 @@ static int answer(const struct stat_args *args, struct tpi_inspect *inspect,
 		.after = after,
 		.seconds = (double)between_ns / 1e9,
 		.filter = &args->filter,
-		.group = asked.group,
+		.group = args->filter.group,
 		.inspect = inspect,
 	};
 
@@ -377,5 +392,5 @@ int stat_two_looks(struct stat_args *args, stat_two_looks_fn *answer_fn)
 
 int command_why(struct stat_args *args)
 {
-	return asked.causes ? list_causes(args) : stat_two_looks(args, answer);
+	return list_asked ? list_causes(args) : stat_two_looks(args, answer);
 }

@@ -14,6 +14,7 @@
 #include "lib/base/atomic.h"
 #include "tools/inspect/process.h"
 #include "tools/shmstat/get.h"
+#include "tools/shmstat/named.h"
 #include "tools/shmstat/rows.h"
 
 /* Memory that cannot be had at once is tried again later and later. */
@@ -174,6 +175,17 @@ static void warn_not_read(struct live_news *news)
 			 "; nor are %zu more", more - 1);
 }
 
+/* A filter that fits nothing is no end here, since its channel or client may come. */
+static void select_rows(struct live *live, struct live_news *news)
+{
+	char text[sizeof(news->why)];
+
+	if (!*news->why && named_is_unknown(&live->args->filter, live->inspect,
+					    news->look, text, sizeof(text)))
+		memcpy(news->why, text, sizeof(text));
+	rows_select(news->look, live->args);
+}
+
 static void look_once(struct live *live)
 {
 	struct live_news news = {0};
@@ -184,7 +196,7 @@ static void look_once(struct live *live)
 	if (live->inspect) {
 		news.look = parts_collect(live->inspect, live->parts);
 		if (news.look)
-			rows_select(news.look, live->args);
+			select_rows(live, &news);
 		else
 			snprintf(news.why, sizeof(news.why), "out of memory");
 		warn_not_read(&news);

@@ -2,6 +2,7 @@
 /* One look as the command line wants it, and the exit status that it gives. */
 #include <string.h>
 
+#include "tools/shmstat/named.h"
 #include "tools/shmstat/rows.h"
 
 /* Once, when what could not be read changes: a look may be repeated for hours. */
@@ -21,18 +22,27 @@ static void say_not_read(const json_t *look)
 			json_string_value(json_object_get(row, "why")));
 }
 
-json_t *stat_look(const struct stat_args *args,
-		  const struct tpi_inspect *inspect, uint32_t parts)
+int stat_look(const struct stat_args *args, const struct tpi_inspect *inspect,
+	      uint32_t parts, bool first, json_t **out)
 {
 	json_t *look = parts_collect(inspect, parts);
+	char text[512];
 
+	*out = NULL;
 	if (!look) {
 		tpi_say("out of memory");
-		return NULL;
+		return TPI_EXIT_FAILURE;
+	}
+	if (first && named_is_unknown(&args->filter, inspect, look, text,
+				      sizeof(text))) {
+		tpi_say("%s", text);
+		json_decref(look);
+		return TPI_EXIT_USAGE;
 	}
 	rows_select(look, args);
 	say_not_read(look);
-	return look;
+	*out = look;
+	return 0;
 }
 
 int stat_look_status(const json_t *look)

@@ -31,6 +31,22 @@ static int explain(int err, const char *error)
 	}
 }
 
+/* A path that leads to no file is no memory; a file that is no snapshot cannot be followed. */
+static int of_file(int err)
+{
+	switch (err) {
+	case -ENOTDIR:
+	case -ELOOP:
+	case -ENAMETOOLONG:
+		return -ENOENT;
+	case -ENXIO: /* a socket */
+	case -EINVAL:
+		return -EBADMSG;
+	default:
+		return err;
+	}
+}
+
 int stat_find(struct stat_args *args, bool scan, struct tpi_inspect **out,
 	      char *error, size_t size)
 {
@@ -47,8 +63,7 @@ int stat_open(struct stat_args *args, struct tpi_inspect **out)
 	int err = stat_find(args, true, out, error, sizeof(error));
 
 	if (err)
-		return args->look.file && err == -ENOENT ? explain(-EIO, error)
-							 : explain(err, error);
+		return explain(args->look.file ? of_file(err) : err, error);
 	if (*(*out)->note)
 		tpi_say("no answer from the broker (%s): showing what process "
 			"%d holds",
@@ -131,7 +146,7 @@ int stat_repeat(struct stat_args *args, int (*look)(void *context),
 		}
 		if (!written)
 			return tpi_stop_signal() ? status : TPI_EXIT_OK;
-		if (left && !--left)
+		if ((left && !--left) || status == TPI_EXIT_USAGE)
 			return status;
 		next += interval;
 		if (!tpi_sleep_until(next))

@@ -153,7 +153,6 @@ static void add_word(struct parse *p, struct argp_state *state, char *word)
 	args->words[args->word_count++] = word;
 }
 
-/* All of it was read: what was named decides what the rest may be. */
 /* Commands that say nothing of a copy of the memory. */
 static void refuse_file(const struct stat_command *command,
 			struct argp_state *state)
@@ -169,12 +168,48 @@ static void refuse_file(const struct stat_command *command,
 				   command->name);
 }
 
+/* A filter that a command does not heed would have an answer about something else. */
+static void refuse_filter(const struct parse *p, struct argp_state *state)
+{
+	const struct stat_filter *f = &p->args->filter;
+	const struct {
+		bool named;
+		uint32_t bit;
+		const char *option;
+	} all[] = {
+		{f->channel, FILTER_CHANNEL, "--channel"},
+		{f->group, FILTER_GROUP, "--group"},
+		{f->client.set, FILTER_CLIENT, "--client"},
+		{f->include.count, FILTER_ROWS, "--include"},
+		{f->exclude.count, FILTER_ROWS, "--exclude"},
+		{f->cpu.set, FILTER_ROWS, "--cpu"},
+		{f->node.set, FILTER_ROWS, "--node"},
+		{f->nonzero, FILTER_ROWS, "--nonzero"},
+		{p->sort, FILTER_ROWS, "--sort"},
+		{f->limit, FILTER_ROWS, "--limit"},
+	};
+	uint32_t takes = p->command ? p->command->filters : FILTERS_OF_LOOK;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i].named && !(takes & all[i].bit))
+			argp_error(
+				state, "%s takes no %s: %s",
+				p->command ? p->command->name : "a look",
+				all[i].option,
+				takes & FILTER_ROWS
+					? "--include selects groups by name"
+				: takes ? "--channel selects what it is about"
+					: "it is about all of the memory");
+}
+
+/* All of it was read: what was named decides what the rest may be. */
 static void end(const struct parse *p, struct argp_state *state)
 {
-	if (p->command && p->args->look.file)
-		refuse_file(p->command, state);
 	struct stat_args *args = p->args;
 
+	if (p->command && args->look.file)
+		refuse_file(p->command, state);
+	refuse_filter(p, state);
 	if (p->command && args->word_count < p->command->words_min)
 		argp_error(state, "%s needs %s", p->command->name,
 			   p->command->words);

@@ -77,8 +77,7 @@ static json_t *one_not_read(const struct tpi_inspect *inspect, uint32_t i)
 	return object;
 }
 
-/* The channels that could not be read, and why. */
-static json_t *not_read(const struct tpi_inspect *inspect)
+json_t *parts_not_read(const struct tpi_inspect *inspect)
 {
 	json_t *array = json_array();
 
@@ -151,7 +150,7 @@ json_t *parts_collect(const struct tpi_inspect *inspect, uint32_t asked)
 	    json_object_set_new(look, "source", stat_source(inspect)) ||
 	    json_object_set_new(look, "liveness", stat_liveness(inspect)) ||
 	    !collect(look, inspect, asked) ||
-	    json_object_set_new(look, "not_read", not_read(inspect)) ||
+	    json_object_set_new(look, "not_read", parts_not_read(inspect)) ||
 	    !count_broken(inspect, &broken) ||
 	    json_object_set_new(look, "broken", value_count(broken)) ||
 	    !add_health(look, inspect)) {

@@ -56,4 +56,7 @@ json_t *parts_collect(const struct tpi_inspect *inspect, uint32_t parts);
 json_t *parts_complete(const struct tpi_inspect *inspect, const json_t *look,
 		       uint32_t needed);
 
+/* The channels that could not be read, and why: {channel, denied, why}. A new reference. */
+json_t *parts_not_read(const struct tpi_inspect *inspect);
+
 #endif

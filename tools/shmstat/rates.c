@@ -250,6 +250,7 @@ struct totals {
 	double published, delivered, skipped, lost, dropped;
 	/* -1: not known */
 	long long lag, used, capacity;
+	long long not_read; /* groups that lag is without */
 };
 
 static const struct totals no_totals = {
@@ -324,6 +325,7 @@ static void add_group(struct step *s, json_t *group, struct totals *totals)
 	add_up(&totals->lost, lost);
 	if (json_is_integer(json_object_get(group, "in_flight")))
 		count_up(&totals->lag, lag);
+	totals->not_read += get_true(group, "not_read");
 	note(s, key, "delivered", delivered);
 	note(s, key, "lost", lost);
 	note(s, key, "lag", get_number(group, "in_flight"));
@@ -368,6 +370,7 @@ static void add_totals(struct step *s, const struct totals *t)
 	set_number(totals, "lost_per_s", t->lost);
 	set_number(totals, "dropped_per_s", t->dropped);
 	set_count(totals, "lag", t->lag);
+	set_count(totals, "groups_not_read", t->not_read);
 	set_count(totals, "used", t->used);
 	set_count(totals, "capacity", t->capacity);
 	json_object_set_new(s->look, "totals", totals);

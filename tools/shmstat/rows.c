@@ -9,19 +9,16 @@
 #include <strings.h>
 
 #include "tools/shmstat/columns.h"
+#include "tools/shmstat/named.h"
 
 /* ---- filters --------------------------------------------------------------------------- */
-
-static const char *const names[] = {"channel", "class", "group", "comm",
-				    "counter"};
-#define NAMES (sizeof(names) / sizeof(names[0]))
 
 /* Whether one of the names in a row matches one of the globs. */
 static bool matches(const json_t *row, const struct stat_globs *globs)
 {
-	for (size_t i = 0; i < NAMES; i++) {
+	for (size_t i = 0; named_keys[i]; i++) {
 		const char *name =
-			json_string_value(json_object_get(row, names[i]));
+			json_string_value(json_object_get(row, named_keys[i]));
 
 		for (size_t g = 0; name && g < globs->count; g++)
 			if (!fnmatch(globs->at[g], name, 0))

@@ -52,6 +52,10 @@ static json_t *snapshot(const struct tpi_inspect *inspect)
 	json_object_set_new(object, "from_pid", value_count(f->pid));
 	json_object_set_new(object, "from_note",
 			    value_text(f->note, sizeof(f->note)));
+	json_object_set_new(object, "uid", value_count(f->uid));
+	json_object_set_new(object, "denied",
+			    json_boolean(f->flags & TPI_SNAPSHOT_DENIED ||
+					 tpi_inspect_denied(inspect)));
 	json_object_set_new(object, "events",
 			    json_boolean(!(f->flags & TPI_SNAPSHOT_NO_EVENTS)));
 	json_object_set_new(
@@ -302,27 +306,27 @@ static uint64_t count_attached(const struct tpi_inspect *inspect,
 	return count;
 }
 
-/* Of groups that stay without members. */
+/* Of groups that stay without members. *not_read: those that are not in it. */
 static uint64_t count_unread(const struct tpi_inspect *inspect,
-			     uint32_t channel)
+			     uint32_t channel, uint32_t *not_read)
 {
-	uint32_t lanes = inspect->channels[channel].channel.lane_count;
-	struct tpi_ledger ledger;
+	struct stat_sums sums;
 	uint64_t count = 0;
-	bool unsettled;
 
+	*not_read = 0;
 	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++) {
 		const struct tapio_shm_group *group =
 			&tpi_inspect_groups(inspect, channel)[slot];
 
-		/* Relaxed: shown, by itself. */
+		/* Relaxed: shown, each by itself. */
 		if (!(tpi_load_relaxed(&group->flags) &
-		      TAPIO_GROUP_FLAG_DURABLE))
+		      TAPIO_GROUP_FLAG_DURABLE) ||
+		    TAPIO_SLOT_STATE(tpi_load_relaxed(&group->slot)) ==
+			    TAPIO_SLOT_FREE)
 			continue;
-		for (uint32_t i = 0; i < lanes; i++)
-			if (!stat_ledger_read(inspect, channel, i, slot,
-					      &ledger, &unsettled))
-				count += ledger.in_flight;
+		stat_group_sum(inspect, channel, slot, &sums);
+		*not_read += !sums.had && !sums.joining;
+		count += sums.total.in_flight;
 	}
 	return count;
 }
@@ -332,7 +336,8 @@ static void add_state(json_t *object, const struct tpi_inspect *inspect,
 {
 	static const char *const states[] = {"served", "removed"};
 	uint64_t attached = count_attached(inspect, channel);
-	uint64_t unread = count_unread(inspect, channel);
+	uint32_t not_read;
+	uint64_t unread = count_unread(inspect, channel, &not_read);
 	bool had = inspect->channels[channel].channel.lane_count;
 
 	json_object_set_new(object, "epoch",
@@ -341,11 +346,13 @@ static void add_state(json_t *object, const struct tpi_inspect *inspect,
 	json_object_set_new(object, "attached", value_count(attached));
 	json_object_set_new(object, "unread",
 			    had ? value_count(unread) : json_null());
+	json_object_set_new(object, "groups_not_read", value_count(not_read));
 	json_object_set_new(
 		object, "drain",
 		state == TAPIO_CHANNEL_REMOVED
-			? json_sprintf("removed, draining: %llu unread, %llu "
-				       "attached",
+			? json_sprintf("removed, draining: %s%llu unread, "
+				       "%llu attached",
+				       not_read ? "at least " : "",
 				       (unsigned long long)unread,
 				       (unsigned long long)attached)
 			: json_null());

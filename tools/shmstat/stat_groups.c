@@ -154,6 +154,10 @@ static json_t *one(const struct tpi_inspect *inspect, uint32_t channel,
 	add_members(object, group, &sums);
 	add_counts(object, &sums);
 	json_object_set_new(
+		object, "not_read",
+		json_boolean(TAPIO_SLOT_STATE(slot) == TAPIO_SLOT_ACTIVE &&
+			     !sums.had && !sums.joining));
+	json_object_set_new(
 		object, "latency_ns",
 		value_latency(stat_histogram(inspect, channel, index)));
 	json_object_set_new(object, "faults", value_faults(sums.total.faults));

@@ -8,6 +8,7 @@ struct channel_sums {
 	uint64_t published, dropped;
 	uint64_t lost, in_flight;
 	uint32_t fullest_percent, groups, faults;
+	uint32_t not_read; /* groups that the sums are without */
 	uint32_t clients[TAPIO_ROLE_INSPECT + 1]; /* by role */
 	bool unsettled;
 };
@@ -48,6 +49,7 @@ static void add_groups(const struct tpi_inspect *inspect, uint32_t channel,
 			continue;
 		stat_group_sum(inspect, channel, slot, &group);
 		s->groups++;
+		s->not_read += !group.had && !group.joining;
 		s->lost += group.total.lost;
 		s->in_flight += group.total.in_flight;
 		s->faults |= group.total.faults;
@@ -73,10 +75,12 @@ static json_t *one(const struct tpi_inspect *inspect, uint32_t channel)
 	uint32_t lanes = inspect->channels[channel].channel.lane_count;
 	json_t *object = json_object();
 	struct channel_sums s = {0};
+	bool some;
 
 	add_lanes(inspect, channel, &s);
 	add_groups(inspect, channel, &s);
 	add_clients(inspect, channel, &s);
+	some = lanes && (!s.not_read || s.not_read < s.groups);
 	json_object_set_new(object, "channel", value_channel(inspect, channel));
 	json_object_set_new(object, "lanes", value_known(lanes, lanes));
 	json_object_set_new(object, "producers",
@@ -88,9 +92,11 @@ static json_t *one(const struct tpi_inspect *inspect, uint32_t channel)
 			    value_known(lanes, s.published));
 	json_object_set_new(object, "dropped_total",
 			    value_known(lanes, s.dropped));
-	json_object_set_new(object, "lost", value_known(lanes, s.lost));
+	/* Of groups, of which some may be had, all, or none. */
+	json_object_set_new(object, "lost", value_known(some, s.lost));
 	json_object_set_new(object, "in_flight",
-			    value_known(lanes, s.in_flight));
+			    value_known(some, s.in_flight));
+	json_object_set_new(object, "groups_not_read", value_count(s.not_read));
 	json_object_set_new(object, "fullest_percent",
 			    value_known(lanes, s.fullest_percent));
 	json_object_set_new(object, "unsettled", json_boolean(s.unsettled));

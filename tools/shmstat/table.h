@@ -45,7 +45,8 @@ json_t *row_get(const json_t *row, const char *key);
 
 /*
  * One cell. `scaled`: large counts as 12.3M. Counts of a row that is unsettled begin with
- * "~", and "-" stands for what is not there.
+ * "~". "+" follows a sum over groups of which some could not be read: at least so many. "-"
+ * stands for what is not there.
  */
 void cell_print(char cell[CELL_BYTES], const json_t *row,
 		const struct column *column, bool scaled);

@@ -90,6 +90,30 @@ static void print_drains(const json_t *rows, const struct stat_args *args)
 	}
 }
 
+/* Of channels whose sums are without some groups. Of one that is not read there are no sums. */
+static void print_groups_not_read(const json_t *rows,
+				  const struct stat_args *args)
+{
+	const json_t *row;
+	char line[256];
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		json_int_t count = json_integer_value(
+			json_object_get(row, "groups_not_read"));
+
+		if (!count || !json_is_integer(json_object_get(row, "lanes")))
+			continue;
+		snprintf(line, sizeof(line),
+			 "(channel %s: %lld group%s could not be read, so sums "
+			 "with + are at least so many)",
+			 json_string_value(json_object_get(row, "channel")),
+			 (long long)count, TPI_PLURAL(count));
+		say(args, line);
+	}
+}
+
 /* Rows that the table does not have, with the reason. */
 static void print_left_out(const struct rows_left_out *left, int columns)
 {
@@ -139,6 +163,8 @@ static void print_rows(const json_t *look, const struct part *part,
 		print_clients_notes(all, args);
 	if (part->bit == PART_CHANNELS)
 		print_drains(all, args);
+	if (part->bit & (PART_SUMMARY | PART_CHANNELS) && !args->no_header)
+		print_groups_not_read(all, args);
 }
 
 /* What belongs to no channel. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/base/error.h"
 #include "tools/shmstat/text.h"
 
 static const char *word(const json_t *object, const char *key)
@@ -102,10 +103,33 @@ static void print_lanes(char *line, size_t bytes, const json_t *l)
 			 word(l, "rseq"), word(l, "lanes_why"));
 }
 
-/* Of memory that is no live one: of which time and host it is. */
-static void print_snapshot(const json_t *source, size_t width)
+/* The part that is missing in it, since its writer could not read it. */
+static void print_not_taken(const json_t *look, const json_t *s, size_t width)
 {
-	const json_t *s = json_object_get(source, "snapshot");
+	size_t channels = json_array_size(json_object_get(look, "not_read"));
+	char line[256];
+
+	if (!channels && !json_is_true(json_object_get(s, "denied")))
+		return;
+	if (channels)
+		snprintf(line, sizeof(line),
+			 "NOT WHOLE: %zu channel%s could not be read when it "
+			 "was taken, by uid %lld",
+			 channels, TPI_PLURAL(channels),
+			 (long long)number(s, "uid"));
+	else
+		snprintf(line, sizeof(line),
+			 "it was taken by uid %lld, without the right to look "
+			 "into some processes",
+			 (long long)number(s, "uid"));
+	text_wrap(line, 0, width);
+}
+
+/* Of memory that is no live one: of which time and host it is. */
+static void print_snapshot(const json_t *look, size_t width)
+{
+	const json_t *s =
+		json_object_get(json_object_get(look, "source"), "snapshot");
 	char line[1024], when[64];
 	time_t taken = (time_t)(number(s, "taken_ns") / 1000000000);
 	struct tm t;
@@ -119,6 +143,7 @@ static void print_snapshot(const json_t *source, size_t width)
 		 "snapshot of %s, host %s (%s), by tool %s: no live memory",
 		 when, word(s, "host"), word(s, "kernel"), word(s, "tool"));
 	text_wrap(line, 0, width);
+	print_not_taken(look, s, width);
 }
 
 void text_liveness(const json_t *look, size_t width)
@@ -126,7 +151,7 @@ void text_liveness(const json_t *look, size_t width)
 	const json_t *l = json_object_get(look, "liveness");
 	char line[1024], a[256], b[256], c[256];
 
-	print_snapshot(json_object_get(look, "source"), width);
+	print_snapshot(look, width);
 	print_state(a, sizeof(a), l);
 	print_keeper(b, sizeof(b), l);
 	snprintf(line, sizeof(line),

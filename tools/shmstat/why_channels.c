@@ -162,6 +162,24 @@ static void find_segments(struct why *why, const json_t *channel)
 		add_small(why, channel, &small);
 }
 
+/* The user without the right: of a snapshot that of its writer. */
+static json_t *uid_of(const struct why *why)
+{
+	const json_t *source = json_object_get(why->after, "source");
+	json_t *uid =
+		json_object_get(json_object_get(source, "snapshot"), "uid");
+
+	return uid ? json_incref(uid) : json_integer(geteuid());
+}
+
+/* null: none. */
+static json_t *groups_not_read(const json_t *channel)
+{
+	json_int_t count = row_count(channel, "groups_not_read");
+
+	return count ? json_integer(count) : json_null();
+}
+
 static void find_state(struct why *why, const json_t *channel)
 {
 	const json_t *error = json_object_get(channel, "error");
@@ -172,15 +190,16 @@ static void find_state(struct why *why, const json_t *channel)
 			json_is_true(json_object_get(channel, "denied"))
 				? CAUSE_NO_RIGHT
 				: CAUSE_UNREADABLE,
-			json_pack("{s:O, s:O, s:I}", "channel",
+			json_pack("{s:O, s:O, s:o}", "channel",
 				  json_object_get(channel, "channel"), "error",
-				  error, "uid", (json_int_t)geteuid()));
+				  error, "uid", uid_of(why)));
 	if (row_is(channel, "state", "removed"))
 		why_add(why, CAUSE_DRAINING,
-			json_pack("{s:O, s:I, s:I}", "channel",
+			json_pack("{s:O, s:I, s:I, s:o}", "channel",
 				  json_object_get(channel, "channel"),
 				  "attached", row_count(channel, "attached"),
-				  "unread", row_count(channel, "unread")));
+				  "unread", row_count(channel, "unread"),
+				  "groups_not_read", groups_not_read(channel)));
 	if (row_is(channel, "stamp", "tsc") &&
 	    json_is_null(json_object_get(broker, "clock_error_ns")))
 		why_add(why, CAUSE_NO_STAMPS,

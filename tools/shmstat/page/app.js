@@ -148,7 +148,8 @@ function drawTotals(look) {
 	const blocks = [
 		["published", "events/s", rate(t.published_per_s), ""],
 		["delivered", "read/s", rate(t.delivered_per_s), ""],
-		["lag", "lag", count(t.lag), ""],
+		// At least: a group could not be read.
+		["lag", "lag", count(t.lag) + (t.groups_not_read && t.lag !== null ? "+" : ""), ""],
 		["refused", "refused/s", rate(t.dropped_per_s), t.dropped_per_s > 0 ? "bad" : ""],
 		["lost", "lost/s", rate(t.lost_per_s), t.lost_per_s > 0 ? "bad" : ""],
 		["fill", "fill", fill, ""],

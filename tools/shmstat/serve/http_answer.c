@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The answer to each request. See http.h. */
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -54,6 +55,50 @@ static enum MHD_Result refuse(struct MHD_Connection *connection,
 						       MHD_RESPMEM_PERSISTENT));
 }
 
+struct heads {
+	unsigned int hosts, lengths;
+};
+
+static enum MHD_Result count_head(void *context, enum MHD_ValueKind kind,
+				  const char *name, size_t name_bytes,
+				  const char *value, size_t value_bytes)
+{
+	struct heads *heads = context;
+
+	(void)kind;
+	(void)name_bytes;
+	(void)value;
+	(void)value_bytes;
+	heads->hosts += !strcasecmp(name, MHD_HTTP_HEADER_HOST);
+	heads->lengths += !strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	return MHD_YES;
+}
+
+/*
+ * Whether each part of the way would read the same in its head. Of two hosts or lengths a proxy
+ * may take one and we the other (RFC 9112, 3.2 and 6.3).
+ */
+static bool is_clear(struct MHD_Connection *connection)
+{
+	struct heads heads = {0};
+
+	MHD_get_connection_values_n(connection, MHD_HEADER_KIND, count_head,
+				    &heads);
+	return heads.hosts <= 1 && heads.lengths <= 1;
+}
+
+/* Behind the name of a host: nothing, or any port, since a tunnel has its own. */
+static bool is_port(const char *text)
+{
+	size_t digits;
+
+	if (!*text)
+		return true;
+	digits = strspn(text + 1, "0123456789");
+	return *text == ':' && !text[1 + digits] && digits <= 5 &&
+	       atoi(text + 1) <= UINT16_MAX;
+}
+
 /*
  * Whether the request is for this host by a name that no other host can have. A page of
  * another origin whose name was made to point here (DNS rebinding) has that name in it. A client
@@ -71,10 +116,7 @@ static bool is_for_us(struct MHD_Connection *connection)
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		length = strlen(names[i]);
 		if (!strncasecmp(host, names[i], length) &&
-		    (!host[length] ||
-		     (host[length] == ':' &&
-		      strspn(host + length + 1, "0123456789") ==
-			      strlen(host + length + 1))))
+		    is_port(host + length))
 			return true;
 	}
 	return false;
@@ -199,6 +241,9 @@ enum MHD_Result http_answer(void *context, struct MHD_Connection *connection,
 	pthread_mutex_lock(&http->lock);
 	http_peer_does(http_peer(connection), PEER_IS_SENT);
 	pthread_mutex_unlock(&http->lock);
+	if (!is_clear(connection))
+		return refuse(connection, MHD_HTTP_BAD_REQUEST,
+			      "its head has a host or a length twice\n");
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 &&
 	    strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 		return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED,

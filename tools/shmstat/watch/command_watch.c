@@ -12,8 +12,9 @@
 
 struct lines {
 	struct rates *rates;
-	char why[512]; /* that was said last */
-	uint64_t left; /* looks to come. 0: no end */
+	char why[512];  /* that was said last, by a line */
+	char said[512]; /* with a look, on stderr */
+	uint64_t left;  /* looks to come. 0: no end */
 	int status;
 };
 
@@ -57,11 +58,20 @@ static bool print_waiting(struct lines *lines, const char *why)
 	return good;
 }
 
+/* Words that a look does not have in itself. */
+static void say_beside(struct lines *lines, const char *why)
+{
+	if (*why && strcmp(lines->said, why) != 0)
+		tpi_say("%s", why);
+	snprintf(lines->said, sizeof(lines->said), "%s", why);
+}
+
 static bool print_look(struct lines *lines, struct live_news *news)
 {
 	bool good;
 
 	*lines->why = 0;
+	say_beside(lines, news->why);
 	if (rates_add(lines->rates, news->look, news->at_ns))
 		return true;
 	lines->status = stat_look_status(news->look);

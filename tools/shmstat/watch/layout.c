@@ -97,9 +97,11 @@ static void draw_totals(struct draw *draw)
 	draw_block(draw, row, 1, "read/s",
 		   format_rate(text, get_number(totals, "delivered_per_s")),
 		   STYLE_BOLD, "delivered");
-	draw_block(draw, row, 2, "lag",
-		   format_count(text, get_number(totals, "lag")), STYLE_BOLD,
-		   "lag");
+	format_count(text, get_number(totals, "lag"));
+	/* At least: a group could not be read. */
+	if (get_count(totals, "groups_not_read") && strcmp(text, "-") != 0)
+		strcat(text, "+");
+	draw_block(draw, row, 2, "lag", text, STYLE_BOLD, "lag");
 	row = sheet_row(draw->sheet);
 	draw_block(draw, row, 0, "refused/s", format_rate(text, dropped),
 		   dropped > 0 ? STYLE_BAD : STYLE_BOLD, "dropped");
