@@ -162,7 +162,7 @@ static const char doc[] =
 	"Examples:\n"
 	"  tapio-analyze                              events by type, each 10s\n"
 	"  tapio-analyze -b type,severity -W 1m       and by severity\n"
-	"  tapio-analyze -t network.connection -v duration --top remote\n"
+	"  tapio-analyze -t network.connection -v duration_ns --top peer\n"
 	"  tapio-analyze -b pid --change -j           what changes, as JSON\n"
 	"\n"
 	"Exit status: 0 ended as asked (also when its reader left), 1 failure, 2 "
