@@ -566,6 +566,8 @@ static void check_members(struct argp_state *state, struct an_arguments *args)
 				  "--merge");
 	if (args->merge && args->threads > 1)
 		argp_error(state, "--threads: one merges");
+	if (args->lag && args->group && !args->policy)
+		args->policy = TAPIO_GROUP_UNTIL;
 	if (args->lag && args->policy != TAPIO_GROUP_UNTIL)
 		argp_error(state, "--lag needs --policy until");
 	if (args->durable && !args->group)
