@@ -83,18 +83,21 @@ static void report_mistake(const char *file, const char *why)
 
 /* ---- the grammar ------------------------------------------------------------- */
 
+#define NUMBER(name, value) \
+	CFG_INT_CB(name, value, CFGF_NONE, tpi_config_number)
+
 static cfg_opt_t class_options[] = {
-	CFG_INT("block", TPI_BLOCK_DEFAULT, CFGF_NONE),
-	CFG_INT("blocks", 0, CFGF_NONE),
+	NUMBER("block", TPI_BLOCK_DEFAULT),
+	NUMBER("blocks", 0),
 	CFG_STR("side_lanes", "auto", CFGF_NONE),
-	CFG_INT("side_blocks", 0, CFGF_NONE),
-	CFG_INT("priority", 0, CFGF_NONE),
+	NUMBER("side_blocks", 0),
+	NUMBER("priority", 0),
 	CFG_END(),
 };
 
 static cfg_opt_t group_options[] = {
 	CFG_STR("policy", "until", CFGF_NONE),
-	CFG_INT("lag", 0, CFGF_NONE),
+	NUMBER("lag", 0),
 	CFG_STR("takeover", "30s", CFGF_NONE),
 	CFG_END(),
 };
@@ -103,10 +106,10 @@ static cfg_opt_t channel_options[] = {
 	CFG_STR("full", "drop", CFGF_NONE),
 	CFG_STR("wait", "100ms", CFGF_NONE),
 	CFG_STR("stamp", "tsc", CFGF_NONE),
-	CFG_INT("groups_max", TPI_GROUPS_DEFAULT, CFGF_NONE),
-	CFG_INT("uid_groups_max", 0, CFGF_NONE),
+	NUMBER("groups_max", TPI_GROUPS_DEFAULT),
+	NUMBER("uid_groups_max", 0),
 	CFG_STR("isolation", "channel", CFGF_NONE),
-	CFG_INT("producers_max", 0, CFGF_NONE),
+	NUMBER("producers_max", 0),
 	CFG_SEC("class", class_options,
 		CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 	CFG_SEC("group", group_options,
@@ -129,11 +132,11 @@ static cfg_opt_t options[] = {
 	CFG_STR("socket_group", NULL, CFGF_NONE),
 	CFG_STR("budget", "512M", CFGF_NONE),
 	CFG_STR("hugepages", "auto", CFGF_NONE),
-	CFG_INT("clients_max", TPI_CLIENTS_DEFAULT, CFGF_NONE),
-	CFG_INT("uid_clients_max", 0, CFGF_NONE),
-	CFG_INT("clients_reserved", TPI_RESERVED_AUTO, CFGF_NONE),
+	NUMBER("clients_max", TPI_CLIENTS_DEFAULT),
+	NUMBER("uid_clients_max", 0),
+	NUMBER("clients_reserved", TPI_RESERVED_AUTO),
 	CFG_BOOL("trust_owner", cfg_true, CFGF_NONE),
-	CFG_INT("channels_max", 0, CFGF_NONE),
+	NUMBER("channels_max", 0),
 	CFG_BOOL(TPI_CONFIG_END, cfg_false, CFGF_NONE),
 	CFG_SEC("channel", channel_options,
 		CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),

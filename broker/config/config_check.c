@@ -191,13 +191,38 @@ static const struct range {
 	{"lag", 0, TAPIO_BLOCKS_MAX - 1, false, 1},
 };
 
-static int check_range(cfg_t *cfg, cfg_opt_t *opt)
+static const struct range *range_of(const cfg_opt_t *opt)
 {
-	long n = cfg_opt_getnint(opt, cfg_opt_size(opt) - 1);
 	const struct range *r = ranges;
 
 	while (strcmp(r->option, opt->name))
 		r++;
+	return r;
+}
+
+int tpi_config_number(cfg_t *cfg, cfg_opt_t *opt, const char *value,
+		      void *result)
+{
+	const struct range *r = range_of(opt);
+	char *end;
+	long n = strtol(value, &end, 0); /* beyond long: the nearest one */
+
+	if (end == value || *end) {
+		cfg_error(cfg,
+			  "%s = \"%s\": not a number from %ld to %ld, without "
+			  "a unit",
+			  opt->name, value, r->least, r->most);
+		return -1;
+	}
+	*(long *)result = n;
+	return 0;
+}
+
+static int check_range(cfg_t *cfg, cfg_opt_t *opt)
+{
+	long n = cfg_opt_getnint(opt, cfg_opt_size(opt) - 1);
+	const struct range *r = range_of(opt);
+
 	if (n < r->least || n > r->most) {
 		cfg_error(cfg, "%s = %ld: outside %ld to %ld", opt->name, n,
 			  r->least, r->most);

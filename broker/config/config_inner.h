@@ -11,6 +11,10 @@
 
 /* config_check.c: makes libconfuse check every value where it stands. */
 void tpi_config_checks(cfg_t *cfg);
+
+/* config_check.c: what libconfuse calls for a number. 0, or -1 with a cfg_error(). */
+int tpi_config_number(cfg_t *cfg, cfg_opt_t *opt, const char *value,
+		      void *result);
 /* The number of a word of an option that has a choice of words, or -1. */
 int tpi_config_choice(const char *option, const char *word);
 /* A user or group, by name or number. False when there is none. */

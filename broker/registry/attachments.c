@@ -120,6 +120,7 @@ struct tpi_attachment *tpi_attachment_new(struct tpi_registry *registry,
 	attachment->group = NULL;
 	attachment->session = NULL;
 	attachment->left = false;
+	attachment->untold = 0;
 	attachment->own_segment = 0;
 	memset(attachment->heard, 0, sizeof(attachment->heard));
 	attachment->process = process;

@@ -108,11 +108,12 @@ struct tpi_attachment {
 	uint32_t board;              /* while it has one: a slot (boards.c) */
 	struct tpi_process *process; /* referenced */
 	struct tpi_session
-		*session;     /* NULL: gone, but the process may not be */
-	bool left;            /* said so itself, so it was in no call */
-	uint64_t born;        /* its number among all births */
-	uint64_t rests_since; /* births until it was freed last */
-	uint32_t own_segment; /* isolation.c. 0: it has none */
+		*session; /* NULL: gone, but the process may not be */
+	bool left;        /* said so itself, so it was in no call */
+	uint8_t untold;   /* ticks until the log has that it lingers, or 0 */
+	uint64_t born;    /* its number among all births */
+	uint64_t rests_since;          /* births until it was freed last */
+	uint32_t own_segment;          /* isolation.c. 0: it has none */
 	struct tpi_state_client *kept; /* for a successor */
 	/* A producer: of which memory of each slot it has the file. */
 	uint32_t heard[TAPIO_GROUP_SLOTS];

@@ -272,6 +272,7 @@ static void look_at_lingering(struct tpi_broker *broker)
 	uint32_t count = registry->fresh_index;
 	const struct tpi_file *files;
 	uint32_t looks = 0, file_count;
+	int maps;
 
 	for (uint32_t i = 0; i < count && looks < TPI_MAPS_LOOKS; i++) {
 		struct tpi_attachment *a =
@@ -283,7 +284,11 @@ static void look_at_lingering(struct tpi_broker *broker)
 			continue;
 		looks++;
 		files = tpi_isolation_files(a, &file_count);
-		if (tpi_process_maps(a->process, files, file_count) != 0)
+		maps = tpi_process_maps(a->process, files, file_count);
+		if (maps && a->untold && !--a->untold &&
+		    !tpi_process_is_dead(a->process))
+			tpi_session_say_lingering(broker, a, maps);
+		if (maps)
 			continue;
 		tpi_add_relaxed(&registry->catalog.broker->closes, 1);
 		tpi_attachment_end(broker, a);

@@ -132,6 +132,7 @@ void tpi_cred_find_home(struct tpi_broker *broker, struct tpi_cred *cred,
 	if (pidfd >= 0)
 		close(pidfd);
 	cred->at_home = at_home > 0;
+	cred->ended = ended;
 	/* Without trust_owner it is for their shares alone (quota.c). */
 	if (!broker->config.trust_owner || ended)
 		return;

@@ -96,6 +96,7 @@ void tpi_session_resume(struct tpi_session *session,
 		return;
 	}
 	attachment->session = session;
+	attachment->untold = 0;
 	session->attachment = attachment;
 	broker->lingering--;
 	hear_epochs(broker, attachment, resume->epochs);

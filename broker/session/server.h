@@ -121,6 +121,11 @@ void tpi_session_close(struct tpi_session *session);
 void tpi_sessions_of(struct tpi_broker *broker,
 		     const struct tpi_process *process);
 void tpi_sessions_close_all(struct tpi_broker *broker);
+/* Says in the log that an attachment stays without a connection, and why: `maps` is what
+ * tpi_process_maps() has returned. */
+void tpi_session_say_lingering(struct tpi_broker *broker,
+			       const struct tpi_attachment *attachment,
+			       int maps);
 
 /* receive.c */
 void tpi_session_message(struct tpi_watch *watch, unsigned int events);

@@ -30,6 +30,8 @@
 #include "lib/base/versions.h"
 #include "lib/wire/fdpass.h"
 
+#define UNTOLD_TICKS 2 /* a process does not take longer to die */
+
 static struct tapio_shm_broker *counters(const struct tpi_broker *broker)
 {
 	return broker->registry.catalog.broker;
@@ -65,8 +67,9 @@ static bool holds_producers(const struct tpi_attachment *attachment)
 }
 
 /* It may be another program by now, and what it had is kept for it. */
-static void say_lingering(struct tpi_broker *broker,
-			  const struct tpi_attachment *attachment, int maps)
+void tpi_session_say_lingering(struct tpi_broker *broker,
+			       const struct tpi_attachment *attachment,
+			       int maps)
 {
 	const struct tpi_process *process = attachment->process;
 	char what[64];
@@ -110,7 +113,12 @@ static void orphan(struct tpi_session *session)
 		tpi_attachment_end(broker, attachment);
 		return;
 	}
-	say_lingering(broker, attachment, maps);
+	/* A process that dies loses its maps first, and its pidfd tells it a moment
+	 * later. One whose first thread has ended looks the same, and stays. */
+	if (maps == -ESRCH && attachment->process->pid)
+		attachment->untold = UNTOLD_TICKS;
+	else
+		tpi_session_say_lingering(broker, attachment, maps);
 }
 
 void tpi_session_close(struct tpi_session *session)
@@ -245,6 +253,10 @@ int tpi_session_has_no_right(struct tpi_session *session, const char *channel,
 	struct tpi_broker *broker = session->broker;
 	char rules[96];
 
+	/* Its answer will not be read, and rules have nothing to do with it. */
+	if (session->cred.ended)
+		return tpi_rights_refuse(&session->cred, channel, right, why,
+					 why_bytes);
 	tpi_rights_rules(&broker->config, channel, right, rules, sizeof(rules));
 	tpi_log_client(&broker->log, TAPIO_LOG_NOTICE,
 		       "process %d (uid %u) has no right to %s%s%s%s: allow "

@@ -37,6 +37,9 @@ static const struct {
 	{{"--merge=p", "--threads=2"}, "--threads: one merges"},
 	{{"--durable"}, "--durable needs --group"},
 	{{"--lag=5"}, "--lag needs --policy until"},
+	/* A group has this policy by default: it is not what is wrong. */
+	{{"--lag=5", "--group=g", "--partials=p"},
+	 "--partials needs --group and --durable"},
 	{{"-wpid=1"}, "--wait: 'pid=1'"},
 	{{"-v", "durashun_ns"}, "did you mean 'duration_ns'? (tapio-tail "},
 	{{"-b", "no.such"}, "--list-fields=TYPE"},

@@ -326,7 +326,8 @@ START_TEST(an_unknown_channel_or_class_is_named_and_ends_with_4)
 	command_run(&c, "tapio-collect-proc", "--class", "nosuch", NULL);
 	ck_assert_int_eq(c.status, 4);
 	ck_assert_str_eq(c.err, "tapio-collect-proc: channel 'events' has no "
-				"class 'nosuch'\n");
+				"class 'nosuch' (tapio-shmstat channels lists "
+				"those that it has)\n");
 	command_free(&c);
 }
 END_TEST

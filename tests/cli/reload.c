@@ -308,6 +308,24 @@ START_TEST(a_file_that_is_named_is_checked_first)
 }
 END_TEST
 
+/* Without -s, and where no file names another one: on commit a078914 it asked at the
+ * usual place. */
+START_TEST(the_socket_of_the_environment_is_asked)
+{
+	write_config(CHANNEL RULE);
+	ck_assert_int_eq(setenv("TAPIO_SOCKET", daemon_socket, 1), 0);
+	command_run(&command, "tapiod", "--reload", "-c", daemon_config, NULL);
+	ck_assert_msg(!command.status, "%s", command.err);
+	ck_assert_ptr_nonnull(strstr(command.out, daemon_socket));
+	command_free(&command);
+	/* As for clients, what is empty is none. */
+	ck_assert_int_eq(setenv("TAPIO_SOCKET", "", 1), 0);
+	command_run(&command, "tapiod", "--reload", "-s", daemon_socket, NULL);
+	ck_assert_msg(!command.status, "%s", command.err);
+	command_free(&command);
+}
+END_TEST
+
 START_TEST(no_broker_has_status_4)
 {
 	command_run(&command, "tapiod", "--reload", "-s", "/nonexistent/s",
@@ -570,6 +588,7 @@ int main(void)
 	tcase_add_test(c, reload_prints_what_is_in_force);
 	tcase_add_test(c, a_refused_reload_has_status_1_and_the_reason);
 	tcase_add_test(c, a_file_that_is_named_is_checked_first);
+	tcase_add_test(c, the_socket_of_the_environment_is_asked);
 	tcase_add_test(c, no_broker_has_status_4);
 	tcase_add_test(c, the_sockets_mode_and_group_change);
 	tcase_add_test(

@@ -390,6 +390,79 @@ START_TEST(who_hangs_up_is_gone_when_the_memory_is_unmapped_and_not_before)
 }
 END_TEST
 
+/* ---- what the log says of it ------------------------------------------------------- */
+
+static bool has_maps(void)
+{
+	char path[32], byte;
+	int fd;
+	bool has;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)getpid());
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	has = fd >= 0 && read(fd, &byte, 1) == 1;
+	if (fd >= 0)
+		close(fd);
+	return has;
+}
+
+static void *outlive_the_first_thread(void *arg)
+{
+	while (has_maps())
+		sched_yield();
+	peer_hang_up(arg);
+	while (pause() < 0)
+		;
+	return NULL;
+}
+
+static void end_the_first_thread(struct peer *me)
+{
+	static struct peer kept;
+	pthread_t other;
+
+	kept = *me;
+	if (!pthread_create(&other, NULL, outlive_the_first_thread, &kept))
+		pthread_exit(NULL);
+}
+
+/* The process is no corpse, though it looks like one. */
+START_TEST(a_process_without_its_first_thread_is_told_of_when_it_hangs_up)
+{
+	struct child child;
+
+	spawn(&child, TAPIO_ROLE_PRODUCE, NULL, reserve_some,
+	      end_the_first_thread);
+	go_on(&child);
+	for (int i = 0; i < 60000 && !broker_said("may still map"); i++)
+		usleep(1000);
+	ck_assert(broker_said("closed its connection and may still map the "
+			      "channel (No such process)"));
+	ck_assert_uint_eq(peer_record(&watcher, child.report.name)->state,
+			  TAPIO_ATTACHMENT_ALIVE);
+	kill(child.pid, SIGKILL);
+	ck_assert(
+		wait_state(&watcher, child.report.name, TAPIO_ATTACHMENT_FREE));
+	bury(&child);
+}
+END_TEST
+
+/* On commit a078914 the broker often saw the end of the connection first. */
+START_TEST(a_killed_process_is_not_said_to_linger)
+{
+	struct child child;
+
+	for (int i = 0; i < 50; i++) {
+		spawn(&child, TAPIO_ROLE_PRODUCE, NULL, reserve_some, NULL);
+		kill(child.pid, SIGKILL);
+		bury(&child);
+		ck_assert(wait_state(&watcher, child.report.name,
+				     TAPIO_ATTACHMENT_FREE));
+	}
+	ck_assert(!broker_said("closed its connection and"));
+}
+END_TEST
+
 /* ---- execve ------------------------------------------------------------------------ */
 
 static void become_sleep(struct peer *me)
@@ -496,6 +569,10 @@ int main(void)
 	tcase_add_test(
 		c,
 		who_hangs_up_is_gone_when_the_memory_is_unmapped_and_not_before);
+	tcase_add_test(
+		c,
+		a_process_without_its_first_thread_is_told_of_when_it_hangs_up);
+	tcase_add_test(c, a_killed_process_is_not_said_to_linger);
 	tcase_add_test(c, execve_ends_an_attachment_though_the_process_lives);
 	tcase_add_test(c, a_hello_of_another_image_ends_what_the_old_one_had);
 	tcase_add_test(c, two_connections_of_one_image_are_two_clients);

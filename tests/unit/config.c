@@ -235,6 +235,12 @@ static const struct bad {
 	{"channel e { class c { blocks = 131072 } }", {"131072", "65536"}},
 	{"channel e { class c { block = 100 } }", {"100", "multiple of 64"}},
 	{"channel e { class c { block = 2097152 } }", {"2097152", "1048512"}},
+	/* On commit a078914 neither the value nor a limit was said. */
+	{"channel e { class c { block = 4K } }",
+	 {"block = \"4K\"", "64 to 1048512, without a unit"}},
+	{"channel e { class c { blocks = \"\" } }",
+	 {"blocks = \"\"", "4 to 65536"}},
+	{"clients_max = 99999999999999999999", {"clients_max", "1 to 16382"}},
 	{"channel e { full = stop }", {"stop", "drop"}},
 	{"channel e { wait = \"5\" full = wait }", {"\"5\"", "500us"}},
 	{"channel e { stamp = sundial }", {"sundial", "clock"}},

@@ -162,7 +162,7 @@ static const char doc[] =
 	"Examples:\n"
 	"  tapio-analyze                              events by type, each 10s\n"
 	"  tapio-analyze -b type,severity -W 1m       and by severity\n"
-	"  tapio-analyze -t network.connection -v duration --top remote\n"
+	"  tapio-analyze -t network.connection -v duration_ns --top peer\n"
 	"  tapio-analyze -b pid --change -j           what changes, as JSON\n"
 	"\n"
 	"Exit status: 0 ended as asked (also when its reader left), 1 failure, 2 "
@@ -566,6 +566,8 @@ static void check_members(struct argp_state *state, struct an_arguments *args)
 				  "--merge");
 	if (args->merge && args->threads > 1)
 		argp_error(state, "--threads: one merges");
+	if (args->lag && args->group && !args->policy)
+		args->policy = TAPIO_GROUP_UNTIL;
 	if (args->lag && args->policy != TAPIO_GROUP_UNTIL)
 		argp_error(state, "--lag needs --policy until");
 	if (args->durable && !args->group)

@@ -123,6 +123,10 @@ enum tpi_exit tpi_connect_failed(const struct tpi_connect *connect,
 {
 	const char *path = tpi_connect_socket(connect);
 	const char *why = connect->error[0] ? connect->error : strerror(-err);
+	const char *remedy = err != -ECONNREFUSED
+				     ? ""
+				     : " (start tapiod, or name its "
+				       "socket: --socket, TAPIO_SOCKET)";
 
 	if (err == -EINTR) {
 		tpi_say("stopped while waiting for a broker at %s", path);
@@ -131,9 +135,9 @@ enum tpi_exit tpi_connect_failed(const struct tpi_connect *connect,
 	if (no_broker(err)) {
 		/* The library's words name the socket. */
 		if (connect->error[0])
-			tpi_say("%s", why);
+			tpi_say("%s%s", why, remedy);
 		else
-			tpi_say("no broker at \"%s\": %s", path, why);
+			tpi_say("no broker at \"%s\": %s%s", path, why, remedy);
 		return TPI_EXIT_NO_BROKER;
 	}
 	tpi_say("cannot attach to channel '%s' of %s: %s", channel, path, why);

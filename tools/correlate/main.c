@@ -36,8 +36,8 @@ static int probe(void *arg)
 
 	if (!rules)
 		return TPI_EXIT_USAGE;
-	tpi_say("%u rules in %s are right", tpi_rules_count(rules),
-		values->rules);
+	tpi_say("%s: its rules are right: %u", values->rules,
+		tpi_rules_count(rules));
 	tpi_rules_free(rules);
 	return TPI_EXIT_OK;
 }

@@ -272,7 +272,9 @@ static int attach(struct run *run)
 	run->klass = tapio_producer_class(run->producer, args->klass);
 	if (run->klass >= 0)
 		return 0;
-	tpi_say("channel '%s' has no class '%s'", args->channel, args->klass);
+	tpi_say("channel '%s' has no class '%s' (tapio-shmstat channels lists "
+		"those that it has)",
+		args->channel, args->klass);
 	return TPI_EXIT_REFUSED;
 }
 

@@ -192,12 +192,33 @@ static bool say_missing(const struct tpi_inspect_channel *c, const char *name)
 	return *c->why && c->denied;
 }
 
-/* Groups of one channel, or of all. How many channels there were. */
-static uint32_t print_groups(const struct tpi_inspect *inspect,
-			     const char *only, bool *denied)
+/* Whether the channel is there. If not, it says which ones are. */
+static bool is_there(const struct tpi_inspect *inspect, const char *name)
 {
 	struct tapio_shm_channel info;
-	uint32_t found = 0;
+	char names[512] = "";
+	size_t used = 0;
+
+	for (uint32_t c = 0; c < inspect->catalog.channel_count; c++) {
+		if (tpi_channel_look(&inspect->catalog, c, &info, NULL, 0))
+			continue;
+		if (!strcmp(name, info.name))
+			return true;
+		if (used < sizeof(names))
+			used += (size_t)snprintf(
+				names + used, sizeof(names) - used, "%s\"%s\"",
+				used ? ", " : "", info.name);
+	}
+	tpi_say("no channel \"%s\"; this broker has %s%s", name, names,
+		used < sizeof(names) ? "" : "...");
+	return false;
+}
+
+/* Groups of one channel, or of all. */
+static void print_groups(const struct tpi_inspect *inspect, const char *only,
+			 bool *denied)
+{
+	struct tapio_shm_channel info;
 
 	printf("%-15s %-15s %-8s %-7s %7s %10s %12s %12s\n", "CHANNEL", "GROUP",
 	       "POLICY", "STAYS", "MEMBERS", "UID", "UNREAD", "LOST");
@@ -205,12 +226,10 @@ static uint32_t print_groups(const struct tpi_inspect *inspect,
 		if (tpi_channel_look(&inspect->catalog, c, &info, NULL, 0) ||
 		    (only && strcmp(only, info.name)))
 			continue;
-		found++;
 		for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++)
 			print_group(inspect, c, info.name, slot);
 		*denied |= say_missing(&inspect->channels[c], info.name);
 	}
-	return found;
 }
 
 static int open_inspect(struct arguments *args, struct tpi_inspect **inspect)
@@ -235,8 +254,7 @@ static int open_inspect(struct arguments *args, struct tpi_inspect **inspect)
 static int list(struct arguments *args)
 {
 	struct tpi_inspect *inspect;
-	bool denied = false;
-	uint32_t found;
+	bool denied = false, found;
 	int err = open_inspect(args, &inspect);
 
 	if (err) {
@@ -247,13 +265,11 @@ static int list(struct arguments *args)
 		       : err == -ENOMEM ? TPI_EXIT_FAILURE
 					: TPI_EXIT_NO_BROKER;
 	}
-	found = print_groups(inspect, args->channel, &denied);
+	found = !args->channel || is_there(inspect, args->channel);
+	if (found)
+		print_groups(inspect, args->channel, &denied);
 	tpi_inspect_close(inspect);
-	if (args->channel && !found) {
-		tpi_say("no channel '%s'", args->channel);
-		return TPI_EXIT_REFUSED;
-	}
-	return denied ? TPI_EXIT_REFUSED : TPI_EXIT_OK;
+	return !found || denied ? TPI_EXIT_REFUSED : TPI_EXIT_OK;
 }
 
 int main(int argc, char **argv)

@@ -301,6 +301,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 				arg);
 		break;
 	case ARGP_KEY_END:
+		if (args->tail.lag && args->tail.group && !args->tail.policy)
+			args->tail.policy = TAPIO_GROUP_UNTIL;
 		if (args->tail.lag && args->tail.policy != TAPIO_GROUP_UNTIL)
 			argp_error(state, "--lag needs --policy until");
 		check_where(state, args);

@@ -99,7 +99,9 @@ static bool find_class(struct tpi_collector *c)
 
 	if (name && klass < 0)
 		return tpi_collector_fail(c, TPI_EXIT_REFUSED,
-					  "channel '%s' has no class '%s'",
+					  "channel '%s' has no class '%s' "
+					  "(tapio-shmstat channels lists those "
+					  "that it has)",
 					  c->values.channel, name);
 	c->urgent_class = klass;
 	for (struct tpi_sink *sink = c->sinks; sink; sink = sink->next)
