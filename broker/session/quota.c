@@ -49,9 +49,9 @@ static int check(const struct tpi_session *session, uint32_t all, uint32_t own,
 
 int tpi_quota_hello(const struct tpi_session *session, char *why, size_t bytes)
 {
-	const struct tpi_broker *broker = session->broker;
+	struct tpi_broker *broker = session->broker;
 	const struct tpi_session *s;
-	uint32_t all = 0, own = 0;
+	uint32_t own, all = tpi_unread_left(broker, session->cred.uid, &own);
 
 	TAILQ_FOREACH (s, &broker->server.sessions, link) {
 		all += s->process != NULL;

@@ -42,6 +42,15 @@ struct tpi_session {
 };
 TAILQ_HEAD(tpi_session_list, tpi_session);
 
+/* The socket of a session that has ended, with an answer that was not read (unread.c, U4). */
+struct tpi_left {
+	int fd;
+	uid_t uid;
+	uint32_t fds; /* of that answer */
+	TAILQ_ENTRY(tpi_left) link;
+};
+TAILQ_HEAD(tpi_left_list, tpi_left);
+
 struct tpi_server {
 	struct tpi_watch watch; /* the listening socket */
 	struct tpi_broker *broker;
@@ -56,7 +65,8 @@ struct tpi_server {
 	uint32_t stranger_count;
 	uint64_t warned_ns;
 	int spare_fd; /* to refuse a connection when there is no other one */
-	uint32_t unread_fds;
+	uint32_t unread_fds; /* of sessions, and of `left` */
+	struct tpi_left_list left;
 	struct tpi_timer unread_look;
 	struct tpi_helpers helpers;
 };
