@@ -121,7 +121,7 @@ static void limit_strangers(struct tpi_broker *broker,
 static void begin_session(struct tpi_broker *broker, int fd, bool refused)
 {
 	struct tpi_session *session = calloc(1, sizeof(*session));
-	int bytes = SEND_BYTES;
+	int bytes = SEND_BYTES, err;
 
 	if (!session || tpi_cred_read(&session->cred, fd))
 		goto fail;
@@ -129,7 +129,8 @@ static void begin_session(struct tpi_broker *broker, int fd, bool refused)
 	session->broker = broker;
 	session->fd = fd;
 	session->accepted_ns = boottime_ns();
-	tpi_cred_find_home(broker, &session->cred, fd, session->accepted_ns);
+	err = tpi_cred_find_home(broker, &session->cred, fd,
+				 session->accepted_ns);
 	session->deadline_ns = (uint64_t)tpi_now_ns() + TPI_HELLO_NS;
 	session->watch.ready = tpi_session_message;
 	if (tpi_watch_start(broker->loop, &session->watch, fd))
@@ -137,7 +138,9 @@ static void begin_session(struct tpi_broker *broker, int fd, bool refused)
 	TAILQ_INSERT_TAIL(&broker->server.sessions, session, link);
 	broker->server.session_count++;
 	broker->server.stranger_count++;
-	if (refused)
+	if (err)
+		tpi_session_no_descriptor(session, err);
+	else if (refused)
 		tpi_session_refuse(session, -EAGAIN,
 				   "the broker has no descriptor left for "
 				   "another client now (its RLIMIT_NOFILE): "

@@ -110,9 +110,10 @@ void tpi_warn_descriptors(struct tpi_broker *broker, int error);
 /* Opens the spare descriptor, if it is not there. */
 void tpi_spare_fd_take(struct tpi_server *server);
 
-/* home.c: fills in `at_home`, for uids that trust_owner is for. */
-void tpi_cred_find_home(struct tpi_broker *broker, struct tpi_cred *cred,
-			int sock, uint64_t accepted_ns);
+/* home.c: fills in `at_home`, for uids that trust_owner is for. -EMFILE, -ENFILE: it cannot be
+ * told now. */
+int tpi_cred_find_home(struct tpi_broker *broker, struct tpi_cred *cred,
+		       int sock, uint64_t accepted_ns);
 
 /* session.c */
 /* A message that was checked. Keeps or closes the pidfd. */

@@ -514,6 +514,55 @@ START_TEST(out_of_descriptors_the_refusal_can_be_tried_again)
 }
 END_TEST
 
+/* Then lets go of one, and of all. */
+static void hold_all_but_one(struct role *self)
+{
+	static struct peer taken[400];
+	int count = 0;
+
+	while (count < 400 && !hello(&taken[count]))
+		count++;
+	close(taken[0].sock);
+	role_tell(self, 1);
+	role_hear(self);
+}
+
+static void say_hello(struct role *self)
+{
+	struct peer p;
+	int err = hello(&p);
+
+	role_tell(self, (uint64_t)-err);
+	close(p.sock);
+}
+
+/*
+ * Which namespaces a peer has takes a descriptor, too. Fails on commit a078914: root has no
+ * right then.
+ */
+START_TEST(out_of_descriptors_an_owner_can_try_again)
+{
+	const struct role_as root = {0};
+	struct role holder, owner;
+
+	start("clients_max = 500 uid_clients_max = 450\n"
+	      "channel events { class main { block = 256 blocks = 64 } }\n"
+	      "allow some { uid = {61002} role = {consume} }\n",
+	      300);
+	role_start_uid(&holder, WORLD_CONSUMER, hold_all_but_one, NULL);
+	role_hear(&holder);
+	role_start(&owner, &root, say_hello, NULL);
+	ck_assert_uint_eq(role_hear(&owner), EAGAIN);
+	role_end(&owner);
+	role_kill(&holder);
+	world_assert_serves(&world, "events");
+	role_start(&owner, &root, say_hello, NULL);
+	ck_assert_uint_eq(role_hear(&owner), 0);
+	role_end(&owner);
+	world_stop(&world);
+}
+END_TEST
+
 int main(void)
 {
 	const char *reason = role_reason();
@@ -544,5 +593,6 @@ int main(void)
 		c,
 		a_client_with_too_few_descriptors_is_told_the_need_and_the_limit);
 	tcase_add_test(c, out_of_descriptors_the_refusal_can_be_tried_again);
+	tcase_add_test(c, out_of_descriptors_an_owner_can_try_again);
 	return check_run_case("quota", c);
 }
