@@ -23,6 +23,13 @@ bool tpi_quota_is_exempt(const struct tpi_cred *cred)
 	return cred->at_home && tpi_is_owner_uid(cred->uid);
 }
 
+bool tpi_quota_is_shared(const struct tpi_session *a,
+			 const struct tpi_session *b)
+{
+	return a->cred.uid == b->cred.uid &&
+	       tpi_quota_is_exempt(&a->cred) == tpi_quota_is_exempt(&b->cred);
+}
+
 static int check(const struct tpi_session *session, uint32_t all, uint32_t own,
 		 const char *what, char *why, size_t bytes)
 {

@@ -15,7 +15,10 @@ struct tpi_session;
 /* A client that leaves an answer with descriptors unread for so long is closed. */
 #define TPI_UNREAD_NS UINT64_C(5000000000)
 
-/* quota.c. 0, or -EUSERS (all of them), -EDQUOT (the uid's share). */
+/* quota.c. Whether two sessions draw on the same share. */
+bool tpi_quota_is_shared(const struct tpi_session *a,
+			 const struct tpi_session *b);
+/* 0, or -EUSERS (all of them), -EDQUOT (the uid's share). */
 int tpi_quota_hello(const struct tpi_session *session, char *why, size_t bytes);
 int tpi_quota_attach(const struct tpi_session *session, char *why,
 		     size_t bytes);
@@ -27,6 +30,8 @@ void tpi_unread_note(struct tpi_session *session, uint32_t fds);
  * these are in flight until the client reads it. If not, the session waits for that.
  */
 bool tpi_unread_room(struct tpi_session *session);
+/* The same of one that waits, by the last look. All of one share have the same answer. */
+bool tpi_unread_fits(const struct tpi_session *session);
 /* It has read all, or nothing was sent. */
 void tpi_unread_forget(struct tpi_session *session);
 /*

@@ -19,11 +19,12 @@
  *	it has asked for a slot's memory and then emits nothing.
  *  U4	A connection may end with an answer unread, because its process has, and another
  *	one has the socket, by fork or SCM_RIGHTS. For the kernel nothing has ended then. So
- *	our end stays open, shut down, and what is in flight stays charged to the uid. It
+ *	our end stays open, shut down, and the answer stays charged to the uid. It
  *	counts as a client of that uid, too (quota.c), because it costs a descriptor.
  *
  * SIOCOUTQ tells whether an answer is read: what was sent and not received is 0. No event
- * tells that, so while a session waits a timer looks every 2 ms.
+ * tells that, so while a session waits a timer looks every 2 ms, once at each answer. Only a
+ * session that has room by then is heard. So hundreds that wait cost others little.
  *
  * SIGSTOP of a client in the middle of its open: it is parked, and goes on when it reads.
  * SIGKILL: the kernel drops its queue, unless another process has the socket (U4).
@@ -104,12 +105,12 @@ bool tpi_unread_leave(struct tpi_session *session)
 		tpi_unread_forget(session);
 		return false;
 	}
-	tpi_log_client(&broker->log, TAPIO_LOG_NOTICE,
-		       "the connection of process %d (uid %u) has ended, and %u "
-		       "descriptors were not read: they count against the uid's "
-		       "share until the last copy of its socket is closed",
-		       session->cred.pid, session->cred.uid,
-		       session->unread_fds);
+	tpi_log_client(
+		&broker->log, TAPIO_LOG_NOTICE,
+		"the connection of process %d (uid %u) has ended, and %u "
+		"descriptors were not read: they count against the uid's "
+		"share until the last copy of its socket is closed",
+		session->cred.pid, session->cred.uid, session->unread_fds);
 	shutdown(session->fd, SHUT_RDWR);
 	left->fd = session->fd;
 	left->uid = session->cred.uid;
@@ -233,10 +234,25 @@ static void on_look(struct tpi_timer *timer)
 		tpi_timer_start(broker->loop, timer, LOOK_NS);
 }
 
+static void look_later(struct tpi_broker *broker)
+{
+	struct tpi_timer *timer = &broker->server.unread_look;
+
+	if (!timer->at_ns)
+		tpi_timer_start(broker->loop, timer, LOOK_NS);
+}
+
+bool tpi_unread_fits(const struct tpi_session *session)
+{
+	if (!session->broker->server.unread_fds || has_room(session))
+		return true;
+	look_later(session->broker);
+	return false;
+}
+
 bool tpi_unread_room(struct tpi_session *session)
 {
 	struct tpi_broker *broker = session->broker;
-	struct tpi_timer *timer = &broker->server.unread_look;
 
 	look(session);
 	if (!broker->server.unread_fds || has_room(session))
@@ -247,8 +263,7 @@ bool tpi_unread_room(struct tpi_session *session)
 		if (has_room(session))
 			return true;
 	}
-	if (!timer->at_ns)
-		tpi_timer_start(broker->loop, timer, LOOK_NS);
+	look_later(broker);
 	return false;
 }
 
