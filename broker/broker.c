@@ -11,6 +11,7 @@
 #include "broker/loop/child.h"
 #include "broker/registry/adopt.h"
 #include "broker/registry/channels.h"
+#include "broker/session/quota.h"
 #include "lib/base/atomic.h"
 #include "lib/base/error.h"
 #include "lib/base/testpoint.h"
@@ -228,6 +229,7 @@ int tpi_broker_create(struct tpi_broker **out,
 		return tpi_fail(-ENOMEM, error, error_bytes, "out of memory");
 	TAILQ_INIT(&broker->processes);
 	TAILQ_INIT(&broker->server.sessions);
+	TAILQ_INIT(&broker->server.left);
 	TAILQ_INIT(&broker->server.helpers.list);
 	STAILQ_INIT(&broker->server.helpers.buried);
 	broker->server.fd = -1;
@@ -267,6 +269,7 @@ static void lose_descriptors(struct tpi_broker *broker)
 		session->fd = -1;
 	TAILQ_FOREACH (process, &broker->processes, link)
 		process->pidfd = -1;
+	tpi_unread_lose(&broker->server);
 	tpi_helpers_lose(&broker->server.helpers);
 	tpi_starts_lose(&broker->starts);
 	tpi_registry_lose(&broker->registry);

@@ -27,6 +27,7 @@
 #include <tapio/broker.h>
 
 #include "broker/broker.h"
+#include "broker/session/quota.h"
 #include "lib/base/error.h"
 #include "lib/base/own_fd.h"
 #include "lib/base/thread.h"
@@ -78,6 +79,7 @@ static void close_copies(struct tpi_broker *broker)
 		close(session->fd);
 	TAILQ_FOREACH (process, &broker->processes, link)
 		close(process->pidfd);
+	tpi_unread_close_copies(&broker->server);
 	tpi_helpers_close_copies(&broker->server.helpers);
 	tpi_starts_close_copies(&broker->starts);
 	tpi_registry_forget(&broker->registry);

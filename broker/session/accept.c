@@ -69,15 +69,35 @@ static uint32_t count_strangers(const struct tpi_broker *broker, uid_t uid,
  * the strangers. So an honest client is not dropped, however many come at once, but one
  * that has sent nothing by now is. It may come again.
  */
-static void hear_or_drop(struct tpi_broker *broker, struct tpi_session *session)
+static void hear_or_refuse(struct tpi_broker *broker,
+			   struct tpi_session *session, int err,
+			   const char *why)
 {
 	uint32_t mute = count_strangers(broker, (uid_t)-1, true);
 
 	tpi_session_message(&session->watch, 0);
 	if (count_strangers(broker, (uid_t)-1, true) == mute)
-		tpi_session_refuse(session, -EAGAIN,
-				   "no HELLO came, and a newer connection "
-				   "needed the place: try again");
+		tpi_session_refuse(session, err, why);
+}
+
+static void hear_or_drop(struct tpi_broker *broker, struct tpi_session *session)
+{
+	hear_or_refuse(broker, session, -EAGAIN,
+		       "no HELLO came, and a newer connection needed the "
+		       "place: try again");
+}
+
+/* The first that should have said HELLO by now. */
+static struct tpi_session *find_late(struct tpi_broker *broker, uint64_t now)
+{
+	struct tpi_session *session;
+
+	if (!broker->server.stranger_count)
+		return NULL;
+	TAILQ_FOREACH (session, &broker->server.sessions, link)
+		if (is_mute(session) && session->deadline_ns <= now)
+			return session;
+	return NULL;
 }
 
 /* A uid that connects and connects makes room by itself, not at others' cost. */
@@ -101,7 +121,7 @@ static void limit_strangers(struct tpi_broker *broker,
 static void begin_session(struct tpi_broker *broker, int fd, bool refused)
 {
 	struct tpi_session *session = calloc(1, sizeof(*session));
-	int bytes = SEND_BYTES;
+	int bytes = SEND_BYTES, err;
 
 	if (!session || tpi_cred_read(&session->cred, fd))
 		goto fail;
@@ -109,7 +129,8 @@ static void begin_session(struct tpi_broker *broker, int fd, bool refused)
 	session->broker = broker;
 	session->fd = fd;
 	session->accepted_ns = boottime_ns();
-	tpi_cred_find_home(broker, &session->cred, fd, session->accepted_ns);
+	err = tpi_cred_find_home(broker, &session->cred, fd,
+				 session->accepted_ns);
 	session->deadline_ns = (uint64_t)tpi_now_ns() + TPI_HELLO_NS;
 	session->watch.ready = tpi_session_message;
 	if (tpi_watch_start(broker->loop, &session->watch, fd))
@@ -117,7 +138,9 @@ static void begin_session(struct tpi_broker *broker, int fd, bool refused)
 	TAILQ_INSERT_TAIL(&broker->server.sessions, session, link);
 	broker->server.session_count++;
 	broker->server.stranger_count++;
-	if (refused)
+	if (err)
+		tpi_session_no_descriptor(session, err);
+	else if (refused)
 		tpi_session_refuse(session, -EAGAIN,
 				   "the broker has no descriptor left for "
 				   "another client now (its RLIMIT_NOFILE): "
@@ -222,18 +245,15 @@ void tpi_session_accept(struct tpi_watch *watch, unsigned int events)
 void tpi_sessions_tick(struct tpi_broker *broker)
 {
 	struct tpi_server *server = &broker->server;
-	struct tpi_session *session, *next;
+	struct tpi_session *session;
 	uint64_t now = (uint64_t)tpi_now_ns();
 
 	if (server->fd >= 0 && !server->watch.ticket)
 		tpi_watch_start(broker->loop, &server->watch, server->fd);
-	for (session = TAILQ_FIRST(&server->sessions);
-	     session && server->stranger_count; session = next) {
-		next = TAILQ_NEXT(session, link);
-		if (is_mute(session) && session->deadline_ns <= now)
-			tpi_session_refuse(session, -ETIMEDOUT,
-					   "no HELLO came within 5 s");
-	}
+	/* Its HELLO may have come: it had to wait (unread.c), or the broker was stopped. */
+	while ((session = find_late(broker, now)))
+		hear_or_refuse(broker, session, -ETIMEDOUT,
+			       "no HELLO came within 5 s");
 	tpi_unread_tick(broker);
 	tpi_helpers_tick(broker);
 }

@@ -16,7 +16,8 @@
  * number is taken from the pidfd, so that it is one of this /proc, and the pidfd says
  * afterwards that the process still lives, so that the number was still its own.
  *
- * It is no if it cannot be found out: the right to look at a process of another uid is that
+ * Where the broker has no descriptor left, the client is told to try again. Else it counts as no
+ * if it cannot be found out: the right to look at a process of another uid is that
  * of ptrace (CAP_SYS_PTRACE), and a process that has ended has no namespaces. A process
  * never changes its PID namespace. It changes its user namespace only to one that is
  * below, or with capabilities in the other one. SIGKILL or SIGSTOP of the peer, an
@@ -117,25 +118,27 @@ static bool has_ended(int pidfd)
 	return pidfd == -ESRCH || (pidfd >= 0 && poll(&end, 1, 0) == 1);
 }
 
-void tpi_cred_find_home(struct tpi_broker *broker, struct tpi_cred *cred,
-			int sock, uint64_t accepted_ns)
+int tpi_cred_find_home(struct tpi_broker *broker, struct tpi_cred *cred,
+		       int sock, uint64_t accepted_ns)
 {
 	int pidfd, at_home;
 	bool ended;
 
 	cred->at_home = false;
 	if (!tpi_is_owner_uid(cred->uid))
-		return;
+		return 0;
 	pidfd = tpi_process_peer(sock, cred, accepted_ns);
 	at_home = pidfd < 0 ? pidfd : find(pidfd);
 	ended = has_ended(pidfd);
 	if (pidfd >= 0)
 		close(pidfd);
+	if (at_home == -EMFILE || at_home == -ENFILE)
+		return at_home;
 	cred->at_home = at_home > 0;
 	cred->ended = ended;
 	/* Without trust_owner it is for their shares alone (quota.c). */
 	if (!broker->config.trust_owner || ended)
-		return;
+		return 0;
 	if (!at_home)
 		tpi_log_client(&broker->log, TAPIO_LOG_NOTICE,
 			       "process %d (uid %u) is not trusted as an "
@@ -149,4 +152,5 @@ void tpi_cred_find_home(struct tpi_broker *broker, struct tpi_cred *cred,
 			       "read those of other users the broker needs "
 			       "CAP_SYS_PTRACE)",
 			       cred->pid, cred->uid, strerror(-at_home));
+	return 0;
 }

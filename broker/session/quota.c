@@ -23,6 +23,13 @@ bool tpi_quota_is_exempt(const struct tpi_cred *cred)
 	return cred->at_home && tpi_is_owner_uid(cred->uid);
 }
 
+bool tpi_quota_is_shared(const struct tpi_session *a,
+			 const struct tpi_session *b)
+{
+	return a->cred.uid == b->cred.uid &&
+	       tpi_quota_is_exempt(&a->cred) == tpi_quota_is_exempt(&b->cred);
+}
+
 static int check(const struct tpi_session *session, uint32_t all, uint32_t own,
 		 const char *what, char *why, size_t bytes)
 {
@@ -49,9 +56,9 @@ static int check(const struct tpi_session *session, uint32_t all, uint32_t own,
 
 int tpi_quota_hello(const struct tpi_session *session, char *why, size_t bytes)
 {
-	const struct tpi_broker *broker = session->broker;
+	struct tpi_broker *broker = session->broker;
 	const struct tpi_session *s;
-	uint32_t all = 0, own = 0;
+	uint32_t own, all = tpi_unread_left(broker, session->cred.uid, &own);
 
 	TAILQ_FOREACH (s, &broker->server.sessions, link) {
 		all += s->process != NULL;

@@ -111,6 +111,7 @@ void tpi_session_wait(struct tpi_session *session)
 
 uint32_t tpi_sessions_resume(struct tpi_broker *broker)
 {
+	const struct tpi_session *full = NULL; /* the last one without room */
 	struct tpi_session *session, *next;
 	uint32_t count = 0;
 
@@ -122,6 +123,11 @@ uint32_t tpi_sessions_resume(struct tpi_broker *broker)
 		count++;
 		if (session->unread_fds)
 			continue;
+		if ((full && tpi_quota_is_shared(full, session)) ||
+		    !tpi_unread_fits(session)) {
+			full = session;
+			continue;
+		}
 		session->waits = false;
 		if (tpi_watch_start(broker->loop, &session->watch, session->fd))
 			tpi_session_close(session);

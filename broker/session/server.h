@@ -42,6 +42,15 @@ struct tpi_session {
 };
 TAILQ_HEAD(tpi_session_list, tpi_session);
 
+/* The socket of a session that has ended, with an answer that was not read (unread.c, U4). */
+struct tpi_left {
+	int fd;
+	uid_t uid;
+	uint32_t fds; /* of that answer */
+	TAILQ_ENTRY(tpi_left) link;
+};
+TAILQ_HEAD(tpi_left_list, tpi_left);
+
 struct tpi_server {
 	struct tpi_watch watch; /* the listening socket */
 	struct tpi_broker *broker;
@@ -56,7 +65,8 @@ struct tpi_server {
 	uint32_t stranger_count;
 	uint64_t warned_ns;
 	int spare_fd; /* to refuse a connection when there is no other one */
-	uint32_t unread_fds;
+	uint32_t unread_fds; /* of sessions, and of `left` */
+	struct tpi_left_list left;
 	struct tpi_timer unread_look;
 	struct tpi_helpers helpers;
 };
@@ -100,9 +110,10 @@ void tpi_warn_descriptors(struct tpi_broker *broker, int error);
 /* Opens the spare descriptor, if it is not there. */
 void tpi_spare_fd_take(struct tpi_server *server);
 
-/* home.c: fills in `at_home`, for uids that trust_owner is for. */
-void tpi_cred_find_home(struct tpi_broker *broker, struct tpi_cred *cred,
-			int sock, uint64_t accepted_ns);
+/* home.c: fills in `at_home`, for uids that trust_owner is for. -EMFILE, -ENFILE: it cannot be
+ * told now. */
+int tpi_cred_find_home(struct tpi_broker *broker, struct tpi_cred *cred,
+		       int sock, uint64_t accepted_ns);
 
 /* session.c */
 /* A message that was checked. Keeps or closes the pidfd. */

@@ -125,15 +125,16 @@ void tpi_session_close(struct tpi_session *session)
 {
 	struct tpi_broker *broker = session->broker;
 	struct tpi_process *process = session->process;
+	bool in_helper = tpi_helper_forget(session);
 
 	tpi_watch_stop(broker->loop, &session->watch);
-	tpi_unread_forget(session);
 	TAILQ_REMOVE(&broker->server.sessions, session, link);
 	broker->server.session_count--;
 	if (!process)
 		broker->server.stranger_count--;
-	tpi_client_socket_close(broker, session->fd, session->cred.uid,
-				tpi_helper_forget(session));
+	if (!tpi_unread_leave(session))
+		tpi_client_socket_close(broker, session->fd, session->cred.uid,
+					in_helper);
 	TPI_TESTPOINT("session.closed");
 	if (session->attachment)
 		orphan(session);
@@ -184,8 +185,9 @@ bool tpi_session_answer(struct tpi_session *session,
 			    fd_count);
 	if (sent == (ssize_t)message->header.length)
 		return true;
-	if (sent == -ETOOMANYREFS) {
+	if (fd_count)
 		tpi_unread_forget(session);
+	if (sent == -ETOOMANYREFS) {
 		tpi_session_no_descriptor(session, (int)sent);
 		return false;
 	}

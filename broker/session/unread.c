@@ -17,17 +17,25 @@
  *	that brings nothing back: the kernel counts until the receiver takes them or
  *	closes its own end. And an honest producer may leave one unread for long, when
  *	it has asked for a slot's memory and then emits nothing.
+ *  U4	A connection may end with an answer unread, because its process has, and another
+ *	one has the socket, by fork or SCM_RIGHTS. For the kernel nothing has ended then. So
+ *	our end stays open, shut down, and the answer stays charged to the uid. It
+ *	counts as a client of that uid, too (quota.c), because it costs a descriptor.
  *
  * SIOCOUTQ tells whether an answer is read: what was sent and not received is 0. No event
- * tells that, so while a session waits a timer looks every 2 ms.
+ * tells that, so while a session waits a timer looks every 2 ms, once at each answer. Only a
+ * session that has room by then is heard. So hundreds that wait cost others little.
  *
  * SIGSTOP of a client in the middle of its open: it is parked, and goes on when it reads.
- * SIGKILL: the kernel drops its queue.
+ * SIGKILL: the kernel drops its queue, unless another process has the socket (U4).
  */
 #include <errno.h>
 #include <linux/sockios.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "broker/broker.h"
 #include "broker/session/quota.h"
@@ -57,11 +65,12 @@ static uint64_t limit_now(void)
 	return limit.rlim_cur - limit.rlim_cur / 8;
 }
 
-static bool is_read(const struct tpi_session *session)
+/* All that was sent was received, or dropped. */
+static bool is_read(int fd)
 {
 	int bytes = 0;
 
-	return ioctl(session->fd, SIOCOUTQ, &bytes) || !bytes;
+	return ioctl(fd, SIOCOUTQ, &bytes) || !bytes;
 }
 
 void tpi_unread_forget(struct tpi_session *session)
@@ -72,7 +81,7 @@ void tpi_unread_forget(struct tpi_session *session)
 
 static void look(struct tpi_session *session)
 {
-	if (session->unread_fds && is_read(session))
+	if (session->unread_fds && is_read(session->fd))
 		tpi_unread_forget(session);
 }
 
@@ -82,14 +91,100 @@ bool tpi_unread_none(struct tpi_session *session)
 	return !session->unread_fds;
 }
 
+/* ---- U4 ------------------------------------------------------------------------------ */
+
+bool tpi_unread_leave(struct tpi_session *session)
+{
+	struct tpi_broker *broker = session->broker;
+	struct tpi_left *left = NULL;
+
+	look(session);
+	if (session->unread_fds)
+		left = calloc(1, sizeof(*left));
+	if (!left) {
+		tpi_unread_forget(session);
+		return false;
+	}
+	tpi_log_client(
+		&broker->log, TAPIO_LOG_NOTICE,
+		"the connection of process %d (uid %u) has ended, and %u "
+		"descriptors were not read: they count against the uid's "
+		"share until the last copy of its socket is closed",
+		session->cred.pid, session->cred.uid, session->unread_fds);
+	shutdown(session->fd, SHUT_RDWR);
+	left->fd = session->fd;
+	left->uid = session->cred.uid;
+	left->fds = session->unread_fds;
+	TAILQ_INSERT_TAIL(&broker->server.left, left, link);
+	session->unread_fds = 0;
+	return true;
+}
+
+static void remove_left(struct tpi_broker *broker, struct tpi_left *left)
+{
+	TAILQ_REMOVE(&broker->server.left, left, link);
+	broker->server.unread_fds -= left->fds;
+	tpi_client_socket_close(broker, left->fd, left->uid, false);
+	free(left);
+}
+
+static void look_at_left(struct tpi_broker *broker)
+{
+	struct tpi_left *left, *next;
+
+	for (left = TAILQ_FIRST(&broker->server.left); left; left = next) {
+		next = TAILQ_NEXT(left, link);
+		if (is_read(left->fd))
+			remove_left(broker, left);
+	}
+}
+
+uint32_t tpi_unread_left(struct tpi_broker *broker, uid_t uid, uint32_t *own)
+{
+	const struct tpi_left *left;
+	uint32_t count = 0;
+
+	*own = 0;
+	look_at_left(broker);
+	TAILQ_FOREACH (left, &broker->server.left, link) {
+		count++;
+		*own += left->uid == uid;
+	}
+	return count;
+}
+
+void tpi_unread_close_copies(const struct tpi_server *server)
+{
+	const struct tpi_left *left;
+
+	TAILQ_FOREACH (left, &server->left, link)
+		close(left->fd);
+}
+
+void tpi_unread_lose(struct tpi_server *server)
+{
+	struct tpi_left *left;
+
+	while ((left = TAILQ_FIRST(&server->left))) {
+		TAILQ_REMOVE(&server->left, left, link);
+		free(left);
+	}
+}
+
+/* ---- shares -------------------------------------------------------------------------- */
+
 static uint64_t unread_of(const struct tpi_broker *broker, uid_t uid)
 {
 	const struct tpi_session *session;
+	const struct tpi_left *left;
 	uint64_t fds = 0;
 
 	TAILQ_FOREACH (session, &broker->server.sessions, link)
 		if (session->cred.uid == uid)
 			fds += session->unread_fds;
+	TAILQ_FOREACH (left, &broker->server.left, link)
+		if (left->uid == uid)
+			fds += left->fds;
 	return fds;
 }
 
@@ -123,6 +218,7 @@ static void look_at_all(struct tpi_broker *broker)
 
 	TAILQ_FOREACH (session, &broker->server.sessions, link)
 		look(session);
+	look_at_left(broker);
 }
 
 /* Those that have room now go on. The first of them may take it from the others. */
@@ -138,10 +234,25 @@ static void on_look(struct tpi_timer *timer)
 		tpi_timer_start(broker->loop, timer, LOOK_NS);
 }
 
+static void look_later(struct tpi_broker *broker)
+{
+	struct tpi_timer *timer = &broker->server.unread_look;
+
+	if (!timer->at_ns)
+		tpi_timer_start(broker->loop, timer, LOOK_NS);
+}
+
+bool tpi_unread_fits(const struct tpi_session *session)
+{
+	if (!session->broker->server.unread_fds || has_room(session))
+		return true;
+	look_later(session->broker);
+	return false;
+}
+
 bool tpi_unread_room(struct tpi_session *session)
 {
 	struct tpi_broker *broker = session->broker;
-	struct tpi_timer *timer = &broker->server.unread_look;
 
 	look(session);
 	if (!broker->server.unread_fds || has_room(session))
@@ -152,8 +263,7 @@ bool tpi_unread_room(struct tpi_session *session)
 		if (has_room(session))
 			return true;
 	}
-	if (!timer->at_ns)
-		tpi_timer_start(broker->loop, timer, LOOK_NS);
+	look_later(broker);
 	return false;
 }
 
@@ -170,6 +280,7 @@ void tpi_unread_tick(struct tpi_broker *broker)
 	struct tpi_session *session;
 	bool woken = false;
 
+	look_at_left(broker);
 	TAILQ_FOREACH (session, &broker->server.sessions, link) {
 		look(session);
 		if (!session->unread_fds) {
@@ -199,5 +310,9 @@ void tpi_unread_start(struct tpi_broker *broker)
 
 void tpi_unread_stop(struct tpi_broker *broker)
 {
+	struct tpi_left *left;
+
 	tpi_timer_stop(broker->loop, &broker->server.unread_look);
+	while ((left = TAILQ_FIRST(&broker->server.left)))
+		remove_left(broker, left);
 }

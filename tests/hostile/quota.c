@@ -6,16 +6,21 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <tapio/consumer.h>
 #include <tapio/producer.h>
 
+#include "lib/wire/fdpass.h"
 #include "tests/check_main.h"
 #include "tests/fault/peer.h"
 #include "tests/hostile/world.h"
@@ -254,6 +259,92 @@ START_TEST(answers_that_are_not_read_do_not_use_up_what_may_be_in_flight)
 }
 END_TEST
 
+/* HELLO with an ATTACH in it, as of a producer's open. */
+static void ask_at_once(struct peer *p)
+{
+	union tpi_wire_message m;
+
+	tpi_wire_init(&m, TPI_WIRE_HELLO);
+	m.hello.abi_major = TAPIO_ABI_MAJOR;
+	m.hello.abi_minor = TAPIO_ABI_MINOR;
+	m.hello.pid = (uint32_t)getpid();
+	memcpy(m.hello.at_random, (const void *)getauxval(AT_RANDOM), 16);
+	m.hello.attach.role = TAPIO_ROLE_PRODUCE;
+	strcpy(m.hello.attach.channel, "events");
+	ck_assert_int_eq(peer_send(p, &m, m.header.length, NULL, 0), 0);
+}
+
+/* Whether the next message is WELCOME, which is left where it is. */
+static bool is_welcome(int sock)
+{
+	union tpi_wire_message m;
+
+	return recv(sock, &m, sizeof(m), MSG_PEEK) > 0 &&
+	       m.header.type == TPI_WIRE_WELCOME;
+}
+
+/* An answer that does not come waits for those before it to be read. */
+#define NO_ANSWER_MS 3000
+
+/* In a process of its own: connects the socket, asks, and ends when the answer is there. */
+static bool be_answered(int sock)
+{
+	struct pollfd answer = {.fd = sock, .events = POLLIN};
+	struct sockaddr_un address;
+	int length = tpi_socket_address(&address, world.socket), status;
+	struct peer p = {.sock = sock};
+	pid_t pid = fork();
+
+	if (!pid) {
+		ck_assert_int_eq(connect(sock, (struct sockaddr *)&address,
+					 (socklen_t)length),
+				 0);
+		ask_at_once(&p);
+		_exit(poll(&answer, 1, NO_ANSWER_MS) != 1 || !is_welcome(sock));
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return status == 0;
+}
+
+/* The connections are those of processes that have ended, and their sockets stay open. */
+static void keep_answers_of_the_dead(struct role *self)
+{
+	uint64_t answered = 0;
+
+	for (int i = 0; i < 60; i++) {
+		int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+		ck_assert_int_ge(sock, 0);
+		if (!be_answered(sock))
+			break;
+		answered++;
+	}
+	role_tell(self, answered);
+	role_hear(self);
+}
+
+/*
+ * Fails on commit a078914: the broker forgets what a process has in flight when it ends,
+ * and 16 answers use up all that there is.
+ */
+START_TEST(what_the_dead_have_not_read_counts_while_their_sockets_are_open)
+{
+	struct role attacker;
+
+	start(RULES, 1024);
+	role_start_uid(&attacker, WORLD_ATTACKER, keep_answers_of_the_dead,
+		       NULL);
+	/* A quarter of 7/8 of 1024, by 66 each. */
+	ck_assert_uint_le(role_hear(&attacker), 3);
+	others_are_served();
+	role_kill(&attacker);
+	/* Their sockets are closed, and so all is as before. */
+	role_start_uid(&attacker, WORLD_ATTACKER, open_one, NULL);
+	role_end(&attacker);
+	world_stop(&world);
+}
+END_TEST
+
 /* ---- honest bursts ---------------------------------------------------------------------- */
 
 #define BURST 200
@@ -423,6 +514,55 @@ START_TEST(out_of_descriptors_the_refusal_can_be_tried_again)
 }
 END_TEST
 
+/* Then lets go of one, and of all. */
+static void hold_all_but_one(struct role *self)
+{
+	static struct peer taken[400];
+	int count = 0;
+
+	while (count < 400 && !hello(&taken[count]))
+		count++;
+	close(taken[0].sock);
+	role_tell(self, 1);
+	role_hear(self);
+}
+
+static void say_hello(struct role *self)
+{
+	struct peer p;
+	int err = hello(&p);
+
+	role_tell(self, (uint64_t)-err);
+	close(p.sock);
+}
+
+/*
+ * Which namespaces a peer has takes a descriptor, too. Fails on commit a078914: root has no
+ * right then.
+ */
+START_TEST(out_of_descriptors_an_owner_can_try_again)
+{
+	const struct role_as root = {0};
+	struct role holder, owner;
+
+	start("clients_max = 500 uid_clients_max = 450\n"
+	      "channel events { class main { block = 256 blocks = 64 } }\n"
+	      "allow some { uid = {61002} role = {consume} }\n",
+	      300);
+	role_start_uid(&holder, WORLD_CONSUMER, hold_all_but_one, NULL);
+	role_hear(&holder);
+	role_start(&owner, &root, say_hello, NULL);
+	ck_assert_uint_eq(role_hear(&owner), EAGAIN);
+	role_end(&owner);
+	role_kill(&holder);
+	world_assert_serves(&world, "events");
+	role_start(&owner, &root, say_hello, NULL);
+	ck_assert_uint_eq(role_hear(&owner), 0);
+	role_end(&owner);
+	world_stop(&world);
+}
+END_TEST
+
 int main(void)
 {
 	const char *reason = role_reason();
@@ -441,6 +581,9 @@ int main(void)
 	tcase_add_test(
 		c,
 		answers_that_are_not_read_do_not_use_up_what_may_be_in_flight);
+	tcase_add_test(
+		c,
+		what_the_dead_have_not_read_counts_while_their_sockets_are_open);
 	tcase_add_test(c, two_hundred_opens_at_once_all_succeed);
 	tcase_add_test(
 		c, two_hundred_opens_at_once_all_succeed_with_1024_descriptors);
@@ -450,5 +593,6 @@ int main(void)
 		c,
 		a_client_with_too_few_descriptors_is_told_the_need_and_the_limit);
 	tcase_add_test(c, out_of_descriptors_the_refusal_can_be_tried_again);
+	tcase_add_test(c, out_of_descriptors_an_owner_can_try_again);
 	return check_run_case("quota", c);
 }
