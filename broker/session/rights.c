@@ -119,10 +119,13 @@ void tpi_rights_rules(const struct tpi_config *config, const char *channel,
 /* Root is not used to being refused, so it learns why. */
 static const char *not_at_home(const struct tpi_cred *cred)
 {
-	return tpi_is_owner_uid(cred->uid) && !cred->at_home
-		       ? ", and trust_owner is for processes in the broker's "
-			 "own user and PID namespace"
-		       : "";
+	if (!tpi_is_owner_uid(cred->uid) || cred->at_home)
+		return "";
+	if (cred->ended)
+		return ", and the process that connected has ended, so "
+		       "trust_owner is not for it";
+	return ", and trust_owner is for processes in the broker's own user "
+	       "and PID namespace";
 }
 
 int tpi_rights_refuse(const struct tpi_cred *cred, const char *channel,

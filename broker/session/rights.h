@@ -12,6 +12,7 @@ struct tpi_cred {
 	uid_t uid;
 	gid_t gid;
 	bool at_home; /* known to be in the broker's namespaces (home.c) */
+	bool ended;   /* so that is not known */
 	uint32_t group_count;
 	gid_t groups[TPI_GROUPS_MAX];
 };

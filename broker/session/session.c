@@ -253,6 +253,10 @@ int tpi_session_has_no_right(struct tpi_session *session, const char *channel,
 	struct tpi_broker *broker = session->broker;
 	char rules[96];
 
+	/* Its answer will not be read, and rules have nothing to do with it. */
+	if (session->cred.ended)
+		return tpi_rights_refuse(&session->cred, channel, right, why,
+					 why_bytes);
 	tpi_rights_rules(&broker->config, channel, right, rules, sizeof(rules));
 	tpi_log_client(&broker->log, TAPIO_LOG_NOTICE,
 		       "process %d (uid %u) has no right to %s%s%s%s: allow "
