@@ -110,12 +110,18 @@ static int find(int pidfd)
 	return at_home;
 }
 
-/* It asks for nothing any more. That its namespaces cannot be read is no fault. */
-static bool has_ended(int pidfd)
+/* Where its pidfd is there, and says so. */
+static bool is_dead(int pidfd)
 {
 	struct pollfd end = {.fd = pidfd, .events = POLLIN};
 
-	return pidfd == -ESRCH || (pidfd >= 0 && poll(&end, 1, 0) == 1);
+	return pidfd >= 0 && poll(&end, 1, 0) == 1;
+}
+
+/* It asks for nothing any more. That its namespaces cannot be read is no fault. */
+static bool has_ended(int pidfd)
+{
+	return pidfd == -ESRCH || is_dead(pidfd);
 }
 
 int tpi_cred_find_home(struct tpi_broker *broker, struct tpi_cred *cred,
@@ -130,6 +136,8 @@ int tpi_cred_find_home(struct tpi_broker *broker, struct tpi_cred *cred,
 	pidfd = tpi_process_peer(sock, cred, accepted_ns);
 	at_home = pidfd < 0 ? pidfd : find(pidfd);
 	ended = has_ended(pidfd);
+	/* -ESRCH is also what /proc of another PID namespace gives for one that lives. */
+	cred->ended = is_dead(pidfd);
 	if (pidfd >= 0)
 		close(pidfd);
 	if (at_home == -EMFILE || at_home == -ENFILE)
