@@ -65,7 +65,9 @@
  *  T7  The second section of a batch (section_output_run) compares no ticket. The state
  *	is that of the first one's commit, so nothing has happened here since (L3), and
  *	no one else has had the tickets. They are ENTERED from the first section on:
- *	held was 0, so the index is the same. Once it has failed, T4 decides by T2.
+ *	held was 0, so the index is the same. Once it has failed, T4 decides by T2. If
+ *	the handle is closed meanwhile, a sweep may have named itself on a block that
+ *	is published then, and finds that out by the mark (tests/model/run.pml).
  *
  * The comparison must stand inside the section. Two threads on this CPU are kept apart
  * by the state. But a thread on another CPU may copy the event to its own lane and
