@@ -250,6 +250,10 @@ static bool attach(struct tpi_live *live)
 
 static void end(struct tpi_live *live)
 {
+	struct tpi_collector *c = live->collector;
+
+	if (live->state.failed && c->status == TPI_EXIT_OK)
+		c->status = TPI_EXIT_FAILURE;
 	tpi_echo_close(&live->echo);
 	tpi_inputs_fini(&live->inputs);
 	tpi_state_close(&live->state);

@@ -286,6 +286,7 @@ static int replace(struct tpi_state_file *state,
 	if (!err && rename(state->path_new, state->path))
 		err = -errno;
 	if (err) {
+		unlink(state->path_new);
 		close(fd);
 		return err;
 	}

@@ -87,6 +87,8 @@ static int write_new(const struct tpi_place_file *file)
 		err = -errno;
 	if (!err && rename(file->path_new, file->path))
 		err = -errno;
+	if (err)
+		unlink(file->path_new);
 	return err;
 }
 

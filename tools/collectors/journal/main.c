@@ -540,7 +540,9 @@ int main(int argc, char **argv)
 	run.values = &values;
 	if (begin(&run))
 		loop(&run);
-	tpi_place_file_store(&run.place, tpi_monotonic_ns(), true);
+	if (!tpi_place_file_store(&run.place, tpi_monotonic_ns(), true) &&
+	    run.collector.status == TPI_EXIT_OK)
+		run.collector.status = TPI_EXIT_FAILURE;
 	sd_journal_close(run.reader.journal);
 	return tpi_collector_end(&run.collector);
 }
