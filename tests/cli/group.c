@@ -12,6 +12,8 @@
 #include "running.h"
 #include "tests/check_main.h"
 
+#define STRANGER 4321
+
 static const char config[] =
 	"channel events { class main { blocks = 64 block = 128 }\n"
 	"group audit { policy = lossless } }\n"
@@ -139,6 +141,20 @@ START_TEST(what_cannot_be_removed_is_said)
 }
 END_TEST
 
+/* The broker's folder is root's alone. On commit 735ddf2 a list was told of no broker, 3. */
+START_TEST(a_socket_without_the_right_to_it_is_status_4)
+{
+	if (geteuid()) {
+		puts("becoming another user needs root");
+		return;
+	}
+	ck_assert_int_eq(setresuid(STRANGER, STRANGER, 0), 0);
+	GROUP(4, "list");
+	GROUP(4, "remove", "events", "mine");
+	ck_assert_int_eq(setresuid(0, 0, 0), 0);
+}
+END_TEST
+
 START_TEST(wrong_usage_is_status_2)
 {
 	GROUP(2, "remove");
@@ -161,6 +177,7 @@ int main(void)
 	tcase_add_test(t, groups_are_listed_with_what_they_have_not_read);
 	tcase_add_test(t, a_group_is_removed_when_nobody_is_in_it);
 	tcase_add_test(t, what_cannot_be_removed_is_said);
+	tcase_add_test(t, a_socket_without_the_right_to_it_is_status_4);
 	tcase_add_test(t, wrong_usage_is_status_2);
 	return check_run_case("group", t);
 }
