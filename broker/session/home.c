@@ -143,7 +143,6 @@ int tpi_cred_find_home(struct tpi_broker *broker, struct tpi_cred *cred,
 	if (at_home == -EMFILE || at_home == -ENFILE)
 		return at_home;
 	cred->at_home = at_home > 0;
-	cred->ended = ended;
 	/* Without trust_owner it is for their shares alone (quota.c). */
 	if (!broker->config.trust_owner || ended)
 		return 0;
