@@ -104,7 +104,7 @@ START_TEST(groups_are_listed_with_what_they_have_not_read)
 	GROUP(0, "list", "other");
 	ck_assert_ptr_null(strstr(run.out, "mine"));
 	GROUP(4, "list", "nowhere");
-	/* On commit a078914 the names were not there, but a title of no rows was. */
+	/* On commit 1ab11d0 the names were not there, but a title of no rows was. */
 	ck_assert_str_eq(run.err, "tapio-group: no channel \"nowhere\"; this "
 				  "broker has \"events\", \"other\"\n");
 	ck_assert_str_eq(run.out, "");
@@ -141,7 +141,7 @@ START_TEST(what_cannot_be_removed_is_said)
 }
 END_TEST
 
-/* The broker's folder is root's alone. On commit 735ddf2 a list was told of no broker, 3. */
+/* The broker's folder is root's alone. On commit f2f04f3 a list was told of no broker, 3. */
 START_TEST(a_socket_without_the_right_to_it_is_status_4)
 {
 	if (geteuid()) {

@@ -308,7 +308,7 @@ START_TEST(a_file_that_is_named_is_checked_first)
 }
 END_TEST
 
-/* Without -s, and where no file names another one: on commit a078914 it asked at the
+/* Without -s, and where no file names another one: on commit 1ab11d0 it asked at the
  * usual place. */
 START_TEST(the_socket_of_the_environment_is_asked)
 {

@@ -342,7 +342,7 @@ static void run_as_stranger(const char *word)
 	ck_assert_int_eq(setresuid(0, 0, 0), 0);
 }
 
-/* Fails on commit 735ddf2: the status was that of no broker, 3. */
+/* Fails on commit f2f04f3: the status was that of no broker, 3. */
 START_TEST(a_socket_without_the_right_to_it_is_status_5)
 {
 	static const char *const words[] = {"summary", "check", "why", "advise",

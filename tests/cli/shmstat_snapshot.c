@@ -345,7 +345,7 @@ static void write_file(const char *path, const void *bytes, size_t count)
 	fclose(f);
 }
 
-/* On commit 735ddf2 the status of each was 1, as of memory with a fault. */
+/* On commit f2f04f3 the status of each was 1, as of memory with a fault. */
 START_TEST(what_is_no_snapshot_is_said_at_once)
 {
 	static const char text[] = "not a snapshot, but long enough for one, "

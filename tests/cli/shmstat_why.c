@@ -412,7 +412,7 @@ START_TEST(a_durable_group_without_members_and_a_drained_channel_are_told)
 }
 END_TEST
 
-/* On commit 735ddf2 the group's name was an option of tapio-group. */
+/* On commit f2f04f3 the group's name was an option of tapio-group. */
 START_TEST(a_remedy_with_an_odd_name_works_as_it_is_printed)
 {
 	struct tapio_consumer_options options = {

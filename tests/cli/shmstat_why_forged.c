@@ -230,7 +230,7 @@ static void lose_cursors(const char *group)
 	ck_abort_msg("no group");
 }
 
-/* On commit 735ddf2 its events were left out, and the sums called all there is. */
+/* On commit f2f04f3 its events were left out, and the sums called all there is. */
 START_TEST(a_sum_without_a_group_that_is_not_read_is_marked)
 {
 	const json_t *row;

@@ -178,7 +178,7 @@ START_TEST(an_absent_broker_is_named_and_ends_with_3)
 	ck_assert_int_eq(c.status, 3);
 	ck_assert_ptr_nonnull(strstr(
 		c.err, "tapio-tail: no broker at \"/nonexistent/socket\": "));
-	/* On commit a078914 there was no remedy. */
+	/* On commit 1ab11d0 there was no remedy. */
 	ck_assert_ptr_nonnull(strstr(c.err, "--socket, TAPIO_SOCKET"));
 	/* Once: on commit fddcec1 it was there twice. */
 	ck_assert_ptr_null(strstr(strstr(c.err, "no broker") + 1, "no broker"));
@@ -451,7 +451,7 @@ START_TEST(a_group_of_ones_own_begins_with_the_oldest_if_asked_to)
 	ck_assert_int_eq(c.status, 0);
 	ck_assert_str_eq(c.out, "");
 	command_free(&c);
-	/* A group has this policy by default. It was refused on commit a078914. */
+	/* A group has this policy by default. It was refused on commit 1ab11d0. */
 	command_run(&c, "tapio-tail", "-g", "mine", "--lag=10", "-d0", NULL);
 	ck_assert_msg(!c.status, "%s", c.err);
 	command_free(&c);

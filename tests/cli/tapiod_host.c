@@ -230,7 +230,7 @@ static bool knows_the_reaped(void)
 }
 
 /* A tool that gave up while the broker was stopped: its message is still there. The log
- * said on commit a078914 that root is in another namespace, and which rules it needs. */
+ * said on commit 1ab11d0 that root is in another namespace, and which rules it needs. */
 START_TEST(an_owner_that_has_ended_is_refused_with_that_reason)
 {
 	char path[sizeof(daemon_socket) + 8], text[8192];

@@ -447,7 +447,7 @@ START_TEST(a_process_without_its_first_thread_is_told_of_when_it_hangs_up)
 }
 END_TEST
 
-/* On commit a078914 the broker often saw the end of the connection first. */
+/* On commit 1ab11d0 the broker often saw the end of the connection first. */
 START_TEST(a_killed_process_is_not_said_to_linger)
 {
 	struct child child;

@@ -132,7 +132,7 @@ static void wait_for_answer(const struct peer *peer)
 	ck_assert_int_eq(poll(&answer, 1, 60000), 1);
 }
 
-/* Fails on commit a078914: the broker says that no HELLO has come. */
+/* Fails on commit 1ab11d0: the broker says that no HELLO has come. */
 START_TEST(a_hello_that_waited_is_not_taken_for_silence)
 {
 	struct tapio_broker *broker = broker_start(CONFIG);
@@ -176,7 +176,7 @@ static void read_all(struct peer *waits)
 }
 
 /*
- * Fails on commit a078914: every 2 ms each of them is heard, and looks at all others. So one
+ * Fails on commit 1ab11d0: every 2 ms each of them is heard, and looks at all others. So one
  * user with some hundred connections kept the broker busy all the time.
  */
 START_TEST(those_that_wait_are_heard_when_there_is_room_and_no_sooner)

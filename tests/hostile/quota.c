@@ -324,7 +324,7 @@ static void keep_answers_of_the_dead(struct role *self)
 }
 
 /*
- * Fails on commit a078914: the broker forgets what a process has in flight when it ends,
+ * Fails on commit 1ab11d0: the broker forgets what a process has in flight when it ends,
  * and 16 answers use up all that there is.
  */
 START_TEST(what_the_dead_have_not_read_counts_while_their_sockets_are_open)
@@ -537,7 +537,7 @@ static void say_hello(struct role *self)
 }
 
 /*
- * Which namespaces a peer has takes a descriptor, too. Fails on commit a078914: root has no
+ * Which namespaces a peer has takes a descriptor, too. Fails on commit 1ab11d0: root has no
  * right then.
  */
 START_TEST(out_of_descriptors_an_owner_can_try_again)

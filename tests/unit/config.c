@@ -235,7 +235,7 @@ static const struct bad {
 	{"channel e { class c { blocks = 131072 } }", {"131072", "65536"}},
 	{"channel e { class c { block = 100 } }", {"100", "multiple of 64"}},
 	{"channel e { class c { block = 2097152 } }", {"2097152", "1048512"}},
-	/* On commit a078914 neither the value nor a limit was said. */
+	/* On commit 1ab11d0 neither the value nor a limit was said. */
 	{"channel e { class c { block = 4K } }",
 	 {"block = \"4K\"", "64 to 1048512, without a unit"}},
 	{"channel e { class c { blocks = \"\" } }",

@@ -181,7 +181,7 @@ static const struct {
 	      {TPI_SECTION_PROCESSES, "it has no list of processes"},
 	      {TPI_SECTION_LANES, "it has no list of lanes"}};
 
-/* On commit 735ddf2 it was shown, with a time of 1970 and all processes unknown. */
+/* On commit f2f04f3 it was shown, with a time of 1970 and all processes unknown. */
 START_TEST(a_part_that_each_has_may_not_be_left_out)
 {
 	for (uint32_t i = 0; i < header.section_count; i++)
