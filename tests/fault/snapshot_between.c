@@ -4,6 +4,7 @@
  * the copy (the numbers are those of tools/inspect/snapshot_take.c). The file must show a
  * state that was, or say that it does not know.
  */
+#include "tests/starts.h"
 #include "tests/unit/client_fixture.h"
 #include "lib/base/testpoint.h"
 #include "tools/inspect/check.h"
@@ -74,6 +75,8 @@ static void set_up(void)
 	options.socket = rig.options.socket;
 	ck_assert_msg(!tpi_inspect_open(&inspect, &options, why, sizeof(why)),
 		      "%s", why);
+	/* The broker writes them into the catalog, and then it is copied again. */
+	wait_for_known_starts(&inspect->catalog);
 	snprintf(file, sizeof(file), "/tmp/tapio-between-%d", (int)getpid());
 	plan(NULL, 0, NULL);
 	tpi_testpoint_set(on_testpoint);
