@@ -12,7 +12,6 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -151,14 +150,10 @@ static int configured_socket(const char *file, char name[NAME_BYTES])
 /* EXIT_OK, or EXIT_CONFIG. */
 static int find_socket(const struct arguments *a, char name[NAME_BYTES])
 {
-	/* Where clients look: in the environment first. */
-	const char *environment = secure_getenv("TAPIO_SOCKET");
-	struct tpi_socket_name usual;
+	struct tpi_socket_name found;
 	int status = EXIT_OK;
 
-	tpi_socket_name_find(&usual);
-	snprintf(name, NAME_BYTES, "%s",
-		 environment && *environment ? environment : usual.text);
+	snprintf(name, NAME_BYTES, "%s", tpi_socket_name_of(NULL, &found));
 	/* With -s alone the broker's file may be another one. */
 	if (a->config || !a->socket)
 		status = configured_socket(tapiod_config_file(a), name);

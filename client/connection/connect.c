@@ -53,20 +53,6 @@
 #define RETRY_FIRST_NS INT64_C(1000000)
 #define RETRY_LAST_NS  INT64_C(50000000)
 
-/* Looked up before each attempt: a broker that starts meanwhile makes its socket. */
-static const char *socket_name(const struct tapio_options *options,
-			       struct tpi_socket_name *found)
-{
-	const char *name = options->socket;
-
-	if (!name)
-		name = secure_getenv("TAPIO_SOCKET");
-	if (name && *name)
-		return name;
-	tpi_socket_name_find(found);
-	return found->text;
-}
-
 int tpi_client_say(struct tpi_client *client, int err, const char *format, ...)
 {
 	va_list args;
@@ -493,7 +479,8 @@ static int dial_until(struct tpi_dial *d, const struct tpi_request *request,
 	int err;
 
 	do {
-		d->name = socket_name(options, &found);
+		/* Each time: a broker that starts meanwhile makes its socket. */
+		d->name = tpi_socket_name_of(options->socket, &found);
 		d->answer_ns = answer_ns(options);
 		d->answer_by = tpi_now_ns() + d->answer_ns;
 		d->refused = d->busy = false;

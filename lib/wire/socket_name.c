@@ -63,3 +63,13 @@ void tpi_socket_name_find(struct tpi_socket_name *name)
 	if (!session_name(name) || access(name->text, F_OK))
 		system_name(name);
 }
+
+const char *tpi_socket_name_of(const char *given, struct tpi_socket_name *found)
+{
+	const char *name = given ? given : secure_getenv("TAPIO_SOCKET");
+
+	if (name && *name)
+		return name;
+	tpi_socket_name_find(found);
+	return found->text;
+}

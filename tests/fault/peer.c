@@ -155,15 +155,22 @@ static void map_catalog(struct peer *peer)
 	peer->fd_count = 0;
 }
 
+void peer_init_hello(union tpi_wire_message *message)
+{
+	tpi_wire_init(message, TPI_WIRE_HELLO);
+	message->hello.abi_major = TAPIO_ABI_MAJOR;
+	message->hello.abi_minor = TAPIO_ABI_MINOR;
+	message->hello.pid = (uint32_t)getpid();
+	memcpy(message->hello.at_random, (const void *)getauxval(AT_RANDOM),
+	       sizeof(message->hello.at_random));
+}
+
 int peer_hello_with(struct peer *peer, int pidfd, const uint8_t at_random[16])
 {
 	union tpi_wire_message m;
 	int err;
 
-	tpi_wire_init(&m, TPI_WIRE_HELLO);
-	m.hello.abi_major = TAPIO_ABI_MAJOR;
-	m.hello.abi_minor = TAPIO_ABI_MINOR;
-	m.hello.pid = (uint32_t)getpid();
+	peer_init_hello(&m);
 	m.hello.rseq_verdict = TAPIO_RSEQ_PROVEN;
 	memcpy(m.hello.at_random, at_random, 16);
 	strcpy(m.hello.comm, "peer");

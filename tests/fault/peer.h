@@ -54,6 +54,8 @@ int peer_send(struct peer *peer, const void *bytes, size_t length,
  */
 int peer_receive(struct peer *peer, union tpi_wire_message *message);
 
+/* A HELLO of this process, to be changed and sent. */
+void peer_init_hello(union tpi_wire_message *message);
 /* HELLO with one's own pidfd. 0, or the error of REFUSED. */
 int peer_hello(struct peer *peer);
 int peer_hello_with(struct peer *peer, int pidfd, const uint8_t at_random[16]);

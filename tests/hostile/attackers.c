@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -52,11 +51,7 @@ static int dial(const struct attacker *a)
 
 static void hello(union tpi_wire_message *m)
 {
-	tpi_wire_init(m, TPI_WIRE_HELLO);
-	m->hello.abi_major = TAPIO_ABI_MAJOR;
-	m->hello.abi_minor = TAPIO_ABI_MINOR;
-	m->hello.pid = (uint32_t)getpid();
-	memcpy(m->hello.at_random, (const void *)getauxval(AT_RANDOM), 16);
+	peer_init_hello(m);
 	strcpy(m->hello.comm, "attacker");
 }
 

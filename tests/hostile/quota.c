@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -264,11 +263,7 @@ static void ask_at_once(struct peer *p)
 {
 	union tpi_wire_message m;
 
-	tpi_wire_init(&m, TPI_WIRE_HELLO);
-	m.hello.abi_major = TAPIO_ABI_MAJOR;
-	m.hello.abi_minor = TAPIO_ABI_MINOR;
-	m.hello.pid = (uint32_t)getpid();
-	memcpy(m.hello.at_random, (const void *)getauxval(AT_RANDOM), 16);
+	peer_init_hello(&m);
 	m.hello.attach.role = TAPIO_ROLE_PRODUCE;
 	strcpy(m.hello.attach.channel, "events");
 	ck_assert_int_eq(peer_send(p, &m, m.header.length, NULL, 0), 0);

@@ -4,15 +4,13 @@
  * temporary directory: version 1, version 2, both, containers, and broken ones.
  */
 #include <check.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/memory/cgroup.h"
 #include "tests/check_main.h"
+#include "tests/unit/file_tree.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -22,35 +20,18 @@ static struct tpi_cgroup_limit limit;
 
 static void setup(void)
 {
-	strcpy(root + strlen(root) - 6, "XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(root));
+	tree_make(root);
 }
 
 static void teardown(void)
 {
-	char command[128];
-
 	tpi_cgroups_free(&groups);
-	snprintf(command, sizeof(command), "rm -rf %s", root);
-	ck_assert_int_eq(system(command), 0);
+	tree_remove(root);
 }
 
-/* Writes root/path, with the directories that lead there. */
 static void put(const char *path, const char *text)
 {
-	char full[512], *slash;
-	FILE *file;
-
-	snprintf(full, sizeof(full), "%s/%s", root, path);
-	for (slash = full + strlen(root) + 1; (slash = strchr(slash, '/'));) {
-		*slash = '\0';
-		ck_assert(!mkdir(full, 0700) || errno == EEXIST);
-		*slash++ = '/';
-	}
-	file = fopen(full, "we");
-	ck_assert_ptr_nonnull(file);
-	ck_assert_int_ge(fputs(text, file), 0);
-	ck_assert_int_eq(fclose(file), 0);
+	tree_put(root, path, text);
 }
 
 static void put_mib(const char *path, uint64_t mib)

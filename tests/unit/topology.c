@@ -6,50 +6,32 @@
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <tapio/abi.h>
 
 #include "lib/base/topology.h"
 #include "tests/check_main.h"
+#include "tests/unit/file_tree.h"
 
 static char root[] = "/tmp/tapio-topology-XXXXXX";
 static struct tpi_topology t;
 
 static void setup(void)
 {
-	strcpy(root + strlen(root) - 6, "XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(root));
+	tree_make(root);
 }
 
 static void teardown(void)
 {
-	char command[128];
-
 	tpi_topology_free(&t);
-	snprintf(command, sizeof(command), "rm -rf %s", root);
-	ck_assert_int_eq(system(command), 0);
+	tree_remove(root);
 }
 
-/* Writes root/path, with the directories that lead there. */
 static void put(const char *path, const char *text)
 {
-	char full[256], *slash;
-	FILE *file;
-
-	snprintf(full, sizeof(full), "%s/%s", root, path);
-	for (slash = full + strlen(root) + 1; (slash = strchr(slash, '/'));) {
-		*slash = '\0';
-		ck_assert(!mkdir(full, 0700) || errno == EEXIST);
-		*slash++ = '/';
-	}
-	file = fopen(full, "we");
-	ck_assert_ptr_nonnull(file);
-	ck_assert_int_ge(fputs(text, file), 0);
-	ck_assert_int_eq(fclose(file), 0);
+	tree_put(root, path, text);
 }
 
 static int load(void)

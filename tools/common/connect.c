@@ -66,15 +66,8 @@ const struct argp tpi_connect_argp = {
 const char *tpi_connect_socket(const struct tpi_connect *connect)
 {
 	static struct tpi_socket_name found;
-	const char *socket = connect->socket;
 
-	/* The same order as the library's, which opens it. */
-	if (!socket)
-		socket = secure_getenv("TAPIO_SOCKET");
-	if (socket && *socket)
-		return socket;
-	tpi_socket_name_find(&found);
-	return found.text;
+	return tpi_socket_name_of(connect->socket, &found);
 }
 
 /* Whether `err` of an open means that no broker is there, or that it is mute. */

@@ -153,14 +153,16 @@ static bool is_unknown(const struct asked *a, json_t *set)
 static bool globs_are_unknown(const struct stat_globs *globs,
 			      const json_t *look, struct asked a)
 {
+	json_t *names = globs->count ? names_in(look) : NULL;
 	bool unknown = false;
 
 	a.option = "-I";
 	a.noun = "name in what is shown that fits";
 	for (size_t i = 0; !unknown && i < globs->count; i++) {
 		a.glob = globs->at[i];
-		unknown = is_unknown(&a, names_in(look));
+		unknown = is_unknown(&a, json_incref(names));
 	}
+	json_decref(names);
 	return unknown;
 }
 
