@@ -282,6 +282,13 @@ static inline bool tpi_lease_held(const struct tpi_track *t)
 		 ~TAPIO_LEASE_ASKED);
 }
 
+/* A member that was relieved does not know where the lane stands. */
+static inline bool tpi_lease_lost(const struct tpi_consumer *c,
+				  const struct tpi_track *t)
+{
+	return !c->ended && !tpi_lease_held(t);
+}
+
 /*
  * H1 to H3: announces what is about to be handed out. False: the lane is not ours any
  * more, and nothing of it may be handed out.
@@ -372,7 +379,8 @@ unsigned int tpi_merge_gather(struct tpi_consumer *c, struct tapio_view *views,
 /*
  * poll.c, for it: whether a lane is to be read, up to *tail (a record of what
  * cannot be read goes to the first of `max` views, unless it is the last one, and is
- * counted in *n); the end of the look.
+ * counted in *n); the end of the look. A look may find that the lane is not ours any more.
+ * If there is nothing to read, *tail is as it was.
  */
 bool tpi_look(struct tpi_consumer *c, struct tpi_track *t,
 	      struct tapio_view *views, unsigned int max, unsigned int *n,
@@ -386,7 +394,8 @@ void tpi_look_done(struct tpi_consumer *c, struct tpi_track *t);
 /* A record, of what is in no ledger. */
 unsigned int tpi_tell(struct tpi_consumer *c, struct tpi_track *t,
 		      struct tapio_gap gap, struct tapio_view *view);
-/* The ring went round: to where reading is worth while again. */
+/* The ring went round: to where reading is worth while again. Nothing is told of a lane that
+ * is not ours any more. */
 unsigned int tpi_overrun(struct tpi_consumer *c, struct tpi_track *t,
 			 struct tapio_view *view);
 /* The lane's state is impossible: nothing before its tail is believed. */

@@ -59,7 +59,7 @@ static void set_shut(struct tpi_track *t, bool shut)
 /* Nothing before `begin` is there any more. Of ours: lost. */
 static void go_to_begin(struct tpi_consumer *c, struct tpi_track *t)
 {
-	if (c->ended || !t->leased ||
+	if (c->ended || !t->leased || tpi_lease_lost(c, t) ||
 	    tapio_position_diff(t->begin, t->next) <= 0)
 		return;
 	tpi_miss(c, t, TAPIO_GAP_OVERRUN, t->begin, NULL);

@@ -105,6 +105,9 @@ unsigned int tpi_overrun(struct tpi_consumer *c, struct tpi_track *t,
 {
 	uint64_t to;
 
+	/* What it would miss is the new holder's. */
+	if (tpi_lease_lost(c, t))
+		return 0;
 	TPI_TESTPOINT("poll.overrun");
 	to = tpi_copy_resume(t->lane, tpi_lane_peek(t->lane));
 	if (t->over && tapio_position_diff(to, t->end) > 0)
@@ -151,16 +154,10 @@ static unsigned int step_back(struct tpi_consumer *c, struct tpi_track *t,
 	return tpi_tell(c, t, tpi_gap_of(TAPIO_GAP_CORRUPT, tail, 0), view);
 }
 
-/* A member that has lost its lease does not know where the lane stands. */
-static bool is_lost(const struct tpi_consumer *c, const struct tpi_track *t)
-{
-	return !c->ended && !tpi_lease_held(t);
-}
-
 unsigned int tpi_bad_state(struct tpi_consumer *c, struct tpi_track *t,
 			   uint64_t tail, struct tapio_view *view)
 {
-	if (is_lost(c, t)) {
+	if (tpi_lease_lost(c, t)) {
 		tpi_lease_lose(c, t);
 		return 0;
 	}
@@ -180,7 +177,7 @@ unsigned int tpi_bad_descriptors(struct tpi_consumer *c, struct tpi_track *t,
 	/* Not if they only were overwritten while they were looked at. */
 	if (!c->lossless && !tpi_still_there(t, t->next))
 		return tpi_overrun(c, t, view);
-	if (is_lost(c, t))
+	if (tpi_lease_lost(c, t))
 		return 0;
 	flag(t, TAPIO_CURSOR_BAD_DESCRIPTOR);
 	return tpi_miss(c, t, TAPIO_GAP_CORRUPT,

@@ -105,7 +105,7 @@ static void settle_passed(struct tpi_consumer *c, struct tpi_track *t)
 		return;
 	if (c->lossless || tpi_still_there(t, t->passed.first)) {
 		t->skipped += count;
-	} else {
+	} else if (!tpi_lease_lost(c, t)) { /* else it is the new holder's */
 		t->lost += count;
 		t->passed.cause = TAPIO_GAP_OVERRUN;
 		tpi_tell(c, t, t->passed, NULL);
@@ -509,7 +509,7 @@ static unsigned int hand_out(struct tpi_consumer *c, struct tapio_view *views,
 }
 
 /* Without the views of a lane that is not ours any more, but for its past. */
-static unsigned int strip(const struct tpi_track *t, struct tapio_view *views,
+static unsigned int strip(struct tpi_track *t, struct tapio_view *views,
 			  unsigned int n)
 {
 	/* Plain: written by the broker before it answered us. */
@@ -520,10 +520,15 @@ static unsigned int strip(const struct tpi_track *t, struct tapio_view *views,
 		if (views[i].lane != t->lane->id ||
 		    tapio_position_diff(views[i].position, start) < 0)
 			views[left++] = views[i];
+		else if (views[i].flags & TAPIO_VIEW_GAP)
+			t->gapped = false;
 	return left;
 }
 
-/* Each lane that gives something is still ours; how many views are left. */
+/*
+ * Each lane that gives something is still ours; how many views are left. A look of this round
+ * may have found that one is not, after it had given something.
+ */
 static unsigned int confirm(struct tpi_consumer *c, struct tapio_view *views,
 			    unsigned int n)
 {
@@ -533,15 +538,13 @@ static unsigned int confirm(struct tpi_consumer *c, struct tapio_view *views,
 		struct tpi_track *t = c->runs[i].track;
 
 		end_run(&c->runs[i]);
-		if (!t->leased || (t->handed == t->before.handed &&
-				   t->gapped == t->before.gapped))
-			continue;
-		if (tpi_likely(tpi_lease_hold(c, t)))
+		if (tpi_likely(t->leased) && ((t->handed == t->before.handed &&
+					       t->gapped == t->before.gapped) ||
+					      tpi_likely(tpi_lease_hold(c, t))))
 			continue;
 		n = strip(t, views, n);
 		t->next = t->before.next;
 		t->handed = t->before.handed;
-		t->gapped = t->before.gapped;
 	}
 	return n;
 }

@@ -112,7 +112,8 @@ pass_over(struct tpi_consumer *c, struct tpi_track *t, uint64_t tail)
 
 /*
  * A lane that may not be read in the state with that tail: goes on behind what is lost.
- * How many records.
+ * How many records. A member that was relieved finds that first: then the lane is not
+ * leased any more, and what it would miss there is the new holder's.
  *
  * The last view is left to an event: who takes one at a time, and is overrun each
  * time, would get nothing but records. The rest is owed.
@@ -123,6 +124,10 @@ pass_on(struct tpi_consumer *c, struct tpi_track *t, int err, uint64_t tail,
 {
 	struct tapio_view *view = max > 1 ? views : NULL;
 
+	if (tpi_lease_lost(c, t)) {
+		tpi_lease_lose(c, t);
+		return 0;
+	}
 	return err == -EOVERFLOW ? tpi_overrun(c, t, view)
 				 : tpi_bad_state(c, t, tail, view);
 }
@@ -151,11 +156,12 @@ static inline void note_news(struct tpi_consumer *c, struct tpi_track *t,
 	t->seen = tail;
 }
 
+/* False: there is nothing to hand out, and *tail is as it was. */
 static inline __attribute__((always_inline)) bool
 look(struct tpi_consumer *c, struct tpi_track *t, struct tapio_view *views,
      unsigned int max, unsigned int *n, uint64_t *tail)
 {
-	uint64_t state = tpi_lane_peek(t->lane);
+	uint64_t state = tpi_lane_peek(t->lane), seen;
 	int err;
 
 	if (tpi_unlikely(c->over) && t->over)
@@ -170,22 +176,23 @@ look(struct tpi_consumer *c, struct tpi_track *t, struct tapio_view *views,
 		pass_over(c, t, TAPIO_STATE_TAIL(state));
 		return false;
 	}
-	*tail = TAPIO_STATE_TAIL(state);
+	seen = TAPIO_STATE_TAIL(state);
 	err = readable(c, t, state);
 	if (tpi_unlikely(err)) {
-		*n += pass_on(c, t, err, *tail, views, max);
+		*n += pass_on(c, t, err, seen, views, max);
 		if (!t->leased)
 			return false;
 		/* By a later state, perhaps, and so beyond this tail. Or it has
 		 * gone back since, and this tail is no place to walk to. */
-		if (((*tail - t->next) & TAPIO_POSITION_MASK) >
+		if (((seen - t->next) & TAPIO_POSITION_MASK) >
 		    (uint64_t)t->lane->mask + 1)
-			*tail = t->next;
+			seen = t->next;
 	}
 	if (tpi_unlikely(c->ended))
-		*tail = clamp_to_end(t, *tail);
-	note_peak(t, (*tail - t->head) & TAPIO_POSITION_MASK);
-	note_news(c, t, *tail);
+		seen = clamp_to_end(t, seen);
+	note_peak(t, (seen - t->head) & TAPIO_POSITION_MASK);
+	note_news(c, t, seen);
+	*tail = seen;
 	return true;
 }
 

@@ -17,11 +17,22 @@ static struct tapio_producer *p;
 static uint32_t sent;
 static uint8_t came[EVENTS_MAX]; /* how often each event came */
 
-static void set_up(void)
+static void start(const char *config)
 {
 	pin(0);
-	rig_start(RIG_CONFIG);
+	rig_start(config);
 	p = rig_producer();
+}
+
+static void set_up(void)
+{
+	start(RIG_CONFIG);
+}
+
+/* For members that merge. */
+static void set_up_stamped(void)
+{
+	start("channel t { stamp = tsc\n" RIG_CLASS "}\n");
 }
 
 static void tear_down(void)
@@ -565,6 +576,90 @@ START_TEST(members_agree_on_the_takeover)
 }
 END_TEST
 
+/* ---- awake when the ring has gone round ---------------------------------------------- */
+
+/* The other member reads more than a ring holds. */
+static void pass_the_ring(struct tapio_consumer *b, unsigned int unread)
+{
+	if (unread)
+		wait_for(b, unread);
+	for (int i = 0; i < 3; i++) {
+		emit(60);
+		wait_for(b, 60);
+	}
+}
+
+/*
+ * A look that finds that the lane has gone leaves nothing to hand out. The second time
+ * the member has read a part of what it had seen, and looks in the middle of its round.
+ * On c86d6e5 what lay in the ring by then was handed out in both.
+ */
+START_TEST(a_merging_member_that_wakes_up_behind_the_ring_hands_nothing_out)
+{
+	struct tapio_consumer_options options = {
+		.group = "g",
+		.policy = TAPIO_GROUP_LOSSLESS,
+		.takeover_ns = TAPIO_FOREVER,
+		.merge_ns = 1000000,
+	};
+	struct tapio_consumer *a = rig_open(&options), *b = open_member(0);
+	struct tapio_view views[64];
+
+	emit(30);
+	if (_i) {
+		nap_ms(5);
+		ck_assert_uint_eq(take(a, views, 8), 8);
+		ck_assert_int_eq(tapio_release(a), 0);
+	} else {
+		wait_for(a, 30);
+		emit(10);
+	}
+	pass_the_ring(b, _i ? 22 : 10);
+	ck_assert_uint_eq(takeovers(b), 1);
+	nap_ms(5);
+	ck_assert_uint_eq(take(a, views, 64), 0);
+	ck_assert_int_eq(tapio_release(a), 0);
+	ck_assert_uint_eq(group_stats(a).relieved, 1);
+	assert_each_came(1, 1);
+	assert_ledger(b, sent, 0, 0);
+	tapio_consumer_close(a);
+	tapio_consumer_close(b);
+}
+END_TEST
+
+/*
+ * What a member that may be overrun would miss on a lane that has gone, was another's. On
+ * c86d6e5 a member that takes one event at a time told it as lost.
+ */
+START_TEST(a_member_that_wakes_up_behind_the_ring_tells_no_loss_of_the_other)
+{
+	struct tapio_consumer_options options = {
+		.group = "g",
+		.policy = TAPIO_GROUP_LOSSY,
+		.takeover_ns = TAPIO_FOREVER,
+		.merge_ns = _i ? 1000000 : 0,
+	};
+	struct tapio_consumer *a = rig_open(&options), *b = rig_open(&options);
+	struct tapio_view views[64];
+
+	emit(30);
+	wait_for(a, 30);
+	emit(10);
+	pass_the_ring(b, 10);
+	ck_assert_uint_eq(takeovers(b), 1);
+	nap_ms(5);
+	for (int i = 0; i < 5; i++) {
+		ck_assert_uint_eq(take(a, views, 1), 0);
+		ck_assert_int_eq(tapio_release(a), 0);
+	}
+	ck_assert_uint_eq(group_stats(a).relieved, 1);
+	assert_each_came(1, 1);
+	assert_ledger(b, sent, 0, 0);
+	tapio_consumer_close(a);
+	tapio_consumer_close(b);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("client takeover");
@@ -596,6 +691,18 @@ int main(void)
 	tcase_add_test(t, what_a_sleeper_has_skipped_is_counted_once);
 	tcase_add_test(t, a_cell_that_a_dead_taker_has_left_is_used_again);
 	tcase_add_test(t, members_agree_on_the_takeover);
+	suite_add_tcase(suite, t);
+	t = tcase_create("late");
+	tcase_set_timeout(t, 90);
+	tcase_add_checked_fixture(t, set_up_stamped, tear_down);
+	tcase_add_loop_test(
+		t,
+		a_merging_member_that_wakes_up_behind_the_ring_hands_nothing_out,
+		0, 2);
+	tcase_add_loop_test(
+		t,
+		a_member_that_wakes_up_behind_the_ring_tells_no_loss_of_the_other,
+		0, 2);
 	suite_add_tcase(suite, t);
 	return rig_run(suite);
 }
