@@ -5,14 +5,18 @@
  * CK_RUN_CASE, ... of Check work in every program. A program that cannot be run on
  * this machine prints the reason and returns 77 instead, SKIP_RETURN_CODE in
  * tests/CMakeLists.txt. It does so before it creates a suite or a case: only
- * check_run() frees them, and LeakSanitizer turns a leak into a failed test.
+ * check_run() frees them, and LeakSanitizer turns a leak into a failed test. A single
+ * test that cannot be run prints the reason, too, and ends its process with 77: that is
+ * no failure, and the program is skipped when all of its tests were.
  */
 #ifndef TESTS_CHECK_MAIN_H
 #define TESTS_CHECK_MAIN_H
 
 #include <check.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -76,16 +80,44 @@ static inline void check_first_failure(TCase *tests)
 		tcase_add_checked_fixture(tests, check_begin, check_end);
 }
 
-/* Runs the suite and frees it. EXIT_SUCCESS when every test has passed. */
+#define CHECK_SKIPPED 77
+/* What Check says of a test that has ended its process so. */
+#define CHECK_SKIPPED_MESSAGE "Early exit with return value 77"
+
+static inline int check_count_skipped(SRunner *runner)
+{
+	TestResult **failures = srunner_failures(runner);
+	int skipped = 0;
+
+	for (int i = 0; i < srunner_ntests_failed(runner); i++) {
+		const char *message = tr_msg(failures[i]);
+
+		skipped += message && !strcmp(message, CHECK_SKIPPED_MESSAGE);
+	}
+	free((void *)failures);
+	return skipped;
+}
+
+/*
+ * Runs the suite and frees it. EXIT_SUCCESS when every test that can be run here has passed,
+ * CHECK_SKIPPED when there is none.
+ */
 static inline int check_run(Suite *suite)
 {
 	SRunner *runner = srunner_create(suite);
-	int failed;
+	int failed, skipped, count;
 
 	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
+	count = srunner_ntests_run(runner);
+	skipped = check_count_skipped(runner);
+	failed = srunner_ntests_failed(runner) - skipped;
 	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	if (skipped && !failed)
+		printf("%d of %d tests were skipped, which end with %d above\n",
+		       skipped, count, CHECK_SKIPPED);
+	if (failed)
+		return EXIT_FAILURE;
+	return count && skipped == count ? CHECK_SKIPPED : EXIT_SUCCESS;
 }
 
 /* The same for a suite of one case. */
