@@ -29,9 +29,9 @@
 #define SLEW_PART 8u /* an eighth */
 /* How far apart two clocks of one rate are measured, besides the looks' widths. */
 #define SAME_PART 200000u /* 5 ppm */
-/* What is too little to be corrected, besides the look's width. */
+/* Too little to be corrected, besides the look's width. */
 #define ERROR_NS 250u
-/* What no steady clock does in a second: a slew has begun, or ended. */
+/* No steady clock does that in a second: a slew has begun, or ended. */
 #define SURPRISE_NS 20000u
 /* A jump, though the system has not said that the time was set. */
 #define STEP_NS 1000000u

@@ -105,7 +105,7 @@ unsigned int tpi_overrun(struct tpi_consumer *c, struct tpi_track *t,
 {
 	uint64_t to;
 
-	/* What it would miss is the new holder's. */
+	/* The new holder has what it would miss. */
 	if (tpi_lease_lost(c, t))
 		return 0;
 	TPI_TESTPOINT("poll.overrun");
@@ -118,7 +118,7 @@ unsigned int tpi_overrun(struct tpi_consumer *c, struct tpi_track *t,
 }
 
 /*
- * What the tally may say at most when `released` positions are behind head: the
+ * The tally says no more than can be when `released` positions are behind head. The
  * difference goes to the next commit.
  */
 static void cut_tally(struct tpi_track *t, uint64_t released)

@@ -7,7 +7,7 @@
  * group's start (history.c) that comes first, with any lease of the lane: such
  * events are copied one by one. Then come the events of the lane itself, in place.
  *
- * What the filter refuses is passed over before it is known whether it was still
+ * Events that the filter refuses are passed over before it is known whether they were still
  * there, and asked about once for each lane and round, when the round is over
  * (settle_passed). So an overrun is found in three places: by the look at the
  * state, by an event that is not any more what it was when its stamp was read, and
@@ -18,7 +18,7 @@
  * (glance.h), and one that has a ripe event from an earlier look has its turn with that.
  * When the views are full, the round goes on in the next call (go_on).
  *
- * SIGKILL and SIGSTOP: as in poll.c; what waits for its time has not been handed
+ * SIGKILL and SIGSTOP: as in poll.c. An event that waits for its time has not been handed
  * out and is the next member's.
  */
 #include <errno.h>
@@ -179,7 +179,7 @@ static bool begin_past(struct tpi_consumer *c, struct tpi_merge_run *run,
 	return true;
 }
 
-/* What the ranks of a run are computed with. */
+/* The ranks of a run are computed with it. */
 struct tpi_ranks {
 	uint64_t from; /* from a stamp to its rank, but for its leaf */
 	uint32_t bits;
@@ -254,7 +254,7 @@ static bool begin_run(struct tpi_consumer *c, struct tpi_merge_run *run,
 	return true;
 }
 
-/* What a run has handed out, to its track. */
+/* Notes in its track how far a run has handed out. */
 static void end_run(struct tpi_merge_run *run)
 {
 	struct tpi_track *t = run->track;
@@ -576,7 +576,7 @@ static bool stands(const struct tpi_merge_run *run)
 
 /*
  * A round that has filled the views goes on in the next call, as it stands, if no other lane
- * has news. What it knew to be ripe is ripe still, and was seen before. So only lanes
+ * has news. Events that it knew to be ripe are ripe still, and were seen before. So only lanes
  * without events could have earlier ones, and of these the states are looked at. Only where
  * producers wait for us, as in tpi_lane_known().
  */
@@ -598,7 +598,7 @@ static bool go_on(struct tpi_consumer *c)
 		if (!stands(&c->runs[i]))
 			return false;
 		live++;
-		/* What is behind it is looked at when it is empty. */
+		/* It is looked at again when it is empty. */
 		t->known = true;
 		t->looked = false;
 		if (is_filling(t, t->limit))

@@ -115,7 +115,7 @@ pass_over(struct tpi_consumer *c, struct tpi_track *t, uint64_t tail)
  * How many records. A member that was relieved finds that first: then the lane is not
  * leased any more, and what it would miss there is the new holder's.
  *
- * The last view is left to an event: who takes one at a time, and is overrun each
+ * The last view is left to an event: a caller that takes one at a time, and is overrun each
  * time, would get nothing but records. The rest is owed.
  */
 __attribute__((noinline, cold)) static unsigned int

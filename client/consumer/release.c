@@ -59,8 +59,8 @@ bool tpi_commit(struct tpi_consumer *c, struct tpi_track *t)
 		idle = &cell->tally[t->record];
 		/*
 		 * ORDER cursor.tally (store-store): the head that named the other
-		 * copy is seen before this one changes, so that who has read
-		 * from it while it changed finds another head afterwards. Pairs
+		 * copy is seen before this one changes. So a reader of it, while
+		 * it changed, finds another head afterwards. Pairs
 		 * with read_once() (lib/lane/ledger.c).
 		 */
 		tpi_fence_store_store();

@@ -46,9 +46,9 @@
  *	                    CPU or another next, and its swap another turn.
  *	inside L3, before   the chunk is not put. Values and mark may be written, for
  *	the swap            which 2 and 3 do not care, or next, which costs up to 64
- *	                    places until the log comes round. Who is stopped there is
- *	                    sent to the abort handler, when it goes on, and writes nothing
- *	                    late. A signal handler runs after the abort, and may put.
+ *	                    places until the log comes round. A putter that is stopped
+ *	                    there is sent to the abort handler, when it goes on, and
+ *	                    writes nothing late. A signal handler runs after the abort, and may put.
  *	after the swap      all of it is put, for everybody. As after P3.
  *
  * fork: a private ring is copied with a section half done, as if it was killed.
@@ -68,7 +68,7 @@
 #include "lib/base/testpoint.h"
 #include "lib/base/rseq.h"
 
-/* What the section needs, in one register: they are few at -O0 and under ASan. */
+/* The section needs it all, in one register: they are few at -O0 and under ASan. */
 struct section {
 	uint64_t cpu;
 	uint64_t *next;       /* of the log */

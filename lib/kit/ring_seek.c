@@ -86,7 +86,7 @@ static int step_head(const struct tapio_ring *ring, uint64_t p, uint64_t *next)
 		if (TPI_RING_IS_UNREAD(turn)) {
 			if (tpi_ring_state(turn) != TPI_RING_FULL)
 				return LOST;
-			/* What was there a lap before was a value, and got. */
+			/* A value was there a lap before, and got. */
 			*next = put - ring->mask;
 			return PASSED;
 		}

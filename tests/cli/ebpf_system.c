@@ -4,6 +4,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/filter.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -17,6 +18,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <bpf/libbpf.h>
 
 #include "tests/check_main.h"
 #include "tests/cli/ebpf_rig.h"
@@ -286,6 +289,145 @@ START_TEST(a_socket_that_listens_already_is_told_of_as_existing)
 }
 END_TEST
 
+/* ---- sockets of another process, which are there before the programs ------------------- */
+
+struct ports {
+	uint16_t server, client, later;
+};
+
+/* A listening socket and a connection; and at the word of the parent another one, and the end. */
+static void have_sockets(bool elsewhere, int tell, int hear)
+{
+	struct sockaddr_storage address;
+	struct ports ports;
+	socklen_t length;
+	int server, client, peer;
+	char byte;
+
+	if (elsewhere)
+		own_network();
+	server = listen_on(AF_INET, &address, &length, 5);
+	client = socket(AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_eq(connect(client, (struct sockaddr *)&address, length),
+			 0);
+	peer = accept(server, NULL, NULL);
+	ports = (struct ports){port_of(&address), local_port_of(client), 0};
+	ck_assert_int_eq(write(tell, &ports, sizeof(ports)), sizeof(ports));
+	ck_assert_int_eq(read(hear, &byte, 1), 1);
+	close(client);
+	ck_assert_int_eq(recv(peer, &byte, 1, 0), 0);
+	close(peer);
+	client = socket(AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_eq(connect(client, (struct sockaddr *)&address, length),
+			 0);
+	peer = accept(server, NULL, NULL);
+	ports.later = local_port_of(client);
+	close(client);
+	close(peer);
+	close(server);
+	ck_assert_int_eq(write(tell, &ports, sizeof(ports)), sizeof(ports));
+	ck_assert_int_eq(read(hear, &byte, 1), 0);
+	_exit(0);
+}
+
+/* Its first instruction reads a register that nothing was written to. */
+static void break_existing_sockets(struct bpf_object *object)
+{
+	struct bpf_program *program =
+		bpf_object__find_program_by_name(object, "existing_sockets");
+	struct bpf_insn *first = (struct bpf_insn *)bpf_program__insns(program);
+
+	*first = (struct bpf_insn){.code = BPF_ALU64 | BPF_MOV | BPF_X,
+				   .dst_reg = BPF_REG_0,
+				   .src_reg = BPF_REG_7};
+}
+
+/* An event of a process, by what it is and its ports. */
+static const struct tapio_event_network_connection *
+event_of(pid_t pid, bool existing, uint8_t operation, uint16_t local_port,
+	 uint16_t peer_port)
+{
+	const struct tapio_event_view *view;
+	size_t at = 0;
+
+	while ((view = ebpf_next(&rig, &at, TAPIO_EVENT_NETWORK_CONNECTION,
+				 (uint32_t)pid))) {
+		const struct tapio_event_network_connection *c =
+			tapio_event_view_fields(view,
+						TAPIO_EVENT_NETWORK_CONNECTION);
+
+		if ((view->header.flags == TAPIO_EVENT_EXISTING) == existing &&
+		    c->operation == operation && c->local_port == local_port &&
+		    c->peer_port == peer_port)
+			return c;
+	}
+	return NULL;
+}
+
+static void check_sockets(pid_t pid, const struct ports *ports, bool named)
+{
+	const struct tapio_event_network_connection *before, *after;
+
+	before = event_of(pid, true, TAPIO_CONNECTION_LISTEN, ports->server, 0);
+	ck_assert_ptr_nonnull(before);
+	ck_assert_str_eq(ebpf_text(&before->comm), "test_cli_ebpf_s");
+	ck_assert(before->cookie || !named);
+	/* The storage of the socket that listens, or what is kept by its port. */
+	ck_assert_ptr_nonnull(event_of(pid, false, TAPIO_CONNECTION_ACCEPT,
+				       ports->server, ports->later));
+	before = event_of(pid, true, 0, ports->client, ports->server);
+	after = event_of(pid, false, TAPIO_CONNECTION_CLOSE, ports->client,
+			 ports->server);
+	ck_assert_ptr_nonnull(before);
+	ck_assert_ptr_nonnull(after);
+	ck_assert_uint_ne(after->cookie, 0);
+	if (named)
+		ck_assert_uint_eq(after->cookie, before->cookie);
+	ck_assert_ptr_nonnull(
+		event_of(pid, true, 0, ports->server, ports->client));
+	ck_assert_ptr_nonnull(event_of(pid, false, TAPIO_CONNECTION_CLOSE,
+				       ports->server, ports->client));
+}
+
+/*
+ * Whether the kernel trusts a socket that was found by way of a file or not: some builds of
+ * Linux 6.18 do not, and on commit c86d6e5 none of these was told of there. In the network of
+ * another process the cookie is not known then.
+ */
+START_TEST(sockets_that_are_there_already_have_their_process_from_then_on)
+{
+	const bool by_address = _i & 1, elsewhere = _i & 2;
+	struct ports ports;
+	int tell[2], hear[2], status;
+	pid_t child;
+
+	ck_assert_int_eq(pipe(tell), 0);
+	ck_assert_int_eq(pipe(hear), 0);
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (!child) {
+		close(hear[1]);
+		have_sockets(elsewhere, tell[1], hear[0]);
+	}
+	ck_assert_int_eq(read(tell[0], &ports, sizeof(ports)), sizeof(ports));
+	if (by_address)
+		rig.run.programs.adjust = break_existing_sockets;
+	begin(1U << TPI_EBPF_SOURCE_TCP | 1U << TPI_EBPF_SOURCE_EXISTING);
+	while (rig.run.more)
+		tpi_ebpf_run_step(&rig.run, rig.producer);
+	ck_assert_int_eq(write(hear[1], "", 1), 1);
+	ck_assert_int_eq(read(tell[0], &ports, sizeof(ports)), sizeof(ports));
+	ebpf_rig_end(&rig);
+	close(hear[1]);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+	check_sockets(child, &ports, !elsewhere);
+	close(hear[0]);
+	close(tell[0]);
+	close(tell[1]);
+}
+END_TEST
+
 /* ---- DNS -------------------------------------------------------------------------- */
 
 static const uint8_t question[] =
@@ -475,6 +617,10 @@ int main(void)
 	tcase_add_test(tests, a_segment_that_is_sent_again_is_told_of);
 	tcase_add_test(tests,
 		       a_socket_that_listens_already_is_told_of_as_existing);
+	tcase_add_loop_test(
+		tests,
+		sockets_that_are_there_already_have_their_process_from_then_on,
+		0, 4);
 	tcase_add_test(tests, a_query_and_its_answer_are_told_of);
 	tcase_add_test(tests, opens_below_a_prefix_are_told_of_and_no_others);
 	tcase_add_test(tests, waits_for_a_cpu_come_as_a_histogram);

@@ -370,8 +370,8 @@ static void b_relieves_and_reads_more_than_a_ring(void)
 }
 
 /*
- * What a merging member has passed over is not there any more when it asks, since the new
- * holder has read on. It is no loss. On c86d6e5 the member told it as one.
+ * A merging member has passed over events that are not there any more when it asks, since
+ * the new holder has read on. That is no loss. On c86d6e5 the member told it as one.
  */
 START_TEST(what_a_merging_member_has_passed_over_is_not_told_as_lost)
 {
@@ -439,7 +439,7 @@ static void nothing(void)
 {
 }
 
-/* What does not make a takeover worth while, or right. */
+/* Nothing of that makes a takeover worth while, or right. */
 START_TEST(who_has_nothing_to_read_is_not_relieved)
 {
 	emit(5);

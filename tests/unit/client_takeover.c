@@ -628,8 +628,8 @@ START_TEST(a_merging_member_that_wakes_up_behind_the_ring_hands_nothing_out)
 END_TEST
 
 /*
- * What a member that may be overrun would miss on a lane that has gone, was another's. On
- * c86d6e5 a member that takes one event at a time told it as lost.
+ * A member that may be overrun would miss events on a lane that has gone. They were another's.
+ * On c86d6e5 a member that takes one event at a time told it as lost.
  */
 START_TEST(a_member_that_wakes_up_behind_the_ring_tells_no_loss_of_the_other)
 {

@@ -18,6 +18,10 @@ static const struct {
 } stages[] = {
 	{"existing_processes", TPI_EBPF_EXISTING_PROCESS},
 	{"existing_sockets", TPI_EBPF_EXISTING_SOCKET},
+	/* Instead of it. The second one says nothing. */
+	{"existing_sockets_own", TPI_EBPF_EXISTING_SOCKET},
+	{"existing_sockets_read", TPI_EBPF_EXISTING_SOCKET},
+	{"existing_sockets_own", TPI_EBPF_EXISTING_SOCKET},
 };
 #define STAGES ((int)(sizeof(stages) / sizeof(stages[0])))
 

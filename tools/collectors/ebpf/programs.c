@@ -28,36 +28,41 @@
 
 /* clang-format off */
 const struct tpi_ebpf_program tpi_ebpf_programs[] = {
-	{"process_exec", SOURCE(PROCESS), "sched_process_exec", TPI_EBPF_EXEC, NULL, false},
-	{"process_fork", SOURCE(PROCESS), "sched_process_fork", TPI_EBPF_FORK, NULL, false},
+	{"process_exec", SOURCE(PROCESS), "sched_process_exec", TPI_EBPF_EXEC, NULL, false, NULL},
+	{"process_fork", SOURCE(PROCESS), "sched_process_fork", TPI_EBPF_FORK, NULL, false, NULL},
 	{"process_exit", SOURCE(PROCESS), "sched_process_exit", TPI_EBPF_EXIT,
-	 tpi_ebpf_newer_exit, true},
+	 tpi_ebpf_newer_exit, true, NULL},
 	{"process_exit_old", SOURCE(PROCESS), "sched_process_exit", TPI_EBPF_EXIT,
-	 tpi_ebpf_newer_exit, false},
+	 tpi_ebpf_newer_exit, false, NULL},
 	{"oom_victim", SOURCE(OOM), "mark_victim", TPI_EBPF_OOM,
-	 tpi_ebpf_newer_victim, true},
+	 tpi_ebpf_newer_victim, true, NULL},
 	{"oom_victim_old", SOURCE(OOM), "mark_victim", TPI_EBPF_OOM,
-	 tpi_ebpf_newer_victim, false},
-	{"tcp_state", SOURCE(TCP), "inet_sock_set_state", TPI_EBPF_CONNECTION, NULL, false},
-	{"tcp_retransmit", SOURCE(TCP), "tcp_retransmit_skb", TPI_EBPF_CONNECTION, NULL, false},
+	 tpi_ebpf_newer_victim, false, NULL},
+	{"tcp_state", SOURCE(TCP), "inet_sock_set_state", TPI_EBPF_CONNECTION, NULL, false, NULL},
+	{"tcp_retransmit", SOURCE(TCP), "tcp_retransmit_skb", TPI_EBPF_CONNECTION,
+	 NULL, false, NULL},
 	{"block_issue", SOURCE(BLOCK), "block_rq_issue", TPI_EBPF_BLOCK,
-	 tpi_ebpf_newer_issue, true},
+	 tpi_ebpf_newer_issue, true, NULL},
 	{"block_issue_old", SOURCE(BLOCK), "block_rq_issue", TPI_EBPF_BLOCK,
-	 tpi_ebpf_newer_issue, false},
+	 tpi_ebpf_newer_issue, false, NULL},
 	{"block_complete", SOURCE(BLOCK), "block_rq_complete", TPI_EBPF_BLOCK,
-	 tpi_ebpf_newer_complete, true},
+	 tpi_ebpf_newer_complete, true, NULL},
 	{"block_complete_old", SOURCE(BLOCK), "block_rq_complete", TPI_EBPF_BLOCK,
-	 tpi_ebpf_newer_complete, false},
-	{"file_open", SOURCE(OPEN), "sys_exit", TPI_EBPF_OPEN, NULL, false},
-	{"runqueue_wakeup", SOURCE(RUN_QUEUE), "sched_wakeup", TPI_EBPF_KINDS, NULL, false},
+	 tpi_ebpf_newer_complete, false, NULL},
+	{"file_open", SOURCE(OPEN), "sys_exit", TPI_EBPF_OPEN, NULL, false, NULL},
+	{"runqueue_wakeup", SOURCE(RUN_QUEUE), "sched_wakeup", TPI_EBPF_KINDS, NULL, false, NULL},
 	{"runqueue_wakeup_new", SOURCE(RUN_QUEUE), "sched_wakeup_new", TPI_EBPF_KINDS,
-	 NULL, false},
-	{"runqueue_switch", SOURCE(RUN_QUEUE), "sched_switch", TPI_EBPF_KINDS, NULL, false},
-	{"dns_query", SOURCE(DNS), NULL, TPI_EBPF_DNS, tpi_ebpf_newer_query, true},
-	{"dns_query_old", SOURCE(DNS), NULL, TPI_EBPF_DNS, tpi_ebpf_newer_query, false},
-	{"dns_answer", SOURCE(DNS), NULL, TPI_EBPF_DNS, NULL, false},
-	{"existing_processes", SOURCE(EXISTING), NULL, TPI_EBPF_KINDS, NULL, false},
-	{"existing_sockets", SOURCE(EXISTING), NULL, TPI_EBPF_KINDS, NULL, false},
+	 NULL, false, NULL},
+	{"runqueue_switch", SOURCE(RUN_QUEUE), "sched_switch", TPI_EBPF_KINDS, NULL, false, NULL},
+	{"dns_query", SOURCE(DNS), NULL, TPI_EBPF_DNS, tpi_ebpf_newer_query, true, NULL},
+	{"dns_query_old", SOURCE(DNS), NULL, TPI_EBPF_DNS, tpi_ebpf_newer_query, false, NULL},
+	{"dns_answer", SOURCE(DNS), NULL, TPI_EBPF_DNS, NULL, false, NULL},
+	{"existing_processes", SOURCE(EXISTING), NULL, TPI_EBPF_KINDS, NULL, false, NULL},
+	{"existing_sockets", SOURCE(EXISTING), NULL, TPI_EBPF_KINDS, NULL, false, NULL},
+	{"existing_sockets_own", SOURCE(EXISTING), NULL, TPI_EBPF_KINDS, NULL, false,
+	 "existing_sockets"},
+	{"existing_sockets_read", SOURCE(EXISTING), NULL, TPI_EBPF_KINDS, NULL, false,
+	 "existing_sockets"},
 };
 /* clang-format on */
 const int tpi_ebpf_program_count =
@@ -91,9 +96,9 @@ static bool is_wanted(const struct tpi_ebpf_program *program,
 	if (program->source != TPI_EBPF_SOURCE_EXISTING)
 		return tpi_ebpf_wants(values, program->source);
 	return tpi_ebpf_wants(values, TPI_EBPF_SOURCE_EXISTING) &&
-	       tpi_ebpf_wants(values, strcmp(program->name, "existing_sockets")
-					      ? TPI_EBPF_SOURCE_PROCESS
-					      : TPI_EBPF_SOURCE_TCP);
+	       tpi_ebpf_wants(values, strcmp(program->name, "existing_processes")
+					      ? TPI_EBPF_SOURCE_TCP
+					      : TPI_EBPF_SOURCE_PROCESS);
 }
 
 static void choose(struct tpi_ebpf_programs *programs, int index,
@@ -102,7 +107,7 @@ static void choose(struct tpi_ebpf_programs *programs, int index,
 	const struct tpi_ebpf_program *program = &tpi_ebpf_programs[index];
 	char why[160];
 
-	if (!is_wanted(program, programs->values) ||
+	if (!is_wanted(program, programs->values) || program->instead_of ||
 	    (program->newer && program->newer(btf) != program->is_newer))
 		return;
 	programs->loads[index] = true;
@@ -140,6 +145,14 @@ static int choose_by_kernel(struct tpi_ebpf_programs *programs)
 
 /* ---- loading ---------------------------------------------------------------------- */
 
+static bool loads(const struct tpi_ebpf_programs *programs, const char *name)
+{
+	for (int i = 0; i < tpi_ebpf_program_count; i++)
+		if (!strcmp(tpi_ebpf_programs[i].name, name))
+			return programs->loads[i];
+	return false;
+}
+
 static int open_skeleton(struct tpi_ebpf_programs *programs)
 {
 	struct tpi_ebpf_skeleton *s = tpi_ebpf_skeleton__open();
@@ -150,6 +163,7 @@ static int open_skeleton(struct tpi_ebpf_programs *programs)
 	s->rodata->own_pid = (uint32_t)getpid();
 	s->rodata->block_threshold_ns = (uint64_t)programs->values->slow_io_ns;
 	s->rodata->open_by_cgroup = programs->values->open_cgroups.count > 0;
+	s->rodata->owners_by_address = loads(programs, "existing_sockets_read");
 	for (int i = 0; i < tpi_ebpf_program_count; i++)
 		bpf_program__set_autoload(tpi_ebpf_program_of(programs, i),
 					  programs->loads[i]);
@@ -172,6 +186,24 @@ static int load_once(struct tpi_ebpf_programs *programs)
 		programs->skeleton = NULL;
 	}
 	return err;
+}
+
+/* Others take the place of a program that this kernel refuses. False: there are none. */
+static bool replace(struct tpi_ebpf_programs *programs, int index)
+{
+	const char *name = tpi_ebpf_programs[index].name;
+	bool any = false;
+
+	for (int i = 0; i < tpi_ebpf_program_count; i++) {
+		const char *other = tpi_ebpf_programs[i].instead_of;
+
+		if (!other || strcmp(other, name))
+			continue;
+		programs->loads[i] = any = true;
+	}
+	if (any)
+		programs->loads[index] = false;
+	return any;
 }
 
 /* The program that libbpf names, if it is one that was to be loaded. -1: none. */
@@ -223,6 +255,8 @@ static int load(struct tpi_ebpf_programs *programs)
 		index = err == -EPERM ? -1 : culprit(programs);
 		if (index < 0)
 			return refuse(err);
+		if (replace(programs, index))
+			continue;
 		tpi_ebpf_said_end(end, sizeof(end));
 		snprintf(why, sizeof(why), "the kernel refuses it (%s): %s",
 			 strerror(-err), end);

@@ -13,6 +13,7 @@ struct tpi_ebpf_program {
 	uint32_t kind;            /* of its records. TPI_EBPF_KINDS: none */
 	tpi_ebpf_newer_fn *newer; /* NULL: it fits each kernel */
 	bool is_newer;            /* of the two */
+	const char *instead_of;   /* only where the kernel refuses that one */
 };
 
 extern const struct tpi_ebpf_program tpi_ebpf_programs[];

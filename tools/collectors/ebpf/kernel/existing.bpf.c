@@ -12,6 +12,7 @@ char LICENSE[] SEC("license") = "GPL";
 struct existing_room {
 	struct path_room path;
 	struct tpi_ebpf_start start;
+	struct former former;
 	char data[TPI_EBPF_PATH_BYTES + TPI_EBPF_ARGS_BYTES];
 };
 
@@ -113,7 +114,7 @@ static __always_inline void fill_connection(struct tpi_ebpf_connection *c,
 					    const struct owner *owner)
 {
 	__builtin_memset(c, 0, sizeof(*c));
-	fill_socket(c, sk, owner);
+	fill_known(c, sk, owner);
 	c->head.existing = 1;
 	c->state = sk->__sk_common.skc_state;
 	c->operation = c->state == TCP_LISTEN ? OPERATION_LISTEN : 0;
@@ -124,6 +125,18 @@ static __always_inline void fill_connection(struct tpi_ebpf_connection *c,
 	c->retransmits = UINT32_MAX;
 }
 
+/* Of a file. NULL: it is none that is told of. */
+static __always_inline struct sock *socket_of(struct file *file)
+{
+	struct socket *socket = bpf_sock_from_file(file);
+	struct sock *sk;
+
+	if (!socket)
+		return NULL;
+	sk = socket->sk;
+	return sk && is_told(sk) ? sk : NULL;
+}
+
 /* A socket that several processes have is told of once, as the first one's. */
 SEC("iter/task_file")
 int existing_sockets(struct bpf_iter__task_file *ctx)
@@ -131,17 +144,13 @@ int existing_sockets(struct bpf_iter__task_file *ctx)
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
 	struct tpi_ebpf_connection c;
-	struct socket *socket;
 	struct owner *owner;
 	struct sock *sk;
 
 	if (!task || !file)
 		return 0;
-	socket = bpf_sock_from_file(file);
-	if (!socket)
-		return 0;
-	sk = socket->sk;
-	if (!sk || !is_told(sk))
+	sk = socket_of(file);
+	if (!sk)
 		return 0;
 	owner = owner_of(sk, true);
 	if (!owner || owner->told)
@@ -149,7 +158,84 @@ int existing_sockets(struct bpf_iter__task_file *ctx)
 	if (!owner->pid)
 		owner_fill(owner, task);
 	fill_connection(&c, sk, owner);
+	c.cookie = bpf_get_socket_cookie(sk);
 	if (!bpf_seq_write(ctx->meta->seq, &c, sizeof(c)))
 		owner->told = 1;
+	return 0;
+}
+
+/* ---- where the kernel does not trust a socket of a file (socket.h) ---------------------- */
+
+static __always_inline void fill_former(struct former *former, struct sock *sk,
+					struct task_struct *task)
+{
+	__builtin_memset(former, 0, sizeof(*former));
+	owner_fill(&former->owner, task);
+	former->owner.told = 1;
+	former->netns_inode = netns_of(sk);
+	former->family = sk->__sk_common.skc_family;
+	former->local_port = local_port(sk);
+	former->peer_port = sk->__sk_common.skc_dport;
+}
+
+static __always_inline void keep(const struct former *former, struct sock *sk)
+{
+	struct listener listener = listener_of(sk);
+	uint64_t key = (uint64_t)sk;
+
+	bpf_map_update_elem(&former_owners, &key, former, BPF_ANY);
+	if (sk->__sk_common.skc_state == TCP_LISTEN)
+		bpf_map_update_elem(&former_listeners, &listener,
+				    &former->owner, BPF_NOEXIST);
+}
+
+/*
+ * The same. The cookie is there if the socket was given one, and those of our own network
+ * namespace were (existing_sockets_own).
+ */
+SEC("iter/task_file")
+int existing_sockets_read(struct bpf_iter__task_file *ctx)
+{
+	const uint32_t zero = 0;
+	struct existing_room *room =
+		bpf_map_lookup_elem(&existing_rooms, &zero);
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct tpi_ebpf_connection c;
+	struct former *former;
+	struct sock *sk;
+	uint64_t key;
+
+	if (!task || !file || !room)
+		return 0;
+	sk = socket_of(file);
+	if (!sk)
+		return 0;
+	key = (uint64_t)sk;
+	former = bpf_map_lookup_elem(&former_owners, &key);
+	if (former && is_former(former, sk))
+		return 0;
+	fill_former(&room->former, sk, task);
+	fill_connection(&c, sk, &room->former.owner);
+	c.cookie = (uint64_t)BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	if (!bpf_seq_write(ctx->meta->seq, &c, sizeof(c)))
+		keep(&room->former, sk);
+	return 0;
+}
+
+/* Before it: gives each socket a cookie. After it: its owner, as storage of its own. */
+SEC("iter/tcp")
+int existing_sockets_own(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *common = ctx->sk_common;
+	struct tcp_sock *tcp;
+
+	if (!common)
+		return 0;
+	tcp = bpf_skc_to_tcp_sock(common);
+	if (!tcp)
+		return 0;
+	bpf_get_socket_cookie(tcp);
+	owner_move((struct sock *)tcp);
 	return 0;
 }

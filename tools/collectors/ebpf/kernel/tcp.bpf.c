@@ -77,6 +77,8 @@ static __always_inline void accepted(struct sock *sk)
 {
 	struct owner *owner = owner_of(sk, true);
 
+	if (owner)
+		owner_inherit(owner, sk);
 	tell(sk, owner, OPERATION_ACCEPT, TCP_SYN_RECV, TCP_ESTABLISHED);
 	if (owner)
 		owner->began_boot_ns = bpf_ktime_get_boot_ns();
@@ -96,16 +98,18 @@ int BPF_PROG(tcp_state, struct sock *sk, int before, int after)
 		break;
 	case TCP_ESTABLISHED:
 		if (before == TCP_SYN_SENT)
-			tell(sk, owner_of(sk, false), OPERATION_CONNECT, before,
+			tell(sk, owner_find(sk), OPERATION_CONNECT, before,
 			     after);
 		else if (before == TCP_SYN_RECV)
 			accepted(sk);
 		break;
 	case TCP_CLOSE:
-		tell(sk, owner_of(sk, false),
+		tell(sk, owner_find(sk),
 		     before == TCP_SYN_SENT ? OPERATION_CONNECT
 					    : OPERATION_CLOSE,
 		     before, after);
+		if (before == TCP_LISTEN)
+			owner_stop(sk);
 		break;
 	}
 	return 0;
@@ -114,7 +118,7 @@ int BPF_PROG(tcp_state, struct sock *sk, int before, int after)
 SEC("tp_btf/tcp_retransmit_skb")
 int BPF_PROG(tcp_retransmit, struct sock *sk)
 {
-	tell(sk, owner_of(sk, false), OPERATION_RETRANSMIT, 0,
+	tell(sk, owner_find(sk), OPERATION_RETRANSMIT, 0,
 	     sk->__sk_common.skc_state);
 	return 0;
 }

@@ -261,6 +261,10 @@ struct in6_addr {
 	} in6_u;
 };
 
+typedef struct {
+	int64_t counter;
+} atomic64_t;
+
 struct sock_common {
 	__be32 skc_daddr;
 	__be32 skc_rcv_saddr;
@@ -271,6 +275,7 @@ struct sock_common {
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+	atomic64_t skc_cookie;
 	unsigned long skc_flags;
 };
 
@@ -343,6 +348,11 @@ struct bpf_iter__task_file {
 	struct task_struct *task;
 	uint32_t fd;
 	struct file *file;
+};
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
 };
 
 #pragma clang attribute pop
