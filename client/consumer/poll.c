@@ -321,34 +321,57 @@ static inline unsigned int read_at(struct tpi_consumer *c,
 				   struct tpi_level *level, uint32_t at,
 				   struct tapio_view *views, unsigned int max)
 {
-	unsigned int n;
+	unsigned int n = read_lane(c, level->tracks[at], views, max);
 
-	if (tpi_glance_is_idle(&level->glances[at]))
-		return 0;
-	n = read_lane(c, level->tracks[at], views, max);
 	level->glances[at] =
 		n ? tpi_glance_none() : tpi_glance_at(level->tracks[at]);
 	return n;
 }
 
+/*
+ * The next lane that is not idle, from `at` on, or `end`. Most lanes of a channel are idle, and
+ * an event waits for the look at all of them. So this is a function of its own, whose
+ * variables all have registers.
+ */
+__attribute__((noinline)) static uint32_t
+skip_idle(const struct tpi_glance *glances, uint32_t at, uint32_t end)
+{
+	while (at < end && tpi_glance_is_idle(&glances[at]))
+		at++;
+	return at;
+}
+
+/* The lanes of [at, end), until the views are full. Where it ended. */
+static inline uint32_t read_part(struct tpi_consumer *c,
+				 struct tpi_level *level, uint32_t at,
+				 uint32_t end, struct tapio_view *views,
+				 unsigned int max, unsigned int *n)
+{
+	while (*n < max && (at = skip_idle(level->glances, at, end)) < end)
+		*n += read_at(c, level, at++, views + *n, max - *n);
+	return at;
+}
+
 static unsigned int read_level(struct tpi_consumer *c, struct tpi_level *level,
 			       struct tapio_view *views, unsigned int max)
 {
-	uint32_t i, at = level->turn;
+	const uint32_t first = level->turn;
+	uint32_t at;
 	unsigned int n = 0;
 
-	for (i = 0; i < level->count && n < max; i++) {
-		if (at >= level->count)
-			at = 0;
-		n += read_at(c, level, at++, views + n, max - n);
+	at = read_part(c, level, first, level->count, views, max, &n);
+	if (tpi_unlikely(first) && n < max)
+		at = read_part(c, level, 0, first, views, max, &n);
+	if (n < max) { /* all lanes had their turn */
+		level->turn = 0;
+		level->stayed = 0;
+		return n;
 	}
-	if (!n)
-		return 0;
-	if (n == max && ++level->stayed < STAY_ROUNDS)
+	if (++level->stayed < STAY_ROUNDS)
 		at--; /* there may be more where that came from */
 	else
 		level->stayed = 0;
-	level->turn = at;
+	level->turn = at < level->count ? at : 0;
 	return n;
 }
 
