@@ -96,7 +96,7 @@ struct tpi_track {
 	bool touched;  /* in consumer.touched */
 	bool giving;   /* goes back when all is released */
 	bool gapped;   /* `gap` is in the caller's hands */
-	bool owing;    /* `owed` is to be told when it is not */
+	bool owing; /* `owed` is to be told when it is not; in consumer.owing */
 	/* balance.c, takeover.c */
 	bool busy;        /* published since the last survey */
 	bool free_before; /* free, at the last survey */
@@ -110,7 +110,8 @@ struct tpi_track {
 
 	struct tapio_gap gap;
 	struct tapio_gap owed;
-	uint64_t idle; /* fd.c: where the helper counts from */
+	uint64_t unsettled; /* of `owed`: positions from head on */
+	uint64_t idle;      /* fd.c: where the helper counts from */
 	/* release.c: of what was handed out since `asked_at` was the head */
 	uint64_t asked_at;
 	uint64_t asked_to; /* views below it have been asked about */
@@ -318,6 +319,14 @@ static inline void tpi_track_forget(struct tpi_track *t)
 	t->handed = t->skipped = t->lost = 0;
 }
 
+/* It is told, or another member's to tell. */
+static inline void tpi_forget_owed(struct tpi_consumer *c, struct tpi_track *t)
+{
+	t->owing = false;
+	t->unsettled = 0;
+	c->owing--;
+}
+
 /* Has something to release. */
 static inline void tpi_touch(struct tpi_consumer *c, struct tpi_track *t)
 {
@@ -391,7 +400,8 @@ void tpi_look_done(struct tpi_consumer *c, struct tpi_track *t);
  * look.c: what is no event. Each returns how many views it has filled, 0 or 1;
  * `view` may be NULL when there is no room. Then it is told later.
  */
-/* A record, of what is in no ledger. */
+/* A record, of what is in no ledger. It is in the caller's hands when the look is done
+ * (tpi_look_done()): before that the lane may be found lost. */
 unsigned int tpi_tell(struct tpi_consumer *c, struct tpi_track *t,
 		      struct tapio_gap gap, struct tapio_view *view);
 /* The ring went round: to where reading is worth while again. Nothing is told of a lane that

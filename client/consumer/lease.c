@@ -147,6 +147,7 @@ static void begin(struct tpi_consumer *c, struct tpi_track *t,
 	t->next = t->seen = t->head;
 	t->handed = t->skipped = t->lost = 0;
 	t->asked = 0;
+	t->unsettled = 0;
 	t->passed.count = 0;
 	t->sights.count = 0;
 	t->giving = false;
@@ -302,6 +303,21 @@ bool tpi_lease_keep(struct tpi_consumer *c, struct tpi_track *t, uint64_t seen)
 
 /* ---- giving ------------------------------------------------------------------------- */
 
+/* The next holder finds what is lost from head on, and tells it. */
+static void disown(struct tpi_consumer *c, struct tpi_track *t)
+{
+	struct tapio_gap *owed = &t->owed;
+
+	if (!t->owing || !t->unsettled)
+		return;
+	owed->count -= t->unsettled;
+	t->unsettled = 0;
+	if (!owed->count)
+		tpi_forget_owed(c, t);
+	else if (tapio_position_diff(owed->last, t->head) >= 0)
+		owed->last = (t->head - 1) & TAPIO_POSITION_MASK;
+}
+
 /* L1. What is in the caller's hands is remembered until its release. */
 static void drop(struct tpi_consumer *c, struct tpi_track *t)
 {
@@ -315,6 +331,7 @@ static void drop(struct tpi_consumer *c, struct tpi_track *t)
 	t->passed.count = 0;
 	c->stale = true;
 	c->beat = &c->no_beat; /* until the lanes are sorted again */
+	disown(c, t);
 	if (!t->touched)
 		tpi_track_forget(t);
 }
