@@ -193,6 +193,9 @@ void tpi_lease_balance(struct tpi_consumer *c)
 	if (c->ended || now - c->balanced_ns < BALANCE_NS)
 		return;
 	c->balanced_ns = now;
+	tpi_check_slot(c);
+	if (c->ended)
+		return;
 	tpi_latency_refresh(&c->latency, &c->client);
 	tpi_client_calibration(&c->client, &clock);
 	tpi_pace_clock(&c->pace, clock.mult, clock.shift);

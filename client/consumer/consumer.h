@@ -202,9 +202,9 @@ struct tpi_consumer {
 	uint32_t me;
 	uint32_t incarnation;
 	bool lossless; /* producers cannot overrun us */
-	bool ended;    /* the slot is not our group's any more */
-	bool over;     /* some lane is `over` */
-	bool fence;    /* no membarrier reaches us: fence each release */
+	bool ended; /* the slot is not our group's any more: no store into it */
+	bool over;  /* some lane is `over` */
+	bool fence; /* no membarrier reaches us: fence each release */
 	/* 1: there is no membarrier, so we poll. Relaxed: a hint to the helper
 	 * thread, which looks every time. */
 	uint32_t deaf;
@@ -242,6 +242,8 @@ struct tpi_consumer {
 	uint64_t wakeups;
 	uint64_t relieved; /* lanes that others have taken over */
 	uint8_t leaving[TAPIO_NODES_MAX]; /* follow.c: looks in vain */
+	/* poll.c: the cell of every lane once the group has ended, to be written in vain */
+	struct tapio_shm_cell nowhere;
 
 	/* move.c */
 	struct tapio_consumer *handle;

@@ -162,7 +162,7 @@ static void begin(struct tpi_consumer *c, struct tpi_track *t,
 	tpi_store_relaxed(&t->cursor->want, TAPIO_NOBODY);
 }
 
-/* T1 was in vain: no cell is free. The next holder goes on from here. */
+/* K1 or T1 was in vain: no cell is free, or so. The next holder goes on from here. */
 static bool leave_moving(struct tpi_track *t, uint64_t lease)
 {
 	/* ORDER cursor.lease (acq_rel): we have changed nothing. Pairs with the
@@ -231,7 +231,7 @@ bool tpi_lease_take(struct tpi_consumer *c, struct tpi_track *t, uint64_t seen)
 		tpi_lease_next(seen, c->me, moving ? TAPIO_LEASE_MOVING : 0);
 
 	/* What an earlier lease of this lane has handed out comes first. */
-	if (t->touched || (moving && !has_free_cell(t->cursor)))
+	if (c->ended || t->touched || (moving && !has_free_cell(t->cursor)))
 		return false;
 	/*
 	 * K1, T1. ORDER cursor.lease (acq_rel): the last holder's head and tally.
@@ -241,6 +241,11 @@ bool tpi_lease_take(struct tpi_consumer *c, struct tpi_track *t, uint64_t seen)
 	if (!tpi_cas_acq_rel(&t->cursor->lease, &seen, mine))
 		return false;
 	TPI_TESTPOINT("lease.taken");
+	/* We may have slept before the swap, for so long that the slot is another
+	 * group's. */
+	tpi_check_slot(c);
+	if (tpi_unlikely(c->ended))
+		return leave_moving(t, mine);
 	if (!nobodys)
 		tpi_add_relaxed(&t->cursor->takeovers, 1);
 	if (!(moving ? move(c, t, mine) : go_on(c, t, mine)))
@@ -264,6 +269,7 @@ void tpi_lease_free(struct tpi_consumer *c)
 	int64_t now = 0;
 	uint32_t i;
 
+	tpi_check_slot(c);
 	if (c->ended)
 		return;
 	for (i = 0; i < c->lane_count; i++) {
@@ -367,6 +373,7 @@ void tpi_lease_leave(struct tpi_consumer *c)
 {
 	uint32_t i;
 
+	tpi_check_slot(c);
 	if (c->ended)
 		return;
 	for (i = 0; i < c->lane_count; i++)

@@ -382,6 +382,21 @@ read_levels(struct tpi_consumer *c, struct tapio_view *views, unsigned int max)
 	return n;
 }
 
+/*
+ * Another member of our group has taken the lane over: the rest is that one's. If the cursor
+ * is another group's by now, or the broker has cleared our lease, nobody can tell, and the
+ * rest is ours.
+ */
+static bool is_relieved(const struct tpi_consumer *c, const struct tpi_track *t)
+{
+	/* Relaxed: the group has ended, and the words stand still, or are another's. */
+	uint32_t holder = tpi_cursor_holder(t->cursor);
+	uint64_t head = tpi_load_relaxed(&tpi_cursor_cell(t->cursor)->head);
+
+	return t->leased && holder != c->me && holder != TAPIO_NOBODY &&
+	       TAPIO_HEAD_INCARNATION(head) == c->incarnation;
+}
+
 /* The slot is another group's, or nobody's: what is there now is the last. */
 static void end(struct tpi_consumer *c)
 {
@@ -393,6 +408,9 @@ static void end(struct tpi_consumer *c)
 	for (i = 0; i < c->lane_count; i++) {
 		struct tpi_track *t = &c->tracks[i];
 
+		t->cell = &c->nowhere;
+		if (is_relieved(c, t))
+			tpi_lease_lose(c, t);
 		if (!t->over)
 			t->end = TAPIO_STATE_TAIL(tpi_lane_peek(t->lane));
 		t->giving = false; /* to nobody any more */

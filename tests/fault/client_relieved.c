@@ -1072,6 +1072,92 @@ START_TEST(views_of_an_earlier_look_are_counted_alone)
 }
 END_TEST
 
+/* ---- a group that has ended ------------------------------------------------------------ */
+
+static const uint64_t nobodys_slot;
+
+/* The broker has taken a for dead, or has evicted its group. */
+static void group_ends(void)
+{
+	a->now->slot = &nobodys_slot;
+}
+
+#define LANES_MAX 512
+
+static struct tapio_shm_cursor before[LANES_MAX];
+
+static size_t keep_cursors(void)
+{
+	size_t bytes = a->now->lane_count * sizeof(before[0]);
+
+	ck_assert_uint_le(a->now->lane_count, LANES_MAX);
+	memcpy(before, a->now->tracks[0].cursor, bytes);
+	return bytes;
+}
+
+/*
+ * What b has read is not handed out by a, which was relieved, and finds that its group has
+ * ended before it finds that. On bfdaa873 it came a second time.
+ */
+START_TEST(what_a_relieved_member_had_is_not_read_when_its_group_has_ended)
+{
+	emit(5);
+	a_reads();
+	emit(5);
+	b_relieves_and_reads();
+	group_ends();
+	ck_assert_int_eq(tapio_poll(a, views, BLOCKS, 0), -ENOTCONN);
+	for (int i = 0; i < 10; i++)
+		ck_assert_uint_eq(came[i], 1);
+}
+END_TEST
+
+/*
+ * The slot's memory may be another group's by now. On bfdaa873 a figure for the tools was
+ * stored there, and signs of life, if the member had just taken a lane, or given one.
+ */
+START_TEST(a_member_of_an_ended_group_stores_nothing_there)
+{
+	struct tpi_track *t;
+	size_t bytes;
+
+	emit(5);
+	a_reads();
+	t = &a->now->tracks[busy(a) == a->now->tracks];
+	ck_assert(t->leased);
+	tpi_lease_give(a->now, t);
+	emit(20);
+	group_ends();
+	bytes = keep_cursors();
+	ck_assert_uint_eq(take_and_release(a, views), 20);
+	for (int i = 0; i < 2 * TPI_BALANCE_POLLS; i++)
+		ck_assert_int_eq(tapio_poll(a, views, BLOCKS, 0), -ENOTCONN);
+	ck_assert_int_eq(memcmp(before, a->now->tracks[0].cursor, bytes), 0);
+}
+END_TEST
+
+/*
+ * A member that wakes up takes no lane of the group that has the slot by now. The second time
+ * it sleeps right before its swap. On bfdaa873 it took them, handed out what lay there,
+ * and kept them until it was closed.
+ */
+START_TEST(a_member_of_an_ended_group_takes_no_lane)
+{
+	emit(5);
+	if (_i)
+		plan("lease.taken", group_ends);
+	else
+		group_ends();
+	ck_assert_int_eq(tapio_poll(a, views, BLOCKS, 0), -ENOTCONN);
+	for (uint32_t i = 0; i < a->now->lane_count; i++) {
+		ck_assert_uint_eq(tpi_cursor_holder(a->now->tracks[i].cursor),
+				  TAPIO_NOBODY);
+		ck_assert(!a->now->tracks[i].leased);
+	}
+	ck_assert_uint_eq(take_and_release(b, others), 5);
+}
+END_TEST
+
 /* ---- the gate --------------------------------------------------------------------------- */
 
 /* Between P1 and P2 the lane goes to b, who holds events, and a stores a later head. */
@@ -1183,6 +1269,11 @@ int main(void)
 		t, a_lane_that_is_given_may_be_taken_over_at_any_step, 0, 2);
 	tcase_add_test(t, a_lane_that_is_taken_may_be_taken_over_at_once);
 	tcase_add_test(t, the_gate_does_not_follow_the_late_head_of_a_sleeper);
+	tcase_add_test(
+		t,
+		what_a_relieved_member_had_is_not_read_when_its_group_has_ended);
+	tcase_add_test(t, a_member_of_an_ended_group_stores_nothing_there);
+	tcase_add_loop_test(t, a_member_of_an_ended_group_takes_no_lane, 0, 2);
 	suite_add_tcase(suite, t);
 	t = tcase_create("lossy");
 	tcase_add_checked_fixture(t, set_up_lossy, tear_down);
