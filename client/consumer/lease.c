@@ -160,6 +160,9 @@ static void begin(struct tpi_consumer *c, struct tpi_track *t,
 	tpi_store_relaxed(&cell->watermark, 0);
 	t->marked = 0;
 	tpi_store_relaxed(&t->cursor->want, TAPIO_NOBODY);
+	/* Relaxed: the helper of tapio_fd may be armed. If it sees this late, it counts
+	 * from here at its next look. */
+	tpi_store_relaxed(&t->idle, t->head);
 }
 
 /* K1 or T1 was in vain: no cell is free, or so. The next holder goes on from here. */
