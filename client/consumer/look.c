@@ -181,6 +181,12 @@ unsigned int tpi_bad_state(struct tpi_consumer *c, struct tpi_track *t,
 	return tpi_miss(c, t, TAPIO_GAP_CORRUPT, tail, view);
 }
 
+void tpi_notice_loss(struct tpi_consumer *c, struct tpi_track *t)
+{
+	if (t->leased && tpi_lease_lost(c, t))
+		tpi_lease_lose(c, t);
+}
+
 unsigned int tpi_bad_descriptors(struct tpi_consumer *c, struct tpi_track *t,
 				 uint64_t end, struct tapio_view *view)
 {

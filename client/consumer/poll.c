@@ -229,7 +229,7 @@ static inline unsigned int hand_out(struct tpi_consumer *c, struct tpi_track *t,
 /*
  * After a look that ended before the tail: it met an impossible descriptor, or was
  * overrun. Each turn of the loop comes nearer to the tail, but for a descriptor
- * that a hostile producer changes to and fro.
+ * that a hostile producer changes to and fro, or that is not ours to tell.
  */
 __attribute__((noinline, cold)) static unsigned int
 hand_out_rest(struct tpi_consumer *c, struct tpi_track *t, uint64_t tail,
@@ -246,6 +246,8 @@ hand_out_rest(struct tpi_consumer *c, struct tpi_track *t, uint64_t tail,
 			n += hand_out(c, t, tail, views + n, max - n);
 		vain += t->next == before;
 	}
+	if (vain == TRIES)
+		tpi_notice_loss(c, t);
 	return n;
 }
 
@@ -281,8 +283,11 @@ static unsigned int read_lane(struct tpi_consumer *c, struct tpi_track *t,
 	TPI_TESTPOINT("poll.looked");
 	if (tpi_likely(n < max && tail != t->next))
 		n += hand_out(c, t, tail, views + n, max - n);
-	if (tpi_unlikely(n < max && tail != t->next))
+	if (tpi_unlikely(n < max && tail != t->next)) {
 		n += hand_out_rest(c, t, tail, views + n, max - n);
+		if (!t->leased)
+			return take_back(t, views, n);
+	}
 	if (n && tpi_unlikely(!tpi_lease_hold(c, t)))
 		return take_back(t, views, n);
 	if (n && c->latency.shm)

@@ -197,6 +197,10 @@ static void c_relieves_and_reads(void)
 	take_and_release(c, others);
 }
 
+static void nothing(void)
+{
+}
+
 static void a_looks(void)
 {
 	take(a, views);
@@ -357,6 +361,40 @@ START_TEST(what_a_merging_member_has_looked_at_is_not_handed_out)
 	ck_assert_int_eq(tapio_release(a), 0);
 	ck_assert_uint_eq(group_stats(a).relieved, 1);
 	finish(1);
+}
+END_TEST
+
+/*
+ * A hostile producer has made what lies there impossible. That is no fault that the member may
+ * tell, and it does not keep it from finding that the lane has gone. On bfdaa873 it looked
+ * there again and again, and kept the cell; with a watermark it did not sleep any more.
+ */
+START_TEST(who_finds_an_impossible_descriptor_notices_that_the_lane_has_gone)
+{
+	struct tpi_track *t;
+
+	if (_i) {
+		tapio_consumer_close(a);
+		a = open_member(1000000);
+	}
+	emit(5);
+	nap_ms(5);
+	a_reads();
+	emit(5);
+	nap_ms(5);
+	t = busy(a);
+	plan("takeover.proven", nothing);
+	b_asks();
+	assert_acted();
+	ck_assert(busy(b)->leased);
+	/* It passes the filter, and is longer than any block. */
+	p->now->emit.lanes[t->lane->id].desc[t->next & t->lane->mask] =
+		TAPIO_DESC_META(100, 5, 0xfffff);
+	ck_assert_uint_eq(take(a, views), 0);
+	ck_assert_int_eq(tapio_release(a), 0);
+	ck_assert_uint_eq(group_stats(a).relieved, 1);
+	assert_cells(0);
+	ck_assert_uint_eq(t->cursor->faults, 0);
 }
 END_TEST
 
@@ -541,10 +579,6 @@ START_TEST(what_a_relieved_member_has_passed_over_is_counted_once)
 END_TEST
 
 /* ---- when ------------------------------------------------------------------------ */
-
-static void nothing(void)
-{
-}
 
 /* Nothing of that makes a takeover worth while, or right. */
 START_TEST(who_has_nothing_to_read_is_not_relieved)
@@ -1239,6 +1273,10 @@ int main(void)
 		3);
 	tcase_add_loop_test(
 		t, what_a_merging_member_has_looked_at_is_not_handed_out, 0, 3);
+	tcase_add_loop_test(
+		t,
+		who_finds_an_impossible_descriptor_notices_that_the_lane_has_gone,
+		0, 2);
 	tcase_add_loop_test(
 		t, what_a_relieved_member_has_passed_over_is_counted_once, 0,
 		4);
