@@ -99,6 +99,7 @@ struct tpi_holder {
 
 /* A lane has one holder at most, so there is room for a holder for each lane. */
 struct tpi_survey {
+	int64_t at;    /* when */
 	uint32_t mine; /* busy lanes of ours */
 	uint32_t count;
 	struct tpi_holder *holders;
