@@ -406,8 +406,7 @@ void tpi_look_done(struct tpi_consumer *c, struct tpi_track *t);
  * (tpi_look_done()): before that the lane may be found lost. */
 unsigned int tpi_tell(struct tpi_consumer *c, struct tpi_track *t,
 		      struct tapio_gap gap, struct tapio_view *view);
-/* The ring went round: to where reading is worth while again. Nothing is told of a lane that
- * is not ours any more. */
+/* The ring went round: to where reading is worth while again. */
 unsigned int tpi_overrun(struct tpi_consumer *c, struct tpi_track *t,
 			 struct tapio_view *view);
 /* The lane's state is impossible: nothing before its tail is believed. */

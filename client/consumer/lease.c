@@ -233,8 +233,10 @@ bool tpi_lease_take(struct tpi_consumer *c, struct tpi_track *t, uint64_t seen)
 	uint64_t mine =
 		tpi_lease_next(seen, c->me, moving ? TAPIO_LEASE_MOVING : 0);
 
+	if (c->ended)
+		return false;
 	/* What an earlier lease of this lane has handed out comes first. */
-	if (c->ended || t->touched || (moving && !has_free_cell(t->cursor)))
+	if (t->touched || (moving && !has_free_cell(t->cursor)))
 		return false;
 	/*
 	 * K1, T1. ORDER cursor.lease (acq_rel): the last holder's head and tally.

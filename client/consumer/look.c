@@ -119,9 +119,6 @@ unsigned int tpi_overrun(struct tpi_consumer *c, struct tpi_track *t,
 {
 	uint64_t to;
 
-	/* The new holder has what it would miss. */
-	if (tpi_lease_lost(c, t))
-		return 0;
 	TPI_TESTPOINT("poll.overrun");
 	to = tpi_copy_resume(t->lane, tpi_lane_peek(t->lane));
 	if (t->over && tapio_position_diff(to, t->end) > 0)

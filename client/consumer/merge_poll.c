@@ -105,7 +105,7 @@ static void settle_passed(struct tpi_consumer *c, struct tpi_track *t)
 		return;
 	if (c->lossless || tpi_still_there(t, t->passed.first)) {
 		t->skipped += count;
-	} else if (!tpi_lease_lost(c, t)) { /* else it is the new holder's */
+	} else {
 		t->lost += count;
 		t->passed.cause = TAPIO_GAP_OVERRUN;
 		tpi_tell(c, t, t->passed, NULL);
