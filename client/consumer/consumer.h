@@ -101,6 +101,8 @@ struct tpi_track {
 	bool busy;        /* published since the last survey */
 	bool free_before; /* free, at the last survey */
 	uint64_t seen_tail;
+	uint64_t seen_signs; /* of life, of .. */
+	uint32_t seen_holder;
 	uint64_t asked_word; /* the lease when we have asked for it, or 0 */
 	int64_t rest_until;  /* given to another member: not to be taken back */
 	/* history.c: still to be copied from before the group's start */

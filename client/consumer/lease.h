@@ -93,7 +93,7 @@ struct tpi_track;
 struct tpi_holder {
 	uint32_t name;
 	uint32_t busy; /* lanes of it with news */
-	uint64_t life; /* signs of life, added up over its lanes */
+	bool lives;    /* it has shown signs of life since the survey before */
 	int64_t since; /* when they were first as they are */
 };
 

@@ -16,7 +16,7 @@
 /* How long a member may sleep on unread events without events in its hands. */
 #define IDLE_NS INT64_C(1000000000)
 
-/* Since when each holder has shown the same signs. `most`: what counts since `before`. */
+/* Since when each holder has shown no other signs. `most`: what counts since `before`. */
 static void note_signs(const struct tpi_survey *before, struct tpi_survey *s,
 		       int64_t now, int64_t most)
 {
@@ -32,7 +32,7 @@ static void note_signs(const struct tpi_survey *before, struct tpi_survey *s,
 		holder->since = now;
 		for (k = 0; k < before->count; k++)
 			if (before->holders[k].name == holder->name &&
-			    before->holders[k].life == holder->life)
+			    !holder->lives)
 				holder->since =
 					before->holders[k].since + unseen;
 	}

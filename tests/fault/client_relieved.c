@@ -620,6 +620,49 @@ START_TEST(who_has_looked_a_moment_ago_is_not_relieved)
 }
 END_TEST
 
+/* As if so much time had gone by since the last survey, in which nothing has moved. */
+static void age(struct tapio_consumer *m, int64_t ns)
+{
+	struct tpi_survey *s = &m->now->surveys[m->now->turn];
+
+	for (uint32_t i = 0; i < s->count; i++)
+		s->holders[i].since -= ns;
+	m->now->balanced_ns = 0;
+	tpi_lease_balance(m->now);
+}
+
+/*
+ * Its lanes without events in its hands go one after the other, as they get events. That is no
+ * sign of life. On bfdaa873 the time until the takeover began anew with each of them.
+ */
+START_TEST(a_lane_that_goes_is_no_sign_of_life)
+{
+	struct tapio_producer *q;
+	struct tpi_track *t;
+	uint32_t x = 0;
+
+	if (cpu_count() < 2 && !side_flavour())
+		return; /* there is no other lane */
+	emit(5);
+	ck_assert_uint_eq(take(a, views), 5);
+	t = busy(b);
+	survey_after(b, ASLEEP / 3);
+	ck_assert(!t->leased);
+	if (!side_flavour())
+		pin(1);
+	q = rig_producer();
+	ck_assert_int_eq(tapio_output(q, OTHER, &x, sizeof(x)), 0);
+	skipped++;
+	age(b, 0);
+	ck_assert(!t->leased);
+	ck_assert_uint_eq(group_stats(b).lanes, 1); /* the other one */
+	age(b, ASLEEP / 3);
+	age(b, ASLEEP / 3);
+	ck_assert(t->leased);
+	tapio_producer_close(q);
+}
+END_TEST
+
 START_TEST(who_holds_events_is_relieved_after_the_takeover_only)
 {
 	emit(5);
@@ -1282,6 +1325,7 @@ int main(void)
 		4);
 	tcase_add_test(t, who_has_nothing_to_read_is_not_relieved);
 	tcase_add_test(t, who_has_looked_a_moment_ago_is_not_relieved);
+	tcase_add_test(t, a_lane_that_goes_is_no_sign_of_life);
 	tcase_add_test(t, who_holds_events_is_relieved_after_the_takeover_only);
 	tcase_add_test(t, without_a_barrier_all_takeovers_wait);
 	tcase_add_test(t, a_cell_is_claimed_by_one_member);
