@@ -89,11 +89,26 @@ static struct tpi_holder *find_holder(struct tpi_survey *s, uint32_t name)
 	return &s->holders[s->count++];
 }
 
+/*
+ * A lane that it has taken is a sign of life of its holder. One that it has not any more is
+ * none: another member may have relieved it.
+ */
+static bool is_moved(struct tpi_track *t, uint32_t name)
+{
+	uint64_t signs = tpi_cell_signs(tpi_cursor_cell(t->cursor));
+	bool moved = t->seen_holder != name || t->seen_signs != signs;
+
+	t->seen_holder = name;
+	t->seen_signs = signs;
+	return moved;
+}
+
 static void look_around(struct tpi_consumer *c, struct tpi_survey *s)
 {
 	struct tpi_holder *holder;
 	uint32_t i, name;
 	uint64_t tail;
+	bool moved;
 
 	s->mine = s->count = 0;
 	for (i = 0; i < c->lane_count; i++) {
@@ -105,6 +120,7 @@ static void look_around(struct tpi_consumer *c, struct tpi_survey *s)
 		t->busy = tail != t->seen_tail;
 		t->seen_tail = tail;
 		t->free_before = name == TAPIO_NOBODY;
+		moved = is_moved(t, name);
 		if (t->leased) {
 			s->mine += t->busy;
 			continue;
@@ -113,7 +129,7 @@ static void look_around(struct tpi_consumer *c, struct tpi_survey *s)
 			continue;
 		holder = find_holder(s, name);
 		holder->busy += t->busy;
-		holder->life += tpi_cell_signs(tpi_cursor_cell(t->cursor));
+		holder->lives |= moved;
 	}
 }
 
@@ -193,6 +209,9 @@ void tpi_lease_balance(struct tpi_consumer *c)
 	if (c->ended || now - c->balanced_ns < BALANCE_NS)
 		return;
 	c->balanced_ns = now;
+	tpi_check_slot(c);
+	if (c->ended)
+		return;
 	tpi_latency_refresh(&c->latency, &c->client);
 	tpi_client_calibration(&c->client, &clock);
 	tpi_pace_clock(&c->pace, clock.mult, clock.shift);

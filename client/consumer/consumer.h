@@ -96,11 +96,13 @@ struct tpi_track {
 	bool touched;  /* in consumer.touched */
 	bool giving;   /* goes back when all is released */
 	bool gapped;   /* `gap` is in the caller's hands */
-	bool owing;    /* `owed` is to be told when it is not */
+	bool owing; /* `owed` is to be told when it is not; in consumer.owing */
 	/* balance.c, takeover.c */
 	bool busy;        /* published since the last survey */
 	bool free_before; /* free, at the last survey */
 	uint64_t seen_tail;
+	uint64_t seen_signs; /* of life, of .. */
+	uint32_t seen_holder;
 	uint64_t asked_word; /* the lease when we have asked for it, or 0 */
 	int64_t rest_until;  /* given to another member: not to be taken back */
 	/* history.c: still to be copied from before the group's start */
@@ -110,7 +112,8 @@ struct tpi_track {
 
 	struct tapio_gap gap;
 	struct tapio_gap owed;
-	uint64_t idle; /* fd.c: where the helper counts from */
+	uint64_t unsettled; /* of `owed`: positions from head on */
+	uint64_t idle;      /* fd.c: where the helper counts from */
 	/* release.c: of what was handed out since `asked_at` was the head */
 	uint64_t asked_at;
 	uint64_t asked_to; /* views below it have been asked about */
@@ -201,9 +204,9 @@ struct tpi_consumer {
 	uint32_t me;
 	uint32_t incarnation;
 	bool lossless; /* producers cannot overrun us */
-	bool ended;    /* the slot is not our group's any more */
-	bool over;     /* some lane is `over` */
-	bool fence;    /* no membarrier reaches us: fence each release */
+	bool ended; /* the slot is not our group's any more: no store into it */
+	bool over;  /* some lane is `over` */
+	bool fence; /* no membarrier reaches us: fence each release */
 	/* 1: there is no membarrier, so we poll. Relaxed: a hint to the helper
 	 * thread, which looks every time. */
 	uint32_t deaf;
@@ -241,6 +244,8 @@ struct tpi_consumer {
 	uint64_t wakeups;
 	uint64_t relieved; /* lanes that others have taken over */
 	uint8_t leaving[TAPIO_NODES_MAX]; /* follow.c: looks in vain */
+	/* poll.c: the cell of every lane once the group has ended, to be written in vain */
+	struct tapio_shm_cell nowhere;
 
 	/* move.c */
 	struct tapio_consumer *handle;
@@ -318,6 +323,14 @@ static inline void tpi_track_forget(struct tpi_track *t)
 	t->handed = t->skipped = t->lost = 0;
 }
 
+/* It is told, or another member's to tell. */
+static inline void tpi_forget_owed(struct tpi_consumer *c, struct tpi_track *t)
+{
+	t->owing = false;
+	t->unsettled = 0;
+	c->owing--;
+}
+
 /* Has something to release. */
 static inline void tpi_touch(struct tpi_consumer *c, struct tpi_track *t)
 {
@@ -391,16 +404,19 @@ void tpi_look_done(struct tpi_consumer *c, struct tpi_track *t);
  * look.c: what is no event. Each returns how many views it has filled, 0 or 1;
  * `view` may be NULL when there is no room. Then it is told later.
  */
-/* A record, of what is in no ledger. */
+/* A record, of what is in no ledger. It is in the caller's hands when the look is done
+ * (tpi_look_done()): before that the lane may be found lost. */
 unsigned int tpi_tell(struct tpi_consumer *c, struct tpi_track *t,
 		      struct tapio_gap gap, struct tapio_view *view);
-/* The ring went round: to where reading is worth while again. Nothing is told of a lane that
- * is not ours any more. */
+/* The ring went round: to where reading is worth while again. */
 unsigned int tpi_overrun(struct tpi_consumer *c, struct tpi_track *t,
 			 struct tapio_view *view);
 /* The lane's state is impossible: nothing before its tail is believed. */
 unsigned int tpi_bad_state(struct tpi_consumer *c, struct tpi_track *t,
 			   uint64_t tail, struct tapio_view *view);
+/* Nothing of a lane can be read: whether it is ours is to be asked now, since a lane that
+ * gives nothing is not asked about. */
+void tpi_notice_loss(struct tpi_consumer *c, struct tpi_track *t);
 /* Impossible descriptors from t->next on, below `end`, if there are any. */
 unsigned int tpi_bad_descriptors(struct tpi_consumer *c, struct tpi_track *t,
 				 uint64_t end, struct tapio_view *view);

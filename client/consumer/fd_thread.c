@@ -29,9 +29,9 @@
  * most, since the consumer may not be able to do anything about them now.
  *
  * Besides struct tpi_fd_thread it reads of the handle `deaf`, `group`, each track's
- * `idle`, which was written before `armed`, and fields that never change while it
- * runs. `former` is one of these. All signals are blocked. fork does not copy the
- * thread; SIGKILL and SIGSTOP take it with the process.
+ * `idle`, which was written before `armed` or when the lane was taken, and fields that
+ * never change while it runs. `former` is one of these. All signals are blocked. fork
+ * does not copy the thread; SIGKILL and SIGSTOP take it with the process.
  */
 #include <errno.h>
 #include <signal.h>

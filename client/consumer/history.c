@@ -73,9 +73,11 @@ static unsigned int tell(struct tpi_consumer *c, struct tpi_track *t,
 {
 	uint64_t count = (t->past - from) & TAPIO_POSITION_MASK;
 
-	if (!t->past_seen || !count)
+	if (!t->past_seen || !count ||
+	    !tpi_tell(c, t, tpi_gap_of(cause, from, count), view))
 		return 0;
-	return tpi_tell(c, t, tpi_gap_of(cause, from, count), view);
+	tpi_touch(c, t);
+	return 1;
 }
 
 /* Overwritten at `past`: goes on above. */

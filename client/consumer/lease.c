@@ -147,6 +147,7 @@ static void begin(struct tpi_consumer *c, struct tpi_track *t,
 	t->next = t->seen = t->head;
 	t->handed = t->skipped = t->lost = 0;
 	t->asked = 0;
+	t->unsettled = 0;
 	t->passed.count = 0;
 	t->sights.count = 0;
 	t->giving = false;
@@ -159,9 +160,12 @@ static void begin(struct tpi_consumer *c, struct tpi_track *t,
 	tpi_store_relaxed(&cell->watermark, 0);
 	t->marked = 0;
 	tpi_store_relaxed(&t->cursor->want, TAPIO_NOBODY);
+	/* Relaxed: the helper of tapio_fd may be armed. If it sees this late, it counts
+	 * from here at its next look. */
+	tpi_store_relaxed(&t->idle, t->head);
 }
 
-/* T1 was in vain: no cell is free. The next holder goes on from here. */
+/* K1 or T1 was in vain: no cell is free, or so. The next holder goes on from here. */
 static bool leave_moving(struct tpi_track *t, uint64_t lease)
 {
 	/* ORDER cursor.lease (acq_rel): we have changed nothing. Pairs with the
@@ -229,6 +233,8 @@ bool tpi_lease_take(struct tpi_consumer *c, struct tpi_track *t, uint64_t seen)
 	uint64_t mine =
 		tpi_lease_next(seen, c->me, moving ? TAPIO_LEASE_MOVING : 0);
 
+	if (c->ended)
+		return false;
 	/* What an earlier lease of this lane has handed out comes first. */
 	if (t->touched || (moving && !has_free_cell(t->cursor)))
 		return false;
@@ -240,6 +246,11 @@ bool tpi_lease_take(struct tpi_consumer *c, struct tpi_track *t, uint64_t seen)
 	if (!tpi_cas_acq_rel(&t->cursor->lease, &seen, mine))
 		return false;
 	TPI_TESTPOINT("lease.taken");
+	/* We may have slept before the swap, for so long that the slot is another
+	 * group's. */
+	tpi_check_slot(c);
+	if (tpi_unlikely(c->ended))
+		return leave_moving(t, mine);
 	if (!nobodys)
 		tpi_add_relaxed(&t->cursor->takeovers, 1);
 	if (!(moving ? move(c, t, mine) : go_on(c, t, mine)))
@@ -263,6 +274,7 @@ void tpi_lease_free(struct tpi_consumer *c)
 	int64_t now = 0;
 	uint32_t i;
 
+	tpi_check_slot(c);
 	if (c->ended)
 		return;
 	for (i = 0; i < c->lane_count; i++) {
@@ -302,6 +314,21 @@ bool tpi_lease_keep(struct tpi_consumer *c, struct tpi_track *t, uint64_t seen)
 
 /* ---- giving ------------------------------------------------------------------------- */
 
+/* The next holder finds what is lost from head on, and tells it. */
+static void disown(struct tpi_consumer *c, struct tpi_track *t)
+{
+	struct tapio_gap *owed = &t->owed;
+
+	if (!t->owing || !t->unsettled)
+		return;
+	owed->count -= t->unsettled;
+	t->unsettled = 0;
+	if (!owed->count)
+		tpi_forget_owed(c, t);
+	else if (tapio_position_diff(owed->last, t->head) >= 0)
+		owed->last = (t->head - 1) & TAPIO_POSITION_MASK;
+}
+
 /* L1. What is in the caller's hands is remembered until its release. */
 static void drop(struct tpi_consumer *c, struct tpi_track *t)
 {
@@ -315,6 +342,7 @@ static void drop(struct tpi_consumer *c, struct tpi_track *t)
 	t->passed.count = 0;
 	c->stale = true;
 	c->beat = &c->no_beat; /* until the lanes are sorted again */
+	disown(c, t);
 	if (!t->touched)
 		tpi_track_forget(t);
 }
@@ -350,6 +378,7 @@ void tpi_lease_leave(struct tpi_consumer *c)
 {
 	uint32_t i;
 
+	tpi_check_slot(c);
 	if (c->ended)
 		return;
 	for (i = 0; i < c->lane_count; i++)

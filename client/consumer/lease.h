@@ -93,12 +93,13 @@ struct tpi_track;
 struct tpi_holder {
 	uint32_t name;
 	uint32_t busy; /* lanes of it with news */
-	uint64_t life; /* signs of life, added up over its lanes */
+	bool lives;    /* it has shown signs of life since the survey before */
 	int64_t since; /* when they were first as they are */
 };
 
 /* A lane has one holder at most, so there is room for a holder for each lane. */
 struct tpi_survey {
+	int64_t at;    /* when */
 	uint32_t mine; /* busy lanes of ours */
 	uint32_t count;
 	struct tpi_holder *holders;

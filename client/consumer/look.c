@@ -19,7 +19,9 @@
  * one record after the release. Reading goes on in either case.
  *
  * SIGKILL, SIGSTOP: a record is of what lies after head, so the next member finds
- * the same. The flag may be set twice.
+ * the same. The flag may be set twice. What is owed may be of before head, too, since the
+ * release comes first. So a member that is relieved forgets the part after head (drop(),
+ * lease.c), which the next one tells. The part before it is told by nobody else.
  */
 #include "client/consumer/consumer.h"
 #include "lib/base/testpoint.h"
@@ -29,6 +31,9 @@ static void owe(struct tpi_consumer *c, struct tpi_track *t,
 {
 	struct tapio_gap *owed = &t->owed;
 
+	/* What lies before the group's start is nobody else's to tell. */
+	if (tapio_position_diff(gap->first, t->head) >= 0)
+		t->unsettled += gap->count;
 	if (!t->owing) {
 		t->owing = true;
 		c->owing++;
@@ -45,13 +50,12 @@ static void owe(struct tpi_consumer *c, struct tpi_track *t,
 		owed->cause = gap->cause; /* the worse one */
 }
 
-static void hand_record(struct tpi_consumer *c, struct tpi_track *t,
-			const struct tapio_gap *gap, struct tapio_view *view)
+static void hand_record(struct tpi_track *t, const struct tapio_gap *gap,
+			struct tapio_view *view)
 {
 	t->gap = *gap;
 	tpi_gap_view(view, &t->gap, t->lane);
 	t->gapped = true;
-	tpi_touch(c, t);
 }
 
 unsigned int tpi_tell(struct tpi_consumer *c, struct tpi_track *t,
@@ -61,8 +65,18 @@ unsigned int tpi_tell(struct tpi_consumer *c, struct tpi_track *t,
 		owe(c, t, &gap);
 		return 0;
 	}
-	hand_record(c, t, &gap, view);
+	hand_record(t, &gap, view);
 	return 1;
+}
+
+/* What is not released is told by the holder of the lane alone. */
+static bool may_tell_owed(struct tpi_consumer *c, struct tpi_track *t)
+{
+	if (!t->owing || t->gapped)
+		return false;
+	if (t->unsettled && t->leased && !tpi_lease_hold(c, t))
+		return t->owing; /* a part that is released */
+	return true;
 }
 
 unsigned int tpi_tell_owed(struct tpi_consumer *c, struct tapio_view *views,
@@ -74,11 +88,11 @@ unsigned int tpi_tell_owed(struct tpi_consumer *c, struct tapio_view *views,
 	for (i = 0; i < c->lane_count && n < max && c->owing; i++) {
 		struct tpi_track *t = &c->tracks[i];
 
-		if (!t->owing || t->gapped)
+		if (!may_tell_owed(c, t))
 			continue;
-		hand_record(c, t, &t->owed, views + n++);
-		t->owing = false;
-		c->owing--;
+		hand_record(t, &t->owed, views + n++);
+		tpi_touch(c, t);
+		tpi_forget_owed(c, t);
 	}
 	return n;
 }
@@ -105,9 +119,6 @@ unsigned int tpi_overrun(struct tpi_consumer *c, struct tpi_track *t,
 {
 	uint64_t to;
 
-	/* The new holder has what it would miss. */
-	if (tpi_lease_lost(c, t))
-		return 0;
 	TPI_TESTPOINT("poll.overrun");
 	to = tpi_copy_resume(t->lane, tpi_lane_peek(t->lane));
 	if (t->over && tapio_position_diff(to, t->end) > 0)
@@ -165,6 +176,12 @@ unsigned int tpi_bad_state(struct tpi_consumer *c, struct tpi_track *t,
 	if (tapio_position_diff(tail, t->next) < 0)
 		return step_back(c, t, tail, view);
 	return tpi_miss(c, t, TAPIO_GAP_CORRUPT, tail, view);
+}
+
+void tpi_notice_loss(struct tpi_consumer *c, struct tpi_track *t)
+{
+	if (t->leased && tpi_lease_lost(c, t))
+		tpi_lease_lose(c, t);
 }
 
 unsigned int tpi_bad_descriptors(struct tpi_consumer *c, struct tpi_track *t,

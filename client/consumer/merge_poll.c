@@ -105,7 +105,7 @@ static void settle_passed(struct tpi_consumer *c, struct tpi_track *t)
 		return;
 	if (c->lossless || tpi_still_there(t, t->passed.first)) {
 		t->skipped += count;
-	} else if (!tpi_lease_lost(c, t)) { /* else it is the new holder's */
+	} else {
 		t->lost += count;
 		t->passed.cause = TAPIO_GAP_OVERRUN;
 		tpi_tell(c, t, t->passed, NULL);
@@ -473,7 +473,7 @@ static unsigned int hand_out(struct tpi_consumer *c, struct tapio_view *views,
 {
 	struct tpi_merge *merge = &c->merge;
 	unsigned int n = 0, vain = 0, before;
-	struct tpi_merge_run *run;
+	struct tpi_merge_run *run = NULL;
 	uint64_t next;
 	int got;
 
@@ -504,6 +504,8 @@ static unsigned int hand_out(struct tpi_consumer *c, struct tapio_view *views,
 		tpi_merge_next(merge, source(c, run, views, &n, max));
 		aim_run(c, run);
 	}
+	if (tpi_unlikely(vain == VAIN_MAX))
+		tpi_notice_loss(c, run->track);
 	c->pace.more = tpi_merge_has_more(merge);
 	return n;
 }

@@ -229,7 +229,7 @@ static inline unsigned int hand_out(struct tpi_consumer *c, struct tpi_track *t,
 /*
  * After a look that ended before the tail: it met an impossible descriptor, or was
  * overrun. Each turn of the loop comes nearer to the tail, but for a descriptor
- * that a hostile producer changes to and fro.
+ * that a hostile producer changes to and fro, or that is not ours to tell.
  */
 __attribute__((noinline, cold)) static unsigned int
 hand_out_rest(struct tpi_consumer *c, struct tpi_track *t, uint64_t tail,
@@ -246,6 +246,8 @@ hand_out_rest(struct tpi_consumer *c, struct tpi_track *t, uint64_t tail,
 			n += hand_out(c, t, tail, views + n, max - n);
 		vain += t->next == before;
 	}
+	if (vain == TRIES)
+		tpi_notice_loss(c, t);
 	return n;
 }
 
@@ -281,8 +283,11 @@ static unsigned int read_lane(struct tpi_consumer *c, struct tpi_track *t,
 	TPI_TESTPOINT("poll.looked");
 	if (tpi_likely(n < max && tail != t->next))
 		n += hand_out(c, t, tail, views + n, max - n);
-	if (tpi_unlikely(n < max && tail != t->next))
+	if (tpi_unlikely(n < max && tail != t->next)) {
 		n += hand_out_rest(c, t, tail, views + n, max - n);
+		if (!t->leased)
+			return take_back(t, views, n);
+	}
 	if (n && tpi_unlikely(!tpi_lease_hold(c, t)))
 		return take_back(t, views, n);
 	if (n && c->latency.shm)
@@ -405,6 +410,21 @@ read_levels(struct tpi_consumer *c, struct tapio_view *views, unsigned int max)
 	return n;
 }
 
+/*
+ * Another member of our group has taken the lane over: the rest is that one's. If the cursor
+ * is another group's by now, or the broker has cleared our lease, nobody can tell, and the
+ * rest is ours.
+ */
+static bool is_relieved(const struct tpi_consumer *c, const struct tpi_track *t)
+{
+	/* Relaxed: the group has ended, and the words stand still, or are another's. */
+	uint32_t holder = tpi_cursor_holder(t->cursor);
+	uint64_t head = tpi_load_relaxed(&tpi_cursor_cell(t->cursor)->head);
+
+	return t->leased && holder != c->me && holder != TAPIO_NOBODY &&
+	       TAPIO_HEAD_INCARNATION(head) == c->incarnation;
+}
+
 /* The slot is another group's, or nobody's: what is there now is the last. */
 static void end(struct tpi_consumer *c)
 {
@@ -416,6 +436,9 @@ static void end(struct tpi_consumer *c)
 	for (i = 0; i < c->lane_count; i++) {
 		struct tpi_track *t = &c->tracks[i];
 
+		t->cell = &c->nowhere;
+		if (is_relieved(c, t))
+			tpi_lease_lose(c, t);
 		if (!t->over)
 			t->end = TAPIO_STATE_TAIL(tpi_lane_peek(t->lane));
 		t->giving = false; /* to nobody any more */

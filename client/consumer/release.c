@@ -36,6 +36,7 @@ static void move_on(struct tpi_track *t)
 	t->handed = 0;
 	t->skipped = 0;
 	t->lost = 0;
+	t->unsettled = 0;
 }
 
 bool tpi_commit(struct tpi_consumer *c, struct tpi_track *t)

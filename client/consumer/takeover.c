@@ -4,10 +4,11 @@
  * clock that says when. Called after a survey (balance.c).
  *
  * A member shows that it lives by each look (`beat`, in the cell of its first lane)
- * and each release (heads). The clock is the observing member's own, and begins when
- * it sees the same signs again: so a member is never called asleep by one that was
- * asleep itself. Only lanes with unread events are taken: a member without work may
- * sleep as long as it likes.
+ * and each release (heads). The clock is the observing member's own. It begins when that
+ * sees the signs first, and between two surveys it goes on by half of `takeover` at most.
+ * So what a member has slept itself is not enough to call another one asleep, which may have
+ * been stopped together with it and is about to go on. Only lanes with unread events are
+ * taken: a member without work may sleep as long as it likes.
  */
 #include "client/consumer/consumer.h"
 #include "lib/base/testpoint.h"
@@ -15,20 +16,25 @@
 /* How long a member may sleep on unread events without events in its hands. */
 #define IDLE_NS INT64_C(1000000000)
 
-/* Since when each holder has shown the same signs. */
+/* Since when each holder has shown no other signs. `most`: what counts since `before`. */
 static void note_signs(const struct tpi_survey *before, struct tpi_survey *s,
-		       int64_t now)
+		       int64_t now, int64_t most)
 {
+	int64_t unseen = now - before->at - most;
 	uint32_t i, k;
 
+	s->at = now;
+	if (unseen < 0)
+		unseen = 0;
 	for (i = 0; i < s->count; i++) {
 		struct tpi_holder *holder = &s->holders[i];
 
 		holder->since = now;
 		for (k = 0; k < before->count; k++)
 			if (before->holders[k].name == holder->name &&
-			    before->holders[k].life == holder->life)
-				holder->since = before->holders[k].since;
+			    !holder->lives)
+				holder->since =
+					before->holders[k].since + unseen;
 	}
 }
 
@@ -130,7 +136,7 @@ void tpi_lease_relieve(struct tpi_consumer *c, const struct tpi_survey *before,
 	uint64_t lease;
 	uint32_t i;
 
-	note_signs(before, s, now);
+	note_signs(before, s, now, limit / 2);
 	for (i = 0; i < c->lane_count; i++) {
 		struct tpi_track *t = &c->tracks[i];
 

@@ -197,6 +197,10 @@ static void c_relieves_and_reads(void)
 	take_and_release(c, others);
 }
 
+static void nothing(void)
+{
+}
+
 static void a_looks(void)
 {
 	take(a, views);
@@ -360,6 +364,40 @@ START_TEST(what_a_merging_member_has_looked_at_is_not_handed_out)
 }
 END_TEST
 
+/*
+ * A hostile producer has made what lies there impossible. That is no fault that the member may
+ * tell, and it does not keep it from finding that the lane has gone. On bfdaa873 it looked
+ * there again and again, and kept the cell; with a watermark it did not sleep any more.
+ */
+START_TEST(who_finds_an_impossible_descriptor_notices_that_the_lane_has_gone)
+{
+	struct tpi_track *t;
+
+	if (_i) {
+		tapio_consumer_close(a);
+		a = open_member(1000000);
+	}
+	emit(5);
+	nap_ms(5);
+	a_reads();
+	emit(5);
+	nap_ms(5);
+	t = busy(a);
+	plan("takeover.proven", nothing);
+	b_asks();
+	assert_acted();
+	ck_assert(busy(b)->leased);
+	/* It passes the filter, and is longer than any block. */
+	p->now->emit.lanes[t->lane->id].desc[t->next & t->lane->mask] =
+		TAPIO_DESC_META(100, 5, 0xfffff);
+	ck_assert_uint_eq(take(a, views), 0);
+	ck_assert_int_eq(tapio_release(a), 0);
+	ck_assert_uint_eq(group_stats(a).relieved, 1);
+	assert_cells(0);
+	ck_assert_uint_eq(t->cursor->faults, 0);
+}
+END_TEST
+
 static void b_relieves_and_reads_more_than_a_ring(void)
 {
 	b_relieves_and_reads();
@@ -412,6 +450,113 @@ START_TEST(what_a_relieved_member_would_miss_is_not_owed)
 }
 END_TEST
 
+/* Reads all there is; how many records. */
+static unsigned int records_of(struct tapio_consumer *m)
+{
+	unsigned int records = 0, n;
+
+	while ((n = look(m, views, BLOCKS))) {
+		for (unsigned int i = 0; i < n; i++)
+			records += views[i].flags & TAPIO_VIEW_GAP;
+		ck_assert_int_eq(tapio_release(m), 0);
+	}
+	return records;
+}
+
+static void b_relieves_and_reads_on(void)
+{
+	survey_after(b, ASLEEP);
+	ck_assert(busy(b)->leased);
+	ck_assert_uint_eq(records_of(b), 1);
+}
+
+/*
+ * A member that takes one view at a time owes the record of what it misses. Another one takes
+ * the lane over before that loss is released: it finds the same loss, and tells it. So a
+ * record that is owed for it is forgotten. Here a sleeps after it has asked whether the lane
+ * is its own, and below with an event in its hands. On bfdaa873 both members told the loss.
+ */
+START_TEST(what_a_relieved_member_owes_is_not_told)
+{
+	emit(50);
+	plan("poll.overrun", b_relieves_and_reads_on);
+	ck_assert_uint_eq(look(a, views, 1), 0);
+	assert_acted();
+	ck_assert_int_eq(tapio_release(a), 0);
+	ck_assert_uint_eq(records_of(a), 0);
+	ck_assert_uint_eq(a->now->owing, 0);
+	ck_assert_uint_eq(group_stats(a).relieved, 1);
+}
+END_TEST
+
+START_TEST(
+	what_a_member_owes_with_events_in_hand_is_not_told_when_it_is_relieved)
+{
+	emit(50);
+	ck_assert_uint_eq(look(a, views, 1), 1);
+	ck_assert_uint_eq(views[0].flags, 0);
+	ck_assert_uint_eq(a->now->owing, 1);
+	b_relieves_and_reads_on();
+	if (_i) /* it looks again first */
+		ck_assert_uint_eq(look(a, views + 1, BLOCKS - 1), 0);
+	ck_assert_int_eq(tapio_release(a), 0);
+	ck_assert_uint_eq(records_of(a), 0);
+	ck_assert_uint_eq(a->now->owing, 0);
+	ck_assert_uint_eq(group_stats(a).relieved, 1);
+}
+END_TEST
+
+/* What was released before the lane has gone is told by nobody else. */
+START_TEST(what_a_member_owes_and_has_released_is_told_when_it_is_relieved)
+{
+	emit(50);
+	ck_assert_uint_eq(look(a, views, 1), 1);
+	ck_assert_int_eq(tapio_release(a), 0);
+	ck_assert_uint_eq(a->now->owing, 1);
+	emit(1);
+	survey_after(b, ASLEEP);
+	ck_assert(busy(b)->leased);
+	ck_assert_uint_eq(records_of(b), 0);
+	ck_assert_uint_eq(look(a, views, BLOCKS), 1);
+	ck_assert_uint_eq(views[0].flags, TAPIO_VIEW_GAP);
+	ck_assert_uint_eq(((const struct tapio_gap *)views[0].data)->count,
+			  group_stats(b).lost);
+	ck_assert_int_eq(tapio_release(a), 0);
+}
+END_TEST
+
+static void b_relieves_reads_and_gives(void)
+{
+	b_relieves_and_reads_on();
+	tpi_lease_give(b->now, busy(b));
+}
+
+/*
+ * A record was found and taken back, since the lane had gone. So nothing of the lane is in
+ * the caller's hands, who has got nothing and releases nothing. The lane can come back. On
+ * bfdaa873 it never did before a release.
+ */
+START_TEST(a_lane_whose_record_was_taken_back_can_come_back)
+{
+	if (_i) {
+		tapio_consumer_close(a);
+		a = open_member(1000000);
+	}
+	emit(50);
+	nap_ms(5);
+	plan("poll.overrun", b_relieves_reads_and_gives);
+	ck_assert_uint_eq(look(a, views, BLOCKS), 0);
+	assert_acted();
+	ck_assert_uint_eq(group_stats(a).relieved, 1);
+	emit(2);
+	nap_ms(5);
+	tpi_lease_free(a->now);
+	ck_assert(busy(a)->leased);
+	ck_assert_uint_eq(look(a, views, BLOCKS), 2);
+	ck_assert_int_eq(tapio_release(a), 0);
+}
+END_TEST
+
 /* It only passes over what the filter refuses. Its late commit is no news. */
 START_TEST(what_a_relieved_member_has_passed_over_is_counted_once)
 {
@@ -434,10 +579,6 @@ START_TEST(what_a_relieved_member_has_passed_over_is_counted_once)
 END_TEST
 
 /* ---- when ------------------------------------------------------------------------ */
-
-static void nothing(void)
-{
-}
 
 /* Nothing of that makes a takeover worth while, or right. */
 START_TEST(who_has_nothing_to_read_is_not_relieved)
@@ -476,6 +617,49 @@ START_TEST(who_has_looked_a_moment_ago_is_not_relieved)
 	b_asks();
 	ck_assert(busy(b)->leased);
 	finish(1);
+}
+END_TEST
+
+/* As if so much time had gone by since the last survey, in which nothing has moved. */
+static void age(struct tapio_consumer *m, int64_t ns)
+{
+	struct tpi_survey *s = &m->now->surveys[m->now->turn];
+
+	for (uint32_t i = 0; i < s->count; i++)
+		s->holders[i].since -= ns;
+	m->now->balanced_ns = 0;
+	tpi_lease_balance(m->now);
+}
+
+/*
+ * Its lanes without events in its hands go one after the other, as they get events. That is no
+ * sign of life. On bfdaa873 the time until the takeover began anew with each of them.
+ */
+START_TEST(a_lane_that_goes_is_no_sign_of_life)
+{
+	struct tapio_producer *q;
+	struct tpi_track *t;
+	uint32_t x = 0;
+
+	if (cpu_count() < 2 && !side_flavour())
+		return; /* there is no other lane */
+	emit(5);
+	ck_assert_uint_eq(take(a, views), 5);
+	t = busy(b);
+	survey_after(b, ASLEEP / 3);
+	ck_assert(!t->leased);
+	if (!side_flavour())
+		pin(1);
+	q = rig_producer();
+	ck_assert_int_eq(tapio_output(q, OTHER, &x, sizeof(x)), 0);
+	skipped++;
+	age(b, 0);
+	ck_assert(!t->leased);
+	ck_assert_uint_eq(group_stats(b).lanes, 1); /* the other one */
+	age(b, ASLEEP / 3);
+	age(b, ASLEEP / 3);
+	ck_assert(t->leased);
+	tapio_producer_close(q);
 }
 END_TEST
 
@@ -965,6 +1149,92 @@ START_TEST(views_of_an_earlier_look_are_counted_alone)
 }
 END_TEST
 
+/* ---- a group that has ended ------------------------------------------------------------ */
+
+static const uint64_t nobodys_slot;
+
+/* The broker has taken a for dead, or has evicted its group. */
+static void group_ends(void)
+{
+	a->now->slot = &nobodys_slot;
+}
+
+#define LANES_MAX 512
+
+static struct tapio_shm_cursor before[LANES_MAX];
+
+static size_t keep_cursors(void)
+{
+	size_t bytes = a->now->lane_count * sizeof(before[0]);
+
+	ck_assert_uint_le(a->now->lane_count, LANES_MAX);
+	memcpy(before, a->now->tracks[0].cursor, bytes);
+	return bytes;
+}
+
+/*
+ * What b has read is not handed out by a, which was relieved, and finds that its group has
+ * ended before it finds that. On bfdaa873 it came a second time.
+ */
+START_TEST(what_a_relieved_member_had_is_not_read_when_its_group_has_ended)
+{
+	emit(5);
+	a_reads();
+	emit(5);
+	b_relieves_and_reads();
+	group_ends();
+	ck_assert_int_eq(tapio_poll(a, views, BLOCKS, 0), -ENOTCONN);
+	for (int i = 0; i < 10; i++)
+		ck_assert_uint_eq(came[i], 1);
+}
+END_TEST
+
+/*
+ * The slot's memory may be another group's by now. On bfdaa873 a figure for the tools was
+ * stored there, and signs of life, if the member had just taken a lane, or given one.
+ */
+START_TEST(a_member_of_an_ended_group_stores_nothing_there)
+{
+	struct tpi_track *t;
+	size_t bytes;
+
+	emit(5);
+	a_reads();
+	t = &a->now->tracks[busy(a) == a->now->tracks];
+	ck_assert(t->leased);
+	tpi_lease_give(a->now, t);
+	emit(20);
+	group_ends();
+	bytes = keep_cursors();
+	ck_assert_uint_eq(take_and_release(a, views), 20);
+	for (int i = 0; i < 2 * TPI_BALANCE_POLLS; i++)
+		ck_assert_int_eq(tapio_poll(a, views, BLOCKS, 0), -ENOTCONN);
+	ck_assert_int_eq(memcmp(before, a->now->tracks[0].cursor, bytes), 0);
+}
+END_TEST
+
+/*
+ * A member that wakes up takes no lane of the group that has the slot by now. The second time
+ * it sleeps right before its swap. On bfdaa873 it took them, handed out what lay there,
+ * and kept them until it was closed.
+ */
+START_TEST(a_member_of_an_ended_group_takes_no_lane)
+{
+	emit(5);
+	if (_i)
+		plan("lease.taken", group_ends);
+	else
+		group_ends();
+	ck_assert_int_eq(tapio_poll(a, views, BLOCKS, 0), -ENOTCONN);
+	for (uint32_t i = 0; i < a->now->lane_count; i++) {
+		ck_assert_uint_eq(tpi_cursor_holder(a->now->tracks[i].cursor),
+				  TAPIO_NOBODY);
+		ck_assert(!a->now->tracks[i].leased);
+	}
+	ck_assert_uint_eq(take_and_release(b, others), 5);
+}
+END_TEST
+
 /* ---- the gate --------------------------------------------------------------------------- */
 
 /* Between P1 and P2 the lane goes to b, who holds events, and a stores a later head. */
@@ -1047,10 +1317,15 @@ int main(void)
 	tcase_add_loop_test(
 		t, what_a_merging_member_has_looked_at_is_not_handed_out, 0, 3);
 	tcase_add_loop_test(
+		t,
+		who_finds_an_impossible_descriptor_notices_that_the_lane_has_gone,
+		0, 2);
+	tcase_add_loop_test(
 		t, what_a_relieved_member_has_passed_over_is_counted_once, 0,
 		4);
 	tcase_add_test(t, who_has_nothing_to_read_is_not_relieved);
 	tcase_add_test(t, who_has_looked_a_moment_ago_is_not_relieved);
+	tcase_add_test(t, a_lane_that_goes_is_no_sign_of_life);
 	tcase_add_test(t, who_holds_events_is_relieved_after_the_takeover_only);
 	tcase_add_test(t, without_a_barrier_all_takeovers_wait);
 	tcase_add_test(t, a_cell_is_claimed_by_one_member);
@@ -1076,6 +1351,11 @@ int main(void)
 		t, a_lane_that_is_given_may_be_taken_over_at_any_step, 0, 2);
 	tcase_add_test(t, a_lane_that_is_taken_may_be_taken_over_at_once);
 	tcase_add_test(t, the_gate_does_not_follow_the_late_head_of_a_sleeper);
+	tcase_add_test(
+		t,
+		what_a_relieved_member_had_is_not_read_when_its_group_has_ended);
+	tcase_add_test(t, a_member_of_an_ended_group_stores_nothing_there);
+	tcase_add_loop_test(t, a_member_of_an_ended_group_takes_no_lane, 0, 2);
 	suite_add_tcase(suite, t);
 	t = tcase_create("lossy");
 	tcase_add_checked_fixture(t, set_up_lossy, tear_down);
@@ -1083,6 +1363,16 @@ int main(void)
 		t, what_a_merging_member_has_passed_over_is_not_told_as_lost, 0,
 		3);
 	tcase_add_test(t, what_a_relieved_member_would_miss_is_not_owed);
+	tcase_add_test(t, what_a_relieved_member_owes_is_not_told);
+	tcase_add_loop_test(
+		t,
+		what_a_member_owes_with_events_in_hand_is_not_told_when_it_is_relieved,
+		0, 2);
+	tcase_add_test(
+		t,
+		what_a_member_owes_and_has_released_is_told_when_it_is_relieved);
+	tcase_add_loop_test(t, a_lane_whose_record_was_taken_back_can_come_back,
+			    0, 2);
 	suite_add_tcase(suite, t);
 	return rig_run(suite);
 }

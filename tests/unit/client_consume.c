@@ -878,6 +878,7 @@ START_TEST(an_ended_group_is_read_to_its_end_and_then_not_connected)
 
 	set_up(RIG_CONFIG);
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
+	ck_assert_uint_eq(look(c, views, 8), 0); /* it has the lanes */
 	for (i = 0; i < 10; i++)
 		emit(TAG, i);
 	/* The slot's incarnation is another: so it looks when it was given

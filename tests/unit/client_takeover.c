@@ -7,6 +7,8 @@
  *
  * On fddcec1 the other member got nothing in each of the first three cases.
  */
+#include <poll.h>
+
 #include "tests/unit/client_fixture.h"
 
 #define EVENTS_MAX 4096
@@ -252,6 +254,48 @@ START_TEST(a_member_that_was_relieved_is_told_that_its_views_were_overwritten)
 }
 END_TEST
 
+/* A survey of a member's own making. */
+static void survey(struct tapio_consumer *c)
+{
+	c->now->balanced_ns = 0;
+	tpi_lease_balance(c->now);
+}
+
+/*
+ * Both members were stopped, as a shell stops a job. The one that runs first does not take the
+ * time that it has slept itself for the other one's sleep. On bfdaa873 it relieved the other
+ * one at once, and the events came twice.
+ */
+START_TEST(who_has_slept_itself_leaves_the_others_time_to_wake_up)
+{
+	struct tapio_consumer *a = open_member(SOON), *b = open_member(0);
+	struct tapio_view views[64];
+	int64_t end;
+
+	emit(10);
+	ck_assert_uint_eq(take(a, views, 64), 10);
+	survey(b);
+	nap_ms(5 * (int)(SOON / 1000000));
+	survey(b);
+	ck_assert_uint_eq(takeovers(b), 0);
+	ck_assert_int_eq(tapio_release(a), 0);
+	assert_ledger(a, 10, 0, 0);
+	emit(10);
+	ck_assert_uint_eq(take(a, views, 64), 10);
+	survey(b);
+	/* It is relieved all the same when it does not wake up. */
+	end = tpi_now_ns() + GIVE_UP_NS;
+	while (!takeovers(b)) {
+		ck_assert(tpi_now_ns() < end);
+		nap_ms(3 * (int)(SOON / 1000000));
+		survey(b);
+	}
+	wait_for(b, 10);
+	tapio_consumer_close(a);
+	tapio_consumer_close(b);
+}
+END_TEST
+
 START_TEST(who_says_never_is_never_relieved_of_a_batch)
 {
 	struct tapio_consumer *a = open_member(TAPIO_FOREVER);
@@ -330,6 +374,49 @@ START_TEST(a_member_that_waits_for_many_keeps_its_lanes)
 	ck_assert_uint_eq(take_all(a), 32);
 	assert_each_came(1, 1);
 	assert_ledger(b, 37, 0, 0);
+	tapio_consumer_close(a);
+	tapio_consumer_close(b);
+}
+END_TEST
+
+static bool readable(struct tapio_consumer *c)
+{
+	struct pollfd poll_fd = {.fd = tapio_fd(c), .events = POLLIN};
+
+	ck_assert_int_ge(poll_fd.fd, 0);
+	return poll(&poll_fd, 1, 1000) == 1;
+}
+
+/*
+ * The descriptor waits for news of a lane of which the member had all in its hands. The lane
+ * goes to another one and comes back: then there are events from before. On bfdaa873 the
+ * helper still counted from where the member had been.
+ */
+START_TEST(a_lane_that_comes_back_makes_the_descriptor_readable)
+{
+	struct tapio_consumer *a = open_member(SOON), *b = open_member(0);
+	int64_t end = tpi_now_ns() + GIVE_UP_NS;
+	struct tapio_view views[64];
+
+	emit(10);
+	ck_assert_uint_eq(take(a, views, 64), 10);
+	ck_assert(readable(a)); /* at first */
+	ck_assert_uint_eq(take(a, views + 10, 54), 0);
+	while (!busy(b)->leased) {
+		ck_assert(tpi_now_ns() < end);
+		nap_ms(10);
+		tpi_lease_balance(b->now);
+	}
+	ck_assert_int_eq(tapio_release(a), 0);
+	tpi_lease_give(b->now, busy(b));
+	busy(a)->free_before = true;
+	tpi_lease_free(a->now);
+	ck_assert(busy(a)->leased);
+	ck_assert_uint_eq(take(a, views, 4), 4);
+	ck_assert_int_eq(tapio_release(a), 0);
+	ck_assert(readable(a));
+	ck_assert_uint_eq(take_all(a), 6);
+	assert_ledger(a, 10, 0, 0);
 	tapio_consumer_close(a);
 	tapio_consumer_close(b);
 }
@@ -678,9 +765,12 @@ int main(void)
 	tcase_add_test(
 		t,
 		a_member_that_was_relieved_is_told_that_its_views_were_overwritten);
+	tcase_add_test(t,
+		       who_has_slept_itself_leaves_the_others_time_to_wake_up);
 	tcase_add_test(t, who_says_never_is_never_relieved_of_a_batch);
 	tcase_add_test(t, a_member_that_lives_keeps_its_lanes);
 	tcase_add_test(t, a_member_that_waits_for_many_keeps_its_lanes);
+	tcase_add_test(t, a_lane_that_comes_back_makes_the_descriptor_readable);
 	tcase_add_test(t, a_late_release_is_no_news);
 	tcase_add_test(t, a_holder_that_is_asked_keeps_the_lane_by_handing_out);
 	tcase_add_loop_test(
