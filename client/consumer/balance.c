@@ -114,6 +114,7 @@ static void look_around(struct tpi_consumer *c, struct tpi_survey *s)
 	for (i = 0; i < c->lane_count; i++) {
 		struct tpi_track *t = &c->tracks[i];
 
+		tpi_notice_loss(c, t);
 		/* Relaxed: a census, wrong by a moment. */
 		tail = TAPIO_STATE_TAIL(tpi_load_relaxed(&t->lane->shm->state));
 		name = tpi_cursor_holder(t->cursor);

@@ -414,8 +414,8 @@ unsigned int tpi_overrun(struct tpi_consumer *c, struct tpi_track *t,
 /* The lane's state is impossible: nothing before its tail is believed. */
 unsigned int tpi_bad_state(struct tpi_consumer *c, struct tpi_track *t,
 			   uint64_t tail, struct tapio_view *view);
-/* Nothing of a lane can be read: whether it is ours is to be asked now, since a lane that
- * gives nothing is not asked about. */
+/* Whether a lane is still ours, where it gives nothing and so is not asked about: nothing of
+ * it can be read, or it is time for a survey. */
 void tpi_notice_loss(struct tpi_consumer *c, struct tpi_track *t);
 /* Impossible descriptors from t->next on, below `end`, if there are any. */
 unsigned int tpi_bad_descriptors(struct tpi_consumer *c, struct tpi_track *t,

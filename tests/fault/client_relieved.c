@@ -663,6 +663,28 @@ START_TEST(a_lane_that_goes_is_no_sign_of_life)
 }
 END_TEST
 
+/*
+ * It is awake, and has not released yet what it had in its hands. Its cell is not one of a
+ * sleeper then, and the lane's signs of life are the new holder's. On bfdaa873 it noticed with
+ * its release, or with the lane's next event.
+ */
+START_TEST(who_is_awake_notices_that_a_lane_has_gone)
+{
+	emit(5);
+	ck_assert_uint_eq(take(a, views), 5);
+	plan("lease.settled", nothing);
+	b_relieves();
+	ck_assert(busy(b)->leased);
+	assert_cells(1);
+	survey_after(a, 0);
+	ck_assert_uint_eq(group_stats(a).relieved, 1);
+	assert_cells(0);
+	ck_assert_int_eq(tapio_release(a), 0);
+	ck_assert_uint_eq(group_stats(a).relieved, 1);
+	finish(2);
+}
+END_TEST
+
 START_TEST(who_holds_events_is_relieved_after_the_takeover_only)
 {
 	emit(5);
@@ -1326,6 +1348,7 @@ int main(void)
 	tcase_add_test(t, who_has_nothing_to_read_is_not_relieved);
 	tcase_add_test(t, who_has_looked_a_moment_ago_is_not_relieved);
 	tcase_add_test(t, a_lane_that_goes_is_no_sign_of_life);
+	tcase_add_test(t, who_is_awake_notices_that_a_lane_has_gone);
 	tcase_add_test(t, who_holds_events_is_relieved_after_the_takeover_only);
 	tcase_add_test(t, without_a_barrier_all_takeovers_wait);
 	tcase_add_test(t, a_cell_is_claimed_by_one_member);
