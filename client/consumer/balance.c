@@ -210,8 +210,7 @@ void tpi_lease_balance(struct tpi_consumer *c)
 	if (c->ended || now - c->balanced_ns < BALANCE_NS)
 		return;
 	c->balanced_ns = now;
-	tpi_check_slot(c);
-	if (c->ended)
+	if (tpi_slot_is_foreign(c))
 		return;
 	tpi_latency_refresh(&c->latency, &c->client);
 	tpi_client_calibration(&c->client, &clock);

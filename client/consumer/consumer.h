@@ -287,6 +287,17 @@ static inline bool tpi_lease_held(const struct tpi_track *t)
 		 ~TAPIO_LEASE_ASKED);
 }
 
+/*
+ * The slot is another group's by now, and so are its cursors. One that is nobody's has our
+ * incarnation still: then a member that has never looked takes lanes, to read the rest.
+ */
+static inline bool tpi_slot_is_foreign(const struct tpi_consumer *c)
+{
+	/* ORDER group.slot (acquire): as in tpi_check_slot(). */
+	return TAPIO_SLOT_INCARNATION(tpi_load_acquire(c->slot)) !=
+	       c->incarnation;
+}
+
 /* A member that was relieved does not know where the lane stands. */
 static inline bool tpi_lease_lost(const struct tpi_consumer *c,
 				  const struct tpi_track *t)

@@ -246,10 +246,8 @@ bool tpi_lease_take(struct tpi_consumer *c, struct tpi_track *t, uint64_t seen)
 	if (!tpi_cas_acq_rel(&t->cursor->lease, &seen, mine))
 		return false;
 	TPI_TESTPOINT("lease.taken");
-	/* We may have slept before the swap, for so long that the slot is another
-	 * group's. */
-	tpi_check_slot(c);
-	if (tpi_unlikely(c->ended))
+	/* We may have slept before the swap. */
+	if (tpi_unlikely(tpi_slot_is_foreign(c)))
 		return leave_moving(t, mine);
 	if (!nobodys)
 		tpi_add_relaxed(&t->cursor->takeovers, 1);
@@ -274,8 +272,7 @@ void tpi_lease_free(struct tpi_consumer *c)
 	int64_t now = 0;
 	uint32_t i;
 
-	tpi_check_slot(c);
-	if (c->ended)
+	if (c->ended || tpi_slot_is_foreign(c))
 		return;
 	for (i = 0; i < c->lane_count; i++) {
 		struct tpi_track *t = &c->tracks[i];

@@ -13,8 +13,8 @@
 
 #include "tests/unit/client_fixture.h"
 
-#define LANES   6
-#define MS      UINT64_C(1000000)
+#define LANES 6
+#define MS    UINT64_C(1000000)
 /* Tests look at an event before it is so old, on a busy machine, too. */
 #define WAIT_MS (CHECK_SANITIZED ? 500 : 50)
 #define WAIT_NS (WAIT_MS * MS)
@@ -259,7 +259,8 @@ START_TEST(filtered_events_and_discards_do_not_hold_the_others)
 		emit(lane, i);
 	}
 	expect_in_order(100, 9);
-	nap_ms(WAIT_MS + 10); /* skipped events behind the last one are ripe, too */
+	nap_ms(WAIT_MS +
+	       10); /* skipped events behind the last one are ripe, too */
 	drain(c);
 	assert_ledger(c, 100, 100 + 15, 0);
 }

@@ -96,9 +96,10 @@ static bool is_wanted(const struct tpi_ebpf_program *program,
 	if (program->source != TPI_EBPF_SOURCE_EXISTING)
 		return tpi_ebpf_wants(values, program->source);
 	return tpi_ebpf_wants(values, TPI_EBPF_SOURCE_EXISTING) &&
-	       tpi_ebpf_wants(values, strcmp(program->name, "existing_processes")
-					      ? TPI_EBPF_SOURCE_TCP
-					      : TPI_EBPF_SOURCE_PROCESS);
+	       tpi_ebpf_wants(values,
+			      strcmp(program->name, "existing_processes")
+				      ? TPI_EBPF_SOURCE_TCP
+				      : TPI_EBPF_SOURCE_PROCESS);
 }
 
 static void choose(struct tpi_ebpf_programs *programs, int index,
