@@ -76,6 +76,13 @@ static void wait_looks(uint32_t count)
 	}
 }
 
+/* Until so many were evicted, and the look that has counted the last one is over. */
+static void wait_evicted(uint64_t value)
+{
+	wait_for(&counters()->evictions, value);
+	wait_looks(0);
+}
+
 static uint32_t slot_of(const struct tapio_consumer *c)
 {
 	return c->now->client.granted.group_slot;
@@ -282,7 +289,7 @@ START_TEST(liars_are_evicted_and_nobody_else_notices)
 	read_in_order(good, &next, EVENTS);
 	pthread_join(s.thread, NULL);
 	ck_assert_uint_eq(s.accepted, EVENTS);
-	wait_for(&counters()->evictions, LIARS);
+	wait_evicted(LIARS);
 	for (int i = 0; i < LIARS; i++) {
 		struct tapio_view views[64];
 		int n;
@@ -439,7 +446,7 @@ START_TEST(a_configured_group_begins_anew_while_the_liar_lives)
 
 	ck_assert_str_eq(p->now->client.groups[slot].name, "audit");
 	pid = fork_liar("audit", 0, true);
-	wait_for(&counters()->evictions, 1);
+	wait_evicted(1);
 	ck_assert_uint_eq(state_of(slot), TAPIO_SLOT_FREE);
 	c = rig_consumer("audit", TAPIO_GROUP_DEFAULT);
 	after = slot_of(c);
@@ -561,7 +568,7 @@ START_TEST(slots_of_the_evicted_serve_others_with_other_memory)
 			lie(liars[round][i], 2,
 			    &liars[round][i]->now->tracks[0]);
 		}
-		wait_for(&counters()->evictions, 8 * ((uint64_t)round + 1));
+		wait_evicted(8 * ((uint64_t)round + 1));
 	}
 	c = rig_consumer("g", TAPIO_GROUP_LOSSLESS);
 	ck_assert_uint_gt(p->now->client.groups[slot_of(c)].epoch, 1);
