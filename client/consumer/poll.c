@@ -124,10 +124,9 @@ pass_on(struct tpi_consumer *c, struct tpi_track *t, int err, uint64_t tail,
 {
 	struct tapio_view *view = max > 1 ? views : NULL;
 
-	if (tpi_lease_lost(c, t)) {
-		tpi_lease_lose(c, t);
+	tpi_notice_loss(c, t);
+	if (!t->leased)
 		return 0;
-	}
 	return err == -EOVERFLOW ? tpi_overrun(c, t, view)
 				 : tpi_bad_state(c, t, tail, view);
 }

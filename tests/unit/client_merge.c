@@ -259,8 +259,8 @@ START_TEST(filtered_events_and_discards_do_not_hold_the_others)
 		emit(lane, i);
 	}
 	expect_in_order(100, 9);
-	nap_ms(WAIT_MS +
-	       10); /* skipped events behind the last one are ripe, too */
+	/* Skipped events behind the last one are ripe, too. */
+	nap_ms(WAIT_MS + 10);
 	drain(c);
 	assert_ledger(c, 100, 100 + 15, 0);
 }

@@ -154,9 +154,22 @@ static bool loads(const struct tpi_ebpf_programs *programs, const char *name)
 	return false;
 }
 
+/* Their tables take some megabytes, which most kernels need not give. */
+static int size_owners(struct tpi_ebpf_skeleton *s)
+{
+	int err;
+
+	if (s->rodata->owners_by_address)
+		return 0;
+	err = bpf_map__set_max_entries(s->maps.former_owners, 1);
+	return err ? err
+		   : bpf_map__set_max_entries(s->maps.former_listeners, 1);
+}
+
 static int open_skeleton(struct tpi_ebpf_programs *programs)
 {
 	struct tpi_ebpf_skeleton *s = tpi_ebpf_skeleton__open();
+	int err;
 
 	if (!s)
 		return -errno;
@@ -170,8 +183,11 @@ static int open_skeleton(struct tpi_ebpf_programs *programs)
 					  programs->loads[i]);
 	if (programs->adjust)
 		programs->adjust(s->obj);
-	return bpf_map__set_max_entries(
-		s->maps.rings, (uint32_t)programs->cpus * TPI_EBPF_RINGS);
+	err = size_owners(s);
+	return err ? err
+		   : bpf_map__set_max_entries(s->maps.rings,
+					      (uint32_t)programs->cpus *
+						      TPI_EBPF_RINGS);
 }
 
 static int load_once(struct tpi_ebpf_programs *programs)

@@ -186,11 +186,12 @@ static __always_inline struct owner *owner_set(struct sock *sk)
 /* A socket that was accepted, where its storage is no copy. */
 static __always_inline void owner_inherit(struct owner *owner, struct sock *sk)
 {
-	struct listener key = listener_of(sk);
+	struct listener key;
 	struct owner *former;
 
 	if (!owners_by_address || owner->pid)
 		return;
+	key = listener_of(sk);
 	former = bpf_map_lookup_elem(&former_listeners, &key);
 	if (former)
 		*owner = *former;
@@ -199,10 +200,12 @@ static __always_inline void owner_inherit(struct owner *owner, struct sock *sk)
 /* A socket listens no more. */
 static __always_inline void owner_stop(struct sock *sk)
 {
-	struct listener key = listener_of(sk);
+	struct listener key;
 
-	if (owners_by_address)
-		bpf_map_delete_elem(&former_listeners, &key);
+	if (!owners_by_address)
+		return;
+	key = listener_of(sk);
+	bpf_map_delete_elem(&former_listeners, &key);
 }
 
 static __always_inline void fill_addresses(struct tpi_ebpf_connection *c,
