@@ -20,6 +20,7 @@
 #include <bpf/libbpf.h>
 
 #include "tests/check_main.h"
+#include "tests/cli/ebpf_break.h"
 #include "tests/cli/ebpf_rig.h"
 #include "tools/collectors/ebpf/variants.h"
 
@@ -59,16 +60,9 @@ static void says(const char *text)
 	ck_assert_msg(strstr(said, text) != NULL, "no '%s' in: %s", text, said);
 }
 
-/* Its first instruction reads a register that nothing was written to. */
 static void break_fork(struct bpf_object *object)
 {
-	struct bpf_program *fork =
-		bpf_object__find_program_by_name(object, "process_fork");
-	struct bpf_insn *first = (struct bpf_insn *)bpf_program__insns(fork);
-
-	*first = (struct bpf_insn){.code = BPF_ALU64 | BPF_MOV | BPF_X,
-				   .dst_reg = BPF_REG_0,
-				   .src_reg = BPF_REG_7};
+	ebpf_break(object, "process_fork");
 }
 
 START_TEST(a_program_that_the_verifier_refuses_is_left_out_and_named)

@@ -4,7 +4,6 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <linux/filter.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -19,9 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <bpf/libbpf.h>
-
 #include "tests/check_main.h"
+#include "tests/cli/ebpf_break.h"
 #include "tests/cli/ebpf_rig.h"
 
 static struct ebpf_rig rig;
@@ -330,16 +328,9 @@ static void have_sockets(bool elsewhere, int tell, int hear)
 	_exit(0);
 }
 
-/* Its first instruction reads a register that nothing was written to. */
 static void break_existing_sockets(struct bpf_object *object)
 {
-	struct bpf_program *program =
-		bpf_object__find_program_by_name(object, "existing_sockets");
-	struct bpf_insn *first = (struct bpf_insn *)bpf_program__insns(program);
-
-	*first = (struct bpf_insn){.code = BPF_ALU64 | BPF_MOV | BPF_X,
-				   .dst_reg = BPF_REG_0,
-				   .src_reg = BPF_REG_7};
+	ebpf_break(object, "existing_sockets");
 }
 
 /* An event of a process, by what it is and its ports. */
