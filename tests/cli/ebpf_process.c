@@ -66,6 +66,15 @@ static void make_seen(void)
 
 /* ---- the events --------------------------------------------------------------- */
 
+/*
+ * The broker is in this process, and makes a child a moment after a client has come (starts.c).
+ * It ends without an exec, so it has the name of the broker's thread for all of its life.
+ */
+static bool is_the_brokers(const struct tapio_event_string *comm)
+{
+	return !strcmp(ebpf_text(comm), "tapio-broker");
+}
+
 static void look_at_starts(void)
 {
 	const struct tapio_event_view *view;
@@ -76,7 +85,8 @@ static void look_at_starts(void)
 			tapio_event_view_fields(view,
 						TAPIO_EVENT_PROCESS_START);
 
-		if ((pid_t)start->ppid != getpid())
+		if ((pid_t)start->ppid != getpid() ||
+		    is_the_brokers(&start->comm))
 			continue;
 		if (start->operation == TAPIO_PROCESS_EXEC)
 			seen[view->header.pid].exec++;
@@ -94,7 +104,8 @@ static void look_at_exits(void)
 		const struct tapio_event_process_exit *exit =
 			tapio_event_view_fields(view, TAPIO_EVENT_PROCESS_EXIT);
 
-		if ((pid_t)exit->ppid == getpid())
+		if ((pid_t)exit->ppid == getpid() &&
+		    !is_the_brokers(&exit->comm))
 			seen[view->header.pid].exit++;
 	}
 }

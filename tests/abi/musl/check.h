@@ -39,9 +39,17 @@ typedef struct Suite {
 	int count;
 } Suite;
 
+typedef struct TestResult {
+	char message[64];
+} TestResult;
+
+#define MUSL_FAILURES 64
+
 typedef struct SRunner {
 	Suite *suite;
+	int checks;
 	int failed;
+	TestResult failures[MUSL_FAILURES];
 } SRunner;
 
 enum print_output {
@@ -187,6 +195,20 @@ static inline void musl_child(const TCase *c, const struct musl_test *test,
 	exit(0);
 }
 
+/* The words are those of Check, which tests/check_main.h compares. */
+static inline void musl_fail(SRunner *runner, int status)
+{
+	TestResult *result;
+
+	if (runner->failed == MUSL_FAILURES)
+		abort();
+	result = &runner->failures[runner->failed++];
+	if (status != -1 && WIFEXITED(status))
+		snprintf(result->message, sizeof(result->message),
+			 "Early exit with return value %d",
+			 WEXITSTATUS(status));
+}
+
 static inline void musl_run(SRunner *runner, const TCase *c,
 			    const struct musl_test *test, int i)
 {
@@ -201,13 +223,11 @@ static inline void musl_run(SRunner *runner, const TCase *c,
 		return;
 	fprintf(stderr, "%s: %s (%d): status 0x%x\n", runner->suite->name,
 		test->name, i, (unsigned int)status);
-	runner->failed++;
+	musl_fail(runner, status);
 }
 
 static inline void srunner_run_all(SRunner *runner, enum print_output mode)
 {
-	int checks = 0;
-
 	(void)mode;
 	for (int k = 0; k < runner->suite->count; k++) {
 		const TCase *c = runner->suite->cases[k];
@@ -216,13 +236,34 @@ static inline void srunner_run_all(SRunner *runner, enum print_output mode)
 			for (int i = c->tests[t].from; i < c->tests[t].to;
 			     i++) {
 				musl_run(runner, c, &c->tests[t], i);
-				checks++;
+				runner->checks++;
 			}
 	}
-	printf("%s: %d checks, %d failed\n", runner->suite->name, checks,
-	       runner->failed);
-	if (!checks)
-		runner->failed++;
+	printf("%s: %d checks, %d failed\n", runner->suite->name,
+	       runner->checks, runner->failed);
+	if (!runner->checks)
+		musl_fail(runner, -1);
+}
+
+static inline int srunner_ntests_run(const SRunner *runner)
+{
+	return runner->checks;
+}
+
+/* To be freed by the caller, as with Check. What it points at is the runner's. */
+static inline TestResult **srunner_failures(SRunner *runner)
+{
+	TestResult **failures =
+		calloc((size_t)runner->failed + 1, sizeof(TestResult *));
+
+	for (int i = 0; failures && i < runner->failed; i++)
+		failures[i] = &runner->failures[i];
+	return failures;
+}
+
+static inline const char *tr_msg(const TestResult *result)
+{
+	return result->message;
 }
 
 static inline int srunner_ntests_failed(const SRunner *runner)

@@ -11,10 +11,14 @@ char LICENSE[] SEC("license") = "GPL";
 
 struct existing_room {
 	struct path_room path;
-	struct tpi_ebpf_start start;
 	struct former former;
-	char data[TPI_EBPF_PATH_BYTES + TPI_EBPF_ARGS_BYTES];
+	struct tpi_ebpf_start start;
+	char data[TPI_EBPF_PATH_BYTES + TPI_EBPF_ARGS_BYTES]; /* of the start */
 };
+_Static_assert(__builtin_offsetof(struct existing_room, data) ==
+		       __builtin_offsetof(struct existing_room, start) +
+			       sizeof(struct tpi_ebpf_start),
+	       "the start and its data are written as one record");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY); /* one thread reads */

@@ -13,8 +13,12 @@ char LICENSE[] SEC("license") = "GPL";
 struct exec_room {
 	struct path_room path;
 	struct tpi_ebpf_start start;
-	char data[TPI_EBPF_PATH_BYTES + TPI_EBPF_ARGS_BYTES];
+	char data[TPI_EBPF_PATH_BYTES + TPI_EBPF_ARGS_BYTES]; /* of the start */
 };
+_Static_assert(__builtin_offsetof(struct exec_room, data) ==
+		       __builtin_offsetof(struct exec_room, start) +
+			       sizeof(struct tpi_ebpf_start),
+	       "the start and its data are written as one record");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
