@@ -17,6 +17,9 @@
  *   -DOLD        member 1 is of an older library and uses no board. It joins in the middle
  *   -DUNHEARD    producer 0 has not got the memory of slot 1, and does not ring there. Member 1,
  *                alone, must not miss what producer 1 publishes
+ *   -DROUNDS     with each of these: a member announces itself for ROUNDS bells or for one, as
+ *                it likes. While its announcement is good it goes to sleep without another,
+ *                and without a barrier
  *
  * Without DEATH, producer 0 may stop for ever after any step. When nothing moves any more
  * this MUST hold: no member sleeps while there is an event that it has not seen, of a
@@ -39,6 +42,12 @@
  *   BREAK_RAISE       .. its board is raised before producers are told (OLD)
  *   BREAK_UNHEARD     .. although a group could not be looked at (UNHEARD)
  *   BREAK_DEATH       the broker does not ring for the dead (DEATH)
+ *   BREAK_ROUNDS      a board is answered while bells of an announcement are left (ROUNDS) (B4)
+ *   BREAK_STEP        the bell moves by one when a board is left, and announcements for more
+ *                     stay good (PART, ROUNDS)                                    (L3)
+ *   BREAK_IGNORE      bells of an announcement that are left are no reason to ring (ROUNDS)
+ *   BREAK_DRAIN       a window is judged before the commit is seen (WINDOW, ROUNDS)
+ *   BREAK_RESETTLE    a bell is slept on within its window (WINDOW, ROUNDS)
  */
 #if defined(DEATH) || defined(WINDOW) || defined(MARK)
 #define PRODUCERS 1
@@ -49,18 +58,22 @@
 #ifndef EVENTS
 #define EVENTS 1 /* of each producer */
 #endif
+#ifdef ROUNDS
+#define R 2 /* how many bells an announcement is good for */
+#endif
 
 byte tail[2];	  /* as the memory has it */
 byte buffered[2]; /* commits still in a store buffer: 0, or the new tail */
 byte returned[2]; /* ghost: tail of the last call that returned */
 byte head[4];	  /* of member m on lane l at 2 * m + l */
 byte doorbell[2], armed[2], answered[2]; /* by slot */
+byte ring_until[2], woken[2]; /* by slot */
 byte board[2], seen[2];
 byte boards = 1; /* a bit for each that is looked at */
 bool foreign;	 /* board 0 is another uid's */
 bool unboarded;
 byte noted[2], over[2]; /* the bells of complete rings; those whose window is over */
-byte heard[2];		/* what member i has announced last, + 1 */
+byte heard[2];		/* what member i has announced last, + 1, or + R */
 bool sleeping[2];
 bool dead, joined;
 
@@ -97,17 +110,48 @@ bool dead, joined;
 #define HEARS(g) true
 #endif
 
-/* W2 to W5. `left`: a group that may wait was not rung. */
+/* W3. Each word is loaded by itself. */
+#ifdef ROUNDS
+#ifdef BREAK_IGNORE
+#define MORE(g) false
+#else
+#define MORE(g) (u > woken[g])
+#endif
+#define LOOK(g)                                                                \
+	a = armed[g];                                                          \
+	want = a != answered[g];                                               \
+	u = ring_until[g];                                                     \
+	want = want || MORE(g)
+#define WANTED(g) want
+#else
+#define LOOK(g)	  a = armed[g]
+#define WANTED(g) (a != answered[g])
+#endif
+
+/* N1: what is left out is seen by those who go to sleep from now on. */
+#if defined(WINDOW) && defined(ROUNDS) && !defined(BREAK_DRAIN)
+#define FENCE                                                                  \
+	if                                                                     \
+	:: want && me < 2 ->                                                   \
+		atomic { DRAIN(me) }                                           \
+	:: else                                                                \
+	fi;
+#else
+#define FENCE
+#endif
+
+/* W2 to W5. `left`: a group that may wait was not rung, or waits for more bells. */
 inline ring(g)
 {
 	if
 	:: !HEARS(g) -> left = true
 	:: HEARS(g) ->
-		a = armed[g];
+		LOOK(g);
+		FENCE
 		if
-		:: a == answered[g]
-		:: a != answered[g] && (MARKED(g) || IN_WINDOW(g)) -> left = true
-		:: a != answered[g] && !MARKED(g) && !IN_WINDOW(g) ->
+		:: !WANTED(g)
+		:: WANTED(g) && (MARKED(g) || IN_WINDOW(g)) -> left = true
+		:: WANTED(g) && !MARKED(g) && !IN_WINDOW(g) ->
 			MAY_STOP;
 			/* A locked add, and so a barrier. Then FUTEX_WAKE. */
 			atomic {
@@ -121,11 +165,23 @@ inline ring(g)
 			MAY_STOP;
 			sleeping[g] = false;
 			MAY_STOP;
+#ifdef ROUNDS
+			noted[g] = v;
+			MAY_STOP;
+			atomic { woken[g] = v; v = 0 };
+#else
 			atomic { noted[g] = v; v = 0 };
+#endif
 			MAY_STOP;
 			answered[g] = a;
 			rung = true
 		fi;
+#ifdef ROUNDS
+#ifndef BREAK_ROUNDS
+		left = left || MORE(g);
+#endif
+		atomic { u = 0; want = false };
+#endif
 		a = 0
 	fi
 }
@@ -185,8 +241,8 @@ inline look()
 
 proctype Producer(byte me)
 {
-	byte k, a, v, mask, b[2];
-	bool news, left, rung;
+	byte k, a, v, u, mask, b[2];
+	bool news, left, rung, want;
 
 	do
 	:: k == EVENTS -> break
@@ -246,8 +302,8 @@ proctype Producer(byte me)
 	goto end;
 stopped:
 	atomic {
-		a = 0; v = 0; mask = 0; b[0] = 0; b[1] = 0;
-		news = false; left = false; rung = false;
+		a = 0; v = 0; u = 0; mask = 0; b[0] = 0; b[1] = 0;
+		news = false; left = false; rung = false; want = false;
 		DRAIN(me);
 		dead = true
 	};
@@ -258,8 +314,8 @@ end:	skip
 /* It has seen the death, so it has seen all that the dead one stored. It answers no board. */
 proctype Broker()
 {
-	byte a, v;
-	bool left, rung;
+	byte a, v, u;
+	bool left, rung, want;
 	byte me = 9; /* it does not stop */
 
 end:	dead ->
@@ -273,13 +329,20 @@ stopped:
 #endif
 
 #ifdef PART
+/* L3: no announcement is good any more. */
+#if defined(ROUNDS) && !defined(BREAK_STEP)
+#define VOIDED R
+#else
+#define VOIDED 1
+#endif
+
 proctype Broker()
 {
 #ifndef BREAK_BIT
 	boards = 2; /* L2 */
 #endif
 #ifndef BREAK_RING
-	atomic { doorbell[1]++; sleeping[1] = false }; /* L3 */
+	atomic { doorbell[1] = doorbell[1] + VOIDED; sleeping[1] = false }; /* L3 */
 #endif
 	foreign = true
 }
@@ -326,6 +389,19 @@ inline count(me)
 #endif
 }
 
+/* N4: after its window. */
+#if defined(WINDOW)
+#define SETTLE                                                                 \
+	atomic {                                                               \
+		if                                                             \
+		:: over[me] < bell -> over[me] = bell                          \
+		:: else                                                        \
+		fi                                                             \
+	};
+#else
+#define SETTLE
+#endif
+
 proctype Member(byte me)
 {
 	byte bell;
@@ -341,13 +417,27 @@ end:	do
 	:: !NEWS(me) ->
 		bell = doorbell[me];
 		if
-		:: heard[me] == bell + 1 -> skip /* good for this sleep, too */
-		:: heard[me] != bell + 1 ->
+		:: heard[me] > bell -> /* good for this sleep, too */
+#if defined(ROUNDS) && !defined(BREAK_RESETTLE)
+			SETTLE
+#endif
+			skip
+		:: heard[me] <= bell ->
+#ifdef ROUNDS
+			if
+			:: heard[me] = bell + R
+			:: heard[me] = bell + 1
+			fi;
+#else
 			heard[me] = bell + 1;
-#ifdef WINDOW
-			atomic {
+#endif
+			SETTLE
+#ifdef ROUNDS
+			atomic { /* S2r */
 				if
-				:: over[me] < bell -> over[me] = bell
+				:: heard[me] == bell + R &&
+				   ring_until[me] < bell + R ->
+					ring_until[me] = bell + R
 				:: else
 				fi
 			};
