@@ -11,8 +11,12 @@
  *                within its window the bell is not rung again. A window is one tick, that
  *                in which the ring began. Time moves on when it likes, up to TICKS, and
  *                when the member waits for the end of a window
- *   -DDEATH      as TWO, with producer 0 alone. It may die after any step; then the
+ *   -DDEATH      as TWO, or as ALONE, with producer 0 alone. It may die after any step; then the
  *                broker rings for it (broker/repair/wakeups.c)
+ *   -DALONE      member 0 reads both lanes, and there is no member 1
+ *   -DROUNDS     with each of these: a member announces itself for R bells or for one, as it
+ *                likes. While its announcement is good it goes to sleep without another,
+ *                and without a barrier
  *
  * Without DEATH, producer 0 may stop for ever after any step (SIGSTOP). When
  * nothing moves any more this MUST hold: no member sleeps while there is an
@@ -21,8 +25,8 @@
  * which this model leaves out.) With DEATH no member sleeps while there is an
  * event at all.
  *
- * At all times: a group is rung only when it has announced itself since its last
- * answer (RING asserts it).
+ * At all times, without ROUNDS: a group is rung only when it has announced itself since
+ * its last answer (RING asserts it).
  *
  * Choose at most one rule to break with -D:
  *
@@ -44,9 +48,27 @@
  *   BREAK_AGE         .. or one whose window is not over (WINDOW)
  *   BREAK_CLOCK       a ring takes its time before it knows its number (WINDOW)
  *   BREAK_DEATH       the broker does not ring for the dead (DEATH)
+ *
+ * With ROUNDS:
+ *
+ *   BREAK_UNTIL       bells of an announcement that are left are no reason to ring
+ *   BREAK_MOVED       .. if the bell has moved, whether or not its sleepers were woken
+ *   BREAK_WOKEN       a bell counts as rung before its sleepers are woken
+ *   BREAK_LONG        an announcement is good for R + 1 bells
+ *   BREAK_RAISE       its bells are stored, over those of another member
+ *   BREAK_BEFORE      .. after the barrier
+ *   BREAK_AFTER       .. after the last look
+ *   BREAK_DRAIN       a window is judged before the commit is seen (WINDOW)
+ *   BREAK_RESETTLE    a member sleeps on a bell within its window (WINDOW)
+ *   BREAK_BROKER      the broker rings only for announcements without an answer (DEATH)
+ *
+ *   REACHED           nothing is broken. A sleeper that has left announcement and barrier out
+ *                     is woken for news, by a ring for its bells alone: an assertion fails
  */
 #ifdef DEATH
+#ifndef ALONE
 #define TWO
+#endif
 #define PRODUCERS 1
 #endif
 #ifndef PRODUCERS
@@ -64,7 +86,7 @@
 #else
 #define GROUPS     1
 #define GROUP(m)   0
-#ifdef WINDOW
+#if defined(WINDOW) || defined(ALONE)
 #define READS(m, l) ((m) == 0)
 #else
 #define READS(m, l) ((m) == (l))
@@ -80,6 +102,16 @@
 #ifndef TICKS
 #define TICKS 2
 #endif
+#ifdef ROUNDS
+#ifndef R
+#define R 2
+#endif
+#ifdef BREAK_LONG
+#define LONG 1
+#else
+#define LONG 0
+#endif
+#endif
 
 byte tail[2];	  /* as the memory has it */
 byte buffered[2]; /* commits still in a store buffer: 0, or the new tail */
@@ -89,11 +121,22 @@ byte doorbell[2], armed[2], answered[2]; /* by group */
 byte now;   /* the time */
 byte noted; /* when a complete ring began, + 1; 0: none */
 byte begun_bell, begun; /* which bell, 0: none, and when that ring began */
+#ifndef ROUNDS
 byte heard[2]; /* what member i has announced last, + 1; 0: nothing */
+#else
+byte heard[2]; /* the first bell that member i has not announced */
+byte ring_until[2], woken[2]; /* by group */
+#endif
+#ifdef REACHED
+bool reused[2]; /* ghost: member i sleeps without a barrier of its own */
+#endif
 bool sleeping[2];
 bool dead; /* producer 0 */
 
 #define SEEN(m, l) seen[2 * (m) + (l)]
+#define NEWS(m)                                                                \
+	((READS(m, 0) && SEEN(m, 0) < tail[0]) ||                              \
+	 (READS(m, 1) && SEEN(m, 1) < tail[1]))
 
 #define DRAIN(p)                                                               \
 	if                                                                     \
@@ -120,7 +163,11 @@ bool dead; /* producer 0 */
 #endif
 
 /* W4. Locked, and so a barrier of its own. Then FUTEX_WAKE. */
+#ifndef ROUNDS
 #define ADD(p, g) atomic { DRAIN(p); doorbell[BELL(g)]++ }
+#else
+#define ADD(p, g) atomic { DRAIN(p); doorbell[BELL(g)]++; v = doorbell[BELL(g)] }
+#endif
 #ifndef WINDOW
 #define RING_WORD(p, g) ADD(p, g)
 #else
@@ -207,24 +254,81 @@ bool dead; /* producer 0 */
 #endif
 
 /* W3. A group that is rung has announced itself: ghost of rule 5 in wake.h. */
-#ifdef BREAK_EVERY
+#ifdef ROUNDS
+/* Each word is loaded by itself. */
+#ifdef BREAK_UNTIL
+#define MORE(p, g) false
+#elif defined(BREAK_BROKER)
+#define MORE(p, g) ((p) == 0 && u > woken[g])
+#elif defined(BREAK_MOVED)
+#define MORE(p, g) (u > doorbell[g])
+#else
+#define MORE(p, g) (u > woken[g])
+#endif
+#define LOOK(p, g)                                                             \
+	a = armed[g];                                                          \
+	if                                                                     \
+	:: a != answered[g] -> want = true                                     \
+	:: else ->                                                             \
+		u = ring_until[g];                                             \
+		atomic { want = MORE(p, g); u = 0 }                            \
+	fi;
+#define WANTED(g) want
+#elif defined(BREAK_EVERY)
 #define WANTED(g) (armed[0] != answered[0] || armed[1] != answered[1])
 #else
 #define WANTED(g) (a != answered[g])
+#endif
+
+/* N1: what is left out is seen by those who go to sleep from now on. */
+#if defined(WINDOW) && defined(ROUNDS) && !defined(BREAK_DRAIN)
+#define FENCE(p)                                                               \
+	atomic {                                                               \
+		if                                                             \
+		:: want -> DRAIN(p)                                            \
+		:: else                                                        \
+		fi                                                             \
+	};
+#else
+#define FENCE(p)
+#endif
+
+#ifdef REACHED
+#define ASK_REACHED(g)                                                         \
+	assert(!(a == answered[g] && GROUP(0) == (g) && sleeping[0] &&         \
+		 reused[0] && NEWS(0)));
+#else
+#define ASK_REACHED(g)
 #endif
 
 /* Ringing for nothing harms only those who sleep. */
 #define sleepless(g)                                                           \
 	(!(GROUP(0) == (g) && sleeping[0]) && !(GROUP(1) == (g) && sleeping[1]))
 
+#ifdef ROUNDS
+#define CLEAR a = 0; v = 0; t = 0; want = false
+#else
+#define CLEAR a = 0; v = 0; t = 0
+#endif
+
 inline ring(p, g)
 {
+#ifdef ROUNDS
+	LOOK(p, g)
+	FENCE(p)
+#else
 	a = armed[g]; /* may pass the commit: no fence */
+#endif
 	if
 	:: WANTED(g) && IN_WINDOW(g) ->
 		skip /* the next commit after it rings */
 	:: atomic { WANTED(g) && !IN_WINDOW(g) ->
-			assert(a != answered[g] || sleepless(g)) };
+#ifndef ROUNDS
+			assert(a != answered[g] || sleepless(g))
+#else
+			skip
+#endif
+		};
 		MAY_STOP;
 #ifdef BREAK_ORDER
 		answered[g] = a;
@@ -232,6 +336,11 @@ inline ring(p, g)
 #endif
 		RING_WORD(p, g);
 		MAY_STOP;
+		ASK_REACHED(g)
+#if defined(ROUNDS) && defined(BREAK_WOKEN)
+		woken[g] = v;
+		MAY_STOP;
+#endif
 #ifdef BREAK_EARLY
 		NOTE(g);
 		MAY_STOP;
@@ -242,12 +351,16 @@ inline ring(p, g)
 		NOTE(g);
 #endif
 		MAY_STOP;
+#if defined(ROUNDS) && !defined(BREAK_WOKEN)
+		woken[g] = v;
+		MAY_STOP;
+#endif
 #ifndef BREAK_ORDER
 		ANSWERED(g)
 #endif
 	:: else
 	fi;
-	atomic { a = 0; v = 0; t = 0 }
+	atomic { CLEAR }
 }
 
 #define COUNT(p) ((p) -> EVENTS : EVENTS0)
@@ -255,6 +368,10 @@ inline ring(p, g)
 proctype Producer(byte me)
 {
 	byte k, a, v, t;
+#ifdef ROUNDS
+	byte u;
+	bool want;
+#endif
 
 	do
 	:: k == COUNT(me) -> break
@@ -277,7 +394,7 @@ proctype Producer(byte me)
 	od;
 	goto end;
 stopped:
-	atomic { a = 0; v = 0; t = 0; DRAIN(me); dead = true };
+	atomic { CLEAR; DRAIN(me); dead = true };
 end:	skip
 }
 
@@ -287,20 +404,22 @@ proctype Broker()
 {
 	byte a, v, t;
 	byte me = 9; /* it does not stop */
+#ifdef ROUNDS
+	byte u;
+	bool want;
+#endif
 
 end:	dead ->
 #ifndef BREAK_DEATH
-	ring(1, 0);
-	ring(1, 1)
+	ring(1, 0)
+#ifdef TWO
+	; ring(1, 1)
+#endif
 #endif
 stopped:
 	skip
 }
 #endif
-
-#define NEWS(m)                                                                \
-	((READS(m, 0) && SEEN(m, 0) < tail[0]) ||                              \
-	 (READS(m, 1) && SEEN(m, 1) < tail[1]))
 
 #ifdef BREAK_NUMBER
 #define KNOWN(b) (begun_bell != 0)
@@ -331,9 +450,30 @@ stopped:
 #define SETTLE(b) skip
 #endif
 
+#ifdef ROUNDS
+/* S2r. An atomic maximum. */
+#ifdef BREAK_RAISE
+#define HIGHER(g, n) ring_until[g] != (n)
+#else
+#define HIGHER(g, n) ring_until[g] < (n)
+#endif
+#define RAISE(g)                                                               \
+	atomic {                                                               \
+		if                                                             \
+		:: heard[me] == bell + R + LONG && HIGHER(g, bell + R) ->      \
+			ring_until[g] = bell + R                               \
+		:: else                                                        \
+		fi                                                             \
+	};
+#endif
+
 proctype Member(byte me)
 {
 	byte bell, seen_at;
+#ifdef ROUNDS
+	byte settled; /* the last bell whose window is over, + 1 */
+	bool fresh;
+#endif
 
 end:	do
 	:: atomic { NEWS(me) ->
@@ -348,6 +488,44 @@ end:	do
 	   }
 	:: !NEWS(me) ->
 		bell = doorbell[GROUP(me)];
+#ifdef ROUNDS
+		atomic {
+			fresh = heard[me] <= bell;
+			if
+			:: !fresh
+			:: fresh -> heard[me] = bell + 1
+			:: fresh -> heard[me] = bell + R + LONG
+			fi
+		};
+#if defined(WINDOW)
+		if
+#ifdef BREAK_RESETTLE
+		:: !fresh
+#endif
+		:: else ->
+			if
+			:: settled == bell + 1
+			:: else ->
+				SETTLE(bell);
+				settled = bell + 1
+			fi
+		fi;
+#endif
+		if
+		:: !fresh
+		:: fresh ->
+#if !defined(BREAK_BEFORE) && !defined(BREAK_AFTER)
+			RAISE(GROUP(me))
+#endif
+			armed[GROUP(me)]++;
+#ifndef BREAK_MEMBARRIER
+			atomic { DRAIN(0); DRAIN(1) }
+#endif
+#ifdef BREAK_BEFORE
+			; RAISE(GROUP(me))
+#endif
+		fi;
+#else
 		if
 #ifdef BREAK_KEEP
 		:: heard[me] -> skip
@@ -363,9 +541,16 @@ end:	do
 			atomic { DRAIN(0); DRAIN(1) }
 #endif
 		fi;
+#endif
 #ifndef BREAK_LOOK
 		if
 		:: NEWS(me) -> goto end
+		:: else
+		fi;
+#endif
+#if defined(ROUNDS) && defined(BREAK_AFTER)
+		if
+		:: fresh -> RAISE(GROUP(me))
 		:: else
 		fi;
 #endif
@@ -377,6 +562,12 @@ end:	do
 			:: doorbell[GROUP(me)] == bell -> sleeping[me] = true
 			:: else
 			fi;
+#ifdef REACHED
+			reused[me] = !fresh;
+#endif
+#ifdef ROUNDS
+			fresh = false;
+#endif
 			bell = 0
 		};
 end_asleep:	!sleeping[me]
@@ -421,7 +612,8 @@ init
 		run Member(0);
 #ifdef WINDOW
 		run Clock();
-#else
+#endif
+#if !defined(WINDOW) && !defined(ALONE)
 		run Member(1);
 #endif
 		run Auditor()
