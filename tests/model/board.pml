@@ -17,7 +17,8 @@
  *   -DOLD        member 1 is of an older library and uses no board. It joins in the middle
  *   -DUNHEARD    producer 0 has not got the memory of slot 1, and does not ring there. Member 1,
  *                alone, must not miss what producer 1 publishes
- *   -DROUNDS     with each of these: a member announces itself for ROUNDS bells or for one, as
+ *   -DALONE      member 1 alone
+ *   -DROUNDS     with each of these: a member announces itself for R bells or for one, as
  *                it likes. While its announcement is good it goes to sleep without another,
  *                and without a barrier
  *
@@ -73,7 +74,7 @@ byte boards = 1; /* a bit for each that is looked at */
 bool foreign;	 /* board 0 is another uid's */
 bool unboarded;
 byte noted[2], over[2]; /* the bells of complete rings; those whose window is over */
-byte heard[2];		/* what member i has announced last, + 1, or + R */
+byte heard[2];		/* the first bell that member i has not announced */
 bool sleeping[2];
 bool dead, joined;
 
@@ -510,7 +511,7 @@ init
 #if defined(DEATH) || defined(PART) || defined(OLD)
 		run Broker();
 #endif
-#if !defined(PART) && !defined(UNHEARD)
+#if !defined(PART) && !defined(UNHEARD) && !defined(ALONE)
 		run Member(0);
 #endif
 		run Member(1);

@@ -56,7 +56,7 @@
  *   BREAK_WOKEN       a bell counts as rung before its sleepers are woken
  *   BREAK_LONG        an announcement is good for R + 1 bells
  *   BREAK_RAISE       its bells are stored, over those of another member
- *   BREAK_BEFORE      .. after the barrier
+ *   BREAK_BEFORE      .. are stored after the barrier
  *   BREAK_AFTER       .. after the last look
  *   BREAK_DRAIN       a window is judged before the commit is seen (WINDOW)
  *   BREAK_RESETTLE    a member sleeps on a bell within its window (WINDOW)
@@ -489,7 +489,7 @@ end:	do
 	:: !NEWS(me) ->
 		bell = doorbell[GROUP(me)];
 #ifdef ROUNDS
-		atomic {
+		atomic { /* for one bell, or for R. Else it is good for this sleep, too */
 			fresh = heard[me] <= bell;
 			if
 			:: !fresh
