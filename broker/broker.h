@@ -235,6 +235,8 @@ void tpi_group_wake(struct tpi_host *host, uint32_t slot);
 void tpi_producer_wake(struct tpi_host *host, bool died, uint32_t swept);
 /* Wakes all sleepers of a channel. */
 void tpi_host_wake(struct tpi_host *host);
+/* Before a producer is let in that rings once for an announcement (lib/lane/wake.h, S2r). */
+void tpi_host_ring_once(struct tpi_host *host);
 
 /* ---- leases.c ------------------------------------------------------------- */
 

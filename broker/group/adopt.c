@@ -193,10 +193,26 @@ static void reconcile(struct tpi_broker *broker, struct tpi_host *host,
 	}
 }
 
+/*
+ * An older broker, which was between, has let producers in that ring once for an announcement,
+ * and has not said so. It has not noted either that they know more.
+ */
+static void say_who_rings_once(struct tpi_registry *registry)
+{
+	for (uint32_t i = 0; i < registry->fresh_index; i++) {
+		struct tpi_attachment *a = &registry->attachments[i];
+
+		if (a->id != TAPIO_NOBODY && a->role == TAPIO_ROLE_PRODUCE &&
+		    a->host && !a->kept->board)
+			tpi_host_ring_once(a->host);
+	}
+}
+
 void tpi_groups_reconcile(struct tpi_broker *broker)
 {
 	struct tpi_host *host;
 
+	say_who_rings_once(&broker->registry);
 	TPI_FOREACH_HOST (host, &broker->registry) {
 		for (uint32_t i = 0; i < TAPIO_GROUP_SLOTS; i++)
 			reconcile(broker, host, &host->groups[i]);

@@ -22,18 +22,18 @@
  *  L1	Each member of another group is noted with the board of its own slot, which it has
  *	used all the time.
  *  L2	`boards` has their own bits instead.
- *  L3	Their bells are rung. They announce themselves anew, and their barrier shows L2 to
- *	producers. Until then a producer that has loaded `boards` before L2 may look at a word
- *	that is another uid's by now. What it has published is seen in the look that follows
- *	the ring.
+ *  L3	Their bells are rung, by R at once (wake.h, S2r). They announce themselves anew, and
+ *	their barrier shows L2 to producers. Until then a producer that has loaded `boards`
+ *	before L2 may look at a word that is another uid's by now. What it has published is seen
+ *	in the look that follows the ring.
  *
  * Members of an older library announce themselves on no board. Their slot's differs from what
  * was seen of it, and no producer answers any board while there are such members. So each
  * event costs a look at every group, as it does in that library.
  *
  * SIGKILL of the broker: the successor counts the notes, stores `boards` anew, and rings
- * all bells in the end (adopt.c). A note without its bit, or a bit without an answer, is of
- * a client that asks again. SIGKILL, SIGSTOP of a member: its bit stays until its attachment
+ * all bells in the end, as L3 does (adopt.c). A note without its bit, or a bit without an
+ * answer, is of a client that asks again. SIGKILL, SIGSTOP of a member: its bit stays until its attachment
  * ends. Another uid: a member that writes its board costs each event a look at every
  * group, which is less than what `armed` allows it (flood.c).
  */
@@ -154,7 +154,7 @@ void tpi_board_part(struct tpi_broker *broker, struct tpi_host *host,
 	show(host);
 	for (; parted; parted &= parted - 1) {
 		own = (uint32_t)__builtin_ctzll(parted);
-		tpi_wake_all(&host->lanes.doorbells->slots[own].doorbell);
+		tpi_wake_anew(&host->lanes.doorbells->slots[own].doorbell);
 	}
 }
 

@@ -22,6 +22,9 @@
  *  F5	A former member that was stopped just before it added does so when it goes on,
  *	once for each thread. SLACK has room for more of them than a host has clients.
  *
+ * A group that asks for more rings all the time (`ring_until`) costs the same, and is not found
+ * out: it looks like one that each event wakes.
+ *
  * Nothing of it is a value that a producer can write: a producer that moves the bell
  * makes no honest member announce itself more often. The counter wraps after 2^32, which
  * honest members need hours for, and then the allowance is larger than any count.

@@ -174,6 +174,10 @@ static void reset_control(struct tpi_host *host, uint32_t slot)
 	/* Not zero: a producer rings when `armed` is ahead of its `answered`. */
 	tpi_store_relaxed(&control->armed,
 			  tpi_load_relaxed(&doorbells->answered[slot]));
+	if (host->rounds)
+		tpi_store_relaxed(
+			&control->ring_until,
+			tpi_load_relaxed(&doorbells->slots[slot].woken));
 	tpi_store_relaxed(&control->room_answered,
 			  tpi_load_relaxed(&doorbells->room_armed));
 }

@@ -127,6 +127,7 @@ int tpi_registry_begin_host(struct tpi_registry *registry,
 	host->index = index;
 	host->config = config;
 	host->shm = &catalog->channels[index];
+	host->rounds = catalog->minor >= TAPIO_ABI_MINOR_ROUNDS;
 	host->shm_groups = &catalog->groups[(size_t)index * TAPIO_GROUP_SLOTS];
 	host->node_count = segments;
 	tpi_registry_find_state(registry, host);

@@ -64,6 +64,7 @@ struct tpi_group {
 struct tpi_host {
 	bool used; /* else this entry of the catalog is free */
 	bool removed; /* the configuration does not name it: it drains (channels.c) */
+	bool rounds; /* of layout 0.7 or later: announcements may ask for several rings */
 	uint32_t index;
 	const struct tpi_config_channel *config;
 	struct tpi_config_channel own_config; /* of one that is removed */

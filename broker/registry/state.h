@@ -46,7 +46,8 @@ struct tpi_state_client {
 	uint64_t rests_since; /* TPI_STATE_IN_USE */
 	uint64_t handle;      /* the client's name of it (wire.h). 0: none */
 	uint32_t incarnation; /* of its group in the slot, TPI_STATE_NO_GROUP */
-	uint32_t board;       /* 1 + slot, while it has a group. 0: none */
+	/* 1 + slot, while it has a group. 0: none. A producer: 1: it knows S2r of wake.h */
+	uint32_t board;
 	uint32_t inode; /* of the process (tpi_process_inode()). 0: not known */
 	uint32_t reserved;
 	uint8_t at_random[16]; /* it seeds the canaries of the client's stack */

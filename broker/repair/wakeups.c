@@ -10,6 +10,7 @@
  *	a sweep put blocks back              the same, and the rooms of all groups
  *	an observer died or left             none
  *	a producer left                      none: it was in no call
+ *	one that rings once has come         all bells, before it is let in
  *	the broker stops                     all
  *
  * SIGKILL between the event and the ring: the next broker sweeps and rings, and
@@ -26,22 +27,40 @@ void tpi_group_wake(struct tpi_host *host, uint32_t slot)
 	tpi_wake_all(&host->cursors[slot].control->room);
 }
 
+/* True: `word` was ahead of `limit`, or further behind than years take it, which it never is
+ * unless somebody lies. It is `behind` now. */
+static bool pull_back(uint32_t *word, const uint32_t *limit, uint32_t behind)
+{
+	/* Acquire: it is loaded before its limit, which only grows. */
+	uint32_t value = tpi_load_acquire(word);
+	uint32_t most = tpi_load_relaxed(limit);
+
+	if (most - value <= INT32_MAX / 2)
+		return false;
+	tpi_store_relaxed(word, most - behind);
+	return true;
+}
+
 /*
- * A producer stores in `answered` what it has loaded from `armed`, so `answered` is never
- * ahead. If it is, a producer lies, or has read the memory of the slot's last group at the
- * moment at which it was replaced. Then no announcement would be news.
+ * A producer stores in `answered` what it has loaded from `armed`, and in `woken` a number
+ * that it has given the bell, so neither is ever ahead. If one is, a producer lies, or has
+ * read the memory of the slot's last group at the moment at which it was replaced. Then no
+ * announcement would be news.
  */
 void tpi_group_mend_bell(struct tpi_host *host, uint32_t slot)
 {
-	uint32_t *word = &host->lanes.doorbells->answered[slot];
-	/* Acquire: it is loaded before `armed`, which only grows. */
-	uint32_t answered = tpi_load_acquire(word);
-	uint32_t armed = tpi_load_relaxed(&host->cursors[slot].control->armed);
+	struct tapio_shm_doorbells *doorbells = host->lanes.doorbells;
+	struct tapio_shm_doorbell *bell = &doorbells->slots[slot];
+	bool lied = pull_back(&doorbells->answered[slot],
+			      &host->cursors[slot].control->armed, 0);
 
-	if ((int32_t)(answered - armed) <= 0)
-		return;
-	tpi_store_relaxed(word, armed);
-	tpi_group_wake(host, slot);
+	if (host->rounds)
+		/* The last rings may not be complete. */
+		lied = pull_back(&bell->woken, &bell->doorbell,
+				 TPI_RING_ROUNDS) ||
+		       lied;
+	if (lied)
+		tpi_group_wake(host, slot);
 }
 
 static bool is_active(const struct tpi_host *host, uint32_t slot)
@@ -53,7 +72,9 @@ static bool is_active(const struct tpi_host *host, uint32_t slot)
 static void ring_announced(struct tpi_host *host)
 {
 	struct tapio_shm_doorbells *doorbells = host->lanes.doorbells;
+	const struct tapio_shm_group_control *control;
 	uint32_t armed;
+	bool asks;
 
 	/*
 	 * ORDER wake.barrier (full): all that was published, by us or by the
@@ -64,12 +85,31 @@ static void ring_announced(struct tpi_host *host)
 	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++) {
 		if (!is_active(host, slot))
 			continue;
+		control = host->cursors[slot].control;
 		/* Relaxed: the fence above. */
-		armed = tpi_load_relaxed(&host->cursors[slot].control->armed);
-		if (tpi_wake_wanted(armed, tpi_load_relaxed(
+		armed = tpi_load_relaxed(&control->armed);
+		asks = host->rounds && tpi_wake_asked(&control->ring_until,
+						      &doorbells->slots[slot]);
+		if (asks ||
+		    tpi_wake_wanted(armed, tpi_load_relaxed(
 						   &doorbells->answered[slot])))
-			tpi_wake_group(doorbells, slot, armed);
+			tpi_wake_group(doorbells, slot, armed, host->rounds);
 	}
+}
+
+/*
+ * SIGKILL before the store: the producer was not let in. After it: the successor rings all
+ * bells, and lets it in when it asks again.
+ */
+void tpi_host_ring_once(struct tpi_host *host)
+{
+	if (!host->rounds || tpi_load_relaxed(&host->shm->single))
+		return;
+	/* ORDER wake.single (release): before the rings. Pairs with the acquire in
+	 * tpi_wake_listen(). */
+	tpi_store_release(&host->shm->single, 1);
+	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++)
+		tpi_wake_anew(&host->lanes.doorbells->slots[slot].doorbell);
 }
 
 void tpi_producer_wake(struct tpi_host *host, bool died, uint32_t swept)
@@ -86,6 +126,8 @@ void tpi_producer_wake(struct tpi_host *host, bool died, uint32_t swept)
 
 void tpi_host_wake(struct tpi_host *host)
 {
-	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++)
-		tpi_group_wake(host, slot);
+	for (uint32_t slot = 0; slot < TAPIO_GROUP_SLOTS; slot++) {
+		tpi_wake_anew(&host->lanes.doorbells->slots[slot].doorbell);
+		tpi_wake_all(&host->cursors[slot].control->room);
+	}
 }

@@ -216,6 +216,17 @@ static int check_attach(struct tpi_session *session,
 	return 0;
 }
 
+/* Of a producer: whether it knows S2r of wake.h, for a successor. Members ask for one ring
+ * from now on if it does not. */
+static void note_rounds(struct tpi_attachment *attachment, uint8_t minor)
+{
+	bool emits = attachment->role == TAPIO_ROLE_PRODUCE;
+
+	attachment->kept->board = emits && minor >= TPI_WIRE_MINOR_ROUNDS;
+	if (emits && !attachment->kept->board)
+		tpi_host_ring_once(attachment->host);
+}
+
 static int join(struct tpi_session *session, struct tpi_attachment *attachment,
 		const struct tpi_wire_attach *attach, uint8_t minor,
 		bool *first, char *why, size_t why_bytes)
@@ -241,10 +252,12 @@ static int join(struct tpi_session *session, struct tpi_attachment *attachment,
 	};
 
 	*first = false;
-	if (attachment->role != TAPIO_ROLE_CONSUME)
+	if (attachment->role != TAPIO_ROLE_CONSUME) {
+		note_rounds(attachment, minor);
 		return tpi_isolation_give(
 			broker, attachment, session->process->uid,
 			tpi_quota_is_exempt(&session->cred), why, why_bytes);
+	}
 	return tpi_group_join(broker, attachment, &request, first, why,
 			      why_bytes);
 }

@@ -218,6 +218,25 @@ void tpi_client_hung_up(struct tpi_client *client);
 
 /* The same, on the way of a call that has the time. Any context. */
 void tpi_client_answer_call(struct tpi_client *client);
+
+/* Whether its memory has the words of announcements for several rings (lib/lane/wake.h, S2r). */
+static inline bool tpi_client_has_rounds(const struct tpi_client *client)
+{
+	return client->catalog.minor >= TAPIO_ABI_MINOR_ROUNDS;
+}
+
+/*
+ * Whether they may be relied on: the broker stores `single` before a producer comes that rings
+ * once, and has not. After S1, an acquire of the bell that is rung after that store. The
+ * broker's version is stored by whichever thread connects again.
+ */
+static inline bool tpi_client_knows_rounds(const struct tpi_client *client)
+{
+	return tpi_client_has_rounds(client) &&
+	       tpi_load_relaxed(&client->wire_minor) >= TPI_WIRE_MINOR_ROUNDS &&
+	       !tpi_load_relaxed(&client->shared->single);
+}
+
 /* R1 of segments.h. Relaxed: a change that is seen late is seen at the next look. */
 static inline bool tpi_segments_changed(const struct tpi_client *client)
 {

@@ -81,7 +81,7 @@ static int be_welcome(struct tpi_dial *d, const union tpi_wire_message *message,
 	struct tpi_client *client = d->client;
 	int err = 0;
 
-	client->wire_minor = message->header.minor;
+	tpi_store_relaxed(&client->wire_minor, message->header.minor);
 	if (!TAPIO_ABI_READABLE(welcome->abi_major, welcome->abi_minor))
 		err = tpi_client_fail(
 			client, -EPROTONOSUPPORT,

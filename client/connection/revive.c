@@ -483,7 +483,7 @@ static int be_resumed(struct tpi_client *client, int64_t until)
 	TPI_TESTPOINT("revive.resumed");
 	if (message.resumed.attachment != client->granted.attachment)
 		return -EPROTO;
-	client->wire_minor = message.header.minor;
+	tpi_store_relaxed(&client->wire_minor, message.header.minor);
 	take_over(client);
 	set_state(client, TPI_LINK_UP);
 	return 0;

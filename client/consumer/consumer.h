@@ -164,11 +164,17 @@ struct tpi_merge_run {
 /* call.c: one thread's announcements. */
 struct tpi_call {
 	bool made;
+	bool own; /* for the bell that was heard last. Else an earlier one stands for it */
 	bool dirty; /* there is more to be seen by wakers: the barrier is due */
-	uint32_t heard;  /* S1 of the last one that was made */
+	uint32_t
+		heard; /* S1 of the last one that was made, or that this one stands for */
+	uint32_t until;  /* a number of the bell: it is good for those before */
 	uint32_t seen;   /* the bell as last seen, .. */
 	int64_t seen_ns; /* .. and since when, or when it was rung. 0: never */
-	int64_t made_ns; /* a time before the last one that was made */
+	int64_t made_ns; /* a time before that */
+	int64_t woken_ns; /* when a bell has ended the last sleep. 0: none has */
+	uint32_t
+		brief; /* sleeps in a row that were like those of tpi_call_on() */
 };
 
 /* fd.c, fd_thread.c: shared with the helper thread. */
@@ -523,6 +529,15 @@ int64_t tpi_call_unsettled(const struct tpi_consumer *c, struct tpi_call *call,
  * sleeping, until the bell is settled.
  */
 void tpi_call(struct tpi_consumer *c, struct tpi_call *call, uint32_t heard);
+/*
+ * The same for a sleep that ends with the first event. When several of these in a row have come
+ * soon after the one before, an announcement is for several rings (S2r), and the next sleeps
+ * need none.
+ */
+void tpi_call_on(struct tpi_consumer *c, struct tpi_call *call, uint32_t heard);
+#ifdef TAPIO_TESTPOINTS
+extern int64_t tpi_awake_ns; /* how late is soon. 0: as in every other build */
+#endif
 
 /* fd.c: a look with time-out 0 has found nothing. */
 int tpi_fd_idle(struct tpi_consumer *c, struct tapio_view *views,

@@ -106,7 +106,7 @@ static int doze(struct tpi_consumer *c, struct tapio_view *views,
 			if (n)
 				return (int)n;
 			if (now < until)
-				tpi_call(c, &c->call, heard);
+				tpi_call_on(c, &c->call, heard);
 		}
 		/* Lanes of members that died or left. */
 		tpi_lease_free(c);
@@ -134,6 +134,8 @@ static int doze(struct tpi_consumer *c, struct tapio_view *views,
 		woken = !err;
 		c->wakeups += woken;
 		now = tpi_now_ns();
+		if (woken)
+			c->call.woken_ns = now;
 	}
 }
 

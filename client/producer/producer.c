@@ -98,8 +98,9 @@ static void fill_groups(struct tpi_producer *p)
 	emit->gating.groups = client->groups;
 	for (slot = 0; slot < TAPIO_GROUP_SLOTS; slot++) {
 		emit->gating.cursors[slot] = client->cursors[slot].cursors;
-		emit->armed[slot] = &client->cursors[slot].control->armed;
+		emit->control[slot] = client->cursors[slot].control;
 	}
+	emit->rounds = client->catalog.minor >= TAPIO_ABI_MINOR_ROUNDS;
 	fill_boards(p);
 	tpi_slots_init(p);
 }

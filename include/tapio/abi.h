@@ -271,11 +271,13 @@
  * rule, so nothing that knows this one reads them.
  */
 #define TAPIO_ABI_MAJOR 0
-#define TAPIO_ABI_MINOR 6
+#define TAPIO_ABI_MINOR 7
 /* The oldest one that programs of this one read. */
 #define TAPIO_ABI_MINOR_LEAST 4
 /* From here on memory has boards (tapio_shm_group_control). */
 #define TAPIO_ABI_MINOR_BOARDS 6
+/* From here on an announcement may be for several rings (the same). */
+#define TAPIO_ABI_MINOR_ROUNDS 7
 
 /*
  * Whether a program that knows this layout may read a segment with that number, unless
@@ -412,6 +414,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_region, count, 24);
  * slots[slot].begun     | producers, broker | members           | relaxed    | relaxed
  * slots[slot].rung      | producers, broker | producers         | release    | acquire
  * slots[slot].board_seen| producers, broker | producers         | relaxed    | relaxed
+ * slots[slot].woken     | producers, broker | producers         | release    | acquire
  *
  * `board_seen` is for the board in that slot's memory what `answered` is for `armed`, and
  * from 0.6 on it is what a producer reads after every commit (tapio_shm_group_control).
@@ -423,20 +426,25 @@ TAPIO_ASSERT_OFFSET(tapio_shm_region, count, 24);
  * `begun` says of one ring which it was and when it began: the `doorbell` that it made, and
  * the same clock in units of 1,024 ns, both modulo 2^32. A member that was woken late learns
  * from it that the window is over. A ring may leave it out (of layout 0.5: all do).
+ *
+ * `woken` is the `doorbell` that a complete ring has made: all who slept before it are
+ * awake. A ring may leave it out, and a late one may store an older number.
  */
 struct tapio_shm_doorbell {
 	uint32_t doorbell;   /* + 1 at each ring */
 	uint32_t board_seen; /* from 0.6 on */
 	uint64_t rung;
 	uint64_t begun; /* doorbell:32 | time:32 << 32 (from 0.6 on) */
-	uint32_t reserved[10];
+	uint32_t woken; /* from 0.7 on */
+	uint32_t reserved[9];
 };
 TAPIO_ASSERT_SIZE(tapio_shm_doorbell, 64);
 TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, doorbell, 0);
 TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, board_seen, 4);
 TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, rung, 8);
 TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, begun, 16);
-TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, reserved, 24);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, woken, 24);
+TAPIO_ASSERT_OFFSET(tapio_shm_doorbell, reserved, 28);
 
 struct tapio_shm_doorbells {
 	uint32_t room_armed; /* + 1 when a producer is about to wait for room */
@@ -574,16 +582,22 @@ static inline int64_t tapio_position_diff(uint64_t a, uint64_t b)
  * the broker has named: all groups of one uid share a board where they can. Only where a
  * board differs from its `board_seen` a producer looks at each group (lib/lane/wake.h).
  *
+ * `ring_until` asks for more than one ring: until the `woken` of the group's bell is as
+ * large, by signed difference, each commit rings. So a member that is woken by each
+ * event announces itself once for many.
+ *
  * field         | writer  | reader            | store      | load
  * armed         | members | producers         | atomic add | relaxed
  * board         | members | producers         | atomic add | relaxed, acquire
+ * ring_until    | members | producers         | cas        | relaxed
  * room          | members | producers (futex) | atomic add | acquire
  * room_answered | members | members           | relaxed    | relaxed
  */
 struct tapio_shm_group_control {
-	uint32_t armed; /* + 1 when a member is about to sleep */
-	uint32_t board; /* + 1 after each `armed` that it counts (0.6) */
-	uint32_t reserved0[14];
+	uint32_t armed;      /* + 1 when a member is about to sleep */
+	uint32_t board;      /* + 1 after each `armed` that it counts (0.6) */
+	uint32_t ring_until; /* a number of the bell (0.7) */
+	uint32_t reserved0[13];
 	uint32_t room;          /* + 1 at each ring for producers */
 	uint32_t room_answered; /* last `room_armed` that was answered */
 	uint32_t reserved1[14];
@@ -591,7 +605,8 @@ struct tapio_shm_group_control {
 TAPIO_ASSERT_SIZE(tapio_shm_group_control, 128);
 TAPIO_ASSERT_OFFSET(tapio_shm_group_control, armed, 0);
 TAPIO_ASSERT_OFFSET(tapio_shm_group_control, board, 4);
-TAPIO_ASSERT_OFFSET(tapio_shm_group_control, reserved0, 8);
+TAPIO_ASSERT_OFFSET(tapio_shm_group_control, ring_until, 8);
+TAPIO_ASSERT_OFFSET(tapio_shm_group_control, reserved0, 12);
 TAPIO_ASSERT_OFFSET(tapio_shm_group_control, room, 64);
 TAPIO_ASSERT_OFFSET(tapio_shm_group_control, room_answered, 68);
 TAPIO_ASSERT_OFFSET(tapio_shm_group_control, reserved1, 72);
@@ -1193,12 +1208,13 @@ TAPIO_ASSERT_OFFSET(tapio_shm_span, begin, 0);
 TAPIO_ASSERT_OFFSET(tapio_shm_span, end, 8);
 
 /*
- * One channel. Written before READY, except seven words:
+ * One channel. Written before READY, except eight words:
  *
  * field       | writer | reader    | store   | load
  * active      | broker | producers | relaxed | relaxed
  * boards      | broker | producers | relaxed | relaxed
  * unboarded   | broker | producers | relaxed | relaxed
+ * single      | broker | members   | release | relaxed
  * generation  | broker | producers | release | acquire
  * changes     | broker | readers   | release | relaxed, acquire
  * state       | broker | all       | relaxed | relaxed
@@ -1213,7 +1229,8 @@ TAPIO_ASSERT_OFFSET(tapio_shm_span, end, 8);
  * only at the `armed` words of groups that exist. `boards` has a bit for each slot whose
  * board a producer looks at after a commit: each living member adds to one of them. Members
  * of an older library add to none. `unboarded` is how many there are, and while it is not 0
- * no board is answered. The gate is computed from
+ * no board is answered. `single` is 1 once a producer of an older library has attached: it
+ * rings once for an announcement, so no member counts on more. The gate is computed from
  * the slots and `generation`. `changes` grows with each change of a segment's epoch.
  */
 struct tapio_shm_channel {
@@ -1241,7 +1258,7 @@ struct tapio_shm_channel {
 	uint64_t changes;         /* ISOLATED: of the epochs of its segments */
 	uint64_t boards;          /* from 0.6 on */
 	uint32_t unboarded;       /* from 0.6 on */
-	uint32_t reserved1;
+	uint32_t single;          /* from 0.7 on */
 	uint64_t reserved2;
 	struct tapio_shm_class classes[TAPIO_CLASSES_MAX];
 };
@@ -1267,7 +1284,7 @@ TAPIO_ASSERT_OFFSET(tapio_shm_channel, epoch, 156);
 TAPIO_ASSERT_OFFSET(tapio_shm_channel, changes, 160);
 TAPIO_ASSERT_OFFSET(tapio_shm_channel, boards, 168);
 TAPIO_ASSERT_OFFSET(tapio_shm_channel, unboarded, 176);
-TAPIO_ASSERT_OFFSET(tapio_shm_channel, reserved1, 180);
+TAPIO_ASSERT_OFFSET(tapio_shm_channel, single, 180);
 TAPIO_ASSERT_OFFSET(tapio_shm_channel, reserved2, 184);
 TAPIO_ASSERT_OFFSET(tapio_shm_channel, classes, 192);
 

@@ -41,10 +41,19 @@ static bool mark_reached(const struct tpi_emit *emit,
 	return unread >= mark || unread > lane->mask / 2;
 }
 
+/* W3r. */
+static bool asks_for_more(const struct tpi_emit *emit, int slot)
+{
+	return emit->rounds && tpi_wake_asked(&emit->control[slot]->ring_until,
+					      &emit->doorbells->slots[slot]);
+}
+
 /* W2 to W5 of wake.h for one group. False: it may be left to a later commit. */
 static bool ring_slot(const struct tpi_emit *emit, const struct tpi_lane *lane,
 		      int slot)
 {
+	const struct tapio_shm_group_control *control = emit->control[slot];
+	struct tapio_shm_doorbells *doorbells = emit->doorbells;
 	uint32_t armed;
 
 	/* The announcements of a slot that is unheard are those of an earlier group,
@@ -53,17 +62,18 @@ static bool ring_slot(const struct tpi_emit *emit, const struct tpi_lane *lane,
 		return false;
 	/* Relaxed: the sleeper's barrier orders it (ORDER wake.barrier), or the board that
 	 * was loaded before (ORDER wake.board). */
-	armed = tpi_load_relaxed(emit->armed[slot]);
-	if (!tpi_wake_wanted(
-		    armed, tpi_load_relaxed(&emit->doorbells->answered[slot])))
+	armed = tpi_load_relaxed(&control->armed);
+	if (!tpi_wake_wanted(armed,
+			     tpi_load_relaxed(&doorbells->answered[slot])) &&
+	    !asks_for_more(emit, slot))
 		return true;
 	if (lane && !mark_reached(emit, lane, slot))
 		return false;
 	/* Rung just now: the next commit after its window does it. */
-	if (tpi_wake_rung(emit->doorbells, (uint32_t)slot))
+	if (tpi_wake_rung(doorbells, (uint32_t)slot))
 		return false;
-	tpi_wake_group(emit->doorbells, (uint32_t)slot, armed);
-	return true;
+	tpi_wake_group(doorbells, (uint32_t)slot, armed, emit->rounds);
+	return !asks_for_more(emit, slot);
 }
 
 /* B2. Of the slots in `boards` those that are heard, and their boards. */

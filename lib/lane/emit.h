@@ -86,7 +86,8 @@ struct tpi_emit {
 	tpi_reserve_fn *reserve_slow;
 	tpi_submit_fn *submit_slow;
 	const uint64_t *active;
-	const uint32_t *armed[TAPIO_GROUP_SLOTS];
+	const struct tapio_shm_group_control *control[TAPIO_GROUP_SLOTS];
+	bool rounds; /* the memory is from 0.7 on, and announcements may ask for several rings */
 	/* B1 of wake.h: the boards, and what was seen of them. In memory before 0.6: `armed`
 	 * and `answered`. */
 	const uint32_t *board[TAPIO_GROUP_SLOTS];

@@ -53,30 +53,55 @@ int tpi_barrier(void)
 	return err < 0 ? err : 0;
 }
 
-void tpi_wake_all(uint32_t *word)
+static void wake_by(uint32_t *word, uint32_t step)
 {
 	/*
 	 * ORDER wake.word (release): all that the waker published before. Pairs
 	 * with the load in tpi_wake_listen(). An atomic add, since any number
 	 * of wakers ring at once and two rings must not leave the value of one.
 	 */
-	tpi_add_acq_rel(word, 1);
+	tpi_add_acq_rel(word, step);
 	tpi_futex_wake(word, INT_MAX);
 	TPI_TESTPOINT("wake.all");
 }
 
+void tpi_wake_all(uint32_t *word)
+{
+	wake_by(word, 1);
+}
+
+void tpi_wake_anew(uint32_t *word)
+{
+	wake_by(word, TPI_RING_ROUNDS);
+}
+
 /* ---- the window of a ring -------------------------------------------------------- */
 
-bool tpi_wake_rung(const struct tapio_shm_doorbells *doorbells, uint32_t slot)
+static bool is_in_window(const struct tapio_shm_doorbell *bell)
 {
 	/*
 	 * ORDER wake.rung (acquire): that ring has woken everybody. Pairs with
 	 * the release in note_ring().
 	 */
-	uint64_t rung = tpi_load_acquire(&doorbells->slots[slot].rung);
+	uint64_t rung = tpi_load_acquire(&bell->rung);
 
 	/* Of a time to come, by a clock that differs: not in the window. */
 	return (uint64_t)tpi_now_ns() - rung < (uint64_t)TPI_RING_APART_NS;
+}
+
+bool tpi_wake_rung(const struct tapio_shm_doorbells *doorbells, uint32_t slot)
+{
+	const struct tapio_shm_doorbell *bell = &doorbells->slots[slot];
+
+	if (!is_in_window(bell))
+		return false;
+	TPI_TESTPOINT("ring.window");
+	/*
+	 * ORDER wake.window (full): the commit before the clock. Pairs with the look of a
+	 * sleeper that has announced itself before (S4), which drains nothing.
+	 */
+	tpi_fence_full();
+	return is_in_window(bell);
 }
 
 /* `began`: the time before W4. */
@@ -111,8 +136,8 @@ int64_t tpi_wake_begun(const struct tapio_shm_doorbell *bell, uint32_t heard,
 	return ns >= since && ns < now ? ns : now;
 }
 
-/* W4 but for the wake. Returns a time before the bell moved. */
-static int64_t move_bell(struct tapio_shm_doorbell *bell)
+/* W4 but for the wake. Returns a time before the bell moved. *made: its number since. */
+static int64_t move_bell(struct tapio_shm_doorbell *bell, uint32_t *made)
 {
 	uint32_t number = tpi_load_acquire(&bell->doorbell);
 	int64_t began = tpi_now_ns();
@@ -127,27 +152,34 @@ static int64_t move_bell(struct tapio_shm_doorbell *bell)
 			tpi_store_relaxed(&bell->begun,
 					  (uint64_t)begun_units(began) << 32 |
 						  (uint32_t)(number + 1));
+			*made = number + 1;
 			return began;
 		}
 		began = tpi_now_ns(); /* N5: after the load of `number` */
 	}
-	tpi_add_acq_rel(&bell->doorbell, 1);
+	*made = tpi_add_acq_rel(&bell->doorbell, 1) + 1;
 	return began;
 }
 
 void tpi_wake_group(struct tapio_shm_doorbells *doorbells, uint32_t slot,
-		    uint32_t armed)
+		    uint32_t armed, bool rounds)
 {
 	struct tapio_shm_doorbell *bell = &doorbells->slots[slot];
-	uint32_t *answered = &doorbells->answered[slot];
-	int64_t began = move_bell(bell);
+	uint32_t *answered = &doorbells->answered[slot], number;
+	int64_t began = move_bell(bell, &number);
 
+	TPI_TESTPOINT("ring.waking");
 	tpi_wake_nudge(&bell->doorbell);
 	/* SIGKILL here: `answered` and the note stay old, the next producer rings
 	 * again. */
 	TPI_TESTPOINT("ring.woken");
 	note_ring(bell, began);
 	TPI_TESTPOINT("ring.noted");
+	/* ORDER wake.woken (release): FUTEX_WAKE before it. Pairs with the acquire in
+	 * tpi_wake_asked(). */
+	if (rounds)
+		tpi_store_release(&bell->woken, number);
+	TPI_TESTPOINT("ring.told");
 	/* Relaxed: a reader of it has made its own commit before and needs no
 	 * order with ours. A newer answer that is lost rings once more. */
 	if (tpi_wake_wanted(armed, tpi_load_relaxed(answered)))

@@ -88,25 +88,61 @@
  *     answered, and W3 holds for each W that loads it. News of S since then
  *     (marks) needs S3, and nothing else.
  *
+ * FOR SEVERAL RINGS (tests/model/wake.pml, ROUNDS). S3 interrupts CPUs, and a member that each
+ * event wakes would need one for each. Its announcement may ask for the next R rings.
+ *
+ *   S2r  before S2: ring_until raised to heard + R     W3r  or if ring_until > woken
+ *        (a maximum, by swap)                          W4r  after W4, before W5: woken = the
+ *                                                           number that W4 has made
+ *
+ * A sleep whose S1 hears less than the `heard` of the announcement + R leaves S2 and S3 out.
+ * The numbers come round after 2^32, so they are compared by their difference.
+ *
+ * 12. Let such a sleep hear h, and let W publish what its S4 does not see. The announcement's
+ *     S3 has shown W a ring_until that is larger than h, and it only grows. If W3r
+ *     holds, then W4 is a locked operation after W1, so it comes after S4 and after S1: S5
+ *     finds another bell, or W4 wakes S. If it does not hold, then a ring has stored a
+ *     woken that is larger than h, after its FUTEX_WAKE. It moved the bell after S1, so S5
+ *     found that, or S was woken.
+ * 13. The bell itself instead of woken would not do: a ring that is stopped between its swap
+ *     and its FUTEX_WAKE has woken nobody. A store of woken that comes late stores an
+ *     older number, and then somebody rings once more.
+ *
+ * A ring that is to make sleepers announce themselves anew (L3 of broker/group/boards.c) moves
+ * the bell by R at once, so no announcement outlives it. A ring_until that is more than R beyond
+ * the bell is no member's, and W takes it for none. A member that finds it far behind brings
+ * it to the bell, so that it does not look new when the numbers come round.
+ *
+ * SIGKILL or SIGSTOP of S: R rings too many at most. SIGKILL of W before W4r: the next
+ * W rings. Another uid: a member that stores there all the time costs each event a look at
+ * each group, and each window a ring. That is what it may do with `armed`, too, before it
+ * floods (broker/group/flood.c). A producer that lies in woken delays its channel's sleepers up
+ * to the bound. Memory before 0.7 has no such words. A producer of an older library does not
+ * know them: the broker stores `single` in the channel and rings each group, before it lets
+ * such a producer in, or when it finds one that an older broker has let in. A sleep that looks
+ * at `single` after S1 either finds it, or finds another bell in S5.
+ *
  * A WINDOW AFTER EACH RING (tests/model/wake.pml, WINDOW). Members write `armed` as they
  * like, and W4 is a system call. So W notes the ring between W4 and W5: the time t that
  * it took before W4. Between W3 and W4 it looks at the note:
  *
- *  N1  If t is less than TPI_RING_APART_NS ago, W leaves out W4 and W5.
+ *  N1  If t is less than TPI_RING_APART_NS ago, W leaves out W4 and W5. Before it decides
+ *      so, it fences: a sleep without S3 drains no store buffers.
  *  N2  So the next commit after the window rings: W3 is still true for it.
  *  N3  A note is stored when its ring is complete. So a W that is stopped or killed
  *      before that keeps nobody from ringing. A note that comes late, over a newer one,
  *      is of an older time.
- *  N4  Between S1 and S2 the sleeper waits until it has seen the bell of S1 for
- *      TPI_RING_SETTLED_NS, by its own clock.
+ *  N4  Between S1 and S2, or S4 if S2 is left out, the sleeper waits until it has seen the
+ *      bell of S1 for TPI_RING_SETTLED_NS, by its own clock.
  *  N5  Or the bell says when it was rung. W4 swaps the bell n - 1 for n, takes t after it
  *      has loaded n - 1, and then stores {n, t} (`begun`), before FUTEX_WAKE. A sleeper
  *      that finds there the n that it has heard, and a t that is TPI_RING_SETTLED_NS ago,
  *      need not wait.
- * 12. Let W leave out W4 for a publication after S3. The noted ring began, by N1, less
- *     than the window ago, so by N4 after S1. Then its W4 came after S1, too, and by
- *     N3 it is complete: S5 finds another bell, or S was woken.
- * 13. By N5 the same: a ring m < n took its time before its swap, and ring n after that,
+ * 14. Let W leave out W4 for a publication that S4 does not see. By its fence W reads the
+ *     clock after S4. The noted ring began, by N1, less than the window ago, so by N4 after
+ *     S1. Then its W4 came after S1, too, and by N3 it is complete: S5 finds another bell, or
+ *     S was woken.
+ * 15. By N5 the same: a ring m < n took its time before its swap, and ring n after that,
  *     so none of those that S has heard began later than t.
  *
  * A W that is killed or stopped between swap and store leaves the n of an older ring, and
@@ -136,25 +172,26 @@
  *                                                B4  each board_seen = b, unless a group was left
  *                                                    to a later commit
  *
- * A group is left in B3 if its mark is not reached, if its bell is in its window, or if W
- * has not got its memory.
+ * A group is left in B3 if its mark is not reached, if its bell is in its window, if it has asked
+ * for more rings (W3r still holds), or if W has not got its memory.
  *
- * 13. B1 comes after W1 and S3 after S2a, so 1 and 2 speak of a board as of `armed`. Let B1
+ * 16. B1 comes after W1 and S3 after S2a, so 1 and 2 speak of a board as of `armed`. Let B1
  *     find a board equal that counts S. Its board_seen was stored by a W' that loaded the
  *     same number in B2, so after S2a and S2. The numbers come round after 2^32. So W' has
  *     done B3 for the group of S with that `armed`, or a later one, and has not left it: it
- *     was answered, or W' did W4 and W5. By 2 its bell is not the one of S1.
- * 14. Let B1 find a difference. Then W does W2 to W5 for the group of S itself.
- * 15. B4 stores what B2 loaded, as W5 does. A W' that is stopped before B4 stores an old
+ *     was answered, or W' did W4 and W5. By 2 its bell is not the one of S1. If the sleep is
+ *     one of 12, then W' has found a woken that is as large as ring_until, and 12 says the same.
+ * 17. Let B1 find a difference. Then W does W2 to W5 for the group of S itself.
+ * 18. B4 stores what B2 loaded, as W5 does. A W' that is stopped before B4 stores an old
  *     number, which differs, and costs a look at each group.
- * 16. `boards` is stored before a member is told that it is one, so its S3 shows that, too.
+ * 19. `boards` is stored before a member is told that it is one, so its S3 shows that, too.
  *     When a board is not shared any more, those that shared it are rung. They announce
  *     themselves anew, and their S3 shows the new `boards`.
- * 17. By 13, a board that counts an announcement which 11 calls good is not equal.
+ * 20. By 16, a board that counts an announcement which 11 or 12 calls good is not equal.
  *
  * SIGKILL of S between S2 and S2a: nobody sleeps for that announcement, and some W rings once
  * for it. SIGKILL of W before B4: the next W looks at each group once more, and the broker has
- * rung for the dead one without a look at boards. SIGSTOP: 15. A signal handler that
+ * rung for the dead one without a look at boards. SIGSTOP: 18. A signal handler that
  * publishes between B1 and B4 runs its own B1. fork: as above. Another uid: a board is written
  * by members of one uid, or of one group, and can keep none asleep but these. It can
  * make each W look at each group, which is what W did before there were boards. A producer
@@ -219,10 +256,32 @@ int tpi_barrier_register(void);
  */
 int tpi_barrier(void);
 
+/* For how many rings a member announces itself that each event wakes. */
+#define TPI_RING_ROUNDS 16
+
 /* Whether an announcement is unanswered. The counters wrap. */
 static inline bool tpi_wake_wanted(uint32_t armed, uint32_t answered)
 {
 	return (int32_t)(armed - answered) > 0;
+}
+
+/* W3r, in memory from 0.7 on. */
+static inline bool tpi_wake_asked(const uint32_t *ring_until,
+				  const struct tapio_shm_doorbell *bell)
+{
+	/*
+	 * ORDER wake.until (acquire): S1 of the member that has stored it, so that the bell
+	 * below is not an older one. Pairs with the swap in raise_until(). That it is new
+	 * enough the sleeper's barrier sees to, or the board that was loaded before.
+	 */
+	uint32_t until = tpi_load_acquire(ring_until);
+
+	/* ORDER wake.woken (acquire): that ring has woken everybody. Pairs with the
+	 * release in tpi_wake_group(). */
+	return (int32_t)(until - tpi_load_acquire(&bell->woken)) > 0 &&
+	       /* No member asks for more. Relaxed: see above. */
+	       (int32_t)(until - tpi_load_relaxed(&bell->doorbell)) <=
+		       TPI_RING_ROUNDS;
 }
 
 /* The first load of a sleeper, S1. */
@@ -238,8 +297,10 @@ static inline uint32_t tpi_wake_listen(const uint32_t *word)
 
 /* W4: adds 1 to the word and wakes everybody. errno is left as it was. */
 void tpi_wake_all(uint32_t *word);
+/* The same, so that no announcement that was made before is good any more. */
+void tpi_wake_anew(uint32_t *word);
 
-/* Whether a slot's bell is in the window of a ring, so that W leaves it alone. */
+/* N1. Whether a slot's bell is in the window of a ring, so that W leaves it alone. */
 bool tpi_wake_rung(const struct tapio_shm_doorbells *doorbells, uint32_t slot);
 
 /*
@@ -251,10 +312,11 @@ int64_t tpi_wake_begun(const struct tapio_shm_doorbell *bell, uint32_t heard,
 
 /*
  * W4 and W5 for one group slot whose `armed` was loaded in W2: rings its bell, and
- * stores when, and that it has answered. Producers and the broker.
+ * stores when, and that it has answered. Producers and the broker. `rounds`: the memory is
+ * from 0.7 on, and has `woken`.
  */
 void tpi_wake_group(struct tapio_shm_doorbells *doorbells, uint32_t slot,
-		    uint32_t armed);
+		    uint32_t armed, bool rounds);
 
 /*
  * S5. Sleeps while *word is `heard`, at most `ns`. 0 woken or the word had

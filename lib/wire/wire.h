@@ -49,7 +49,7 @@
 #define TPI_WIRE_MAGIC UINT32_C(0x4d504154) /* "TAPM" */
 #define TPI_WIRE_MAJOR 1
 #ifndef TPI_WIRE_MINOR /* a test has another one */
-#define TPI_WIRE_MINOR 6
+#define TPI_WIRE_MINOR 7
 #endif
 #define TPI_WIRE_BYTES_MAX 512
 /* Those of an ATTACHED. Descriptors that are sent and not received yet count against
@@ -90,6 +90,7 @@ enum tpi_wire_type {
 #define TPI_WIRE_MINOR_SEALED  5
 #define TPI_WIRE_MINOR_BOARDS  6
 #define TPI_WIRE_MINOR_JOINT   6
+#define TPI_WIRE_MINOR_ROUNDS  7
 
 struct tpi_wire_header {
 	uint32_t magic;

@@ -421,8 +421,8 @@ START_TEST(another_version_is_status_4_and_both_are_named)
 	snprintf(pid, sizeof(pid), "%d", getpid());
 	command_run(&run, "tapio-shmstat", "--pid", pid, NULL);
 	ck_assert_int_eq(run.status, 4);
-	ck_assert_ptr_nonnull(strstr(run.err, "1.6"));
-	ck_assert_ptr_nonnull(strstr(run.err, "0.6"));
+	ck_assert_ptr_nonnull(strstr(run.err, "1.7"));
+	ck_assert_ptr_nonnull(strstr(run.err, "0.7"));
 }
 END_TEST
 
@@ -559,7 +559,7 @@ START_TEST(a_broker_of_another_layout_is_status_4)
 	answer.welcome.abi_major = TAPIO_ABI_MAJOR + 1;
 	answer.welcome.abi_minor = 7;
 	assert_refused(fake_broker(&answer, catalog_segment.fd_ro), "1.7",
-		       "0.6");
+		       "0.7");
 }
 END_TEST
 

@@ -9,7 +9,9 @@
 
 #include "lib/base/sys.h"
 #include "lib/lane/wake.h"
+#include "lib/wire/wire.h"
 #include "tests/fault/adopt_world.h"
+#include "tests/fault/peer.h"
 #include "tests/unit/client_fixture.h"
 
 #define CONFIG                                                             \
@@ -66,13 +68,18 @@ static void replace_broker(void)
 START_TEST(a_successor_knows_the_boards)
 {
 	struct tapio_consumer *c, *d, *e;
+	uint32_t before;
 
 	start();
 	c = rig_consumer("c", TAPIO_GROUP_LOSSY);
 	d = rig_consumer("d", TAPIO_GROUP_LOSSY);
 	ck_assert_uint_eq(boards(), bit_of(c));
+	before = *c->now->doorbell;
 	replace_broker();
 	ck_assert_uint_eq(boards(), bit_of(c));
+	/* No announcement is good any more, and none of them rings once. */
+	ck_assert_uint_ge(*c->now->doorbell - before, TPI_RING_ROUNDS);
+	ck_assert_uint_eq(p->now->client.shared->single, 0);
 	assert_hears(c);
 	assert_hears(d);
 	/* Its slot still lends the board. */
@@ -96,10 +103,9 @@ START_TEST(a_successor_knows_the_boards)
 }
 END_TEST
 
-/* What made the memory was older: its members may use no board. */
-static void say_it_was_made_by_0_5(void)
+/* The catalog, as the broker has it. */
+static void *catalog(size_t *bytes)
 {
-	struct tapio_shm_header *header;
 	struct stat st;
 	void *base;
 	int at = world_find(TPI_KEEP_CATALOG, 0);
@@ -110,10 +116,57 @@ static void say_it_was_made_by_0_5(void)
 				      PROT_READ | PROT_WRITE,
 				      world_kept[at].fd),
 			 0);
-	header = base;
-	header->abi_minor = TAPIO_ABI_MINOR_BOARDS - 1;
-	munmap(base, (size_t)st.st_size);
+	*bytes = (size_t)st.st_size;
+	return base;
 }
+
+/* What made the memory was older: its members may use no board. */
+static void say_it_was_made_by_0_5(void)
+{
+	size_t bytes;
+	struct tapio_shm_header *header = catalog(&bytes);
+
+	header->abi_minor = TAPIO_ABI_MINOR_BOARDS - 1;
+	munmap(header, bytes);
+}
+
+/* As an older broker leaves it that has let such a producer in. */
+static void forget_who_rings_once(void)
+{
+	size_t at = (size_t)((const char *)&p->now->client.shared->single -
+			     (const char *)p->now->client.catalog.map.base);
+	size_t bytes;
+	char *base = catalog(&bytes);
+
+	memset(base + at, 0, sizeof(uint32_t));
+	munmap(base, bytes);
+}
+
+/* It may have got its memory from a broker that has not said so. */
+START_TEST(a_successor_knows_who_rings_once)
+{
+	struct peer old;
+
+	start();
+	peer_connect_to(&old, world->socket);
+	ck_assert_int_eq(peer_hello(&old), 0);
+	old.minor = TPI_WIRE_MINOR_ROUNDS - 1;
+	ck_assert_int_eq(
+		peer_attach(&old, TAPIO_ROLE_PRODUCE, "t", NULL, 0, 0, 0), 0);
+	ck_assert_uint_eq(p->now->client.shared->single, 1);
+	world_flush();
+	world_kill();
+	forget_who_rings_once();
+	ck_assert_uint_eq(p->now->client.shared->single, 0);
+	ck_assert_msg(world_start(), "%s", world->error);
+	while (!tapio_producer_connected(p))
+		sched_yield();
+	ck_assert_uint_eq(p->now->client.shared->single, 1);
+	peer_close(&old);
+	tapio_producer_close(p);
+	world_stop();
+}
+END_TEST
 
 START_TEST(in_older_memory_each_group_is_looked_at)
 {
@@ -149,5 +202,6 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, a_successor_knows_the_boards);
 	tcase_add_test(t, in_older_memory_each_group_is_looked_at);
+	tcase_add_test(t, a_successor_knows_who_rings_once);
 	return check_run_case("boards over brokers", t);
 }

@@ -92,7 +92,7 @@ static uint64_t word_of(uint32_t number, int64_t ns)
 static void ring(void)
 {
 	tpi_wake_group(doorbells(), c->now->client.granted.group_slot,
-		       tpi_load_relaxed(&c->now->control->armed));
+		       tpi_load_relaxed(&c->now->control->armed), true);
 }
 
 /* ---- N5: a ring says when it began --------------------------------------------------- */

@@ -348,7 +348,7 @@ START_TEST(the_helper_of_a_descriptor_does_not_sleep_in_a_window)
 	ck_assert_int_eq(tapio_poll(c, &view, 1, 0), 0);
 	for (int i = 0; i < 3; i++) {
 		tpi_wake_group(p->now->client.channel.doorbells, slot,
-			       tpi_load_relaxed(&c->now->control->armed));
+			       tpi_load_relaxed(&c->now->control->armed), true);
 		nap_ms(i * 10);
 	}
 	emit(1);

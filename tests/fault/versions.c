@@ -107,9 +107,9 @@ START_TEST(an_unknown_feature_is_refused_with_both_versions)
 	replace_client(_i ? CLIENT_NEXT : CLIENT, REPLACE_PRODUCER);
 	REPLACE_WAIT(refusal_comes());
 	ck_assert_ptr_nonnull(strstr(error, "Protocol not supported"));
-	ck_assert_ptr_nonnull(strstr(error, _i ? "layout 0.7 (features 0)"
-					       : "layout 0.6 (features 0)"));
-	ck_assert_ptr_nonnull(strstr(error, "is 0.7 (0x20)"));
+	ck_assert_ptr_nonnull(strstr(error, _i ? "layout 0.8 (features 0)"
+					       : "layout 0.7 (features 0)"));
+	ck_assert_ptr_nonnull(strstr(error, "is 0.8 (0x20)"));
 	ck_assert_ptr_nonnull(strstr(error, "install the same release"));
 	replace_end();
 }
@@ -126,8 +126,8 @@ START_TEST(memory_with_an_unknown_feature_is_not_taken_over)
 	other = replace_start(TAPIOD, "--replace", NULL);
 	ck_assert_int_eq(replace_wait(other), 3);
 	ck_assert(replace_log_has(
-		"unknown incompatible features 0x20 of layout version 0.7, "
-		"this program knows 0.6"));
+		"unknown incompatible features 0x20 of layout version 0.8, "
+		"this program knows 0.7"));
 	ck_assert(replace_log_has("install the same release"));
 	ck_assert_int_eq(replace_broker(), broker);
 	replace_end();
@@ -185,8 +185,8 @@ static void shows(const char *tool, pid_t pid, const char *layout)
 static const struct {
 	const char *tapiod, *tool, *layout;
 } looks[] = {
-	{TAPIOD_NEXT, "tapio-shmstat", "\"abi\": \"0.7\""},
-	{TAPIOD, "test_shmstat_next", "\"abi\": \"0.6\""},
+	{TAPIOD_NEXT, "tapio-shmstat", "\"abi\": \"0.8\""},
+	{TAPIOD, "test_shmstat_next", "\"abi\": \"0.7\""},
 };
 
 /* Of the broker that runs, and of one that is dead, whose client goes on. */
@@ -216,8 +216,8 @@ START_TEST(a_tool_names_what_it_does_not_know)
 	replace_until(false);
 	ck_assert_int_ne(ask("tapio-shmstat", 0, "broker", text, sizeof(text)),
 			 0);
-	ck_assert_msg(strstr(text, "0.7") && strstr(text, "0x20") &&
-			      strstr(text, "0.6") &&
+	ck_assert_msg(strstr(text, "0.8") && strstr(text, "0x20") &&
+			      strstr(text, "0.7") &&
 			      strstr(text, "install the same release"),
 		      "%s", text);
 	replace_end();
@@ -228,8 +228,8 @@ int main(void)
 {
 	TCase *c = tcase_create("versions");
 
-	_Static_assert(TAPIO_ABI_MAJOR == 0 && TAPIO_ABI_MINOR == 6,
-		       "next is 0.7 here and in CMakeLists.txt");
+	_Static_assert(TAPIO_ABI_MAJOR == 0 && TAPIO_ABI_MINOR == 7,
+		       "next is 0.8 here and in CMakeLists.txt");
 	tcase_set_timeout(c, 120);
 	tcase_add_checked_fixture(c, replace_set_up, replace_tear_down);
 	tcase_add_loop_test(c, an_older_side_and_a_newer_one_work_together, 0,

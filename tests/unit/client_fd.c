@@ -239,7 +239,7 @@ START_TEST(rings_for_others_do_not_make_it_deaf)
 		tpi_announce(other->now);
 		before = tpi_load_relaxed(&c->now->control->armed);
 		tpi_wake_group(p->now->client.channel.doorbells,
-			       c->now->client.granted.group_slot, before);
+			       c->now->client.granted.group_slot, before, true);
 		/* The helper announces itself anew, within one round. */
 		for (int i = 0;
 		     tpi_load_relaxed(&c->now->control->armed) == before; i++) {
