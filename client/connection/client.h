@@ -227,8 +227,10 @@ static inline bool tpi_client_has_rounds(const struct tpi_client *client)
 
 /*
  * Whether they may be relied on: the broker stores `single` before a producer comes that rings
- * once, and has not. After S1, an acquire of the bell that is rung after that store. The
- * broker's version is stored by whichever thread connects again.
+ * once, and has not. The broker's version is stored by whichever thread connects again.
+ *
+ * ORDER wake.single (acquire): made by S1, whose bell is rung after that store. Pairs with the
+ * release in tpi_host_ring_once().
  */
 static inline bool tpi_client_knows_rounds(const struct tpi_client *client)
 {

@@ -113,6 +113,9 @@ static int doze(struct tpi_consumer *c, struct tapio_view *views,
 		tpi_lease_balance(c);
 		tpi_client_look(&c->client);
 		tpi_follow(c, TPI_FOLLOW_IDLE_MS);
+		/* ORDER wake.window (acquire): S4. What is not seen here is committed by a
+		 * producer that reads the clock later. Pairs with the fence in
+		 * tpi_wake_rung(). */
 		n = tpi_gather(c, views, max);
 		if (!n && tpi_is_restless(c))
 			n = tpi_aside(c, views, max);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The shared layout of Tapio, number 0.6.
+ * The shared layout of Tapio, number 0.7.
  *
  * PROMISE. This file describes every byte of every segment. Fields keep
  * offset, size and meaning as long as the number of the layout says so
