@@ -35,7 +35,7 @@
 #include "lib/base/testpoint.h"
 
 #define BRIEF 8
-#define BELLS 2
+#define BELLS 1
 #ifdef TAPIO_TESTPOINTS
 int64_t tpi_awake_ns;
 #define AWAKE_NS (tpi_awake_ns ? tpi_awake_ns : INT64_C(50000))
