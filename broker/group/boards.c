@@ -33,8 +33,8 @@
  *
  * SIGKILL of the broker: the successor counts the notes, stores `boards` anew, and rings
  * all bells in the end, as L3 does (adopt.c). A note without its bit, or a bit without an
- * answer, is of a client that asks again. SIGKILL, SIGSTOP of a member: its bit stays until its attachment
- * ends. Another uid: a member that writes its board costs each event a look at every
+ * answer, is of a client that asks again. SIGKILL, SIGSTOP of a member: its bit stays until
+ * its attachment ends. Another uid: a member that writes its board costs each event a look at every
  * group, which is less than what `armed` allows it (flood.c).
  */
 #include "broker/broker.h"

@@ -27,8 +27,8 @@ void tpi_group_wake(struct tpi_host *host, uint32_t slot)
 	tpi_wake_all(&host->cursors[slot].control->room);
 }
 
-/* True: `word` was ahead of `limit`, or further behind than years take it, which it never is
- * unless somebody lies. It is `behind` now. */
+/* True: `word` was ahead of `limit`, or further behind than hours of rings take it, which it
+ * never is unless somebody lies. It is `behind` now. */
 static bool pull_back(uint32_t *word, const uint32_t *limit, uint32_t behind)
 {
 	/* Acquire: it is loaded before its limit, which only grows. */

@@ -9,7 +9,7 @@
  */
 #include <limits.h>
 
-#include "lib/base/testpoint.h"
+#include "tests/fault/at_point.h"
 #include "tests/unit/client_fixture.h"
 
 #define MS          INT64_C(1000000)
@@ -19,28 +19,6 @@
 static struct tapio_producer *p;
 static struct tapio_consumer *c;
 static struct tapio_view views[64];
-
-/* ---- the hook: does something at a testpoint, a number of times ----------------------- */
-
-static const char *where;
-static void (*what)(void);
-static int times;
-
-static void hook(const char *name)
-{
-	if (!times || strcmp(name, where))
-		return;
-	times--;
-	what();
-}
-
-static void at(const char *name, int count, void (*act)(void))
-{
-	what = act;
-	where = name;
-	times = count;
-	tpi_testpoint_set(hook);
-}
 
 static void set_up(void)
 {
@@ -159,8 +137,8 @@ START_TEST(a_bell_that_moves_all_the_time_is_rung)
 	at("ring.wanted", 1000, move_only);
 	emit();
 	ck_assert_uint_eq(bell()->doorbell - number,
-			  1 + 1000 - (uint32_t)times);
-	ck_assert_int_gt(times, 900);
+			  1 + 1000 - (uint32_t)at_left);
+	ck_assert_int_gt(at_left, 900);
 	ck_assert_uint_ne((uint32_t)bell()->begun, bell()->doorbell);
 	ck_assert_uint_eq(
 		doorbells()->answered[c->now->client.granted.group_slot],
@@ -346,7 +324,7 @@ START_TEST(a_sleeper_learns_when_its_event_came)
 	tpi_call(c->now, &c->now->call, tpi_wake_listen(c->now->doorbell));
 	at("sleep.looked", 1, emit_and_sleep_in);
 	take(1);
-	ck_assert_int_eq(times, 0);
+	ck_assert_int_eq(at_left, 0);
 	ck_assert_int_gt(c->now->spin.gain, 0);
 }
 END_TEST

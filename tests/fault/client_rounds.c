@@ -8,8 +8,8 @@
  */
 #include <signal.h>
 
-#include "lib/base/testpoint.h"
 #include "lib/wire/wire.h"
+#include "tests/fault/at_point.h"
 #include "tests/fault/peer.h"
 #include "tests/unit/client_fixture.h"
 
@@ -19,28 +19,6 @@
 static struct tapio_producer *p;
 static struct tapio_consumer *c;
 static struct tapio_view views[64];
-
-/* ---- the hook: does something at a testpoint, a number of times ----------------------- */
-
-static const char *where;
-static void (*what)(void);
-static int times;
-
-static void hook(const char *name)
-{
-	if (!times || strcmp(name, where))
-		return;
-	times--;
-	what();
-}
-
-static void at(const char *name, int count, void (*act)(void))
-{
-	what = act;
-	where = name;
-	times = count;
-	tpi_testpoint_set(hook);
-}
 
 static void set_up(void)
 {
@@ -94,7 +72,7 @@ static void sleep_times(int count)
 	for (int i = 0; i < count; i++) {
 		at("sleep.looked", 1, emit);
 		ck_assert_int_eq(tapio_poll(c, views, 64, TAPIO_FOREVER), 1);
-		ck_assert_int_eq(times, 0);
+		ck_assert_int_eq(at_left, 0);
 		ck_assert_int_eq(tapio_release(c), 0);
 	}
 	tpi_testpoint_set(NULL);
@@ -202,7 +180,7 @@ START_TEST(a_ring_that_has_woken_nobody_is_rung_again)
 		emit();
 	at(stops[_i], 1, emit_within);
 	emit();
-	ck_assert_int_eq(times, 0);
+	ck_assert_int_eq(at_left, 0);
 	ck_assert_uint_eq(rung_within, 1);
 }
 END_TEST
@@ -245,7 +223,7 @@ START_TEST(a_window_that_ends_at_the_fence_is_over)
 	tpi_announce(c->now);
 	at("ring.window", 1, end_the_window);
 	emit();
-	ck_assert_int_eq(times, 0);
+	ck_assert_int_eq(at_left, 0);
 	ck_assert_uint_eq(bell()->doorbell, number + 2);
 }
 END_TEST
@@ -404,7 +382,7 @@ START_TEST(with_an_older_producer_each_sleep_is_announced)
 	ck_assert_uint_eq(p->now->client.shared->single, 0);
 	at("sleep.looked", 1, attach_old);
 	ck_assert_int_eq(tapio_poll(c, views, 64, 50 * MS), 0);
-	ck_assert_int_eq(times, 0);
+	ck_assert_int_eq(at_left, 0);
 	ck_assert_uint_eq(p->now->client.shared->single, 1);
 	ck_assert_uint_eq(bell()->doorbell - number, TPI_RING_ROUNDS);
 	ck_assert_uint_eq(control()->armed, armed + 1);
